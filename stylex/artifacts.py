@@ -1,0 +1,155 @@
+"""Files as interfaces: atomic writes, checked reads, provenance.
+
+A file is written under a temporary name in its own folder, fsynced and renamed, so that a reader never sees half a
+file; a full disk or a read-only target leaves what was there and raises `StorageError`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from stylex.errors import ArtifactError, StorageError
+
+if TYPE_CHECKING:
+    import pandas
+    import torch
+
+PACKAGES = ("stylex", "torch", "torchvision", "numpy", "pyarrow", "pandas")
+UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+
+
+@contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an unwritable target or a full disk into one clear line."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise StorageError(
+            f"cannot write {path}: {os.strerror(error.errno)}; free some space or make the folder writable"
+            " (earlier artifacts are intact)"
+        ) from None
+
+
+@contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; on success fsync it and rename it to `path`, on any error remove it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield temporary
+            _fsync(temporary)
+            os.replace(temporary, path)
+            _fsync(path.parent)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write `text` atomically as UTF-8."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write `content` atomically as indented JSON; NaN is refused."""
+    write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read a JSON artifact; raise `ArtifactError` when it is missing or damaged."""
+    try:
+        return json.loads(require(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+
+
+def write_table(path: Path, frame: pandas.DataFrame, provenance: Mapping[str, str]) -> None:
+    """Write `frame` as CSV, and its provenance beside it as <name>.provenance.json."""
+    write_json(path.with_suffix(".provenance.json"), dict(provenance))
+    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+
+
+def read_table(path: Path, text: tuple[str, ...] = ()) -> pandas.DataFrame:
+    """Read a CSV artifact; the columns named in `text` stay strings (class names such as '3')."""
+    import pandas
+
+    try:
+        return pandas.read_csv(require(path), dtype=dict.fromkeys(text, str))
+    except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+
+
+def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> None:
+    """Write tensors atomically as safetensors with a string header."""
+    from safetensors.torch import save_file
+
+    with atomic_path(path) as temporary:
+        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, dict(header))
+
+
+def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read tensors (on the CPU) and header; raise `ArtifactError` when the file is missing or damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    require(path)
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
+    except SafetensorError as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+
+
+def require(path: Path) -> Path:
+    """Return `path` if it is a file; raise `ArtifactError` with the remedy otherwise."""
+    if not path.is_file():
+        raise ArtifactError(f"{path} does not exist; run the stage that makes it first (`snakemake --cores 2` runs all)")
+    return path
+
+
+def sha256(path: Path) -> str:
+    """Return the hex sha256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def provenance(config_digest: str, seed: int, device: str = "cpu") -> dict[str, str]:
+    """Say where a number comes from: config digest, seed, device, code and package versions."""
+    versions = {f"version_{name}": _version(name) for name in PACKAGES}
+    machine = {"device": device, "machine": platform.machine(), "python": platform.python_version()}
+    return {"config_digest": config_digest, "seed": str(seed), "commit": _commit(), **machine, **versions}
+
+
+def _version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"

@@ -1,0 +1,25 @@
+"""Configuration: models (the definition), loading (YAML to models), paths (where artifacts live)."""
+
+from stylex.config.loading import load_backbone_config, load_experiment, load_pipeline, load_suite
+from stylex.config.models import (
+    AttFindConfig,
+    BackboneConfig,
+    ClassifierConfig,
+    DatasetConfig,
+    EvaluationConfig,
+    ExperimentConfig,
+    FineTuningConfig,
+    LossesConfig,
+    NetworksConfig,
+    StylexConfig,
+    SuiteConfig,
+    TrainingConfig,
+)
+from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths
+
+__all__ = [
+    "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
+    "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
+    "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "load_backbone_config",
+    "load_experiment", "load_pipeline", "load_suite",
+]  # fmt: skip

@@ -1,0 +1,131 @@
+"""Read the YAML files of config/, merge what they extend, validate, and say clearly what is wrong."""
+
+from __future__ import annotations
+
+import difflib
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import ValidationError
+
+from stylex.config.models import BackboneConfig, ExperimentConfig, PipelineConfig, Section, SuiteConfig
+from stylex.errors import ConfigError
+
+Model = TypeVar("Model", bound=Section)
+
+
+def load_pipeline(root: Path) -> PipelineConfig:
+    """Read config/config.yaml."""
+    path = root / "config" / "config.yaml"
+    return _validate(PipelineConfig, _read(path), path)
+
+
+def load_suite(root: Path, name: str) -> SuiteConfig:
+    """Read config/suites/<name>.yaml; the experiments it names must exist."""
+    path = _named(root, "suites", name)
+    suite = _validate(SuiteConfig, _read(path), path)
+    for experiment in suite.experiments:
+        _named(root, "experiments", experiment, f"{path}: experiments: ")
+    return suite
+
+
+def load_experiment(root: Path, name: str) -> ExperimentConfig:
+    """Read config/experiments/<name>.yaml with the presets it extends; the backbone it names must exist and fit."""
+    path = _named(root, "experiments", name)
+    experiment = _validate(ExperimentConfig, _with_presets(root, path), path)
+    reference = experiment.stylex.perceptual_backbone
+    _named(root, "backbones", reference, f"{path}: stylex.perceptual_backbone: ")
+    backbone = load_backbone_config(root, reference)
+    wanted = (experiment.dataset.name, experiment.dataset.resolution)
+    if (backbone.dataset, backbone.resolution) != wanted:
+        raise ConfigError(
+            f"{path}: stylex.perceptual_backbone: '{reference}' is trained on {backbone.dataset} at"
+            f" {backbone.resolution}, the experiment uses {wanted[0]} at {wanted[1]}; name a backbone of that dataset"
+        )
+    return experiment
+
+
+def load_backbone_config(root: Path, name: str) -> BackboneConfig:
+    """Read config/backbones/<name>.yaml with the presets it extends."""
+    path = _named(root, "backbones", name)
+    return _validate(BackboneConfig, _with_presets(root, path), path)
+
+
+def available(root: Path, kind: str) -> list[str]:
+    """Return the sorted names of the files in config/<kind>."""
+    return sorted(path.stem for path in (root / "config" / kind).glob("*.yaml"))
+
+
+def unknown_name(what: str, name: str, known: list[str]) -> str:
+    """Compose the message for a name that is not one of `known`."""
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(known) or '(none)'}"
+    return f"unknown {what} '{name}'; {hint}"
+
+
+def _named(root: Path, kind: str, name: str, context: str = "") -> Path:
+    path = root / "config" / kind / f"{name}.yaml"
+    if not path.is_file():
+        folder = path.parent
+        raise ConfigError(f"{context}{unknown_name(kind.rstrip('s'), name, available(root, kind))} (looked in {folder})")
+    return path
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path} does not exist; run from the project's root folder") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise ConfigError(f"{path} is not valid YAML: {reason}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold keys and values, not {type(content).__name__}")
+    return content
+
+
+def _with_presets(root: Path, path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+    if path in seen:
+        raise ConfigError(f"{path}: extends: the presets extend each other in a circle; remove one 'extends'")
+    content = _read(path)
+    preset = content.pop("extends", None)
+    if preset is None:
+        return content
+    base = _named(root, "presets", str(preset), f"{path}: extends: ")
+    return _merge(_with_presets(root, base, (*seen, path)), content)
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def _validate(model: type[Model], content: dict[str, Any], path: Path) -> Model:
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(f"{path}: " + "; ".join(_explain(model, item) for item in error.errors())) from None
+
+
+def _explain(model: type[Section], item: Any) -> str:
+    location = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+    value = repr(item["input"])
+    value = value if len(value) <= 60 else value[:57] + "..."
+    if item["type"] == "extra_forbidden":
+        known = _keys(model, item["loc"][:-1])
+        return f"{location} = {value}: {unknown_name('key', str(item['loc'][-1]), known)}"
+    if item["type"] == "missing":
+        return f"{location}: required key is missing; add it or extend a preset that has it"
+    message = item["msg"].removeprefix("Value error, ")
+    return f"{location}: {message}" if item["loc"] == () else f"{location} = {value}: {message}"
+
+
+def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
+    for part in location:
+        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
+        model = field.annotation if field else None
+    return sorted(model.model_fields) if hasattr(model, "model_fields") else []

@@ -1,0 +1,142 @@
+"""Where every artifact lives, relative to the project's root (architecture: files are the interfaces)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class DatasetPaths:
+    """data/raw/<dataset> and data/processed/<dataset>/<resolution>."""
+
+    root: Path
+    name: str
+
+    @property
+    def raw(self) -> Path:
+        """Folder of verified downloads."""
+        return self.root / "data" / "raw" / self.name
+
+    def processed(self, resolution: int) -> Path:
+        """Folder of the prepared Arrow shards."""
+        return self.root / "data" / "processed" / self.name / str(resolution)
+
+    def manifest(self, resolution: int) -> Path:
+        """Counts, classes, checksums, provenance and licence of the prepared images."""
+        return self.processed(resolution) / "manifest.json"
+
+
+@dataclass(frozen=True)
+class NetworkPaths:
+    """The files of one trained classifier or backbone."""
+
+    folder: Path
+
+    @property
+    def model(self) -> Path:
+        """Weights, with the architecture in the header."""
+        return self.folder / "model.safetensors"
+
+    @property
+    def metrics(self) -> Path:
+        """Accuracy and confusion matrix on the test split."""
+        return self.folder / "metrics.json"
+
+    @property
+    def history(self) -> Path:
+        """One row an epoch."""
+        return self.folder / "history.csv"
+
+
+@dataclass(frozen=True)
+class ExperimentPaths:
+    """results/experiments/<experiment>."""
+
+    root: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Everything this experiment wrote."""
+        return self.root / "results" / "experiments" / self.name
+
+    @property
+    def classifier(self) -> NetworkPaths:
+        """The explained classifier."""
+        return NetworkPaths(self.folder / "classifier")
+
+    @property
+    def stylex_model(self) -> Path:
+        """EMA weights of encoder, mapping and synthesis; discriminator; fixed noise."""
+        return self.folder / "stylex" / "model.safetensors"
+
+    @property
+    def stylex_history(self) -> Path:
+        """Loss terms and periodic measurements."""
+        return self.folder / "stylex" / "history.csv"
+
+    @property
+    def stylex_samples(self) -> Path:
+        """Grid of originals, reconstructions and samples."""
+        return self.folder / "stylex" / "samples.png"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Resumable training state; never a declared output of a rule."""
+        return self.folder / "stylex" / "checkpoints"
+
+    @property
+    def latents(self) -> Path:
+        """One row an analysed image."""
+        return self.folder / "latents.parquet"
+
+    def effects(self, shard: int = 0) -> Path:
+        """Effects of every coordinate on every analysed image."""
+        return self.folder / "attfind" / f"effects-{shard:05d}.parquet"
+
+    @property
+    def attributes(self) -> Path:
+        """The selected coordinates."""
+        return self.folder / "attfind" / "attributes.csv"
+
+    @property
+    def sufficiency(self) -> Path:
+        """Fraction of flipped decisions."""
+        return self.folder / "sufficiency.csv"
+
+    @property
+    def frechet(self) -> Path:
+        """Fréchet distance against the number of attributes."""
+        return self.folder / "frechet.csv"
+
+
+@dataclass(frozen=True)
+class SuitePaths:
+    """results/<suite>."""
+
+    root: Path
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Tables, figures and the report."""
+        return self.root / "results" / self.name
+
+    def table(self, name: str, suffix: str) -> Path:
+        """A table as csv, md or tex."""
+        return self.folder / "tables" / f"{name}.{suffix}"
+
+    def figure(self, experiment: str, name: str, suffix: str) -> Path:
+        """A figure of one experiment as png or pdf."""
+        return self.folder / "figures" / f"{experiment}-{name}.{suffix}"
+
+    @property
+    def report(self) -> Path:
+        """The self-contained page."""
+        return self.folder / "index.html"
+
+
+def backbone_paths(root: Path, name: str) -> NetworkPaths:
+    """results/backbones/<backbone>, shared by the experiments that name it."""
+    return NetworkPaths(root / "results" / "backbones" / name)

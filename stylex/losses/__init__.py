@@ -1,0 +1,1 @@
+"""Pure tensor functions: adversarial, regularisation, reconstruction and classifier losses."""

@@ -1,0 +1,1 @@
+"""Encoder, mapping, synthesis and discriminator networks, and the StyleSpace they share."""

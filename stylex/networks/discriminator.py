@@ -1,0 +1,86 @@
+"""StyleGAN2's residual network, as discriminator D(x, p) and as encoder E(x)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from stylex.networks.layers import ACTIVATION_GAIN, EqualizedConv2d, EqualizedLinear, leaky_relu
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions, the second halving the side, beside a 1x1 skip; the sum is scaled by sqrt(1/2)."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.first = EqualizedConv2d(inputs, inputs, 3, gain=ACTIVATION_GAIN)
+        self.second = EqualizedConv2d(inputs, outputs, 3, down=True, gain=ACTIVATION_GAIN * math.sqrt(0.5))
+        self.skip = EqualizedConv2d(inputs, outputs, 1, down=True, bias=False, gain=math.sqrt(0.5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, inputs, H, W] to [N, outputs, H/2, W/2]."""
+        return leaky_relu(self.second(leaky_relu(self.first(x)))) + self.skip(x)
+
+
+class ResidualTrunk(nn.Module):
+    """Image to 4x4 features: a 1x1 convolution, then residual blocks."""
+
+    def __init__(self, image_channels: int, channels: list[int]) -> None:
+        """`channels`: widths at 4x4, 8x8, … up to the image's resolution."""
+        super().__init__()
+        self.from_image = EqualizedConv2d(image_channels, channels[-1], 1, gain=ACTIVATION_GAIN)
+        widths = channels[::-1]
+        self.blocks = nn.Sequential(*(ResidualBlock(a, b) for a, b in zip(widths, widths[1:], strict=False)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map [N, C, H, W] to [N, channels[0], 4, 4]."""
+        return self.blocks(leaky_relu(self.from_image(images.contiguous(memory_format=torch.channels_last))))
+
+
+def minibatch_stddev(x: Tensor, group: int) -> Tensor:
+    """Append one channel: the mean standard deviation over groups of consecutive samples; x [N, C, H, W].
+
+    A group holds the largest divisor of N that also divides `group`, so that the halves of a batch do not mix.
+    """
+    count, _, height, width = x.shape
+    size = math.gcd(count, group)
+    grouped = x.float().reshape(count // size, size, *x.shape[1:])
+    deviation = (grouped.var(dim=1, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    channel = deviation.repeat_interleave(size)[:, None, None, None].expand(-1, 1, height, width)
+    return torch.cat([x, channel.to(x.dtype)], dim=1)
+
+
+class Discriminator(nn.Module):
+    """Realness of an image, given class probabilities when `classes` > 1: D(x, p) = sum_k p_k D_k(x) ([V] 4.1(2))."""
+
+    def __init__(self, image_channels: int, channels: list[int], classes: int, group: int) -> None:
+        super().__init__()
+        self.group = group
+        self.trunk = ResidualTrunk(image_channels, channels)
+        self.last = EqualizedConv2d(channels[0] + 1, channels[0], 3, gain=ACTIVATION_GAIN)
+        self.hidden = EqualizedLinear(channels[0] * 16, channels[0], gain=ACTIVATION_GAIN)
+        self.output = EqualizedLinear(channels[0], classes)
+
+    def forward(self, images: Tensor, probabilities: Tensor) -> Tensor:
+        """images [N, C, H, W], probabilities [N, classes] -> scores [N], float32 (probabilities unused if one output)."""
+        x = leaky_relu(self.last(minibatch_stddev(self.trunk(images), self.group)))
+        scores = self.output(leaky_relu(self.hidden(x.flatten(1)))).float()
+        return scores[:, 0] if scores.shape[1] == 1 else (scores * probabilities).sum(dim=1)
+
+
+class Encoder(nn.Module):
+    """E(x): image to w. No minibatch statistics: a code must not depend on its batch mates."""
+
+    def __init__(self, image_channels: int, channels: list[int], latent_dim: int) -> None:
+        super().__init__()
+        self.trunk = ResidualTrunk(image_channels, channels)
+        self.last = EqualizedConv2d(channels[0], channels[0], 3, gain=ACTIVATION_GAIN)
+        self.hidden = EqualizedLinear(channels[0] * 16, channels[0], gain=ACTIVATION_GAIN)
+        self.output = EqualizedLinear(channels[0], latent_dim)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images [N, C, H, W] in [-1, 1] to w [N, latent_dim], float32."""
+        x = leaky_relu(self.last(self.trunk(images)))
+        return self.output(leaky_relu(self.hidden(x.flatten(1)))).float()

@@ -1,0 +1,73 @@
+"""The four networks of StylEx together, their conditioning ([L] 3.2, [V] 4.1), and their file."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from stylex.artifacts import load_tensors, save_tensors
+from stylex.config import StylexConfig
+from stylex.errors import ArtifactError
+from stylex.networks.discriminator import Discriminator, Encoder
+from stylex.networks.mapping import Mapping
+from stylex.networks.synthesis import Synthesis
+
+
+class StylexNetworks(nn.Module):
+    """Encoder E, mapping M, synthesis G and discriminator D of one experiment."""
+
+    def __init__(self, config: StylexConfig, image_channels: int, classes: int) -> None:
+        """`classes`: outputs of the explained classifier."""
+        super().__init__()
+        sizes = config.networks
+        self.config, self.image_channels, self.classes = config, image_channels, classes
+        self.condition_dim = 0 if config.conditioning == "none" else classes
+        self.encoder = Encoder(image_channels, sizes.encoder_channels, sizes.latent_dim)
+        self.mapping = Mapping(sizes.latent_dim, sizes.mapping_layers, sizes.mapping_lr_multiplier)
+        self.synthesis = Synthesis(sizes.latent_dim + self.condition_dim, sizes.generator_channels, image_channels)
+        outputs = classes if config.conditional_discriminator else 1
+        group = sizes.minibatch_stddev_group
+        self.discriminator = Discriminator(image_channels, sizes.discriminator_channels, outputs, group)
+
+    def conditioning(self, logits: Tensor) -> Tensor:
+        """Return c(x) [N, condition_dim] of the classifier's logits [N, classes]."""
+        if self.config.conditioning == "none":
+            return logits.new_zeros(len(logits), 0)
+        return logits.softmax(dim=1) if self.config.conditioning == "probabilities" else logits
+
+    def w_plus(self, w: Tensor, logits: Tensor) -> Tensor:
+        """Return concat(w, c): w [N, latent_dim] or [N, L, latent_dim], logits [N, classes]."""
+        condition = self.conditioning(logits)
+        if w.dim() == 3:
+            condition = condition[:, None].expand(-1, w.shape[1], -1)
+        return torch.cat([w, condition], dim=-1)
+
+
+def build_networks(config: StylexConfig, image_channels: int, classes: int, seed: int) -> StylexNetworks:
+    """Return freshly initialised networks; the same seed gives the same weights."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return StylexNetworks(config, image_channels, classes)
+
+
+def save_stylex(path: Path, networks: StylexNetworks, header: dict[str, str]) -> None:
+    """Write all weights and the fixed noise maps, with what `load_stylex` needs in the header."""
+    shape = {"image_channels": networks.image_channels, "classes": networks.classes}
+    config = networks.config.model_dump_json()
+    save_tensors(path, networks.state_dict(), {**header, "stylex_config": config, "shape": json.dumps(shape)})
+
+
+def load_stylex(path: Path, device: torch.device | str = "cpu") -> StylexNetworks:
+    """Load trained networks for analysis: eval mode, frozen. Raises ArtifactError on a missing, damaged or foreign file."""
+    tensors, header = load_tensors(path)
+    try:
+        config, shape = StylexConfig.model_validate_json(header["stylex_config"]), json.loads(header["shape"])
+        networks = StylexNetworks(config, **shape)
+        networks.load_state_dict(tensors)
+    except (KeyError, ValueError, RuntimeError) as error:
+        reason = str(error).splitlines()[0]
+        raise ArtifactError(f"{path} does not hold StylEx networks ({reason}); run `stylex train` again") from None
+    return networks.to(device).eval().requires_grad_(False)

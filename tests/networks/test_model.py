@@ -1,0 +1,76 @@
+import pytest
+import torch
+
+from stylex.errors import ArtifactError
+from stylex.networks.model import build_networks, load_stylex, save_stylex
+
+
+def test_k_counts_the_styled_convolutions_and_not_to_rgb(networks, config):
+    a, b, c, d = config.networks.generator_channels
+    assert networks.synthesis.layout.size == a + (a + b) + (b + c) + (c + d)
+    styles = networks.synthesis.styles(torch.randn(2, 66))
+    assert styles.space.shape == (2, networks.synthesis.layout.size)
+    assert styles.to_rgb.shape == (2, a + b + c + d)
+
+
+def test_rendering_in_stages_equals_rendering_at_once(networks):
+    synthesis = networks.synthesis
+    styles = synthesis.styles(torch.randn(2, 66))
+    state = synthesis.start(2)
+    for _ in range(3):
+        state = synthesis.advance(state, styles)
+    whole = synthesis.render(styles)
+    assert whole.shape == (2, 1, 32, 32)
+    torch.testing.assert_close(synthesis.finish(state, styles), whole)
+    doubled = styles.select(torch.tensor([0, 0, 1, 1]))
+    torch.testing.assert_close(synthesis.finish(state.repeat(2), doubled), whole.repeat_interleave(2, 0))
+
+
+def test_fixed_noise_is_fixed_and_drawn_noise_is_not(networks):
+    synthesis = networks.synthesis
+    for layer in synthesis.layers:
+        layer.noise_strength.fill_(0.5)
+    styles = synthesis.styles(torch.randn(1, 66))
+    assert torch.equal(synthesis.render(styles), synthesis.render(styles))
+    random = torch.Generator().manual_seed(0)
+    assert not torch.equal(synthesis.render(styles, random), synthesis.render(styles, random))
+
+
+def test_a_code_does_not_depend_on_its_batch_mates(networks):
+    images = torch.rand(6, 1, 32, 32) * 2 - 1
+    torch.testing.assert_close(networks.encoder(images)[:1], networks.encoder(images[:1]), atol=1e-5, rtol=1e-4)
+
+
+def test_conditional_discriminator_weighs_its_outputs_by_the_probabilities(networks):
+    images = torch.rand(2, 1, 32, 32)
+    scores = [networks.discriminator(images, torch.eye(2)[[k, k]]) for k in (0, 1)]
+    mixed = networks.discriminator(images, torch.tensor([[0.3, 0.7], [0.3, 0.7]]))
+    torch.testing.assert_close(mixed, 0.3 * scores[0] + 0.7 * scores[1], atol=1e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize(("kind", "dim"), [("probabilities", 2), ("logits", 2), ("none", 0)])
+def test_conditioning_is_the_same_on_both_paths(config, kind, dim):
+    config = config.model_copy(update={"conditioning": kind})
+    networks = build_networks(config, 1, 2, seed=0)
+    logits = torch.tensor([[2.0, 0.0]])
+    expected = {"probabilities": logits.softmax(1), "logits": logits, "none": logits[:, :0]}[kind]
+    assert torch.equal(networks.conditioning(logits), expected)
+    for w in (torch.zeros(1, 64), torch.zeros(1, 7, 64)):
+        assert torch.equal(networks.w_plus(w, logits)[..., 64:].reshape(w.numel() // 64, dim)[:1], expected)
+
+
+def test_file_round_trip_and_damage(networks, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_stylex(path, networks, {"seed": "0"})
+    loaded = load_stylex(path)
+    w_plus = torch.randn(1, 66)
+    assert torch.equal(
+        loaded.synthesis.render(loaded.synthesis.styles(w_plus)),
+        networks.synthesis.render(networks.synthesis.styles(w_plus)),
+    )
+    assert not any(parameter.requires_grad for parameter in loaded.parameters())
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(ArtifactError, match="damaged"):
+        load_stylex(path)
+    with pytest.raises(ArtifactError, match="does not exist"):
+        load_stylex(tmp_path / "none.safetensors")
