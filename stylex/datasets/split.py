@@ -1,0 +1,107 @@
+"""One split of a prepared dataset: a memory map, and the rows and labels of the classes that were asked for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy
+import numpy.typing
+
+from stylex.artifacts import read_json
+from stylex.config import DatasetConfig, DatasetPaths
+from stylex.config.models import Split
+from stylex.datasets.catalog import validate_dataset
+from stylex.errors import ArtifactError
+
+if TYPE_CHECKING:
+    import pyarrow
+    import torch
+
+REST = "rest"  # the class of all others in one-against-rest
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSplit:
+    """The images of some classes of one split; images stay on disk until they are asked for."""
+
+    labels: torch.Tensor  # int64 [N], positions in class_names
+    ids: list[str]
+    class_names: tuple[str, ...]
+    channels: int
+    resolution: int
+    table: numpy.typing.NDArray[numpy.uint8]  # [M, C, H, W], the memory map of the whole split
+    rows: numpy.typing.NDArray[numpy.int64]  # [N], where image i lies in the table
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def raw(self, indices: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the images at `indices` (int64 [n], default: all) as uint8 [n, C, H, W], gathered in one copy."""
+        import torch
+
+        rows = self.rows if indices is None else self.rows[indices.cpu().numpy()]
+        return torch.from_numpy(self.table.take(rows, axis=0))
+
+    def images(self, indices: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the images at `indices` (int64 [n], default: all) as float32 [n, C, H, W] in [-1, 1]."""
+        return self.raw(indices).float().div_(127.5).sub_(1.0)
+
+
+def load_split(root: Path, config: DatasetConfig, split: Split) -> ImageSplit:
+    """Open a split of the prepared dataset, keep the images of the classes asked for, and label them.
+
+    `classes`: labels follow the order of the list. `one_vs_rest`: 1 is the class, 0 ("rest") all others. Neither: all
+    classes. Raises `ConfigError` for an unknown dataset or class, `ArtifactError` when it is not prepared or damaged.
+    """
+    import torch
+
+    validate_dataset(config)
+    remedy = f"run `stylex prepare {config.name} --resolution {config.resolution}`"
+    manifest_path = DatasetPaths(root, config.name).manifest(config.resolution)
+    if not manifest_path.is_file():
+        raise ArtifactError(f"{manifest_path} does not exist; {remedy} first")
+    manifest = read_json(manifest_path)
+    entry = manifest["shards"][split]
+    batch = _open(manifest_path.parent / entry["file"], entry["bytes"], remedy)
+    class_names, relabel = _relabelling(config, manifest["class_names"])
+    labels = relabel[batch.column("label").to_numpy()]
+    rows = numpy.flatnonzero(labels >= 0)
+    return ImageSplit(
+        labels=torch.from_numpy(labels[rows]),
+        ids=batch.column("id").take(rows).to_pylist(),
+        class_names=class_names,
+        channels=manifest["channels"],
+        resolution=manifest["resolution"],
+        table=batch.column("image").to_numpy_ndarray(),
+        rows=rows,
+    )
+
+
+def load_all_classes(root: Path, name: str, resolution: int, split: Split) -> ImageSplit:
+    """Open a split of the prepared dataset with all its classes."""
+    config = DatasetConfig(name=name, resolution=resolution, classes=None, one_vs_rest=None)
+    return load_split(root, config, split)
+
+
+def _open(path: Path, size: int, remedy: str) -> pyarrow.RecordBatch:
+    """Memory-map a shard: one record batch, nothing copied."""
+    import pyarrow
+
+    if not path.is_file() or path.stat().st_size != size:
+        raise ArtifactError(f"{path} is missing or not of {size} bytes as its manifest says; {remedy} again")
+    try:
+        return pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).get_batch(0)
+    except pyarrow.ArrowInvalid as error:
+        raise ArtifactError(f"{path} is damaged ({error}); {remedy} again") from None
+
+
+def _relabelling(config: DatasetConfig, known: list[str]) -> tuple[tuple[str, ...], numpy.typing.NDArray[numpy.int64]]:
+    """Return the class names and, for each label of the dataset, the new label or -1 to leave the image out."""
+    if config.one_vs_rest is not None:
+        relabel = numpy.array([int(name == config.one_vs_rest) for name in known], numpy.int64)
+        return (REST, config.one_vs_rest), relabel
+    class_names = tuple(config.classes or known)
+    positions = {name: label for label, name in enumerate(class_names)}
+    return class_names, numpy.array([positions.get(name, -1) for name in known], numpy.int64)

@@ -1,0 +1,136 @@
+"""A loopback HTTP server that misbehaves on request, small disks, and tiny datasets in the real file formats."""
+
+import gzip
+import hashlib
+import re
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy
+import pytest
+
+from stylex.artifacts import sha256, write_json
+from stylex.datasets.catalog import PinnedFile
+
+
+@dataclass
+class Reply:
+    """What the server does for one path."""
+
+    body: bytes
+    sent: int | None = None  # bytes of the answer that are sent before the connection is closed
+    announced: int | None = None  # Content-Length that is said; -1: none
+    ranges: bool = True
+    status: int | None = None
+    stall: threading.Event | None = None  # waited for before the body
+
+
+@dataclass
+class Server:
+    url: str
+    replies: dict[str, Reply] = field(default_factory=dict)
+    requests: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # noqa: N802
+            wanted = self.headers["Range"]
+            state.requests.append((self.path, wanted))
+            reply = state.replies.get(self.path, Reply(b"not here", status=404))
+            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and reply.ranges else 0
+            body = reply.body[start:]
+            self.send_response(reply.status or (206 if start else 200))
+            if start:
+                self.send_header("Content-Range", f"bytes {start}-{len(reply.body) - 1}/{len(reply.body)}")
+            if reply.announced != -1:
+                self.send_header("Content-Length", str(len(body) if reply.announced is None else reply.announced))
+            self.end_headers()
+            if reply.stall:
+                reply.stall.wait(5)
+            self.wfile.write(body[: reply.sent])
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    state = Server(f"http://127.0.0.1:{http.server_port}/")
+    thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield state
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+@pytest.fixture(name="pin")
+def pin_fixture() -> Callable[[str, bytes], PinnedFile]:
+    return pin
+
+
+def pin(name: str, body: bytes) -> PinnedFile:
+    return PinnedFile(name, len(body), hashlib.sha256(body).hexdigest())
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A real file system of 64 KiB (mounting needs root)."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(folder)]
+    try:
+        mounted = subprocess.run(command, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        pytest.skip("no mount command on this machine")
+    if mounted.returncode:
+        pytest.skip(f"cannot mount a small file system: {mounted.stderr.strip()}")
+    yield folder
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def idx(array: numpy.ndarray) -> bytes:
+    """The gzipped IDX form of an array of bytes, written independently of the reader."""
+    shape = b"".join(size.to_bytes(4, "big") for size in array.shape)
+    return gzip.compress(bytes([0, 0, 8, array.ndim]) + shape + array.tobytes(), mtime=0)
+
+
+def write_raw(folder: Path, files: dict[str, bytes]) -> None:
+    """Write downloaded files and the record that `download` leaves."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, body in files.items():
+        (folder / name).write_bytes(body)
+    pins = {name: {"size": len(body), "sha256": sha256(folder / name)} for name, body in files.items()}
+    write_json(folder / "source.json", {"dataset": folder.name, "source": "test", "files": pins, "origins": {}})
+
+
+@pytest.fixture
+def garments(root: Path) -> Path:
+    """A project with 100 + 20 random 'Fashion-MNIST' images as downloaded."""
+    random = numpy.random.default_rng(0)
+    files = {}
+    for prefix, count in (("train", 100), ("t10k", 20)):
+        images = random.integers(0, 256, (count, 28, 28), numpy.uint8)
+        files[f"{prefix}-images-idx3-ubyte.gz"] = idx(images)
+        files[f"{prefix}-labels-idx1-ubyte.gz"] = idx((numpy.arange(count) % 10).astype(numpy.uint8))
+    write_raw(root / "data" / "raw" / "fashion_mnist", files)
+    return root
+
+
+@pytest.fixture
+def reply() -> type[Reply]:
+    return Reply
+
+
+@pytest.fixture(name="idx")
+def idx_fixture() -> Callable[[numpy.ndarray], bytes]:
+    return idx
+
+
+@pytest.fixture(name="write_raw")
+def write_raw_fixture() -> Callable[[Path, dict[str, bytes]], None]:
+    return write_raw

@@ -1,0 +1,44 @@
+import subprocess
+import sys
+
+import pytest
+
+from stylex.config import DatasetConfig
+from stylex.datasets import DATASETS, dataset_spec, validate_dataset
+from stylex.errors import ConfigError
+
+
+def test_datasets_are_consistent():
+    assert sorted(DATASETS) == ["fashion_mnist", "mnist", "mnist-full"]
+    for spec in DATASETS.values():
+        assert len(set(spec.class_names)) == 10
+        names = {tuple(file.name for file in source.files) for source in spec.sources}
+        assert len(names) == 1, "every source brings the same files"
+        for file in (file for source in spec.sources for file in source.files):
+            assert len(file.sha256) == 64
+            assert file.size > 0
+
+
+def test_unknown_dataset_names_the_closest():
+    with pytest.raises(ConfigError, match="unknown dataset 'mnits'; did you mean 'mnist'?"):
+        dataset_spec("mnits")
+    with pytest.raises(ConfigError, match=r"dataset.name = 'celeba': unknown dataset 'celeba'; choose one of"):
+        validate_dataset(DatasetConfig(name="celeba", resolution=32))
+
+
+@pytest.mark.parametrize("question", [{"classes": ["sneaker", "ankle-boots"]}, {"one_vs_rest": "ankle-boots"}])
+def test_unknown_class_names_key_and_remedy(question):
+    with pytest.raises(
+        ConfigError, match=rf"dataset.{next(iter(question))}: .*'ankle-boots'; did you mean 'ankle-boot'"
+    ):
+        validate_dataset(DatasetConfig(name="fashion_mnist", resolution=32, **question))
+
+
+def test_known_classes_pass():
+    validate_dataset(DatasetConfig(name="mnist", resolution=32, classes=[3, 8]))  # type: ignore[list-item]
+    validate_dataset(DatasetConfig(name="mnist", resolution=32, one_vs_rest="3"))
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    code = "import sys, stylex.datasets; sys.exit(any(name in sys.modules for name in ('torch', 'httpx', 'pyarrow')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,120 @@
+import logging
+import shutil
+from pathlib import Path
+
+import pytest
+
+from stylex.artifacts import read_json
+from stylex.datasets import download
+from stylex.datasets.catalog import DATASETS, FASHION_DEBIAN, DatasetSpec, HttpMirrors
+from stylex.datasets.download import download_from_sources
+from stylex.errors import ChecksumError, ConfigError, DownloadError, StorageError
+
+BODIES = {"a.gz": b"first" * 1000, "b.gz": b"second" * 1000}
+
+
+@pytest.fixture
+def spec(server, pin):
+    files = tuple(pin(name, body) for name, body in BODIES.items())
+    mirrors = HttpMirrors("test mirrors", (f"{server.url}one/", f"{server.url}two/"), files)
+    return DatasetSpec("toy", "Toy", ("0", "1"), 1, "MIT", "idx", (mirrors,))
+
+
+def serve(server, reply, mirror, bodies=BODIES):
+    server.replies |= {f"/{mirror}/{name}": reply(body) for name, body in bodies.items()}
+
+
+def test_falls_through_to_the_second_mirror(server, reply, spec, tmp_path, caplog):
+    serve(server, reply, "two")
+    download_from_sources(spec, tmp_path)
+    assert {name: (tmp_path / name).read_bytes() for name in BODIES} == BODIES
+    assert [path for path, _ in server.requests] == ["/one/a.gz", "/two/a.gz", "/two/b.gz"]
+    assert [record.levelno for record in caplog.records].count(logging.WARNING) == 1
+    assert "one/a.gz answered 404" in caplog.text
+    record = read_json(tmp_path / "source.json")
+    assert record["source"] == "test mirrors"
+    assert record["origins"]["a.gz"] == f"{server.url}two/a.gz"
+    assert record["files"]["a.gz"]["sha256"] == spec.sources[0].files[0].sha256
+
+
+def test_second_mirror_resumes_what_the_first_began(server, reply, spec, tmp_path):
+    serve(server, reply, "two")
+    server.replies["/one/a.gz"] = reply(BODIES["a.gz"], sent=2000)
+    download_from_sources(spec, tmp_path)
+    assert server.requests[:2] == [("/one/a.gz", None), ("/two/a.gz", "bytes=2000-")]
+    assert (tmp_path / "a.gz").read_bytes() == BODIES["a.gz"]
+
+
+def test_second_run_asks_for_nothing(server, reply, spec, tmp_path, caplog):
+    serve(server, reply, "one")
+    download_from_sources(spec, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()}
+    server.requests.clear()
+    caplog.set_level(logging.INFO)
+    download_from_sources(spec, tmp_path)
+    assert server.requests == []
+    assert "nothing to do" in caplog.text
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.iterdir()} == before
+
+
+def test_only_a_damaged_file_is_fetched_again(server, reply, spec, tmp_path):
+    serve(server, reply, "one")
+    download_from_sources(spec, tmp_path)
+    (tmp_path / "b.gz").write_bytes(b"damaged")
+    server.requests.clear()
+    download_from_sources(spec, tmp_path)
+    assert [path for path, _ in server.requests] == ["/one/b.gz"]
+
+
+def test_files_put_there_by_hand_are_accepted(server, spec, tmp_path):
+    for name, body in BODIES.items():
+        (tmp_path / name).write_bytes(body)
+    download_from_sources(spec, tmp_path)
+    assert server.requests == []
+    assert read_json(tmp_path / "source.json")["origins"] == dict.fromkeys(BODIES, "already there")
+
+
+def test_wrong_checksum_everywhere_names_the_file_and_leaves_earlier_files(server, reply, spec, tmp_path):
+    serve(server, reply, "one", {"a.gz": BODIES["a.gz"], "b.gz": b"forged" * 1000})
+    with pytest.raises(ChecksumError, match=r"dataset 'toy' could not be downloaded: no mirror has b.gz: .*has sha256"):
+        download_from_sources(spec, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["a.gz"]
+
+
+def test_no_source_is_one_line_with_a_remedy(spec, tmp_path):
+    with pytest.raises(DownloadError, match="check the network, or put the files into") as caught:
+        download_from_sources(spec, tmp_path)
+    assert not isinstance(caught.value, ChecksumError)
+    assert "\n" not in str(caught.value)
+
+
+def test_full_disk_is_not_mistaken_for_a_bad_mirror(server, reply, pin, small_disk):
+    body = b"large" * 50_000
+    mirrors = HttpMirrors("test", (f"{server.url}one/", f"{server.url}two/"), (pin("large.gz", body),))
+    serve(server, reply, "one", {"large.gz": body})
+    with pytest.raises(StorageError, match="No space left on device"):
+        download_from_sources(DatasetSpec("toy", "Toy", ("0", "1"), 1, "MIT", "idx", (mirrors,)), small_disk)
+    assert len(server.requests) == 1
+
+
+def test_unknown_dataset(root: Path):
+    with pytest.raises(ConfigError, match="unknown dataset 'cifar'"):
+        download(root, "cifar")
+
+
+@pytest.mark.slow
+def test_fashion_mnist_falls_through_to_debian(server, tmp_path):
+    """Real: the Debian package, after mirrors that do not answer."""
+    if shutil.which("apt-get") is None:
+        pytest.skip("no apt-get on this machine")
+    known = DATASETS["fashion_mnist"]
+    assert isinstance(known.sources[0], HttpMirrors)
+    dead = HttpMirrors("dead mirrors", ("http://127.0.0.1:9/",), known.sources[0].files)
+    spec = DatasetSpec(
+        known.name, known.title, known.class_names, 1, known.licence, known.format, (dead, FASHION_DEBIAN)
+    )
+    download_from_sources(spec, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(
+        [*(file.name for file in FASHION_DEBIAN.files), "source.json"]
+    )
+    assert read_json(tmp_path / "source.json")["source"] == FASHION_DEBIAN.label

@@ -1,0 +1,94 @@
+import numpy
+import pytest
+import torch
+
+from stylex.config import DatasetConfig
+from stylex.datasets import load_all_classes, load_split, prepare
+from stylex.datasets.decoding import read_idx
+from stylex.errors import ArtifactError, ConfigError
+
+
+@pytest.fixture
+def prepared(garments):
+    prepare(garments, "fashion_mnist", 32)
+    return garments
+
+
+def config(**question):
+    return DatasetConfig(name="fashion_mnist", resolution=32, **question)
+
+
+def test_all_classes(prepared):
+    split = load_all_classes(prepared, "fashion_mnist", 32, "test")
+    raw = read_idx(prepared / "data/raw/fashion_mnist/t10k-images-idx3-ubyte.gz", 3)
+    assert (len(split), split.channels, split.resolution) == (20, 1, 32)
+    assert split.class_names[9] == "ankle-boot"
+    assert split.labels.dtype == torch.int64
+    assert split.labels.tolist() == [index % 10 for index in range(20)]
+    assert split.ids[3] == "fashion_mnist-test-00003"
+    assert split.raw().dtype == torch.uint8
+    assert numpy.array_equal(split.raw()[:, 0, 2:30, 2:30].numpy(), raw)
+
+
+def test_images_are_in_minus_one_to_one(prepared):
+    split = load_all_classes(prepared, "fashion_mnist", 32, "test")
+    indices = torch.tensor([5, 1, 5])
+    images = split.images(indices)
+    assert images.dtype == torch.float32
+    assert tuple(images.shape) == (3, 1, 32, 32)
+    assert images.min() == -1
+    torch.testing.assert_close((images + 1) * 127.5, split.raw(indices).float())
+    images.zero_()
+    assert split.raw(indices).any(), "what is handed out is a copy"
+
+
+def test_classes_are_relabelled_in_the_order_asked(prepared):
+    everything = load_all_classes(prepared, "fashion_mnist", 32, "test")
+    split = load_split(prepared, config(classes=["sneaker", "sandal"]), "test")
+    assert split.class_names == ("sneaker", "sandal")
+    assert split.labels.tolist() == [1, 0, 1, 0]
+    assert split.ids == [everything.ids[index] for index in (5, 7, 15, 17)]
+    assert torch.equal(split.raw(), everything.raw(torch.tensor([5, 7, 15, 17])))
+
+
+def test_one_against_rest(prepared):
+    split = load_split(prepared, config(one_vs_rest="bag"), "test")
+    assert split.class_names == ("rest", "bag")
+    assert len(split) == 20
+    assert split.labels.nonzero().flatten().tolist() == [8, 18]
+
+
+def test_the_images_stay_on_disk(prepared):
+    split = load_all_classes(prepared, "fashion_mnist", 32, "train")
+    assert not split.table.flags.owndata
+    assert not split.table.flags.writeable
+
+
+def test_splits_are_disjoint(prepared):
+    ids = [set(load_all_classes(prepared, "fashion_mnist", 32, split).ids) for split in ("train", "val", "test")]
+    assert sum(map(len, ids)) == len(set.union(*ids)) == 120
+
+
+def test_errors(prepared):
+    with pytest.raises(
+        ArtifactError, match=r"manifest\.json does not exist; run `stylex prepare mnist --resolution 32`"
+    ):
+        load_all_classes(prepared, "mnist", 32, "train")
+    with pytest.raises(ConfigError, match="unknown class of fashion_mnist 'boot'"):
+        load_split(prepared, config(classes=["bag", "boot"]), "train")
+    shard = prepared / "data/processed/fashion_mnist/32/test-00000.arrow"
+    good = shard.read_bytes()
+    shard.write_bytes(good[:-100])
+    with pytest.raises(ArtifactError, match="is missing or not of .* bytes as its manifest says; run `stylex prepare"):
+        load_all_classes(prepared, "fashion_mnist", 32, "test")
+    shard.write_bytes(bytes(len(good)))
+    with pytest.raises(ArtifactError, match=r"test-00000\.arrow is damaged"):
+        load_all_classes(prepared, "fashion_mnist", 32, "test")
+
+
+@pytest.mark.slow
+def test_real_digits(mnist_root):
+    question = DatasetConfig(name="mnist", resolution=32, classes=["3", "8"])
+    split = load_split(mnist_root, question, "test")
+    assert torch.bincount(split.labels).tolist() == [125, 125]
+    assert -0.9 < split.images().mean() < -0.6

@@ -1,0 +1,122 @@
+import hashlib
+import subprocess
+import threading
+
+import pytest
+
+from stylex.datasets.catalog import PinnedFile
+from stylex.datasets.transfer import fetch
+from stylex.errors import ChecksumError, DownloadError, StorageError
+
+BODY = bytes(range(256)) * 2000
+FILE = PinnedFile("images.gz", len(BODY), hashlib.sha256(BODY).hexdigest())
+
+
+@pytest.fixture
+def target(tmp_path):
+    return tmp_path / "raw" / FILE.name
+
+
+def left_over(target):
+    return sorted(path.name for path in target.parent.iterdir())
+
+
+def test_fetches_and_leaves_nothing_else(server, reply, target):
+    server.replies["/images.gz"] = reply(BODY)
+    fetch(server.url + "images.gz", FILE, target)
+    assert target.read_bytes() == BODY
+    assert left_over(target) == ["images.gz"]
+    assert server.requests == [("/images.gz", None)]
+
+
+def test_resumes_with_the_missing_bytes_only(server, reply, target):
+    server.replies["/images.gz"] = reply(BODY, sent=100_000)
+    with pytest.raises(DownloadError, match="images.gz cannot be read"):
+        fetch(server.url + "images.gz", FILE, target)
+    assert left_over(target) == ["images.gz.part"]
+    kept = (target.parent / "images.gz.part").stat().st_size
+    assert kept == 100_000
+    server.replies["/images.gz"] = reply(BODY)
+    fetch(server.url + "images.gz", FILE, target)
+    assert server.requests[-1] == ("/images.gz", f"bytes={kept}-")
+    assert target.read_bytes() == BODY
+
+
+def test_complete_part_is_not_asked_for_again(server, target):
+    target.parent.mkdir()
+    target.with_name("images.gz.part").write_bytes(BODY)
+    fetch(server.url + "images.gz", FILE, target)
+    assert server.requests == []
+    assert left_over(target) == ["images.gz"]
+
+
+def test_server_without_ranges_starts_over(server, reply, target):
+    target.parent.mkdir()
+    target.with_name("images.gz.part").write_bytes(BODY[:1000])
+    server.replies["/images.gz"] = reply(BODY, ranges=False)
+    fetch(server.url + "images.gz", FILE, target)
+    assert target.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("stale", [b"x" * 1000, b"x" * len(BODY), b"x" * (len(BODY) + 5)])
+def test_part_of_another_file_is_replaced(server, reply, target, stale):
+    target.parent.mkdir()
+    target.with_name("images.gz.part").write_bytes(stale)
+    server.replies["/images.gz"] = reply(BODY)
+    fetch(server.url + "images.gz", FILE, target)
+    assert target.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("announced", [-1, 300_000, len(BODY) + 1000])
+def test_truncated_download_says_how_much_came(server, reply, target, announced):
+    server.replies["/images.gz"] = reply(BODY, sent=300_000, announced=announced)
+    with pytest.raises(DownloadError, match=r"ended after 300000 of 512000 bytes|cannot be read: peer closed"):
+        fetch(server.url + "images.gz", FILE, target)
+    assert not target.exists()
+
+
+@pytest.mark.parametrize("wrong", [b"x" + BODY[1:], BODY + b"more"])
+def test_wrong_content_leaves_nothing(server, reply, target, wrong):
+    server.replies["/images.gz"] = reply(wrong)
+    with pytest.raises(ChecksumError, match=f"images.gz from http.* has sha256 .{{64}}, expected {FILE.sha256}"):
+        fetch(server.url + "images.gz", FILE, target)
+    assert left_over(target) == []
+
+
+def test_endless_body_is_cut(server, reply, target):
+    server.replies["/images.gz"] = reply(BODY * 20)
+    with pytest.raises(ChecksumError):
+        fetch(server.url + "images.gz", FILE, target)
+    assert left_over(target) == []
+
+
+def test_error_status_and_closed_port(server, target):
+    with pytest.raises(DownloadError, match="answered 404 Not Found"):
+        fetch(server.url + "other.gz", FILE, target)
+    with pytest.raises(DownloadError, match="cannot be read"):
+        fetch("http://127.0.0.1:9/images.gz", FILE, target)
+
+
+def test_silent_server_times_out(server, reply, target, monkeypatch):
+    monkeypatch.setattr("stylex.datasets.transfer.READ_TIMEOUT", 0.2)
+    go_on = threading.Event()
+    server.replies["/images.gz"] = reply(BODY, stall=go_on)
+    with pytest.raises(DownloadError, match="timed out"):
+        fetch(server.url + "images.gz", FILE, target)
+    go_on.set()
+
+
+def test_full_disk_keeps_earlier_files(server, reply, small_disk):
+    (small_disk / "earlier").write_bytes(b"kept")
+    server.replies["/images.gz"] = reply(BODY)
+    with pytest.raises(StorageError, match="images.gz: No space left on device"):
+        fetch(server.url + "images.gz", FILE, small_disk / "images.gz")
+    assert (small_disk / "earlier").read_bytes() == b"kept"
+    assert not (small_disk / "images.gz").exists()
+
+
+def test_read_only_target(server, reply, small_disk):
+    subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
+    server.replies["/images.gz"] = reply(BODY)
+    with pytest.raises(StorageError, match="Read-only file system"):
+        fetch(server.url + "images.gz", FILE, small_disk / "raw" / "images.gz")
