@@ -104,6 +104,7 @@ class NetworksConfig(Section):
     encoder_channels: list[Positive]
     discriminator_channels: list[Positive]
     minibatch_stddev_group: Positive
+    downsampling: Literal["fir", "box"] = Field("fir", description="fir: StyleGAN2's filter in D and E; box: 2x2 means.")
 
 
 class LossesConfig(Section):

@@ -25,12 +25,13 @@ class StylexNetworks(nn.Module):
         sizes = config.networks
         self.config, self.image_channels, self.classes = config, image_channels, classes
         self.condition_dim = 0 if config.conditioning == "none" else classes
-        self.encoder = Encoder(image_channels, sizes.encoder_channels, sizes.latent_dim)
+        self.encoder = Encoder(image_channels, sizes.encoder_channels, sizes.latent_dim, sizes.downsampling)
         self.mapping = Mapping(sizes.latent_dim, sizes.mapping_layers, sizes.mapping_lr_multiplier)
         self.synthesis = Synthesis(sizes.latent_dim + self.condition_dim, sizes.generator_channels, image_channels)
         outputs = classes if config.conditional_discriminator else 1
-        group = sizes.minibatch_stddev_group
-        self.discriminator = Discriminator(image_channels, sizes.discriminator_channels, outputs, group)
+        self.discriminator = Discriminator(
+            image_channels, sizes.discriminator_channels, outputs, sizes.minibatch_stddev_group, sizes.downsampling
+        )
 
     def conditioning(self, logits: Tensor) -> Tensor:
         """Return c(x) [N, condition_dim] of the classifier's logits [N, classes]."""

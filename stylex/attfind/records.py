@@ -1,0 +1,151 @@
+"""AttFind's files: effects-00000.parquet (one row an image, streamed by row groups) and attributes.csv."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from enum import IntEnum
+from pathlib import Path
+
+import pandas
+import pyarrow
+import pyarrow.parquet
+import torch
+from torch import Tensor
+
+from stylex.artifacts import atomic_path, read_table, write_table
+from stylex.errors import ArtifactError
+from stylex.latents.table import damage_reported, json_metadata, read_parquet, vector_column, vectors
+
+ROW_GROUP = 16  # images held in memory while writing
+COLUMNS = ("target_class", "rank", "style_index", "layer", "channel", "direction", "mean_effect", "images_explained")
+
+
+class Direction(IntEnum):
+    """Towards a coordinate's minimum or maximum over the analysis set; the index into axis [2] of effects."""
+
+    TO_MIN = 0
+    TO_MAX = 1
+
+    @property
+    def label(self) -> str:
+        """The value of attributes.csv's column `direction`."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True)
+class EffectsHeader:
+    """What holds for all rows of an effects file."""
+
+    class_names: tuple[str, ...]
+    shift: float
+    precision: str
+    minima: list[float]  # [K]
+    maxima: list[float]  # [K]
+    layers: list[int]  # [K], layer of each coordinate
+    channels: list[int]  # [K], channel of each coordinate in its layer
+    provenance: dict[str, str]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """[2, K, classes] of one image's effects; axis 0 is `Direction`."""
+        return 2, len(self.minima), len(self.class_names)
+
+
+@dataclass(frozen=True)
+class Effects:
+    """An effects file in memory; row i belongs to `ids[i]`."""
+
+    ids: list[str]
+    base_logits: Tensor  # [N, classes], C of the unmoved reconstruction
+    effect: Tensor  # [N, 2, K, classes], change of the logits
+    header: EffectsHeader
+
+
+class EffectsWriter:
+    """Collects rows and writes them as row groups of `ROW_GROUP` images."""
+
+    def __init__(self, writer: pyarrow.parquet.ParquetWriter) -> None:
+        self._writer = writer
+        self._rows: list[tuple[str, Tensor, Tensor]] = []
+
+    def add(self, identity: str, base_logits: Tensor, effect: Tensor) -> None:
+        """Add one image: base logits [classes] and effect [2, K, classes]."""
+        self._rows.append((identity, base_logits, effect.flatten()))
+        if len(self._rows) == ROW_GROUP:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the collected rows."""
+        if self._rows:
+            ids, base, effect = zip(*self._rows, strict=True)
+            columns = [pyarrow.array(ids), vector_column(torch.stack(base)), vector_column(torch.stack(effect))]
+            self._writer.write_batch(pyarrow.record_batch(columns, schema=self._writer.schema))
+            self._rows.clear()
+
+
+@contextmanager
+def effects_writer(path: Path, header: EffectsHeader) -> Iterator[EffectsWriter]:
+    """Yield a writer of `path`, which appears only when all rows are on disk."""
+    directions, coordinates, classes = header.shape
+    fields = [
+        pyarrow.field("id", pyarrow.string()),
+        pyarrow.field("base_logits", pyarrow.list_(pyarrow.float32(), classes)),
+        pyarrow.field("effect", pyarrow.list_(pyarrow.float32(), directions * coordinates * classes)),
+    ]
+    metadata = {name: json.dumps(value) for name, value in (asdict(header) | {"shape": header.shape}).items()}
+    schema = pyarrow.schema(fields, metadata)
+    with atomic_path(path) as temporary, pyarrow.parquet.ParquetWriter(temporary, schema) as parquet:
+        writer = EffectsWriter(parquet)
+        yield writer
+        writer.flush()
+
+
+def read_effects(path: Path) -> Effects:
+    """Read an effects file; raise `ArtifactError` when it is missing or damaged."""
+    with damage_reported(path):
+        table = read_parquet(path)
+        metadata = json_metadata(table.schema)
+        shape = metadata.pop("shape")
+        metadata["class_names"] = tuple(metadata["class_names"])
+        header = EffectsHeader(**metadata)
+        effect = vectors(table["effect"]).reshape(-1, *shape)
+        return Effects(table["id"].to_pylist(), vectors(table["base_logits"]), effect, header)
+
+
+@dataclass(frozen=True)
+class Attribute:
+    """One selected coordinate: a row of attributes.csv."""
+
+    target_class: str
+    rank: int  # 1 is the first found
+    style_index: int
+    layer: int
+    channel: int
+    direction: Direction
+    mean_effect: float  # logits, over the images still unexplained
+    images_explained: int
+
+
+def write_attributes(path: Path, attributes: list[Attribute], provenance: dict[str, str]) -> None:
+    """Write attributes.csv and its provenance beside it."""
+    rows = [asdict(attribute) | {"direction": attribute.direction.label} for attribute in attributes]
+    write_table(path, pandas.DataFrame(rows, columns=list(COLUMNS)), provenance)
+
+
+def read_attributes(path: Path) -> dict[str, list[Attribute]]:
+    """Read attributes.csv: by target class, in order of rank; raise `ArtifactError` when it is missing or damaged."""
+    frame = read_table(path, text=("target_class", "direction"))
+    missing = [column for column in COLUMNS if column not in frame]
+    if missing or not set(frame["direction"]) <= {direction.label for direction in Direction}:
+        reason = f"no column {missing[0]}" if missing else "an unknown direction"
+        raise ArtifactError(f"{path} is damaged ({reason}); delete it and run its stage again")
+    attributes: dict[str, list[Attribute]] = {}
+    for values in frame.sort_values("rank", kind="stable")[list(COLUMNS)].itertuples(index=False, name=None):
+        row = dict(zip(COLUMNS, values, strict=True))
+        row["direction"] = Direction[row["direction"].upper()]
+        attribute = Attribute(**row)
+        attributes.setdefault(attribute.target_class, []).append(attribute)
+    return attributes

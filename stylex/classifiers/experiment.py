@@ -1,0 +1,97 @@
+"""The two stages of the pipeline that train a network: an experiment's classifier, and a backbone."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas
+
+from stylex.artifacts import provenance, write_json, write_table
+from stylex.classifiers.accuracy import accuracy, confusion_matrix, predict
+from stylex.classifiers.networks import ImageNetwork
+from stylex.classifiers.training import train_network
+from stylex.classifiers.wrapper import NetworkDescription, Role, save_network
+from stylex.config import (
+    DatasetConfig,
+    ExperimentPaths,
+    FineTuningConfig,
+    NetworkPaths,
+    backbone_paths,
+    load_backbone_config,
+    load_experiment,
+)
+from stylex.datasets import load_split
+from stylex.errors import StylexError
+
+
+class AccuracyError(StylexError):
+    """A classifier is not good enough to be worth explaining."""
+
+
+class _Trained(NamedTuple):
+    network: ImageNetwork
+    description: NetworkDescription
+    history: pandas.DataFrame
+    metrics: dict[str, Any]
+
+
+def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
+    """Train the experiment's classifier; write model.safetensors, metrics.json and history.csv.
+
+    Raise `AccuracyError`, and write nothing, when its accuracy on the test split is below classifier.min_accuracy.
+    """
+    config = load_experiment(root, experiment_name)
+    wanted = config.classifier.min_accuracy
+    trained = _train(root, "classifier", experiment_name, config.classifier, config.dataset, config.seed, device)
+    if trained.metrics["accuracy"] < wanted:
+        raise AccuracyError(
+            f"classifier of '{experiment_name}': accuracy {trained.metrics['accuracy']:.4f} on {trained.metrics['n']}"
+            f" test images is below classifier.min_accuracy = {wanted}; raise classifier.epochs or classifier.width,"
+            " or lower the bound"
+        )
+    paths = ExperimentPaths(root, experiment_name).classifier
+    _write(paths, trained, provenance(config.digest(), config.seed, device))
+
+
+def train_backbone(root: Path, backbone_name: str, device: str = "cpu") -> None:
+    """Train config/backbones/<backbone_name>.yaml on all classes of its dataset; write files as `fine_tune` does."""
+    config = load_backbone_config(root, backbone_name)
+    dataset = DatasetConfig(name=config.dataset, resolution=config.resolution, classes=None, one_vs_rest=None)
+    name = f"{config.architecture}-{backbone_name}"
+    trained = _train(root, "backbone", name, config, dataset, config.seed, device)
+    _write(backbone_paths(root, backbone_name), trained, provenance(config.digest(), config.seed, device))
+
+
+def _train(
+    root: Path, role: Role, name: str, config: FineTuningConfig, dataset: DatasetConfig, seed: int, device: str
+) -> _Trained:
+    """Train on the training split, choose the epoch on the validation split, measure on the test split."""
+    train, val, test = (load_split(root, dataset, split) for split in ("train", "val", "test"))
+    network, history = train_network(config, train, val, seed, device, f"{role} {name}")
+    description = NetworkDescription(
+        role=role,
+        name=name,
+        architecture=config.architecture,
+        width=config.width,
+        channels=train.channels,
+        resolution=dataset.resolution,
+        class_names=train.class_names,
+    )
+    logits = predict(network, test, device)
+    metrics = {
+        "accuracy": accuracy(logits, test.labels),
+        "n": len(test),
+        "class_names": list(test.class_names),
+        "confusion_matrix": confusion_matrix(logits, test.labels).tolist(),
+        "val_accuracy": accuracy(predict(network, val, device), val.labels),
+        "val_n": len(val),
+        "train_n": len(train),
+    }
+    return _Trained(network, description, history, metrics)
+
+
+def _write(paths: NetworkPaths, trained: _Trained, source: dict[str, str]) -> None:
+    write_table(paths.history, trained.history, source)
+    write_json(paths.metrics, {**trained.metrics, "provenance": source})
+    save_network(paths.model, trained.network, trained.description, source)

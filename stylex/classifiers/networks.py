@@ -1,0 +1,93 @@
+"""ResNet-18 and MobileNetV2 for small images, made of torchvision's own blocks.
+
+Two changes to the published networks (He et al. 2016, table 1; Sandler et al. 2018, table 2), both because our images
+are 32x32 and not 224x224: the first convolution is 3x3 with stride 1, and the next halving (ResNet's max pooling, the
+stride of MobileNetV2's second stage) is left out. Channel counts are multiplied by `width`; at width 1 the parameters
+are those of torchvision, in the same order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torchvision.models.mobilenetv2 import MobileNetV2
+from torchvision.models.resnet import BasicBlock
+
+RESNET18_PLANES = (64, 128, 256, 512)
+# Table 2 of MobileNetV2, a row a stage: expansion, channels, blocks, stride of the first block (24 channels: 1, not 2).
+MOBILENET_V2_TABLE = (
+    [1, 16, 1, 1], [6, 24, 2, 1], [6, 32, 3, 2], [6, 64, 4, 2], [6, 96, 3, 1], [6, 160, 3, 2], [6, 320, 1, 1],
+)  # fmt: skip
+MOBILENET_V2_CUTS = (0, 2, 4, 7, 14, 19)  # before the block that halves the resolution (or halved it at 224x224)
+
+
+class ImageNetwork(nn.Module):
+    """A classification network cut into five stages, so that one definition gives maps, embedding and logits."""
+
+    def __init__(self, stages: Sequence[nn.Module], features: int, classes: int) -> None:
+        super().__init__()
+        self.stages = nn.ModuleList(stages)
+        self.head = nn.Linear(features, classes)
+
+    def maps(self, images: Tensor, count: int) -> list[Tensor]:
+        """Map images [N, C, H, W] in [-1, 1] to the first `count` stages' outputs [N, Ci, Hi, Wi], finest first."""
+        hidden, maps = preprocess(images), []
+        for stage in self.stages[:count]:
+            hidden = stage(hidden)
+            maps.append(hidden)
+        return maps
+
+    def embedding(self, images: Tensor) -> Tensor:
+        """Map images [N, C, H, W] in [-1, 1] to penultimate features [N, D]: the spatial mean of the last stage."""
+        return self.maps(images, len(self.stages))[-1].mean((2, 3))
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Map images [N, C, H, W] in [-1, 1] to logits [N, classes]."""
+        return self.head(self.embedding(images))
+
+
+def preprocess(images: Tensor) -> Tensor:
+    """Prepare images [N, C, H, W]: every network here takes [-1, 1] as it is, so only the memory layout changes."""
+    return images.contiguous(memory_format=torch.channels_last)
+
+
+def build_network(architecture: str, channels: int, classes: int, width: float) -> ImageNetwork:
+    """Build a network for images of `channels` channels, initialised from torch's global generator."""
+    stages, features = {"resnet18": _resnet18, "mobilenet_v2": _mobilenet_v2}[architecture](channels, width)
+    network = ImageNetwork(stages, features, classes)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            module.weight.data = module.weight.data.contiguous(memory_format=torch.channels_last)
+    return network
+
+
+def _resnet18(channels: int, width: float) -> tuple[list[nn.Module], int]:
+    """Return the stages (stem, conv2_x … conv5_x) and the width of the last."""
+    planes = [max(1, round(count * width)) for count in RESNET18_PLANES]
+    stem = nn.Conv2d(channels, planes[0], 3, padding=1, bias=False)
+    stages: list[nn.Module] = [nn.Sequential(stem, nn.BatchNorm2d(planes[0]), nn.ReLU(inplace=True))]
+    for source, target, stride in zip([planes[0], *planes[:-1]], planes, (1, 2, 2, 2), strict=True):
+        stages.append(nn.Sequential(_basic_block(source, target, stride), BasicBlock(target, target)))
+    return stages, planes[-1]
+
+
+def _basic_block(source: int, target: int, stride: int) -> BasicBlock:
+    if stride == 1:
+        return BasicBlock(source, target)
+    projection = nn.Sequential(nn.Conv2d(source, target, 1, stride, bias=False), nn.BatchNorm2d(target))
+    return BasicBlock(source, target, stride, projection)
+
+
+def _mobilenet_v2(channels: int, width: float) -> tuple[list[nn.Module], int]:
+    """Return the stages (32x32 twice, 16x16, 8x8, 4x4 for 32x32 images) and the width of the last."""
+    whole = MobileNetV2(width_mult=width, inverted_residual_setting=list(MOBILENET_V2_TABLE))
+    stem = whole.features[0]
+    assert isinstance(stem, nn.Sequential)
+    first = stem[0]
+    assert isinstance(first, nn.Conv2d)
+    stem[0] = nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False)
+    cuts = zip(MOBILENET_V2_CUTS, MOBILENET_V2_CUTS[1:], strict=False)
+    return [whole.features[first:last] for first, last in cuts], whole.last_channel

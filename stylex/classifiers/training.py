@@ -1,0 +1,104 @@
+"""Supervised training of a network: AdamW, one-cycle learning rate, best epoch by validation accuracy.
+
+Adam with decoupled weight decay (Loshchilov and Hutter 2019) under the one-cycle schedule (Smith and Topin 2018), which
+reaches its accuracy in few epochs. Everything random comes from the seed.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pandas
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from stylex.classifiers.accuracy import accuracy, predict
+from stylex.classifiers.networks import ImageNetwork, build_network
+from stylex.config.models import FineTuningConfig
+from stylex.datasets import ImageSplit
+from stylex.errors import TrainingDivergedError
+from stylex.progress import Counter, progress
+
+
+def train_network(
+    config: FineTuningConfig, train: ImageSplit, val: ImageSplit, seed: int, device: str, label: str
+) -> tuple[ImageNetwork, pandas.DataFrame]:
+    """Train on `train`; return the network of the best epoch on `val`, in eval mode, and the history (a row an epoch).
+
+    Ties in validation accuracy go to the lower loss. Raise `TrainingDivergedError` when a loss is not finite.
+    """
+    network = _seeded_network(config, train, seed).to(device)
+    trainer = _Trainer(config, network, train, seed, device)
+    rows, best, best_weights = [], (-1.0, 0.0), {}
+    with progress(label, config.epochs * trainer.epoch_images) as counter:
+        for epoch in range(1, config.epochs + 1):
+            start = time.monotonic()
+            train_loss = trainer.epoch(counter)
+            rate = trainer.epoch_images / (time.monotonic() - start)
+            if not math.isfinite(train_loss):
+                raise TrainingDivergedError(
+                    f"{label}: the loss is {train_loss} in epoch {epoch}; lower learning_rate ({config.learning_rate})"
+                )
+            logits = predict(network.eval(), val, device)
+            score = (accuracy(logits, val.labels), -functional.cross_entropy(logits, val.labels).item())
+            rows.append((epoch, train_loss, -score[1], score[0], round(rate, 1)))
+            if score > best:
+                best, best_weights = score, {name: value.clone() for name, value in network.state_dict().items()}
+    network.load_state_dict(best_weights)
+    columns = ["epoch", "train_loss", "val_loss", "val_accuracy", "images_per_second"]
+    return network, pandas.DataFrame(rows, columns=columns)
+
+
+def translate(images: Tensor, shifts: Tensor) -> Tensor:
+    """Move each image of [N, C, H, W] by its own shift [N, 2] (rows down, columns right; pixels), edges replicated."""
+    height, width = images.shape[2:]
+    rows = (torch.arange(height, device=images.device) - shifts[:, :1]).clamp(0, height - 1)  # [N, H]: source rows
+    columns = (torch.arange(width, device=images.device) - shifts[:, 1:]).clamp(0, width - 1)  # [N, W]
+    batch = torch.arange(len(images), device=images.device)[:, None, None]
+    return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+class _Trainer:
+    """Network, optimiser, schedule and random state of one training."""
+
+    def __init__(self, config: FineTuningConfig, network: nn.Module, train: ImageSplit, seed: int, device: str) -> None:
+        self.config, self.network, self.images, self.device = config, network, train, device
+        self.epoch_images = min(len(train), config.max_images or len(train))
+        self.batches = math.ceil(self.epoch_images / config.batch_size)
+        self.generator = torch.Generator().manual_seed(seed)
+        self.loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+        self.optimizer = torch.optim.AdamW(
+            network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        )
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.optimizer, config.learning_rate, total_steps=config.epochs * self.batches
+        )
+
+    def epoch(self, counter: Counter) -> float:
+        """Show `epoch_images` images in random order, in batches of nearly equal size; return the mean loss."""
+        self.network.train()
+        total = 0.0
+        order = torch.randperm(len(self.images), generator=self.generator)[: self.epoch_images]
+        for indices in order.tensor_split(self.batches):
+            total += self._step(indices) * len(indices)
+            counter.advance(len(indices))
+        return total / self.epoch_images
+
+    def _step(self, indices: Tensor) -> float:
+        furthest = self.config.max_translation
+        shifts = torch.randint(-furthest, furthest + 1, (len(indices), 2), generator=self.generator)
+        images = translate(self.images.images(indices).to(self.device), shifts.to(self.device))
+        loss = self.loss(self.network(images), self.images.labels[indices].to(self.device))
+        self.optimizer.zero_grad()
+        loss.backward()
+        self.optimizer.step()
+        self.schedule.step()
+        return loss.item()
+
+
+def _seeded_network(config: FineTuningConfig, train: ImageSplit, seed: int) -> ImageNetwork:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build_network(config.architecture, train.channels, len(train.class_names), config.width)

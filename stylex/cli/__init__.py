@@ -1,0 +1,79 @@
+"""`python -m stylex VERB`: one file a verb. Heavy imports happen inside the verbs: help and planning stay fast."""
+
+from __future__ import annotations
+
+import logging
+import sys
+
+import typer
+
+from stylex.artifacts import UNWRITABLE
+from stylex.cli import (
+    attributes,
+    backbone,
+    classifier,
+    datasets,
+    download,
+    effects,
+    encode,
+    figures,
+    frechet,
+    prepare,
+    report,
+    schemas,
+    sufficiency,
+    tables,
+    train,
+    validate,
+)
+from stylex.errors import StylexError
+
+VERBS = {
+    "datasets": datasets.command,
+    "validate": validate.command,
+    "schemas": schemas.command,
+    "download": download.command,
+    "prepare": prepare.command,
+    "backbone": backbone.command,
+    "classifier": classifier.command,
+    "train": train.command,
+    "encode": encode.command,
+    "effects": effects.command,
+    "attributes": attributes.command,
+    "sufficiency": sufficiency.command,
+    "frechet": frechet.command,
+    "figures": figures.command,
+    "tables": tables.command,
+    "report": report.command,
+}
+
+app = typer.Typer(
+    help="Explain an image classifier with StylEx. Every verb works in the current folder, the project's root.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for name, command in VERBS.items():
+    app.command(name)(command)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one verb; a user's mistake or a full disk is one line on stderr and exit code 2, never a traceback."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
+    logging.getLogger("stylex").setLevel(logging.INFO)
+    try:
+        app(arguments)
+    except StylexError as error:
+        return fail(str(error), error.exit_code)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        return fail(f"{error.strerror}: {error.filename or 'a file being written'}; free space or mend the permissions")
+    return 0
+
+
+def fail(message: str, exit_code: int = StylexError.exit_code) -> int:
+    """Print `message` on stderr as one line and return the exit code."""
+    typer.echo("error: " + " ".join(message.split()), err=True)
+    return exit_code

@@ -1,0 +1,14 @@
+"""`stylex attributes`: AttFind, the selecting half (Algorithm 1 of [L])."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stylex.cli.options import ExperimentArgument
+
+
+def command(experiment: ExperimentArgument) -> None:
+    """Select the top attributes of each class from the measured effects."""
+    from stylex.attfind.selection import select
+
+    select(Path(), experiment)

@@ -1,0 +1,39 @@
+"""Arguments that several verbs share, and what they mean: which device, how many threads."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from stylex.errors import DeviceError
+
+
+class Device(StrEnum):
+    """Where tensors are computed."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+ExperimentArgument = Annotated[str, typer.Argument(help="A file of config/experiments, without its ending.")]
+SuiteArgument = Annotated[str, typer.Argument(help="A file of config/suites, without its ending.")]
+DatasetArgument = Annotated[str, typer.Argument(help="A dataset of the catalog (`stylex datasets` lists them).")]
+DeviceOption = Annotated[Device, typer.Option(help="auto: cuda where there is one.")]
+ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: one a core.")]
+
+
+def select_device(device: Device, threads: int | None) -> str:
+    """Set the number of CPU threads and return "cpu" or "cuda"; raise `DeviceError` when there is no such device."""
+    import torch
+
+    if threads is not None:
+        torch.set_num_threads(threads)
+    available = torch.cuda.is_available()
+    if device is Device.CUDA and not available:
+        raise DeviceError("--device cuda: PyTorch finds no CUDA device on this machine; use --device cpu or auto")
+    if device is Device.AUTO:
+        return Device.CUDA.value if available else Device.CPU.value
+    return device.value

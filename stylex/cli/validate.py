@@ -1,0 +1,31 @@
+"""`stylex validate`: check every configuration file before anything runs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def command(
+    suite: Annotated[str | None, typer.Argument(help="A file of config/suites; default: config/config.yaml's.")] = None,
+) -> None:
+    """Check a suite, and every experiment and backbone whether in it or not; say what the suite will run."""
+    from stylex.cli.project import load_checked_experiment, load_project
+    from stylex.config.loading import available, load_backbone_config
+
+    root = Path()
+    project = load_project(root, suite)
+    names = available(root, "experiments")
+    for name in names:
+        load_checked_experiment(root, name)
+    for name in available(root, "backbones"):
+        load_backbone_config(root, name)
+    typer.echo(f"suite {project.suite_name}: {project.suite.title}")
+    for name, config in project.experiments.items():
+        dataset = config.dataset
+        classes = dataset.one_vs_rest or ", ".join(dataset.classes or ["all classes"])
+        images = config.stylex.training.images
+        typer.echo(f"  {name}: {dataset.name} ({classes}), {dataset.resolution}x{dataset.resolution}, {images} images")
+    typer.echo(f"all {len(names)} experiments of config/experiments are valid")

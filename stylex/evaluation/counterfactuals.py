@@ -1,0 +1,31 @@
+"""Counterfactuals of many images: the top attributes of a target class, applied together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import torch
+from torch import Tensor
+
+from stylex.attfind.records import Attribute, Direction
+from stylex.latents.table import Latents
+from stylex.networks.stylespace import StyleVector, move
+from stylex.networks.synthesis import Synthesis
+
+
+def apply_attributes(latents: Latents, rows: Tensor, attributes: Sequence[Attribute], shift: float) -> StyleVector:
+    """Return the styles of the images `rows` [n] with every attribute moved by `shift` towards its extreme."""
+    styles = latents.style_vector(rows)
+    index = torch.tensor([attribute.style_index for attribute in attributes], dtype=torch.long)
+    to_max = torch.tensor([attribute.direction == Direction.TO_MAX for attribute in attributes], dtype=torch.bool)
+    extreme = torch.where(to_max, latents.maxima[index], latents.minima[index])
+    return styles._replace(space=move(styles.space, index, extreme, shift))
+
+
+def rendered(synthesis: Synthesis, styles: StyleVector, batch_size: int) -> Iterator[Tensor]:
+    """Yield the images of `styles`, at most `batch_size` at a time, on the network's device."""
+    device = synthesis.constant.device
+    for rows in torch.arange(len(styles.space)).split(batch_size):
+        with torch.inference_mode():
+            images = synthesis.render(styles.select(rows).to(device))
+        yield images

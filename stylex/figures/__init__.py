@@ -1,0 +1,16 @@
+"""Figures of one experiment. Drawing is pure functions of arrays; `make` reads the artifacts.
+
+The workflow imports `stylex.figures.names` for the file names, so this module imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+def experiment_figures(root: Path, suite: str, experiment: str, device: str) -> None:
+    """Write every figure of `stylex.figures.names.FIGURE_NAMES` as PNG and PDF into results/<suite>/figures."""
+    from stylex.figures import make
+
+    make.attribute_figures(root, suite, experiment, device)
+    make.curve_figures(root, suite, experiment)

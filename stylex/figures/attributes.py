@@ -1,0 +1,135 @@
+"""The figure of the top attributes, as figure 4 of [L]: a pure function of arrays.
+
+A row is one attribute. It has a block for each class: the reconstruction of an image, and beside it, framed, the
+counterfactual in which this one style coordinate is moved. The classifier's probability of the row's target class is
+printed in the top-left corner of each image. One block moves the coordinate in the direction that AttFind found to
+raise the target class, on an image of another class; the other moves it the opposite way, on an image of that class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy
+from matplotlib import patheffects
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from stylex.figures.style import COLUMN_WIDTH, INK, styled
+
+RAISED = "#D55E00"  # frame of a counterfactual meant to raise the target class
+LOWERED = "#0072B2"  # frame of a counterfactual meant to lower it
+LABEL_WIDTH, PAIR_GAP, BLOCK_GAP, ROW_GAP, MARGIN = 0.74, 0.05, 0.17, 0.09, 0.05  # inches
+HEADER, BLOCK_TITLE = 0.33, 0.13  # inches
+FRAME = 2.0  # points
+
+
+@dataclass(frozen=True)
+class Pair:
+    """An image and its counterfactual; images are float [H, W, C] in [-1, 1], C = 1 or 3, and are clamped."""
+
+    class_name: str  # what the classifier makes of the reconstruction
+    raises: bool  # the counterfactual is meant to raise the target class
+    reconstruction: NDArray[numpy.float32]
+    counterfactual: NDArray[numpy.float32]
+    before: float  # probability of the target class for the reconstruction
+    after: float  # and for the counterfactual
+
+
+@dataclass(frozen=True)
+class AttributeRow:
+    """One attribute, with a pair for each of the two blocks (None: no analysed image is of that kind)."""
+
+    number: int
+    target_class: str
+    details: str
+    pairs: tuple[Pair | None, Pair | None]
+
+
+@styled()
+def draw_attributes(rows: list[AttributeRow]) -> Figure:
+    """Draw one row an attribute; raise `ValueError` when there is none."""
+    if not rows:
+        raise ValueError("no attribute to draw")
+    heads = [_common_class(rows, block) for block in (0, 1)]
+    title = 0.0 if all(heads) else BLOCK_TITLE  # one heading a column, or one a block when the classes differ
+    side = (COLUMN_WIDTH - LABEL_WIDTH - 2 * PAIR_GAP - BLOCK_GAP - MARGIN) / 4
+    pitch = side + title + ROW_GAP
+    height = HEADER + len(rows) * pitch + MARGIN
+    figure = Figure(figsize=(COLUMN_WIDTH, height), facecolor="white")
+    for index, row in enumerate(rows):
+        bottom = height - HEADER - index * pitch - title - side
+        _label(figure, row, (bottom + side / 2) / height)
+        for block, pair in enumerate(row.pairs):
+            left = LABEL_WIDTH + block * (2 * side + PAIR_GAP + BLOCK_GAP)
+            boxes = [(left + step * (side + PAIR_GAP), bottom, side) for step in (0, 1)]
+            _draw_pair(figure, pair, boxes)
+            if title and pair is not None:
+                centre = (left + side + PAIR_GAP / 2) / COLUMN_WIDTH
+                figure.text(centre, (bottom + side + 0.03) / height, pair.class_name, ha="center", va="bottom", size=6)
+    for block, head in enumerate(heads):
+        _heading(figure, None if title else head, LABEL_WIDTH + block * (2 * side + PAIR_GAP + BLOCK_GAP), side)
+    _key(figure)
+    return figure
+
+
+def _common_class(rows: list[AttributeRow], block: int) -> str | None:
+    names = {pair.class_name for row in rows if (pair := row.pairs[block]) is not None}
+    return names.pop() if len(names) == 1 else None
+
+
+def _heading(figure: Figure, head: str | None, left: float, side: float) -> None:
+    width, height = figure.get_size_inches()
+    for step, text in enumerate(("reconstruction", "counterfactual")):
+        centre = (left + side / 2 + step * (side + PAIR_GAP)) / width
+        figure.text(centre, 1 - (HEADER - 0.03) / height, text, ha="center", va="bottom", size=5.5)
+    if head is not None:
+        centre = (left + side + PAIR_GAP / 2) / width
+        figure.text(centre, 1 - MARGIN / height, f"classified {head}", ha="center", va="top", size=7, weight="bold")
+
+
+def _key(figure: Figure) -> None:
+    height = figure.get_size_inches()[1]
+    for line, (colour, text) in enumerate(((RAISED, "▢ P raised"), (LOWERED, "▢ P lowered"))):
+        y = 1 - (MARGIN + 0.02 + 0.1 * line) / height
+        figure.text(MARGIN / COLUMN_WIDTH, y, text, ha="left", va="top", size=5.5, color=colour, weight="bold")
+
+
+def _label(figure: Figure, row: AttributeRow, middle: float) -> None:
+    height = figure.get_size_inches()[1]
+    left = MARGIN / COLUMN_WIDTH
+    probability = f"P({row.target_class})"
+    lines = (
+        (f"Attribute {row.number}", 0.16, {"size": 7, "weight": "bold"}),
+        (probability, 0.03, {"size": 6.5 * min(1, 13 / len(probability))}),  # 13 letters fit
+        (row.details, -0.13, {"size": 5, "color": "#555555"}),
+    )
+    for text, offset, font in lines:
+        figure.text(left, middle + offset / height, text, ha="left", va="center", fontdict=font)
+
+
+def _draw_pair(figure: Figure, pair: Pair | None, boxes: list[tuple[float, float, float]]) -> None:
+    width, height = figure.get_size_inches()
+    axes = [figure.add_axes((x / width, y / height, side / width, side / height)) for x, y, side in boxes]
+    for one in axes:
+        one.set_axis_off()
+    if pair is None:
+        axes[0].text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=axes[0].transAxes)
+        return
+    _show(axes[0], pair.reconstruction, f"{pair.before:.2f}")
+    _show(axes[1], pair.counterfactual, f"{pair.after:.2f}")
+    colour = RAISED if pair.raises else LOWERED
+    axes[1].set_axis_on()
+    axes[1].set(xticks=[], yticks=[])
+    axes[1].grid(False)
+    for spine in axes[1].spines.values():
+        spine.set(visible=True, edgecolor=colour, linewidth=FRAME)
+
+
+def _show(axes: Axes, image: NDArray[numpy.float32], probability: str) -> None:
+    pixels = numpy.clip((image + 1) / 2, 0, 1)
+    pixels = numpy.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+    axes.imshow(pixels, interpolation="nearest", aspect="equal")
+    text = axes.text(0.05, 0.94, probability, transform=axes.transAxes, ha="left", va="top", size=6.5, color="white")
+    text.set_path_effects([patheffects.withStroke(linewidth=1.5, foreground=INK)])

@@ -1,0 +1,79 @@
+"""Curves over the number of attributes: sufficiency ([L] 4.2.3) and distance to the real images ([V] figure 3)."""
+
+from __future__ import annotations
+
+import pandas
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from stylex.figures.style import COLOURS, INK, panels, series_style, styled
+
+POOLED = "both"
+
+
+@styled()
+def draw_sufficiency(frame: pandas.DataFrame) -> Figure:
+    """Draw the fraction of flipped decisions against k, for each target class and pooled, with its Wilson interval.
+
+    `frame` has the columns target_class (text), k, fraction, low, high in [0, 1].
+    """
+    figure, (axes,) = panels(1, height=2.4)
+    parts = {str(name): part for name, part in frame.groupby("target_class", sort=False)}
+    pooled = parts.pop(POOLED, None)
+    for index, (name, part) in enumerate(parts.items()):
+        _band(axes, part, f"to {name}", series_style(index))
+    if pooled is not None:
+        _band(axes, pooled, "all directions pooled", {"color": INK, "linestyle": "-", "marker": "o"})
+    axes.set(xlabel="number of attributes k", ylabel="decisions flipped", ylim=(-0.02, 1.02))
+    axes.yaxis.set_major_formatter(PercentFormatter(1))
+    _whole_numbers(axes)
+    figure.legend(loc="outside lower center", ncols=3)
+    return figure
+
+
+@styled()
+def draw_frechet(frame: pandas.DataFrame) -> Figure:
+    """Draw Fréchet distance and KID (mean ± sd over subsets) against the number of attributes moved.
+
+    `frame` has the columns n_attributes, n, extractor, frechet_distance, kid, kid_sd of one experiment.
+    """
+    figure, (upper, lower) = panels(2, height=1.7)
+    frame = frame.sort_values("n_attributes")
+    extractor, images = frame["extractor"].iloc[0], frame["n"].iloc[0]
+    upper.plot(frame["n_attributes"], frame["frechet_distance"], color=COLOURS[0], marker="o")
+    upper.set_ylabel("Fréchet distance")
+    upper.set_title(f"features of {extractor}, n = {images}", loc="left")
+    kid, deviation = 1000 * frame["kid"], 1000 * frame["kid_sd"]
+    lower.errorbar(
+        frame["n_attributes"],
+        kid,
+        yerr=deviation,
+        color=COLOURS[1],
+        marker="s",
+        capsize=2,
+        elinewidth=0.8,
+        capthick=0.8,
+    )
+    lower.set(ylabel="KID × 1000", xlabel="number of attributes moved")
+    for axes in (upper, lower):
+        _whole_numbers(axes)
+        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    return figure
+
+
+def _band(axes: Axes, frame: pandas.DataFrame, label: str, look: dict[str, str]) -> None:
+    frame = frame.sort_values("k")
+    axes.fill_between(frame["k"], frame["low"], frame["high"], color=look["color"], alpha=0.15, linewidth=0)
+    axes.plot(
+        frame["k"],
+        frame["fraction"],
+        label=label,
+        color=look["color"],
+        linestyle=look["linestyle"],
+        marker=look["marker"],
+    )
+
+
+def _whole_numbers(axes: Axes) -> None:
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))

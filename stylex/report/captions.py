@@ -1,0 +1,43 @@
+"""Captions of the page's figures, and what they show in words for those who do not see them."""
+
+from __future__ import annotations
+
+from stylex.config import ExperimentConfig
+
+SAMPLES = "samples"
+
+
+def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
+    """Return (alternative text, caption) of the figure `name` of an experiment."""
+    attfind, title = config.attfind, config.title
+    texts = {
+        "attributes": (
+            f"Top attributes of {title}: rows of reconstructions and framed counterfactuals with probabilities.",
+            "The top attributes, as figure 4 of Lang et al. 2021. A row is one StyleSpace coordinate; the number in an"
+            " image is the classifier's probability of the row's class P(…), for that very image. Orange frame: the"
+            " coordinate is moved to raise P, in the direction that AttFind found; blue frame: the opposite way, to"
+            f" lower it (shift {attfind.shift:g}). Attributes of all target classes are merged by rank. Images are"
+            " chosen by rule: the largest change of P by AttFind's records, first among the images that the classifier"
+            " gets right and whose reconstruction error is at most the median, none twice if others remain.",
+        ),
+        "sufficiency": (
+            f"Fraction of flipped decisions of {title} against the number of attributes, by direction and pooled.",
+            "Sufficiency: decisions flipped within the top k attributes, towards each class and pooled, with 95 %"
+            f" Wilson intervals (shift {attfind.shift:g}).",
+        ),
+        "frechet": (
+            f"Fréchet distance and KID of {title} against the number of attributes moved.",
+            "Distance between real images and reconstructions with the top attributes moved towards the other class."
+            " Features are of the network named above the curve: this is not FID. KID: mean ± sd over subsets.",
+        ),
+        "history": (
+            f"Loss terms and validation measurements of {title} against the training images shown.",
+            "Training of StylEx: loss terms before weighting,"
+            " and measurements of the averaged (EMA) networks on validation images.",
+        ),
+        SAMPLES: (
+            f"Grid of images of {title}: originals, their reconstructions, and samples.",
+            "Validation images, their reconstructions by the averaged networks, and samples of the generator.",
+        ),
+    }
+    return texts[name]

@@ -1,0 +1,66 @@
+"""The table of explained classifiers ([L] Table 1, section 4), and how well StylEx keeps their decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas
+
+from stylex.artifacts import read_json
+from stylex.config import ExperimentConfig, ExperimentPaths
+from stylex.latents.table import read_latents
+from stylex.report.published import read_published
+from stylex.report.table import Block, Table, percent
+
+
+def classifiers_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Table:
+    """Build the table from each experiment's classifier metrics and latents."""
+    data = pandas.DataFrame([_row(root, name, config) for name, config in experiments.items()])
+    return Table("classifiers", "Classifiers", data, (_ours(data), _context(root)))
+
+
+def _row(root: Path, name: str, config: ExperimentConfig) -> dict[str, object]:
+    paths = ExperimentPaths(root, name)
+    metrics = read_json(paths.classifier.metrics)
+    latents = read_latents(paths.latents)
+    kept = latents.reconstruction_logits.argmax(1) == latents.logits.argmax(1)
+    return {
+        "experiment": name,
+        "domain": config.domain,
+        "architecture": config.classifier.architecture,
+        "dataset": config.dataset.name,
+        "classes": " / ".join(metrics["class_names"]),
+        "n_test": metrics["n"],
+        "accuracy": metrics["accuracy"],
+        "n_reconstructed": len(latents.ids),
+        "class_kept": kept.double().mean().item(),
+        "reconstruction_l1": latents.reconstruction_l1.double().mean().item(),
+    }
+
+
+def _ours(data: pandas.DataFrame) -> Block:
+    frame = pandas.DataFrame({
+        "Experiment": data["experiment"],
+        "Domain": data["domain"],
+        "Architecture": data["architecture"],
+        "Dataset": data["dataset"],
+        "Classes": data["classes"],
+        "n test": data["n_test"],
+        "Accuracy, %": [percent(value) for value in data["accuracy"]],
+        "n reconstructed": data["n_reconstructed"],
+        "Class kept, %": [percent(value) for value in data["class_kept"]],
+        "Mean |x' - x|": [f"{value:.3f}" for value in data["reconstruction_l1"]],
+    })  # fmt: skip
+    caption = (
+        "This run: the explained classifiers on their test images, and their reconstructions. Class kept: the"
+        " reconstruction is given the same class as the image. Differences are of pixels in [-1, 1]."
+        " Lang et al. 2021 ask for an accuracy of at least 95 %."
+    )
+    return Block(caption, frame, ("n test", "Accuracy, %", "n reconstructed", "Class kept, %", "Mean |x' - x|"))
+
+
+def _context(root: Path) -> Block:
+    frame = read_published(root, "datasets")
+    frame = frame.rename(columns={name: str(name).capitalize() for name in frame.columns})
+    return Block("Context: what the papers classify. Not measured here.", frame, ())

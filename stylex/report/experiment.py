@@ -1,0 +1,141 @@
+"""What the page shows of one experiment, read from its artifacts."""
+
+from __future__ import annotations
+
+import base64
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas
+
+from stylex.artifacts import read_json, read_table, require
+from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
+from stylex.figures.names import FIGURE_NAMES
+from stylex.report.captions import SAMPLES, caption
+from stylex.report.provenance import ARTIFACTS, artifact_provenance, versions
+from stylex.report.published import POOLED
+from stylex.report.table import Block, percent
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image embedded in the page."""
+
+    name: str
+    uri: str
+    alternative: str  # for those who do not see it
+    caption: str
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """Counts of test images by true class (row) and predicted class (column)."""
+
+    class_names: list[str]
+    counts: list[list[int]]
+
+    def share(self, row: int, column: int) -> float:
+        """Return the fraction of a true class, in [0, 1], that is predicted as `column`."""
+        return self.counts[row][column] / max(sum(self.counts[row]), 1)
+
+
+@dataclass(frozen=True)
+class ExperimentPart:
+    """One experiment's part of the page."""
+
+    name: str
+    title: str
+    headline: str
+    facts: list[tuple[str, str]]
+    pictures: list[Picture]
+    confusion: Confusion
+    attributes: Block
+    origins: Block
+    versions: str
+
+
+def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig) -> ExperimentPart:
+    """Read one experiment; raise `ArtifactError` when a stage has not run."""
+    paths = ExperimentPaths(root, name)
+    metrics = read_json(paths.classifier.metrics)
+    figures = SuitePaths(root, suite)
+    pictures = [_picture(figures.figure(name, figure, "png"), figure, config) for figure in FIGURE_NAMES]
+    sources = {artifact: artifact_provenance(root, name, artifact) for artifact in ARTIFACTS}
+    return ExperimentPart(
+        name=name,
+        title=config.title,
+        headline=_headline(paths),
+        facts=_facts(root, config, metrics),
+        pictures=[*pictures, _picture(paths.stylex_samples, SAMPLES, config)],
+        confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]),
+        attributes=_attributes(paths, config),
+        origins=_origins(name, sources),
+        versions="; ".join(dict.fromkeys(versions(source) for source in sources.values())),
+    )
+
+
+def _picture(path: Path, name: str, config: ExperimentConfig) -> Picture:
+    encoded = base64.b64encode(require(path).read_bytes()).decode("ascii")
+    alternative, text = caption(name, config)
+    return Picture(name, f"data:image/png;base64,{encoded}", alternative, text)
+
+
+def _headline(paths: ExperimentPaths) -> str:
+    frame = read_table(paths.sufficiency, ("target_class",))
+    rows = {row["target_class"]: row for row in frame.sort_values(by="k").to_dict("records") if row["n"] > 0}
+    pooled = rows.pop(POOLED, None)  # of each target class the row of the largest k
+    if pooled is None:
+        return "No image could be tested."
+    directions = ", ".join(f"towards {name} {percent(row['fraction'])} %" for name, row in rows.items())
+    return (
+        f"{percent(pooled['fraction'])} % of decisions flip within the top {pooled['k']} attributes (n = {pooled['n']},"
+        f" 95 % interval {percent(pooled['low'])}–{percent(pooled['high'])} %, shift {pooled['shift']:g}):"
+        f" {directions}."
+    )
+
+
+def _facts(root: Path, config: ExperimentConfig, metrics: dict) -> list[tuple[str, str]]:
+    stylex, attfind = config.stylex, config.attfind
+    backbone = stylex.perceptual_backbone
+    measured = read_json(backbone_paths(root, backbone).metrics)["accuracy"]
+    side = config.dataset.resolution
+    return [
+        ("Images", f"{config.dataset.name}, {' / '.join(metrics['class_names'])}, {side} × {side} pixels"),
+        (
+            "Classifier",
+            f"{config.classifier.architecture}, {percent(metrics['accuracy'])} % of {metrics['n']} test images",
+        ),
+        ("StylEx", f"{stylex.training.images} training images shown, conditioning: {stylex.conditioning}"),
+        ("AttFind", f"{attfind.images} images of the {attfind.split} split at the most, shift {attfind.shift:g}"),
+        ("Distances", f"features of {backbone}, trained here on all classes ({percent(measured)} % accurate)"),
+        ("Seed", str(config.seed)),
+    ]
+
+
+def _attributes(paths: ExperimentPaths, config: ExperimentConfig) -> Block:
+    data = read_table(paths.attributes, ("target_class", "direction"))
+    frame = pandas.DataFrame({
+        "Target class": data["target_class"],
+        "Rank": data["rank"],
+        "Style index": data["style_index"],
+        "Layer": data["layer"],
+        "Channel": data["channel"],
+        "Direction": [label.replace("_", " ") for label in data["direction"]],
+        "Mean effect, logits": [f"{value:.2f}" for value in data["mean_effect"]],
+        "Images explained": data["images_explained"],
+    })  # fmt: skip
+    text = (
+        f"Attributes found by AttFind (Algorithm 1 of Lang et al. 2021, threshold {config.attfind.threshold:g} logits)."
+        " The mean effect is over the images that no earlier attribute explained."
+    )
+    return Block(text, frame, ("Rank", "Style index", "Layer", "Channel", "Mean effect, logits", "Images explained"))
+
+
+def _origins(name: str, sources: dict[str, dict[str, str]]) -> Block:
+    columns = {"config_digest": "Config digest", "seed": "Seed", "commit": "Commit", "device": "Device"}
+    machine = {"machine": "Machine", "python": "Python"}
+    rows = [
+        {"Artifact": artifact} | {title: source.get(key, "unknown") for key, title in (columns | machine).items()}
+        for artifact, source in sources.items()
+    ]
+    return Block(f"Provenance of the numbers of {name}.", pandas.DataFrame(rows))

@@ -1,0 +1,37 @@
+"""The table of distances to the real images against the number of attributes moved ([V] 5.2, figure 3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas
+
+from stylex.artifacts import read_table
+from stylex.config import ExperimentConfig, ExperimentPaths
+from stylex.report.table import NOTHING, Block, Table, concatenated
+
+COLUMNS = ("experiment", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd")
+ATTRIBUTES = "Attributes"
+
+
+def frechet_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Table:
+    """Build the table from each experiment's frechet.csv."""
+    parts = [read_table(ExperimentPaths(root, name).frechet, ("experiment", "extractor")) for name in experiments]
+    data = concatenated(parts, COLUMNS)
+    columns: dict[str, dict[int, str]] = {}
+    for experiment, part in data.groupby("experiment", sort=False):
+        rows = part.to_dict("records")
+        extractor, n = rows[0]["extractor"], rows[0]["n"]
+        distance, kid = f"{experiment} (n = {n}): Fréchet distance, {extractor}", f"{experiment}: KID × 1000"
+        columns[distance] = {row["n_attributes"]: f"{row['frechet_distance']:.2f}" for row in rows}
+        columns[kid] = {row["n_attributes"]: f"{1000 * row['kid']:.2f} ± {1000 * row['kid_sd']:.2f}" for row in rows}
+    counts = sorted(set(data["n_attributes"]))
+    cells = {name: [values.get(count, NOTHING) for count in counts] for name, values in columns.items()}
+    frame = pandas.DataFrame({ATTRIBUTES: counts, **cells})
+    caption = (
+        "This run: distance between the features of real images and of their reconstructions with the top attributes"
+        " moved. The column names the feature extractor, a network trained here: this is not FID, and the curves that"
+        " van der Vleuten et al. 2022 plot in their figure 3 are not comparable. KID: mean ± sd over subsets."
+    )
+    return Table("frechet", "Distance to the real images", data, (Block(caption, frame, (ATTRIBUTES, *columns)),))

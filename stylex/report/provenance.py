@@ -1,0 +1,49 @@
+"""Where the numbers of an experiment come from, read from the artifacts themselves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pyarrow.parquet
+from safetensors import SafetensorError, safe_open
+
+from stylex.artifacts import read_json, require
+from stylex.config import ExperimentPaths
+from stylex.errors import ArtifactError
+from stylex.latents.table import damage_reported, json_metadata
+
+VERSION = "version_"
+ARTIFACTS = ("classifier", "stylex", "latents", "effects", "attributes", "sufficiency", "frechet")  # as made
+
+
+def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str, str]:
+    """Return {config_digest, seed, commit, device, machine, python, version_…} of one of `ARTIFACTS`."""
+    paths = ExperimentPaths(root, experiment)
+    beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
+    if artifact in beside:
+        return read_json(beside[artifact].with_suffix(".provenance.json"))
+    if artifact == "classifier":
+        return read_json(paths.classifier.metrics)["provenance"]
+    if artifact == "stylex":
+        return _tensor_header(paths.stylex_model)
+    return _parquet_header({"latents": paths.latents, "effects": paths.effects()}[artifact])
+
+
+def versions(provenance: dict[str, str]) -> str:
+    """Write the package versions of one artifact as text."""
+    packages = {key.removeprefix(VERSION): value for key, value in provenance.items() if key.startswith(VERSION)}
+    return ", ".join(f"{name} {value}" for name, value in packages.items())
+
+
+def _tensor_header(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(require(path), "numpy") as file:
+            header = dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+    return {key: value for key, value in header.items() if not value.startswith("{")}  # without configuration
+
+
+def _parquet_header(path: Path) -> dict[str, str]:
+    with damage_reported(path):
+        return json_metadata(pyarrow.parquet.read_schema(require(path)))["provenance"]

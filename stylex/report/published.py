@@ -1,0 +1,47 @@
+"""The published figures (config/published/*.csv), and the rule for putting one beside a figure of ours.
+
+A published figure belongs beside ours only when the experiment declares that it reproduces that domain
+(`published_domain`), and method and k agree. It counts images of both classes, so it stands in the pooled rows.
+Everything else is context, under its own domain and source.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas
+
+from stylex.artifacts import read_table
+
+METHODS = {"StylEx": "stylex", "StylEx without CST": "without_cst", "Wu et al. (StyleSpace)": "wu_2021"}
+LABELS = {method: label for label, method in METHODS.items()}
+POOLED = "both"
+SOURCES = {
+    "lang_2021": "Lang et al. 2021",
+    "vandervleuten_2022": "van der Vleuten et al. 2022",
+    "vandegeijn_2022": "van de Geijn et al. 2022",
+}
+
+
+def read_published(root: Path, name: str) -> pandas.DataFrame:
+    """Read config/published/<name>.csv, sources spelled out for a reader."""
+    frame = read_table(root / "config" / "published" / f"{name}.csv")
+    return frame.assign(source=frame["source"].map(spell_source))
+
+
+def spell_source(source: str) -> str:
+    """Turn `lang_2021 Table 3` into `Lang et al. 2021, Table 3`."""
+    key, _, place = source.partition(" ")
+    return f"{SOURCES.get(key, key)}, {place}"
+
+
+def with_published(ours: pandas.DataFrame, published: pandas.DataFrame, domain: str | None) -> pandas.DataFrame:
+    """Return one experiment's sufficiency rows with the column `published` filled by the rule of this module."""
+    figures = {
+        (METHODS[row["method"]], row["k"]): row["value"]
+        for row in published.to_dict("records")
+        if row["domain"] == domain and row["method"] in METHODS
+    }
+    rows = ours.to_dict("records")
+    cells = [figures.get((row["method"], row["k"])) if row["target_class"] == POOLED else None for row in rows]
+    return ours.assign(published=pandas.Series(cells, index=ours.index, dtype="float64"))

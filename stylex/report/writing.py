@@ -1,0 +1,39 @@
+"""Write the tables of a suite as CSV (for scripts), Markdown and LaTeX (for readers)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stylex.artifacts import write_table, write_text
+from stylex.config import ExperimentConfig, SuiteConfig, SuitePaths, load_experiment, load_suite
+from stylex.report.classifiers import classifiers_table
+from stylex.report.frechet import frechet_table
+from stylex.report.provenance import artifact_provenance
+from stylex.report.sufficiency import sufficiency_table
+from stylex.report.table import Table, to_latex, to_markdown
+
+SOURCES = {"classifiers": "classifier", "sufficiency": "sufficiency", "frechet": "frechet"}  # table: artifact
+BUILDERS = {"classifiers": classifiers_table, "sufficiency": sufficiency_table, "frechet": frechet_table}
+
+
+def tables(root: Path, suite: str) -> None:
+    """Write results/<suite>/tables/<name>.csv, .md and .tex for every table that the suite names."""
+    paths = SuitePaths(root, suite)
+    config = load_suite(root, suite)
+    experiments = load_experiments(root, config)
+    for table in build_tables(root, config, experiments):
+        sources = {name: artifact_provenance(root, name, SOURCES[table.name]) for name in experiments}
+        origin = {f"{name}.{key}": value for name, source in sources.items() for key, value in source.items()}
+        write_table(paths.table(table.name, "csv"), table.data, {"suite": suite, **origin})
+        write_text(paths.table(table.name, "md"), to_markdown(table))
+        write_text(paths.table(table.name, "tex"), to_latex(table))
+
+
+def load_experiments(root: Path, suite: SuiteConfig) -> dict[str, ExperimentConfig]:
+    """Return the configurations of the suite's experiments by name, in its order."""
+    return {name: load_experiment(root, name) for name in suite.experiments}
+
+
+def build_tables(root: Path, suite: SuiteConfig, experiments: dict[str, ExperimentConfig]) -> list[Table]:
+    """Build every table that the suite names, in its order."""
+    return [BUILDERS[name](root, experiments) for name in suite.tables]

@@ -1,0 +1,46 @@
+"""Small networks with non-trivial batch statistics, and splits of real digits."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylex.classifiers.networks import ImageNetwork, build_network
+from stylex.classifiers.wrapper import NetworkDescription
+from stylex.config import DatasetConfig
+from stylex.datasets import ImageSplit, load_split
+
+
+def random_network(architecture: str = "resnet18", channels: int = 1, width: float = 0.125) -> ImageNetwork:
+    """Three classes; two steps in training mode give every batch normalisation statistics of its own."""
+    torch.manual_seed(3)
+    network = build_network(architecture, channels, 3, width).train()
+    for _ in range(2):
+        network(torch.rand(4, channels, 16, 16) * 2 - 1)
+    return network.eval()
+
+
+@pytest.fixture(name="random_network")
+def random_network_fixture() -> Callable[..., ImageNetwork]:
+    return random_network
+
+
+@pytest.fixture
+def description() -> NetworkDescription:
+    return NetworkDescription(
+        role="classifier", name="tiny", architecture="resnet18", width=0.125, channels=1, resolution=16,
+        class_names=("a", "b", "c"),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def images() -> torch.Tensor:
+    return torch.rand(5, 1, 16, 16, generator=torch.Generator().manual_seed(1)) * 2 - 1
+
+
+@pytest.fixture(scope="session")
+def digits(mnist_root: Path) -> dict[str, ImageSplit]:
+    """The real digits 0 and 1."""
+    config = DatasetConfig(name="mnist", resolution=32, classes=["0", "1"], one_vs_rest=None)
+    return {"train": load_split(mnist_root, config, "train"), "val": load_split(mnist_root, config, "val")}

@@ -1,0 +1,62 @@
+import pytest
+import torch
+import torchvision
+from torch import nn
+from torchvision.models.mobilenetv2 import MobileNetV2
+
+from stylex.classifiers.networks import MOBILENET_V2_TABLE, build_network
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_shapes(architecture, channels):
+    network = build_network(architecture, channels, 7, 0.125).eval()
+    images = torch.rand(2, channels, 32, 32)
+    maps = network.maps(images, 5)
+    assert [scale.shape[2] for scale in maps] == [32, 32, 16, 8, 4]
+    assert network.embedding(images).shape == (2, maps[-1].shape[1])
+    assert network(images).shape == (2, 7)
+
+
+def test_maps_stop_at_the_stage_asked_for(images):
+    network = build_network("resnet18", 1, 3, 0.125).eval()
+    network.stages[2].register_forward_hook(lambda *_: pytest.fail("the third stage was computed"))
+    assert len(network.maps(images, 2)) == 2
+
+
+def test_width_scales_the_parameters():
+    quarter, half = (build_network("resnet18", 1, 2, width) for width in (0.25, 0.5))
+    ratio = sum(value.numel() for value in half.parameters()) / sum(value.numel() for value in quarter.parameters())
+    assert 3.8 < ratio < 4.1
+
+
+def torchvision_resnet18():
+    network = torchvision.models.resnet18(num_classes=3)
+    network.conv1 = nn.Conv2d(3, 64, 3, padding=1, bias=False)
+    network.maxpool = nn.Identity()
+    return network
+
+
+def torchvision_mobilenet_v2():
+    network = MobileNetV2(num_classes=3, inverted_residual_setting=list(MOBILENET_V2_TABLE))
+    network.features[0][0] = nn.Conv2d(3, 32, 3, padding=1, bias=False)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("architecture", "original"), [("resnet18", torchvision_resnet18), ("mobilenet_v2", torchvision_mobilenet_v2)]
+)
+def test_width_one_is_torchvisions_network(architecture, original):
+    theirs = original().eval()
+    ours = build_network(architecture, 3, 3, 1.0).eval()
+    values = list(theirs.state_dict().values())
+    ours.load_state_dict(dict(zip(ours.state_dict(), values, strict=True)))
+    images = torch.rand(2, 3, 16, 16) * 2 - 1
+    with torch.no_grad():
+        torch.testing.assert_close(ours(images), theirs(images), rtol=1e-4, atol=1e-5)
+
+
+def test_mobilenet_table_is_the_published_one_but_for_one_stride():
+    published = [[1, 16, 1], [6, 24, 2], [6, 32, 3], [6, 64, 4], [6, 96, 3], [6, 160, 3], [6, 320, 1]]
+    assert [row[:3] for row in MOBILENET_V2_TABLE] == published
+    assert [row[3] for row in MOBILENET_V2_TABLE] == [1, 1, 2, 2, 1, 2, 1]  # published: 1, 2, 2, 2, 1, 2, 1

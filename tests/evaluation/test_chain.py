@@ -1,0 +1,164 @@
+"""encode, effects, attributes, sufficiency and Fréchet curve, file by file, on small random networks."""
+
+import pandas
+import pytest
+import torch
+import yaml
+
+from stylex.attfind import engine, selection
+from stylex.attfind.records import read_attributes, read_effects
+from stylex.classifiers import build_network
+from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.config import DatasetConfig, ExperimentPaths, backbone_paths, load_experiment
+from stylex.datasets import ImageSplit
+from stylex.errors import ArtifactError
+from stylex.evaluation import frechet as frechet_module
+from stylex.evaluation.frechet import embed, frechet, real_features, towards_other_class
+from stylex.evaluation.sufficiency import sufficiency
+from stylex.latents import encode as encode_module
+from stylex.latents.encode import encode
+from stylex.latents.table import read_latents
+from stylex.networks.model import build_networks, save_stylex
+
+NAME = "mnist"
+
+
+def small_networks(root):
+    path = root / "config" / "experiments" / f"{NAME}.yaml"
+    content = yaml.safe_load(path.read_text())
+    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
+    content["stylex"]["networks"] = channels | {"latent_dim": 8}
+    content["attfind"] = {"images": 24, "threshold": 1000.0, "precision": "float32", "batch_size": 128}
+    path.write_text(yaml.safe_dump(content))
+
+
+def save_random_network(path, role, names):
+    description = NetworkDescription(
+        role=role,
+        name="random",
+        architecture="resnet18",
+        width=0.125,
+        channels=1,
+        resolution=32,
+        class_names=names,
+    )
+    save_network(path, build_network("resnet18", 1, len(names), 0.125), description, {})
+
+
+def digits(count=40):
+    generator = torch.Generator().manual_seed(5)
+    table = torch.randint(0, 256, (count, 1, 32, 32), generator=generator, dtype=torch.uint8).numpy()
+    ids = [f"digit-{row:03d}" for row in range(count)]
+    labels = torch.arange(count) % 2
+    return ImageSplit(labels, ids, ("4", "9"), 1, 32, table, torch.arange(count).numpy())
+
+
+def balance(root, split):
+    """Shift the classifier's bias so that half of the reconstructions fall on either side."""
+    encode(root, NAME, "cpu")
+    logits = read_latents(ExperimentPaths(root, NAME).latents).reconstruction_logits
+    path = ExperimentPaths(root, NAME).classifier.model
+    from stylex.artifacts import load_tensors, save_tensors
+
+    tensors, header = load_tensors(path)
+    tensors["head.bias"][1] -= (logits[:, 1] - logits[:, 0]).median() + 1e-6
+    save_tensors(path, tensors, header)
+
+
+@pytest.fixture
+def project(root, monkeypatch):
+    small_networks(root)
+    paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
+    torch.manual_seed(0)
+    save_random_network(paths.classifier.model, "classifier", ("4", "9"))
+    save_random_network(backbone_paths(root, "mnist-32").model, "backbone", tuple("0123456789"))
+    save_stylex(paths.stylex_model, build_networks(config.stylex, image_channels=1, classes=2, seed=0), {})
+    split = digits()
+
+    def load_split(_root, dataset: DatasetConfig, _split):
+        assert dataset.classes == ["4", "9"]
+        return split
+
+    monkeypatch.setattr(encode_module, "load_split", load_split)
+    monkeypatch.setattr(frechet_module, "load_split", load_split)
+    balance(root, split)
+    return root
+
+
+def test_every_file_of_the_analysis(project):
+    paths = ExperimentPaths(project, NAME)
+    encode(project, NAME, "cpu")
+    engine.compute_effects(project, NAME, "cpu")
+    selection.select(project, NAME)
+    sufficiency(project, NAME, "cpu")
+    frechet(project, NAME, "cpu")
+
+    latents, effects = read_latents(paths.latents), read_effects(paths.effects())
+    assert len(latents.ids) == 24 and effects.ids == latents.ids
+    assert latents.labels.bincount().tolist() == [12, 12]
+    assert latents.provenance["split"] == "test"
+    torch.testing.assert_close(effects.base_logits, latents.reconstruction_logits, rtol=0, atol=1e-4)
+    assert set(read_attributes(paths.attributes)) <= {"4", "9"}
+
+    table = pandas.read_csv(paths.sufficiency, dtype={"target_class": str})
+    pooled = table[table["k"] == 10].set_index("target_class")
+    assert pooled.loc["both", "n"] == 24 == pooled.loc["4", "n"] + pooled.loc["9", "n"]
+    assert (table.groupby("target_class")["flipped"].apply(lambda f: f.is_monotonic_increasing)).all()
+
+    curve = pandas.read_csv(paths.frechet)
+    assert list(curve.columns) == ["experiment", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd"]
+    assert curve["n_attributes"].tolist() == list(range(11))
+    assert set(curve["n"]) == {24} and set(curve["extractor"]) == {"random"}
+    assert (curve["frechet_distance"] > 0).all()
+
+
+def test_real_images_are_joined_by_id(project):
+    encode(project, NAME, "cpu")
+    latents = read_latents(ExperimentPaths(project, NAME).latents)
+    backbone = frechet_module.load_backbone(backbone_paths(project, "mnist-32").model)
+    split = digits()
+    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
+    shuffled = ImageSplit(
+        split.labels[order], [split.ids[i] for i in order.tolist()], ("4", "9"), 1, 32, split.table, order.numpy()
+    )
+    expected = real_features(backbone, split, latents, 7)
+    torch.testing.assert_close(real_features(backbone, shuffled, latents, 100), expected, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ArtifactError, match="is not in the dataset; run encode again"):
+        real_features(backbone, digits(3), latents, 7)
+
+
+def test_images_are_measured_as_they_are(project):
+    # A replication rescaled images one by one before measuring them, which hides a change of contrast.
+    backbone = frechet_module.load_backbone(backbone_paths(project, "mnist-32").model)
+    images = digits().images()
+    assert (embed(backbone, images) - embed(backbone, 0.5 * images)).abs().max() > 0.01
+
+
+def test_each_image_is_moved_towards_the_class_it_is_not(project):
+    encode(project, NAME, "cpu")
+    engine.compute_effects(project, NAME, "cpu")
+    selection.select(project, NAME)
+    paths = ExperimentPaths(project, NAME)
+    latents, attributes = read_latents(paths.latents), read_attributes(paths.attributes)
+    assert torch.equal(towards_other_class(latents, attributes, 0, 2.0).space, latents.styles)
+    moved = towards_other_class(latents, attributes, 1, 2.0).space
+    decisions = latents.reconstruction_logits.argmax(1).tolist()
+    for row, decision in enumerate(decisions):
+        allowed = attributes[latents.class_names[1 - decision]][0].style_index
+        assert set(torch.nonzero(moved[row] != latents.styles[row]).flatten().tolist()) <= {allowed}
+
+
+def test_a_classifier_of_other_classes_is_refused(project):
+    save_random_network(ExperimentPaths(project, NAME).classifier.model, "classifier", ("3", "8"))
+    with pytest.raises(ArtifactError, match="knows the classes 3, 8, the experiment 4, 9"):
+        encode(project, NAME, "cpu")
+
+
+def test_latents_of_another_network_are_refused(project):
+    config = load_experiment(project, NAME).stylex
+    wider = config.networks.model_copy(update={"generator_channels": [16, 8, 8, 8]})
+    networks = build_networks(config.model_copy(update={"networks": wider}), image_channels=1, classes=2, seed=0)
+    encode(project, NAME, "cpu")
+    save_stylex(ExperimentPaths(project, NAME).stylex_model, networks, {})
+    with pytest.raises(ArtifactError, match="has 56 styles, the network 72; encode again"):
+        engine.compute_effects(project, NAME, "cpu")

@@ -1,0 +1,114 @@
+"""The figure of top attributes is a pure function of arrays: its pixels are checked."""
+
+import io
+
+import numpy
+import pytest
+from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure
+from PIL import Image
+
+from stylex.config import SuitePaths
+from stylex.figures.attributes import LOWERED, RAISED, AttributeRow, Pair, draw_attributes
+from stylex.figures.style import DPI, save
+
+
+def image(level: float, channels: int = 1) -> numpy.ndarray:
+    return numpy.full((32, 32, channels), level, dtype=numpy.float32)
+
+
+def pair(class_name: str, raises: bool, channels: int = 1) -> Pair:
+    before, after = (0.03, 0.81) if raises else (0.97, 0.22)
+    return Pair(class_name, raises, image(-1, channels), image(0, channels), before, after)
+
+
+def row(number: int = 1, first: str = "4", second: str = "9") -> AttributeRow:
+    return AttributeRow(number, "9", "layer 3\nchannel 5", (pair(first, True), pair(second, False)))
+
+
+def pixels(figure: Figure) -> numpy.ndarray:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return numpy.asarray(Image.open(buffer).convert("RGB"))
+
+
+def around(raster: numpy.ndarray, figure: Figure, number: int, margin: int = 4) -> numpy.ndarray:
+    """Cut out the axes `number` with a margin of pixels."""
+    box, (height, width) = figure.axes[number].get_position(), raster.shape[:2]
+    top, bottom = round((1 - box.y1) * height) - margin, round((1 - box.y0) * height) + margin
+    return raster[top:bottom, round(box.x0 * width) - margin : round(box.x1 * width) + margin]
+
+
+def share(raster: numpy.ndarray, colour: str) -> float:
+    wanted = numpy.round(numpy.array(to_rgb(colour)) * 255)
+    return float((numpy.abs(raster - wanted).max(axis=2) <= 2).mean())
+
+
+def test_only_counterfactuals_are_framed_and_the_colour_tells_the_direction():
+    figure = draw_attributes([row()])
+    raster = pixels(figure)
+    reconstruction, raised, second, lowered = (around(raster, figure, number) for number in range(4))
+    assert share(reconstruction, RAISED) == share(reconstruction, LOWERED) == share(second, RAISED) == 0
+    assert share(raised, RAISED) > 0.04 and share(raised, LOWERED) == 0
+    assert share(lowered, LOWERED) > 0.04 and share(lowered, RAISED) == 0
+
+
+def test_the_frame_goes_all_the_way_round():
+    figure = draw_attributes([row()])
+    framed = around(pixels(figure), figure, 1)
+    middle = framed.shape[0] // 2
+    for edge in (framed[:12, middle], framed[-12:, middle], framed[middle, :12], framed[middle, -12:]):
+        assert share(edge[None], RAISED) > 0.3
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("level", "grey"), [(-1, 0), (0, 128), (1, 255), (3, 255), (-3, 0)])
+def test_pixels_show_the_range_from_black_to_white_and_clamp_beyond(channels: int, level: float, grey: int):
+    plain = Pair("4", True, image(level, channels), image(0, channels), 0.0, 1.0)
+    figure = draw_attributes([AttributeRow(1, "9", "", (plain, plain))])
+    shown = around(pixels(figure), figure, 0, margin=-5)
+    assert numpy.abs(shown[shown.shape[0] // 2, shown.shape[1] // 2].astype(int) - grey).max() <= 1
+
+
+def test_probabilities_are_printed_in_the_top_left_corner():
+    figure = draw_attributes([row()])
+    texts = [axes.texts[0] for axes in figure.axes]
+    assert [text.get_text() for text in texts] == ["0.03", "0.81", "0.97", "0.22"]
+    assert all(text.get_position()[0] < 0.1 and text.get_position()[1] > 0.9 for text in texts)
+
+
+def test_one_heading_a_column_when_the_classes_agree_and_one_a_block_otherwise():
+    same = [text.get_text() for text in draw_attributes([row(1), row(2)]).texts]
+    assert same.count("classified 4") == same.count("classified 9") == 1
+    mixed = [text.get_text() for text in draw_attributes([row(1, "4"), row(2, "7")]).texts]
+    assert "classified 9" not in mixed and mixed.count("9") == 2 and mixed.count("7") == 1
+
+
+def test_a_block_without_an_image_says_so():
+    figure = draw_attributes([AttributeRow(1, "9", "", (pair("4", True), None))])
+    assert figure.axes[2].texts[0].get_text() == "no image"
+
+
+def test_a_long_class_name_stays_left_of_the_images():
+    one = AttributeRow(1, "a-class-with-a-very-long-name", "layer 11\nchannel 512", (pair("4", True), None))
+    figure = draw_attributes([one])
+    edge = figure.axes[0].get_window_extent().x0
+    ends = [text.get_window_extent().x1 for text in figure.texts if text.get_text().startswith(("P(", "layer", "Att"))]
+    assert len(ends) == 3 and max(ends) <= edge
+
+
+def test_no_attribute_is_an_error():
+    with pytest.raises(ValueError, match="no attribute"):
+        draw_attributes([])
+
+
+def test_two_runs_write_the_same_bytes_and_the_provenance_is_inside(tmp_path):
+    first, second = SuitePaths(tmp_path, "first"), SuitePaths(tmp_path, "second")
+    for paths in (first, second):
+        save(draw_attributes([row()]), paths, "mnist", "attributes", "experiment mnist, config 0123")
+    for suffix in ("png", "pdf"):
+        content = first.figure("mnist", "attributes", suffix).read_bytes()
+        assert content == second.figure("mnist", "attributes", suffix).read_bytes()
+    with Image.open(first.figure("mnist", "attributes", "png")) as written:
+        assert written.info["Description"] == "experiment mnist, config 0123"
+    assert b"CreationDate" not in content and content.startswith(b"%PDF")

@@ -1,0 +1,80 @@
+"""Curves show the numbers of their tables."""
+
+import matplotlib
+import numpy
+import pandas
+import pytest
+
+from stylex.figures.curves import draw_frechet, draw_sufficiency
+from stylex.figures.history import draw_history, group_columns
+
+
+def sufficiency_frame() -> pandas.DataFrame:
+    rows = [
+        {"target_class": target, "k": k, "fraction": k * step, "low": k * step - 0.02, "high": k * step + 0.02}
+        for target, step in (("4", 0.05), ("9", 0.09), ("both", 0.07))
+        for k in (10, 1, 5)
+    ]
+    return pandas.DataFrame(rows)
+
+
+def test_sufficiency_has_a_line_and_a_band_for_each_direction_and_pooled():
+    axes = draw_sufficiency(sufficiency_frame()).axes[0]
+    lines = {str(line.get_label()): line for line in axes.lines}
+    assert list(lines) == ["to 4", "to 9", "all directions pooled"]
+    assert list(lines["to 9"].get_xdata()) == [1, 5, 10]
+    numpy.testing.assert_allclose(lines["to 9"].get_ydata(), [0.09, 0.45, 0.9])
+    assert len(axes.collections) == 3
+    band = axes.collections[0].get_paths()[0].vertices
+    assert band[:, 1].min() == pytest.approx(0.03) and band[:, 1].max() == pytest.approx(0.52)
+
+
+def test_series_differ_in_more_than_their_colour():
+    lines = draw_sufficiency(sufficiency_frame()).axes[0].lines
+    assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 3
+
+
+def test_frechet_names_its_extractor_and_kid_has_error_bars():
+    frame = pandas.DataFrame({
+        "n_attributes": [0, 1, 2], "n": 200, "extractor": "mnist-32", "frechet_distance": [1.0, 2.0, 4.0],
+        "kid": [0.001, 0.002, 0.004], "kid_sd": [0.0001, 0.0002, 0.0003],
+    })  # fmt: skip
+    upper, lower = draw_frechet(frame).axes
+    assert "mnist-32" in upper.get_title(loc="left") and "n = 200" in upper.get_title(loc="left")
+    assert list(upper.lines[0].get_ydata()) == [1, 2, 4]
+    bars = lower.containers[0][2][0].get_segments()
+    numpy.testing.assert_allclose([bar[1, 1] - bar[0, 1] for bar in bars], [0.2, 0.4, 0.6])
+    assert "FID" not in upper.get_ylabel()
+
+
+def history_frame() -> pandas.DataFrame:
+    return pandas.DataFrame({
+        "images": [1000, 2000, 3000], "seconds": [7, 14, 21], "images_per_second": 140.0, "learning_rate": 0.002,
+        "d_adversarial": [1.0, 0.9, 0.8], "g_adversarial": [1.2, 1.3, 1.4], "r1": [None, 0.1, None],
+        "reconstruction_x": [0.5, 0.3, 0.2], "classifier": [None] * 3, "val_l1": [0.3, None, 0.2],
+        "surprise": [1, 2, 3],
+    })  # fmt: skip
+
+
+def test_history_groups_what_exists_and_keeps_what_it_does_not_know():
+    groups = group_columns(history_frame())
+    assert [list(names) for names in groups.values()] == [
+        ["d_adversarial", "g_adversarial"], ["r1"], ["reconstruction_x"], ["val_l1"], ["surprise"],
+    ]  # fmt: skip
+
+
+def test_history_draws_through_empty_cells():
+    axes = draw_history(history_frame()).axes
+    validation = next(one for one in axes if one.get_title(loc="left").startswith("Validation"))
+    assert list(validation.lines[0].get_xdata()) == [1000, 3000]
+
+
+def test_history_without_numbers_is_an_error():
+    with pytest.raises(ValueError, match="no numeric column"):
+        draw_history(pandas.DataFrame({"images": [1], "seconds": [2]}))
+
+
+def test_drawing_leaves_matplotlib_as_it_was():
+    before = matplotlib.rcParams["font.size"]
+    draw_sufficiency(sufficiency_frame())
+    assert matplotlib.rcParams["font.size"] == before

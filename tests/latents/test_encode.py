@@ -1,0 +1,75 @@
+"""Which images are analysed, and that a row depends on its own image alone."""
+
+import pytest
+import torch
+
+from stylex.classifiers import Classifier, FeatureBackbone, build_network
+from stylex.classifiers.wrapper import NetworkDescription
+from stylex.config import load_experiment
+from stylex.latents.encode import analysis_indices, encode_images
+from stylex.networks.model import build_networks
+
+
+def network(kind, classes):
+    names = tuple(str(number) for number in range(classes))
+    description = NetworkDescription(
+        role="backbone" if kind is FeatureBackbone else "classifier",
+        name="random",
+        architecture="resnet18",
+        width=0.125,
+        channels=1,
+        resolution=32,
+        class_names=names,
+    )
+    return kind(build_network("resnet18", 1, classes, 0.125), description)
+
+
+@pytest.fixture
+def parts(root):
+    torch.manual_seed(0)
+    stylex = build_networks(load_experiment(root, "mnist").stylex, image_channels=1, classes=2, seed=0)
+    return stylex.eval().requires_grad_(False), network(Classifier, 2), network(FeatureBackbone, 10)
+
+
+@pytest.fixture
+def images():
+    return torch.rand(6, 1, 32, 32, generator=torch.Generator().manual_seed(3)) * 2 - 1
+
+
+def test_rows_do_not_depend_on_batch_mates(parts, images):
+    together = encode_images(*parts, images)
+    alone = [encode_images(*parts, images[row : row + 1]) for row in range(len(images))]
+    for name, column in together.items():
+        torch.testing.assert_close(column, torch.cat([part[name] for part in alone]), rtol=1e-4, atol=1e-4, msg=name)
+
+
+def test_columns_hold_what_their_names_say(parts, images):
+    stylex, classifier, backbone = parts
+    before = images.clone()
+    columns = encode_images(*parts, images)
+    assert torch.equal(images, before)
+    w_plus = torch.cat([stylex.encoder(images), classifier(images).softmax(1)], dim=1)
+    reconstruction = stylex.synthesis.render(stylex.synthesis.styles(w_plus))
+    torch.testing.assert_close(columns["reconstruction_l1"], (reconstruction - images).abs().flatten(1).mean(1))
+    torch.testing.assert_close(columns["reconstruction_logits"], classifier(reconstruction))
+    assert columns["styles"].shape == (6, stylex.synthesis.layout.size)
+    assert columns["discriminator"].shape == columns["reconstruction_perceptual"].shape == (6,)
+
+
+def test_choice_is_even_over_classes_and_deterministic():
+    labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 30)
+    chosen = analysis_indices(labels, 60)
+    assert torch.equal(chosen, analysis_indices(labels, 60))
+    assert labels[chosen].bincount().tolist() == [20, 20, 20]
+    assert chosen.tolist() == sorted(set(chosen.tolist()))
+    assert chosen[:20].tolist() == list(range(0, 100, 5)), "spread over the class, not its first images"
+
+
+def test_large_classes_fill_what_small_ones_leave():
+    labels = torch.tensor([1] * 5 + [0] * 100)
+    assert labels[analysis_indices(labels, 50)].bincount().tolist() == [45, 5]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(7, 7), (10, 10), (1000, 10)])
+def test_never_more_images_than_asked_for_or_there(count, expected):
+    assert len(analysis_indices(torch.tensor([0, 1] * 5), count)) == expected

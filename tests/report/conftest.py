@@ -1,0 +1,123 @@
+"""A suite whose stages have all run: small artifacts, each made by the function that makes the real ones."""
+
+import shutil
+from pathlib import Path
+
+import numpy
+import pandas
+import pytest
+import torch
+from PIL import Image
+
+from stylex.artifacts import provenance, write_json, write_table
+from stylex.attfind.records import Attribute, Direction, EffectsHeader, effects_writer, write_attributes
+from stylex.classifiers.networks import build_network
+from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment, load_suite
+from stylex.evaluation.intervals import wilson_interval
+from stylex.figures import experiment_figures
+from stylex.latents.table import Latents, write_latents
+from stylex.networks.model import StylexNetworks, build_networks, save_stylex
+from stylex.report import render, tables
+
+REPOSITORY = Path(__file__).parents[2]
+IMAGES = 8
+
+
+@pytest.fixture(scope="session")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project in which the demo suite is complete, figures, tables and page included. Tests must not change it."""
+    root = tmp_path_factory.mktemp("finished")
+    shutil.copytree(REPOSITORY / "config", root / "config")
+    for name in load_suite(root, "demo").experiments:
+        config = load_experiment(root, name)
+        write_experiment(root, name, config)
+        experiment_figures(root, "demo", name, "cpu")
+    tables(root, "demo")
+    render(root, "demo")
+    return root
+
+
+@pytest.fixture
+def measured(tmp_path: Path, finished: Path) -> Path:
+    """A copy of that project, for tests that change it."""
+    shutil.copytree(finished, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
+    paths = ExperimentPaths(root, name)
+    origin = provenance(config.digest(), config.seed)
+    names = tuple(config.dataset.classes or ())
+    metrics = {"accuracy": 0.9875, "n": 400, "class_names": list(names), "confusion_matrix": [[197, 3], [2, 198]]}
+    write_json(paths.classifier.metrics, {**metrics, "provenance": origin})
+    write_json(backbone_paths(root, config.stylex.perceptual_backbone).metrics, {"accuracy": 0.97})
+    description = NetworkDescription(
+        role="classifier", name=name, architecture="resnet18", width=0.125, channels=1, resolution=32, class_names=names
+    )
+    network = build_network("resnet18", 1, len(names), 0.125)
+    save_network(paths.classifier.model, network, description, origin)
+    networks = build_networks(config.stylex, 1, len(names), seed=0)
+    save_stylex(paths.stylex_model, networks, origin)
+    latents = write_analysis(paths, networks, names, origin)
+    write_effects(paths, latents, networks, origin)
+    write_curves(paths, name, config, origin)
+
+
+@torch.no_grad()
+def write_analysis(
+    paths: ExperimentPaths, networks: StylexNetworks, names: tuple[str, ...], origin: dict[str, str]
+) -> Latents:
+    random = torch.Generator().manual_seed(0)
+    images = torch.rand(IMAGES, 1, 32, 32, generator=random) * 2 - 1
+    logits = torch.stack([torch.arange(IMAGES) % 2 * 4.0 - 2, torch.zeros(IMAGES)], 1).flip(1)
+    w = networks.encoder(images)
+    styles = networks.synthesis.styles(networks.w_plus(w, logits))
+    error = (networks.synthesis.render(styles) - images).abs().mean((1, 2, 3))
+    changed = logits.clone()
+    changed[0] = -changed[0]  # one reconstruction does not keep its class
+    latents = Latents(
+        ids=[f"test-{index:05d}" for index in range(IMAGES)], labels=logits.argmax(1), logits=logits, w=w,
+        styles=styles.space, to_rgb_styles=styles.to_rgb, reconstruction_l1=error, reconstruction_perceptual=error,
+        reconstruction_logits=changed, discriminator=torch.zeros(IMAGES), class_names=names, provenance=origin,
+    )  # fmt: skip
+    write_latents(paths.latents, latents)
+    return latents
+
+
+def write_effects(paths: ExperimentPaths, latents: Latents, networks: StylexNetworks, origin: dict[str, str]) -> None:
+    layout = networks.synthesis.layout
+    places = [layout.locate(index) for index in range(layout.size)]
+    layers, channels = ([place[axis] for place in places] for axis in (0, 1))
+    header = EffectsHeader(
+        latents.class_names, 2.0, "float32", latents.minima.tolist(), latents.maxima.tolist(), layers, channels, origin
+    )
+    random = torch.Generator().manual_seed(1)
+    with effects_writer(paths.effects(), header) as writer:
+        for identity, logits in zip(latents.ids, latents.reconstruction_logits, strict=True):
+            writer.add(identity, logits, torch.randn(header.shape, generator=random))
+    found = [
+        Attribute(target, rank, 10 * rank + index, *layout.locate(10 * rank + index), Direction.TO_MAX, 2.5 / rank, 3)
+        for index, target in enumerate(latents.class_names)
+        for rank in (1, 2, 3)
+    ]
+    write_attributes(paths.attributes, found, origin)
+
+
+def write_curves(paths: ExperimentPaths, name: str, config: ExperimentConfig, origin: dict[str, str]) -> None:
+    common = {"experiment": name, "domain": config.domain, "method": "stylex", "shift": 2.0, "seed": config.seed}
+    rows = []
+    for k in range(1, 11):
+        first, second = (*(config.dataset.classes or ()),)
+        for target, flipped, n in ((first, 9 * k, 100), (second, 5 * k, 100), ("both", 14 * k, 200)):
+            low, high = wilson_interval(flipped, n)
+            count = {"target_class": target, "k": k, "n": n, "flipped": flipped, "fraction": flipped / n}
+            rows.append(common | count | {"low": low, "high": high, "published": None})
+    write_table(paths.sufficiency, pandas.DataFrame(rows), origin)
+    frechet = pandas.DataFrame({"experiment": name, "n_attributes": range(11), "n": 200, "extractor": "net_32"})
+    points = numpy.arange(11)
+    frechet = frechet.assign(frechet_distance=1.0 + points, kid=0.001 * (1 + points), kid_sd=0.0002)
+    write_table(paths.frechet, frechet, origin)
+    history = pandas.DataFrame({"images": 1000.0 * (points + 1), "g_adversarial": 1.0, "val_l1": 0.4 - 0.02 * points})
+    write_table(paths.stylex_history, history, origin)
+    Image.new("L", (96, 24), 128).save(paths.stylex_samples)

@@ -1,0 +1,129 @@
+"""The page: one self-contained, accessible file with every table, figure and origin."""
+
+import base64
+import io
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from stylex.artifacts import save_tensors
+from stylex.config import ExperimentPaths, SuitePaths, load_suite
+from stylex.errors import ArtifactError
+from stylex.figures.names import FIGURE_NAMES
+from stylex.report import render
+
+VOID = {"meta", "img", "br", "hr", "link", "input"}
+
+
+class Page(HTMLParser):
+    """Collects elements and checks that they nest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag, f"</{tag}> closes another element"
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+    def all(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.elements if name == tag]
+
+
+@pytest.fixture(scope="module")
+def page(finished: Path) -> Page:
+    return Page(SuitePaths(finished, "demo").report.read_text(encoding="utf-8"))
+
+
+def test_it_is_well_formed_and_has_a_language_and_a_viewport(page: Page):
+    assert page.open == []
+    assert page.all("html") == [{"lang": "en"}]
+    assert any(meta.get("name") == "viewport" for meta in page.all("meta"))
+
+
+def test_nothing_is_loaded_from_elsewhere(page: Page):
+    for tag, attributes in page.elements:
+        for name in ("src", "href", "srcset", "data", "action"):
+            value = attributes.get(name)
+            assert value is None or value.startswith(("#", "data:image/png;base64,")), (tag, value[:80])
+    assert not page.all("script") and not page.all("link")
+
+
+def test_links_lead_to_what_exists(page: Page):
+    targets = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
+    assert {str(link["href"])[1:] for link in page.all("a")} <= targets
+
+
+def test_every_image_is_a_png_with_a_text_for_those_who_do_not_see_it(page: Page, finished: Path):
+    images = page.all("img")
+    assert len(images) == 2 * (len(FIGURE_NAMES) + 1)
+    for attributes in images:
+        content = base64.b64decode(str(attributes["src"]).partition("base64,")[2], validate=True)
+        with Image.open(io.BytesIO(content)) as image:
+            image.verify()
+            assert image.format == "PNG"
+        assert len(str(attributes["alt"])) > 20
+    first = SuitePaths(finished, "demo").figure("mnist", "attributes", "png").read_bytes()
+    assert str(images[0]["src"]).endswith(base64.b64encode(first).decode())
+
+
+def test_every_table_is_there_with_a_caption(page: Page, finished: Path):
+    ids = {attributes.get("id") for attributes in page.all("h3")}
+    assert ids == {f"table-{name}" for name in load_suite(finished, "demo").tables}
+    assert len(page.all("caption")) == len(page.all("table")) > 0
+    for cell in ("70.0 (63.3–75.9)", "Lang et al. 2021, Table 3", "87.5", "1.00 ± 0.20"):
+        assert cell in page.text
+
+
+def test_headline_confusion_matrix_and_limits_are_there(page: Page):
+    assert "70.0 % of decisions flip within the top 10 attributes (n = 200, 95 % interval 63.3–75.9 %" in page.text
+    assert "shift 2): towards 4 90.0 %, towards 9 50.0 %." in page.text
+    assert all(str(count) in page.text for count in (197, 198))
+    assert "They are not FID" in page.text and "No experiment of this suite is one of the papers' domains" in page.text
+
+
+def test_provenance_stands_beside_the_numbers(page: Page, finished: Path):
+    origin = json.loads(ExperimentPaths(finished, "mnist").sufficiency.with_suffix(".provenance.json").read_text())
+    for key in ("config_digest", "commit", "python", "version_torch"):
+        assert origin[key] in page.text
+
+
+def test_what_a_user_writes_is_escaped(measured: Path):
+    path = measured / "config" / "suites" / "demo.yaml"
+    path.write_text(path.read_text().replace("title: ", "title: <script>alert(1)</script> "))
+    render(measured, "demo")
+    page = Page(SuitePaths(measured, "demo").report.read_text(encoding="utf-8"))
+    assert not page.all("script") and "<script>alert(1)</script>" in page.text
+
+
+def test_a_missing_figure_is_one_clear_line_and_leaves_the_page_as_it_was(measured: Path):
+    paths = SuitePaths(measured, "demo")
+    before = paths.report.read_bytes()
+    paths.figure("mnist", "history", "png").unlink()
+    with pytest.raises(ArtifactError, match="mnist-history.png does not exist"):
+        render(measured, "demo")
+    assert paths.report.read_bytes() == before
+
+
+def test_a_damaged_model_is_one_clear_line(measured: Path):
+    model = ExperimentPaths(measured, "mnist").stylex_model
+    model.write_bytes(b"not a model")
+    with pytest.raises(ArtifactError, match="damaged"):
+        render(measured, "demo")
+    save_tensors(model, {}, {"config_digest": "feed"})
+    render(measured, "demo")
+    assert "feed" in SuitePaths(measured, "demo").report.read_text(encoding="utf-8")

@@ -1,0 +1,121 @@
+"""Tables: values round-trip to CSV, and readers get units, intervals and the published context."""
+
+import json
+from pathlib import Path
+
+import pandas
+import pytest
+
+from stylex.artifacts import read_table
+from stylex.config import ExperimentPaths, SuitePaths, load_suite
+from stylex.errors import ArtifactError
+from stylex.report import tables
+from stylex.report.table import Block, Table, percent, to_latex, to_markdown
+
+COLUMNS = [
+    "experiment", "domain", "method", "target_class", "k", "shift", "n", "flipped", "fraction", "low", "high", "seed",
+    "published",
+]  # fmt: skip
+
+
+def read(root: Path, name: str, suffix: str) -> str:
+    return SuitePaths(root, "demo").table(name, suffix).read_text(encoding="utf-8")
+
+
+def test_every_table_of_the_suite_is_written_in_three_formats(finished: Path):
+    for name in load_suite(finished, "demo").tables:
+        assert all(read(finished, name, suffix) for suffix in ("csv", "md", "tex"))
+
+
+def test_sufficiency_csv_has_the_fixed_columns_and_the_values_of_the_experiments(finished: Path):
+    text = ("target_class",)
+    ours = read_table(SuitePaths(finished, "demo").table("sufficiency", "csv"), text)
+    assert list(ours.columns) == COLUMNS
+    parts = [read_table(ExperimentPaths(finished, name).sufficiency, text) for name in ("mnist", "fashion-mnist")]
+    expected = pandas.concat(parts, ignore_index=True)[COLUMNS[:-1]]
+    pandas.testing.assert_frame_equal(ours[COLUMNS[:-1]], expected, check_dtype=False)
+    assert ours["published"].isna().all()
+
+
+def test_a_reproduced_domain_gets_its_published_figure_and_no_other_does(measured: Path):
+    path = measured / "config" / "experiments" / "mnist.yaml"
+    path.write_text(path.read_text() + "published_domain: AFHQ cats/dogs\n")
+    tables(measured, "demo")
+    frame = read_table(SuitePaths(measured, "demo").table("sufficiency", "csv"), ("target_class",))
+    filled = frame[frame["published"].notna()]
+    assert filled[["experiment", "target_class", "k", "published"]].to_numpy().tolist() == [["mnist", "both", 10, 0.25]]
+    line = next(
+        line for line in read(measured, "sufficiency", "md").splitlines() if "| mnist |" in line and "both" in line
+    )
+    assert line.endswith("| 25.0 (k = 10) |")
+
+
+def test_a_reader_sees_percentages_intervals_n_and_each_direction(finished: Path):
+    lines = read(finished, "sufficiency", "md").splitlines()
+    header = next(line for line in lines if line.startswith("| Experiment"))
+    assert "| k = 1, % | k = 5, % | k = 10, % |" in header and "k = 2" not in header
+    ours = [line for line in lines if line.startswith("| mnist |")]
+    assert [line.split(" | ")[3] for line in ours] == ["4", "9", "both directions"]
+    assert "| 200 | 2 | 7.0 (4.2–11.4) | 35.0 (28.7–41.8) | 70.0 (63.3–75.9) | – |" in ours[2]
+
+
+def test_published_rows_carry_their_own_source_and_domain(finished: Path):
+    lines = read(finished, "sufficiency", "md").splitlines()
+    assert "| Lang et al. 2021, Table 3 | Retina DME | StylEx | 10 | 100.0 |  |" in lines
+    header = next(line for line in lines if line.startswith("| Source"))
+    assert not any(word in header for word in ("FFHQ", "AFHQ", "MNIST"))
+
+
+def test_classifiers_count_what_the_reconstruction_keeps(finished: Path):
+    frame = read_table(SuitePaths(finished, "demo").table("classifiers", "csv"))
+    row = frame.iloc[0]
+    assert (row["n_test"], row["accuracy"], row["n_reconstructed"]) == (400, 0.9875, 8)
+    assert row["class_kept"] == pytest.approx(7 / 8)
+    assert "| 87.5 |" in read(finished, "classifiers", "md")
+
+
+def test_frechet_names_the_extractor_in_the_column_and_never_says_fid(finished: Path):
+    text = read(finished, "frechet", "md")
+    header = next(line for line in text.splitlines() if line.startswith("| Attributes"))
+    assert r"mnist (n = 200): Fréchet distance, net\_32" in header and "FID" not in header
+    assert "| 0 | 1.00 | 1.00 ± 0.20 |" in text
+    frame = read_table(SuitePaths(finished, "demo").table("frechet", "csv"))
+    assert list(frame) == ["experiment", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd"]
+    assert len(frame) == 22
+
+
+def test_a_table_carries_the_provenance_of_each_experiment(finished: Path):
+    path = SuitePaths(finished, "demo").table("sufficiency", "csv").with_suffix(".provenance.json")
+    origin = json.loads(path.read_text())
+    source = json.loads(ExperimentPaths(finished, "mnist").sufficiency.with_suffix(".provenance.json").read_text())
+    assert origin["mnist.config_digest"] == source["config_digest"] and origin["fashion-mnist.seed"] == source["seed"]
+
+
+def test_a_missing_stage_is_one_clear_line(measured: Path):
+    path = ExperimentPaths(measured, "mnist").sufficiency
+    path.unlink()
+    with pytest.raises(ArtifactError, match=r"sufficiency\.csv does not exist"):
+        tables(measured, "demo")
+
+
+def awkward() -> Table:
+    frame = pandas.DataFrame({"Name_1": ["a|b", r"50 % & \x_{1}~^#$ <y>"], "n": [1, 2]})
+    return Table("awkward", "Awkward", frame, (Block("100 % of a_b", frame, ("n",)),))
+
+
+def test_latex_is_booktabs_and_escaped():
+    text = to_latex(awkward())
+    assert all(rule in text for rule in (r"\toprule", r"\midrule", r"\bottomrule", r"\begin{tabular}{lr}"))
+    assert r"\caption{100 \% of a\_b}" in text and r"Name\_1 & n \\" in text
+    escaped = r"50 \% \& \textbackslash{}x\_\{1\}\textasciitilde{}\textasciicircum{}\#\$ \textless{}y\textgreater{}"
+    assert escaped in text
+
+
+def test_markdown_keeps_its_columns_whatever_the_cells_hold():
+    lines = [line for line in to_markdown(awkward()).splitlines() if line.startswith("|")]
+    assert lines[1] == "| :--- | ---: |" and lines[2] == r"| a\|b | 1 |"
+    assert all(line.replace(r"\|", "").count("|") == 3 for line in lines)
+
+
+def test_percentages_of_nothing_are_not_numbers():
+    assert (percent(0.8333), percent(0.0), percent(float("nan"))) == ("83.3", "0.0", "–")

@@ -1,0 +1,100 @@
+"""The whole chain on real MNIST digits with a tiny budget: every stage, every artifact, and what a change reruns."""
+
+import json
+
+import pytest
+import yaml
+
+from stylex.artifacts import read_table
+from stylex.config import ExperimentPaths, SuitePaths, backbone_paths
+from stylex.figures.names import FIGURE_NAMES
+
+BACKBONE = {"extends": "backbone-32", "dataset": "mnist", "epochs": 1, "max_images": 512}
+EXPERIMENT = {
+    "extends": "cpu-32",
+    "title": "MNIST, 4 against 9, for a test",
+    "domain": "MNIST 4 / 9 (tiny)",
+    "dataset": {"name": "mnist", "classes": ["4", "9"]},
+    "classifier": {"epochs": 3, "batch_size": 32, "min_accuracy": 0.8},
+    "stylex": {
+        "perceptual_backbone": "tiny",
+        "networks": {
+            "latent_dim": 16,
+            "mapping_layers": 2,
+            "generator_channels": [16, 16, 8, 8],
+            "encoder_channels": [16, 16, 8, 8],
+            "discriminator_channels": [16, 16, 8, 8],
+        },
+        "training": {"images": 1024, "ema_half_life": 64, "checkpoint_interval": 512, "sample_interval": 512},
+    },
+    "attfind": {"images": 24, "max_attributes": 3, "threshold": 0.0},
+    "evaluation": {"sufficiency_k": [1, 3], "frechet_attributes": 1, "figure_attributes": 2},
+}
+SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["classifiers", "sufficiency", "frechet"]}
+AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def finished(computing):
+    """The project after one run of a suite with one tiny experiment."""
+    for kind, content in {"backbones": BACKBONE, "experiments": EXPERIMENT, "suites": SUITE}.items():
+        (computing.root / "config" / kind / "tiny.yaml").write_text(yaml.safe_dump(content))
+    (computing.root / "config/config.yaml").write_text("suite: tiny\n")
+    result = computing.snakemake()
+    assert result.returncode == 0, result.stderr
+    return computing
+
+
+def test_every_artifact_is_there(finished):
+    paths, suite = ExperimentPaths(finished.root, "tiny"), SuitePaths(finished.root, "tiny")
+    files = [
+        backbone_paths(finished.root, "tiny").model,
+        paths.classifier.model,
+        paths.stylex_model,
+        paths.stylex_history,
+        paths.stylex_samples,
+        paths.latents,
+        paths.effects(),
+        suite.report,
+        *(suite.figure("tiny", name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")),
+        *(suite.table(name, suffix) for name in SUITE["tables"] for suffix in ("csv", "md", "tex")),
+    ]
+    assert not [file for file in files if not file.is_file() or file.stat().st_size == 0]
+
+
+def test_tables_hold_the_numbers_of_the_experiment(finished):
+    paths, suite = ExperimentPaths(finished.root, "tiny"), SuitePaths(finished.root, "tiny")
+    ours = read_table(paths.sufficiency, ("target_class",))
+    assert set(ours.target_class) == {"4", "9", "both"} and set(ours.k) == {1, 3}
+    assert (
+        ours.fraction.between(0, 1).all() and (ours.low <= ours.fraction).all() and (ours.fraction <= ours.high).all()
+    )
+    table = read_table(suite.table("sufficiency", "csv"), ("target_class",))
+    assert set(ours.fraction) <= set(table.fraction)
+    assert read_table(paths.frechet).n_attributes.tolist() == [0, 1]
+    metrics = json.loads(paths.classifier.metrics.read_text())
+    assert 0 <= metrics["accuracy"] <= 1
+
+
+def test_logs_and_benchmarks_are_written(finished):
+    assert "tiny" in (finished.root / "results/logs/train/tiny.log").read_text()
+    assert (finished.root / "results/benchmarks/rules/train/tiny.tsv").is_file()
+
+
+def test_second_run_does_nothing(finished):
+    assert finished.planned() == {}
+
+
+def test_changed_option_of_attfind_reruns_attfind_and_what_follows(finished):
+    experiment = finished.root / "config/experiments/tiny.yaml"
+    before = experiment.read_text()
+    experiment.write_text(before.replace("threshold: 0.0", "threshold: 0.01"))
+    assert set(finished.planned()) == AFTER_ATTRIBUTES
+    model = ExperimentPaths(finished.root, "tiny").stylex_model
+    trained = model.stat().st_mtime_ns
+    result = finished.snakemake()
+    assert result.returncode == 0, result.stderr
+    assert model.stat().st_mtime_ns == trained
+    assert finished.planned() == {}

@@ -1,0 +1,110 @@
+"""What a change of the configuration or of the code reruns, and what it does not."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
+AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects"}
+AFTER_ENCODE = AFTER_EFFECTS | {"encode"}
+AFTER_TRAIN = AFTER_ENCODE | {"train"}
+EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
+
+CHANGES = {
+    "attfind: {threshold: 1.5}": AFTER_ATTRIBUTES,
+    "attfind: {shift: 1.25}": AFTER_EFFECTS,
+    "attfind: {precision: float32}": AFTER_EFFECTS,
+    "attfind: {images: 20}": AFTER_ENCODE,
+    "attfind: {batch_size: 7}": {"report"},
+    "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
+    "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},
+    "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
+    "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
+    "seed: 7": AFTER_TRAIN | {"classifier"},
+}
+
+
+def test_everything_is_planned(virgin):
+    counts = virgin.planned()
+    assert set(counts) == EVERYTHING
+    assert counts["train"] == 2 and counts["report"] == 1
+
+
+def test_second_run_does_nothing(built):
+    built.executed()
+    assert built.planned() == {}
+    result = built.snakemake()
+    assert result.returncode == 0 and built.executed() == []
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_changed_option_reruns_what_depends_on_it(built, change):
+    set_option(built, change)
+    assert set(built.planned()) == CHANGES[change]
+
+
+def test_changed_training_reruns_one_experiment(built):
+    built.edit("config/experiments/mnist.yaml", "  training:\n", "  training:\n    images: 64\n")
+    counts = built.planned()
+    assert set(counts) == AFTER_TRAIN
+    assert counts["train"] == 1
+
+
+def test_changed_backbone_reruns_the_training_that_uses_it(built):
+    with (built.root / "config/backbones/mnist-32.yaml").open("a") as file:
+        file.write("epochs: 1\n")
+    counts = built.planned()
+    assert set(counts) == AFTER_TRAIN | {"backbone"}
+    assert counts["train"] == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "rules"),
+    [
+        ("attfind/selection.py", AFTER_ATTRIBUTES),
+        ("attfind/engine.py", AFTER_EFFECTS),
+        ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
+        ("training/step.py", AFTER_TRAIN),
+        ("report/page.py", {"tables", "report"}),
+        ("cli/train.py", set()),
+        ("config/models.py", set()),
+    ],
+)
+def test_changed_code_reruns_its_stages(built, module, rules):
+    with (built.root / "stylex" / module).open("a") as file:
+        file.write("# changed\n")
+    assert set(built.planned()) == rules
+
+
+def test_time_stamps_alone_rerun_nothing(built):
+    for path in [*built.root.glob("stylex/**/*.py"), *built.root.glob("results/experiments/**/*")]:
+        path.touch()
+    assert built.planned() == {}
+
+
+def test_failed_stage_keeps_earlier_artifacts(virgin):
+    virgin.edit(
+        "stylex/__main__.py", "ROOT = Path()", "ROOT = Path()\nif sys.argv[1] == 'train':\n    raise SystemExit(2)"
+    )
+    result = virgin.snakemake("--keep-going")
+    assert result.returncode == 1
+    assert (virgin.root / "results/experiments/mnist/classifier/model.safetensors").is_file()
+    assert "encode" not in virgin.executed()
+
+
+def test_interpreter_of_snakemake_runs_the_verbs(virgin):
+    """`.venv/bin/snakemake` works without an activated environment."""
+    virgin.environment["PATH"] = "/usr/bin:/bin"
+    result = virgin.run(str(Path(sys.executable).parent / "snakemake"), "--cores", "2", "data/raw/mnist/source.json")
+    assert result.returncode == 0, result.stderr
+    assert virgin.executed() == ["download"]
+
+
+def set_option(project, change):
+    path = project.root / "config/experiments/mnist.yaml"
+    content = yaml.safe_load(path.read_text())
+    for key, value in yaml.safe_load(change).items():
+        content[key] = {**content.get(key, {}), **value} if isinstance(value, dict) else value
+    path.write_text(yaml.safe_dump(content))

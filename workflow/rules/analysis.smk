@@ -1,0 +1,138 @@
+# From the trained networks to numbers: latents, AttFind, sufficiency and the Fréchet curve.
+
+
+rule encode:
+    input:
+        manifest=manifest,
+        model=EXPERIMENT.stylex_model,
+        classifier=EXPERIMENT.classifier.model,
+        backbone=backbone_model,
+        code=code("latents/*.py", "datasets/split.py", *STYLEX_CODE, *CLASSIFIER_CODE, *BACKBONE_CODE),
+    output:
+        EXPERIMENT.latents,
+    log:
+        "results/logs/encode/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/encode/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        config=sections("dataset", "attfind.split", "attfind.images"),
+    message:
+        "Encoding the analysed images of {wildcards.experiment}"
+    shell:
+        "python -m stylex encode {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule effects:
+    input:
+        latents=EXPERIMENT.latents,
+        model=EXPERIMENT.stylex_model,
+        classifier=EXPERIMENT.classifier.model,
+        code=code(
+            "attfind/engine.py",
+            "attfind/records.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+            *CLASSIFIER_CODE,
+        ),
+    output:
+        EXPERIMENT.effects(),
+    log:
+        "results/logs/effects/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/effects/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        config=sections("attfind.shift", "attfind.precision"),
+    message:
+        "Measuring the effects of all style coordinates of {wildcards.experiment}"
+    shell:
+        "python -m stylex effects {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule attributes:
+    input:
+        effects=EXPERIMENT.effects(),
+        code=code("attfind/selection.py", "attfind/records.py"),
+    output:
+        with_provenance(EXPERIMENT.attributes),
+    log:
+        "results/logs/attributes/{experiment}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        config=sections("attfind.threshold", "attfind.max_attributes"),
+    message:
+        "Selecting the attributes of {wildcards.experiment}"
+    shell:
+        "python -m stylex attributes {wildcards.experiment} 2> >(tee {log} >&2)"
+
+
+rule sufficiency:
+    input:
+        latents=EXPERIMENT.latents,
+        attributes=EXPERIMENT.attributes,
+        model=EXPERIMENT.stylex_model,
+        classifier=EXPERIMENT.classifier.model,
+        code=code(
+            "evaluation/sufficiency.py",
+            "evaluation/counterfactuals.py",
+            "evaluation/intervals.py",
+            "attfind/records.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+            *CLASSIFIER_CODE,
+        ),
+    output:
+        with_provenance(EXPERIMENT.sufficiency),
+    log:
+        "results/logs/sufficiency/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/sufficiency/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        config=sections("seed", "domain", "published_domain", "attfind.shift", "evaluation.sufficiency_k"),
+    message:
+        "Measuring the sufficiency of the attributes of {wildcards.experiment}"
+    shell:
+        "python -m stylex sufficiency {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule frechet:
+    input:
+        manifest=manifest,
+        latents=EXPERIMENT.latents,
+        attributes=EXPERIMENT.attributes,
+        model=EXPERIMENT.stylex_model,
+        backbone=backbone_model,
+        code=code(
+            "evaluation/frechet.py",
+            "evaluation/counterfactuals.py",
+            "evaluation/distances.py",
+            "attfind/records.py",
+            "latents/table.py",
+            "datasets/split.py",
+            *STYLEX_CODE,
+            *BACKBONE_CODE,
+        ),
+    output:
+        with_provenance(EXPERIMENT.frechet),
+    log:
+        "results/logs/frechet/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/frechet/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        config=sections("seed", "attfind.shift", "evaluation.frechet_attributes"),
+    message:
+        "Measuring Fréchet distances of {wildcards.experiment}"
+    shell:
+        "python -m stylex frechet {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"

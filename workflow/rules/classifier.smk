@@ -1,0 +1,47 @@
+# The classifier to be explained, and the backbone behind perceptual and Fréchet distances.
+
+
+rule classifier:
+    input:
+        manifest=manifest,
+        code=code(*NETWORK_TRAINING_CODE),
+    output:
+        model=EXPERIMENT.classifier.model,
+        metrics=EXPERIMENT.classifier.metrics,
+        history=EXPERIMENT.classifier.history,
+    log:
+        "results/logs/classifier/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/classifier/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        config=sections("seed", "dataset", "classifier"),
+    message:
+        "Training the classifier of {wildcards.experiment}"
+    shell:
+        "python -m stylex classifier {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule backbone:
+    input:
+        manifest=backbone_manifest,
+        code=code(*NETWORK_TRAINING_CODE),
+    output:
+        model=BACKBONE.model,
+        metrics=BACKBONE.metrics,
+        history=BACKBONE.history,
+    log:
+        "results/logs/backbone/{backbone}.log",
+    benchmark:
+        "results/benchmarks/rules/backbone/{backbone}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        config=lambda wildcards: PROJECT.backbones[wildcards.backbone].model_dump_json(),
+    message:
+        "Training the backbone {wildcards.backbone}"
+    shell:
+        "python -m stylex backbone {wildcards.backbone} --threads {threads} 2> >(tee {log} >&2)"

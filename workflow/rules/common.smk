@@ -1,0 +1,140 @@
+# The configuration, checked before anything is planned, and the functions that the rules share.
+import functools
+import json
+import os
+import sys
+from pathlib import Path
+
+# The package beside this Snakefile, and the interpreter that runs Snakemake, whatever else is installed.
+sys.path.insert(0, str(Path.cwd()))
+os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
+
+from stylex.cli.project import load_project
+from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths
+from stylex.config.loading import unknown_name
+from stylex.errors import ConfigError
+from stylex.figures.names import FIGURE_NAMES
+
+
+def stop(message):
+    print(f"error: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+unknown = sorted(set(config) - {"suite"})
+if unknown:
+    stop(f"--config {unknown[0]}: {unknown_name('key', unknown[0], ['suite'])}")
+try:
+    PROJECT = load_project(Path(), str(config["suite"]) if "suite" in config else None)
+except ConfigError as error:
+    stop(error)
+
+SUITE = PROJECT.suite_name
+SUITE_PATHS = SuitePaths(Path(), SUITE)
+EXPERIMENT = ExperimentPaths(Path(), "{experiment}")
+BACKBONE = backbone_paths(Path(), "{backbone}")
+DATASET = DatasetPaths(Path(), "{dataset}")
+ENVIRONMENT = "../../environment.yml"
+
+# Under `dvc repro` outputs persist and Snakemake decides what is stale. Without its records it cannot see that
+# parameters or code changed, and DVC would write down a provenance that is not true.
+if os.environ.get("DVC_STAGE") and workflow.is_main_process:
+    recorded = any(Path(".snakemake/metadata").glob("*"))
+    if not recorded and any(Path("results/experiments").glob("*/*/model.safetensors")):
+        stop(
+            ".snakemake/metadata is missing but results/experiments is not: run `git checkout -- .snakemake/metadata`,"
+            " or `snakemake --cores 1 --touch --forceall` if you know that the results are current"
+        )
+
+
+wildcard_constraints:
+    experiment="|".join(PROJECT.experiments),
+    backbone="|".join(PROJECT.backbones),
+    dataset="[^/]+",
+    resolution=r"\d+",
+
+
+def code(*patterns):
+    """Package files that a stage's result depends on, so that editing one reruns the stage.
+
+    Errors, configuration, artifacts and the CLI are left out: what they change about a result arrives as params.
+    """
+    files = {pattern: [str(path) for path in Path("stylex").glob(pattern)] for pattern in patterns}
+    assert all(files.values()), files
+    return sorted(set().union(*files.values()))
+
+
+# What loads and runs the networks of an experiment.
+CLASSIFIER_CODE = ("classifiers/classifier.py", "classifiers/networks.py", "classifiers/wrapper.py")
+BACKBONE_CODE = ("classifiers/backbone.py", "classifiers/networks.py", "classifiers/wrapper.py")
+STYLEX_CODE = ("networks/*.py",)
+NETWORK_TRAINING_CODE = (
+    "classifiers/accuracy.py",
+    "classifiers/experiment.py",
+    "classifiers/networks.py",
+    "classifiers/training.py",
+    "classifiers/wrapper.py",
+    "datasets/split.py",
+)
+
+
+def sections(*keys):
+    """The values of an experiment's configuration that a stage depends on, by dotted key, as JSON."""
+
+    return lambda wildcards: json.dumps(selected(wildcards.experiment, keys))
+
+
+def suite_sections(*keys):
+    """The suite, and the named sections of each of its experiments, as JSON."""
+    experiments = {name: selected(name, keys) for name in PROJECT.experiments}
+    return json.dumps({"suite": PROJECT.suite.model_dump(mode="json"), **experiments})
+
+
+def selected(experiment, keys):
+    content = PROJECT.experiments[experiment].model_dump(mode="json")
+    return {key: functools.reduce(dict.__getitem__, key.split("."), content) for key in keys}
+
+
+def manifest(wildcards):
+    dataset = PROJECT.experiments[wildcards.experiment].dataset
+    return DatasetPaths(Path(), dataset.name).manifest(dataset.resolution)
+
+
+def backbone_manifest(wildcards):
+    config = PROJECT.backbones[wildcards.backbone]
+    return DatasetPaths(Path(), config.dataset).manifest(config.resolution)
+
+
+def backbone_model(wildcards):
+    return backbone_paths(Path(), PROJECT.experiments[wildcards.experiment].stylex.perceptual_backbone).model
+
+
+def suite_figures():
+    return [
+        SUITE_PATHS.figure(experiment, name, suffix)
+        for experiment in PROJECT.suite.experiments
+        for name in FIGURE_NAMES
+        for suffix in ("png", "pdf")
+    ]
+
+
+def suite_tables():
+    return [SUITE_PATHS.table(name, suffix) for name in PROJECT.suite.tables for suffix in ("csv", "md", "tex")]
+
+
+def with_provenance(table):
+    """A CSV table and the file beside it that says where its numbers come from."""
+    return [table, table.with_suffix(".provenance.json")]
+
+
+def of_all_experiments(artifacts):
+    """Paths of the same artifacts of all experiments of the suite; `artifacts` maps ExperimentPaths to paths."""
+    return [path for name in PROJECT.suite.experiments for path in artifacts(ExperimentPaths(Path(), name))]
+
+
+def table_inputs(paths):
+    """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
+    numbers = [
+        path for table in (paths.attributes, paths.sufficiency, paths.frechet) for path in with_provenance(table)
+    ]
+    return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, paths.effects()]

@@ -1,0 +1,34 @@
+# Raw files, downloaded and verified, and the image tables prepared from them.
+
+
+rule download:
+    input:
+        code=code("datasets/catalog.py", "datasets/download.py", "datasets/packages.py", "datasets/transfer.py"),
+    output:
+        DATASET.raw / "source.json",
+    log:
+        "results/logs/download/{dataset}.log",
+    conda:
+        ENVIRONMENT
+    message:
+        "Downloading {wildcards.dataset}"
+    shell:
+        "python -m stylex download {wildcards.dataset} 2> >(tee {log} >&2)"
+
+
+rule prepare:
+    input:
+        source=DATASET.raw / "source.json",
+        code=code("datasets/decoding.py", "datasets/images.py", "datasets/prepare.py", "datasets/splits.py"),
+    output:
+        DATASET.manifest("{resolution}"),
+    log:
+        "results/logs/prepare/{dataset}-{resolution}.log",
+    benchmark:
+        "results/benchmarks/rules/prepare/{dataset}-{resolution}.tsv"
+    conda:
+        ENVIRONMENT
+    message:
+        "Preparing {wildcards.dataset} at {wildcards.resolution}x{wildcards.resolution}"
+    shell:
+        "python -m stylex prepare {wildcards.dataset} --resolution {wildcards.resolution} 2> >(tee {log} >&2)"

@@ -1,0 +1,74 @@
+# What a person reads: figures of each experiment, tables of the suite, and one page with everything.
+
+
+rule figures:
+    input:
+        model=EXPERIMENT.stylex_model,
+        classifier=EXPERIMENT.classifier.model,
+        history=EXPERIMENT.stylex_history,
+        latents=EXPERIMENT.latents,
+        effects=EXPERIMENT.effects(),
+        attributes=EXPERIMENT.attributes,
+        sufficiency=EXPERIMENT.sufficiency,
+        frechet=EXPERIMENT.frechet,
+        code=code("figures/*.py", "attfind/records.py", "latents/table.py", *STYLEX_CODE, *CLASSIFIER_CODE),
+    output:
+        expand(
+            str(SUITE_PATHS.figure("{{experiment}}", "{name}", "{suffix}")),
+            name=FIGURE_NAMES,
+            suffix=["png", "pdf"],
+        ),
+    log:
+        f"results/logs/figures/{SUITE}-{{experiment}}.log",
+    conda:
+        ENVIRONMENT
+    threads: 2
+    params:
+        suite=SUITE,
+        config=sections("title", "dataset", "attfind.shift", "evaluation.figure_attributes"),
+    message:
+        "Drawing the figures of {wildcards.experiment}"
+    shell:
+        "python -m stylex figures {params.suite} {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule tables:
+    input:
+        results=of_all_experiments(table_inputs),
+        published=["config/published/sufficiency.csv", "config/published/datasets.csv"],
+        code=code("report/*", "latents/table.py"),
+    output:
+        suite_tables(),
+    log:
+        f"results/logs/tables/{SUITE}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        suite=SUITE,
+        config=suite_sections("domain", "published_domain", "dataset"),
+    message:
+        "Writing the tables of the suite {params.suite}"
+    shell:
+        "python -m stylex tables {params.suite} 2> >(tee {log} >&2)"
+
+
+rule report:
+    input:
+        figures=suite_figures(),
+        tables=suite_tables(),
+        results=of_all_experiments(table_inputs),
+        samples=of_all_experiments(lambda paths: [paths.stylex_samples]),
+        code=code("report/*", "latents/table.py"),
+    output:
+        report(SUITE_PATHS.report, category="Report"),
+    log:
+        f"results/logs/report/{SUITE}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        suite=SUITE,
+        config=suite_sections("title", "domain", "seed", "dataset", "classifier", "stylex", "attfind", "evaluation"),
+    message:
+        "Writing the report of the suite {params.suite}"
+    shell:
+        "python -m stylex report {params.suite} 2> >(tee {log} >&2)"

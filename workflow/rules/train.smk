@@ -1,0 +1,37 @@
+# StylEx itself. The checkpoints are not outputs: Snakemake deletes those of a failed job, and training resumes from them.
+
+
+rule train:
+    input:
+        manifest=manifest,
+        classifier=EXPERIMENT.classifier.model,
+        backbone=backbone_model,
+        code=code(
+            "training/*.py",
+            "losses/*.py",
+            "datasets/split.py",
+            *STYLEX_CODE,
+            *CLASSIFIER_CODE,
+            *BACKBONE_CODE,
+        ),
+    output:
+        model=EXPERIMENT.stylex_model,
+        history=EXPERIMENT.stylex_history,
+        samples=EXPERIMENT.stylex_samples,
+    log:
+        "results/logs/train/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/train/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: 2
+    resources:
+        runtime=24 * 60,
+    params:
+        config=sections("seed", "dataset", "stylex"),
+    message:
+        "Training StylEx for {wildcards.experiment}"
+    # exec: with a shell in between, a signal ends the shell before training can save
+    shell:
+        "exec python -m stylex train {wildcards.experiment} --time-limit {resources.runtime} --threads {threads}"
+        " 2> >(tee {log} >&2)"
