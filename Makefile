@@ -5,15 +5,22 @@ SUITE ?= demo
 STAMP := .venv/.installed
 BIN := .venv/bin
 
-.PHONY: demo test check clean
+# What tests need from Debian: a browser. Without root or apt its tests are skipped, and say so.
+PACKAGES := chromium
+
+.PHONY: demo test check clean packages
 
 demo: $(STAMP)
 	$(BIN)/python -m stylex validate $(SUITE)
 	$(BIN)/snakemake --cores $(shell nproc) --quiet reason host --config suite=$(SUITE)
 	@echo "The report is results/$(SUITE)/index.html"
 
-test: $(STAMP)
+test: $(STAMP) packages
 	$(BIN)/python -m pytest
+
+packages:
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v $(PACKAGES) > /dev/null; then \
+	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(PACKAGES); fi
 
 check: $(STAMP)
 	$(BIN)/ruff check

@@ -123,7 +123,9 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
 def require(path: Path) -> Path:
     """Return `path` if it is a file; raise `ArtifactError` with the remedy otherwise."""
     if not path.is_file():
-        raise ArtifactError(f"{path} does not exist; run the stage that makes it first (`snakemake --cores 2` runs all)")
+        raise ArtifactError(
+            f"{path} does not exist; run the stage that makes it first (`snakemake --cores 2` runs all)"
+        )
     return path
 
 

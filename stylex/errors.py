@@ -42,6 +42,10 @@ class DeviceError(StylexError):
     """The requested device does not exist on this machine."""
 
 
+class AccuracyError(StylexError):
+    """A classifier is not good enough to be worth explaining."""
+
+
 class TrainingDivergedError(StylexError):
     """A loss became NaN or infinite. The last good checkpoint and the evidence are kept."""
 

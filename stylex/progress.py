@@ -30,7 +30,9 @@ class Counter:
         self.done += count
         self.note = note
         if self._bar is not None:
-            self._bar.update(self._bar.task_ids[0], completed=self.done, rate=f"{self.rate():.0f} {self.unit}/s", note=note)
+            self._bar.update(
+                self._bar.task_ids[0], completed=self.done, rate=f"{self.rate():.0f} {self.unit}/s", note=note
+            )
         elif time.monotonic() - self._last_line >= LOG_INTERVAL:
             self.log()
 
@@ -53,8 +55,15 @@ def progress(label: str, total: int, unit: str = "images", done: int = 0) -> Ite
     """Yield a `Counter` over `total` units, of which `done` were finished by an earlier run."""
     counter = Counter(label, total, unit, done)
     if sys.stderr.isatty():
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
-        with Progress(*columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True)) as bar:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+        )
+        with Progress(
+            *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True)
+        ) as bar:
             bar.add_task(label, total=total, completed=done, rate="", note="")
             counter._bar = bar
             yield counter

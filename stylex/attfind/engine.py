@@ -34,19 +34,17 @@ def compute_effects(root: Path, name: str, device: str) -> None:
         raise ArtifactError(f"{paths.latents} has {latents.styles.shape[1]} styles, the network {size}; encode again")
     header = _header(latents, synthesis.layout, options, provenance(config.digest(), config.seed, device))
     extremes = torch.stack([latents.minima, latents.maxima]).to(device)
-    at_once = max(1, options.batch_size // (2 * max(synthesis.layout.widths)))
     autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.precision == "bfloat16")
     with (
         effects_writer(paths.effects(), header) as writer,
         progress(f"effects {name}", len(latents.ids) * 2 * size, "renders") as counter,
     ):
-        for rows in torch.arange(len(latents.ids)).split(at_once):
-            styles = latents.style_vector(rows).to(device)
+        for row, image in enumerate(latents.ids):
+            styles = latents.style_vector(torch.tensor([row])).to(device)
             with autocast:
                 base, effect = effects_of(synthesis, classifier, styles, extremes, options.shift, options.batch_size)
-            for row, base_logits, change in zip(rows.tolist(), base.cpu(), effect.cpu(), strict=True):
-                writer.add(latents.ids[row], base_logits, change)
-            counter.advance(len(rows) * 2 * size)
+            writer.add(image, base.cpu(), effect.cpu())
+            counter.advance(2 * size)
 
 
 def _header(
@@ -69,19 +67,20 @@ def _header(
 def effects_of(
     synthesis: Synthesis, classifier: Classifier, styles: StyleVector, extremes: Tensor, shift: float, batch_size: int
 ) -> tuple[Tensor, Tensor]:
-    """Return base logits [N, classes] and effects [N, 2, K, classes] in logits, float32.
+    """Return base logits [classes] and effects [2, K, classes] in logits, float32.
 
-    styles: of N images; extremes [2, K]: minima and maxima (axis 0 is `Direction`); `batch_size`: renders at a time.
-    Effect = C(G(S with s at s + shift * (extreme - s))) - C(G(S)).
+    styles: of one image, space [1, K]; extremes [2, K]: minima, maxima (axis 0 is `Direction`); `batch_size`: renders
+    at a time. Effect = C(G(S with s at s + shift * (extreme - s))) - C(G(S)).
     """
-    state, moved = synthesis.start(len(styles.space)), []
+    state, moved = synthesis.start(1), []
     for layer, (offset, width) in enumerate(zip(synthesis.layout.offsets, synthesis.layout.widths, strict=True)):
         assert state.layer == layer
         index = torch.arange(offset, offset + width, device=extremes.device)
-        moved.append(_moved_logits(synthesis, classifier, state, styles, index, extremes, shift, batch_size))
+        target = styles.space[:, index] + shift * (extremes[:, index] - styles.space[:, index])  # [2, width]
+        moved.append(_moved_logits(synthesis, classifier, state, styles, index, target, batch_size))
         state = synthesis.advance(state, styles)
-    base = classifier(synthesis.finish(state, styles)).float()
-    return base, torch.cat(moved, dim=2) - base[:, None, None]
+    base = classifier(synthesis.finish(state, styles)).float()[0]
+    return base, torch.cat(moved, dim=1) - base
 
 
 def _moved_logits(
@@ -90,22 +89,17 @@ def _moved_logits(
     state: Activations,
     styles: StyleVector,
     index: Tensor,
-    extremes: Tensor,
-    shift: float,
+    target: Tensor,
     batch_size: int,
 ) -> Tensor:
-    """Return the logits [N, 2, width, classes] with each coordinate of `index` [width] moved alone, both ways."""
-    count, width, logits = len(styles.space), len(index), []
-    for rows in torch.arange(count * 2 * width, device=index.device).split(batch_size):
-        image, direction, coordinate = rows // (2 * width), rows // width % 2, index[rows % width]
-        space, each = styles.space[image], torch.arange(len(rows), device=rows.device)
-        current = space[each, coordinate]
-        space[each, coordinate] = current + shift * (extremes[direction, coordinate] - current)
-        images = synthesis.finish(_gather(state, image), StyleVector(space, styles.to_rgb[image]))
-        logits.append(classifier(images).float())
-    return torch.cat(logits).reshape(count, 2, width, -1)
+    """Return the logits [2, width, classes] with each coordinate of `index` [width] alone at its `target` [2, width].
 
-
-def _gather(state: Activations, image: Tensor) -> Activations:
-    """Return the state of the samples `image` [rows], with repetition."""
-    return Activations(state.layer, state.features[image], None if state.image is None else state.image[image])
+    Only the touched layer sees styles of its own for every move; the layers above it share the image's.
+    """
+    logits = []
+    for rows in torch.arange(target.numel(), device=index.device).split(batch_size):
+        space = styles.space.repeat(len(rows), 1)
+        space[torch.arange(len(rows), device=index.device), index[rows % len(index)]] = target.flatten()[rows]
+        touched = synthesis.advance(state, StyleVector(space, styles.to_rgb))
+        logits.append(classifier(synthesis.finish(touched, styles)).float())
+    return torch.cat(logits).reshape(2, len(index), -1)

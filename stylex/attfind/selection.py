@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from stylex.artifacts import provenance
 from stylex.attfind.records import Attribute, Direction, Effects, read_effects, write_attributes
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import AttributesNotFoundError
+
+logger = logging.getLogger("stylex")
 
 
 @dataclass(frozen=True)
@@ -23,12 +26,22 @@ class Selection:
 
 
 def select(root: Path, name: str) -> None:
-    """Write the experiment's attributes.csv, and in its provenance why each search ended."""
+    """Write the experiment's attributes.csv, and in its provenance why each search ended.
+
+    A class whose search finds nothing has no attributes, and the log says why; if no class has any, that is an error.
+    """
     config, paths = load_experiment(root, name), ExperimentPaths(root, name)
     effects, attributes = read_effects(paths.effects()), []
     origin = provenance(config.digest(), config.seed) | {"shift": str(effects.header.shift)}
     for target, class_name in enumerate(effects.header.class_names):
-        selection = select_attributes(effects, target, config.attfind.threshold, config.attfind.max_attributes)
+        try:
+            selection = select_attributes(effects, target, config.attfind.threshold, config.attfind.max_attributes)
+        except AttributesNotFoundError as error:
+            logger.warning("%s", error)
+            origin[f"search {class_name}"] = str(error)
+            if target == len(effects.header.class_names) - 1 and not attributes:
+                raise
+            continue
         attributes += selection.attributes
         origin[f"search {class_name}"] = (
             f"{len(selection.attributes)} attributes of {selection.images} images: {selection.stopped}"

@@ -22,11 +22,7 @@ from stylex.config import (
     load_experiment,
 )
 from stylex.datasets import load_split
-from stylex.errors import StylexError
-
-
-class AccuracyError(StylexError):
-    """A classifier is not good enough to be worth explaining."""
+from stylex.errors import AccuracyError
 
 
 class _Trained(NamedTuple):

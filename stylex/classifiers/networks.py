@@ -35,7 +35,8 @@ class ImageNetwork(nn.Module):
         """Map images [N, C, H, W] in [-1, 1] to the first `count` stages' outputs [N, Ci, Hi, Wi], finest first."""
         hidden, maps = preprocess(images), []
         for stage in self.stages[:count]:
-            hidden = stage(hidden)
+            # One-channel images fit both memory layouts, so the stem may return the slower one.
+            hidden = preprocess(stage(hidden))
             maps.append(hidden)
         return maps
 
@@ -49,7 +50,7 @@ class ImageNetwork(nn.Module):
 
 
 def preprocess(images: Tensor) -> Tensor:
-    """Prepare images [N, C, H, W]: every network here takes [-1, 1] as it is, so only the memory layout changes."""
+    """Return [N, C, H, W] in the layout that convolutions want; every network here takes [-1, 1] as it is."""
     return images.contiguous(memory_format=torch.channels_last)
 
 

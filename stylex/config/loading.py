@@ -68,7 +68,9 @@ def _named(root: Path, kind: str, name: str, context: str = "") -> Path:
     path = root / "config" / kind / f"{name}.yaml"
     if not path.is_file():
         folder = path.parent
-        raise ConfigError(f"{context}{unknown_name(kind.rstrip('s'), name, available(root, kind))} (looked in {folder})")
+        raise ConfigError(
+            f"{context}{unknown_name(kind.rstrip('s'), name, available(root, kind))} (looked in {folder})"
+        )
     return path
 
 

@@ -1,4 +1,4 @@
-"""The one definition of a suite, an experiment and a backbone; the JSON schemas in workflow/schemas are generated from it.
+"""The one definition of a suite, an experiment and a backbone; workflow/schemas is generated from it.
 
 Values that a paper states are cited beside the preset that sets them, not here: hyperparameters live in config/ only.
 """
@@ -33,7 +33,9 @@ class Section(BaseModel):
 def power_of_two(value: int) -> int:
     """Reject an image side that StyleGAN2 cannot build by doubling 4x4."""
     if value < 8 or value & (value - 1):
-        raise ValueError(f"resolution must be a power of two, at least 8: try {max(8, 1 << max(value, 1).bit_length())}")
+        raise ValueError(
+            f"resolution must be a power of two, at least 8: try {max(8, 1 << max(value, 1).bit_length())}"
+        )
     return value
 
 
@@ -87,7 +89,7 @@ class ClassifierConfig(FineTuningConfig):
 
 
 class BackboneConfig(FineTuningConfig):
-    """A network trained on all classes of a dataset, for perceptual and Fréchet distances. Never the explained classifier."""
+    """A network trained on all classes of a dataset, for perceptual and Fréchet distances; never what is explained."""
 
     dataset: Name
     resolution: Resolution
@@ -104,7 +106,9 @@ class NetworksConfig(Section):
     encoder_channels: list[Positive]
     discriminator_channels: list[Positive]
     minibatch_stddev_group: Positive
-    downsampling: Literal["fir", "box"] = Field("fir", description="fir: StyleGAN2's filter in D and E; box: 2x2 means.")
+    downsampling: Literal["fir", "box"] = Field(
+        "fir", description="fir: StyleGAN2's filter in D and E; box: 2x2 means."
+    )
 
 
 class LossesConfig(Section):
@@ -158,7 +162,10 @@ class StylexConfig(Section):
     @model_validator(mode="after")
     def _without_classifier(self) -> StylexConfig:
         if self.conditioning == "none" and (self.conditional_discriminator or self.losses.classifier):
-            raise ValueError("conditioning none is training without the classifier: set conditional_discriminator: false and losses.classifier: 0")
+            raise ValueError(
+                "conditioning none is training without the classifier: "
+                "set conditional_discriminator: false and losses.classifier: 0"
+            )
         return self
 
 
@@ -166,8 +173,12 @@ class AttFindConfig(Section):
     """Algorithm 1 of [L] and how its effects are measured."""
 
     split: Split = "test"
-    images: Annotated[int, Field(ge=2)] = Field(description="Images analysed at the most, spread evenly over the classes.")
-    shift: Annotated[float, Field(gt=0, le=10)] = Field(description="A coordinate moves by shift x (extreme - coordinate).")
+    images: Annotated[int, Field(ge=2)] = Field(
+        description="Images analysed at the most, spread evenly over the classes."
+    )
+    shift: Annotated[float, Field(gt=0, le=10)] = Field(
+        description="A coordinate moves by shift x (extreme - coordinate)."
+    )
     max_attributes: Positive = Field(description="M of Algorithm 1, for each target class.")
     threshold: float = Field(description="t of Algorithm 1, in logits: an image with a larger effect is explained.")
     batch_size: Positive
@@ -188,7 +199,9 @@ class ExperimentConfig(Section):
 
     title: str
     domain: str = Field(description="Name of the domain in our tables.")
-    published_domain: str | None = Field(None, description="The domain of config/published/*.csv it reproduces, if any.")
+    published_domain: str | None = Field(
+        None, description="The domain of config/published/*.csv it reproduces, if any."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     dataset: DatasetConfig
     classifier: ClassifierConfig

@@ -23,7 +23,7 @@ class DatasetPaths:
         return self.root / "data" / "processed" / self.name / str(resolution)
 
     def manifest(self, resolution: int) -> Path:
-        """Counts, classes, checksums, provenance and licence of the prepared images."""
+        """Return the file of counts, classes, checksums, provenance and licence of the prepared images."""
         return self.processed(resolution) / "manifest.json"
 
 
@@ -124,11 +124,11 @@ class SuitePaths:
         return self.root / "results" / self.name
 
     def table(self, name: str, suffix: str) -> Path:
-        """A table as csv, md or tex."""
+        """Return the file of a table as csv, md or tex."""
         return self.folder / "tables" / f"{name}.{suffix}"
 
     def figure(self, experiment: str, name: str, suffix: str) -> Path:
-        """A figure of one experiment as png or pdf."""
+        """Return the file of a figure of one experiment as png or pdf."""
         return self.folder / "figures" / f"{experiment}-{name}.{suffix}"
 
     @property

@@ -12,10 +12,10 @@ from stylex.networks.layers import ACTIVATION_GAIN, EqualizedConv2d, EqualizedLi
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions, the second halving the side, beside a 1x1 skip; the sum is scaled by sqrt(1/2).
+    """Two 3x3 convolutions, of which the second halves the side, beside a 1x1 skip; the sum is scaled by sqrt(1/2).
 
-    `downsampling` fir: StyleGAN2's [1, 3, 3, 1] before a strided convolution. box: the mean of 2x2 pixels before a plain
-    one, which sees as many pixels (6x6) and costs a CPU less than half.
+    `downsampling` fir: StyleGAN2's [1, 3, 3, 1] before a strided convolution. box: the mean of 2x2 pixels before a
+    plain one, which sees as many pixels (6x6) and costs a CPU less than half.
     """
 
     def __init__(self, inputs: int, outputs: int, downsampling: str) -> None:
@@ -41,11 +41,15 @@ class ResidualTrunk(nn.Module):
         super().__init__()
         self.from_image = EqualizedConv2d(image_channels, channels[-1], 1, gain=ACTIVATION_GAIN)
         widths = channels[::-1]
-        self.blocks = nn.Sequential(*(ResidualBlock(a, b, downsampling) for a, b in zip(widths, widths[1:], strict=False)))
+        self.blocks = nn.Sequential(
+            *(ResidualBlock(a, b, downsampling) for a, b in zip(widths, widths[1:], strict=False))
+        )
 
     def forward(self, images: Tensor) -> Tensor:
         """Map [N, C, H, W] to [N, channels[0], 4, 4]."""
-        return self.blocks(leaky_relu(self.from_image(images.contiguous(memory_format=torch.channels_last))))
+        # One-channel images fit both memory layouts, so the layout is settled behind the first convolution.
+        features = self.from_image(images).contiguous(memory_format=torch.channels_last)
+        return self.blocks(leaky_relu(features))
 
 
 def minibatch_stddev(x: Tensor, group: int) -> Tensor:
@@ -73,7 +77,7 @@ class Discriminator(nn.Module):
         self.output = EqualizedLinear(channels[0], classes)
 
     def forward(self, images: Tensor, probabilities: Tensor) -> Tensor:
-        """images [N, C, H, W], probabilities [N, classes] -> scores [N], float32 (probabilities unused if one output)."""
+        """Images [N, C, H, W], probabilities [N, classes] -> float32 scores [N] (one output: probabilities unused)."""
         x = leaky_relu(self.last(minibatch_stddev(self.trunk(images), self.group)))
         scores = self.output(leaky_relu(self.hidden(x.flatten(1)))).float()
         return scores[:, 0] if scores.shape[1] == 1 else (scores * probabilities).sum(dim=1)

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Leaky ReLU is positively homogeneous: scaling the layer before it (weight and bias, small) equals scaling its output (large).
+# Leaky ReLU is positively homogeneous: scaling the small weight and bias before it equals scaling its large output.
 ACTIVATION_GAIN = math.sqrt(2)
 NEGATIVE_SLOPE = 0.2
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU with slope 0.2. The gain of sqrt(2) that keeps the variance is in the layer before: see ACTIVATION_GAIN."""
+    """Leaky ReLU with slope 0.2; the gain that keeps the variance is in the layer before: see ACTIVATION_GAIN."""
     return F.leaky_relu(x, NEGATIVE_SLOPE)
 
 
@@ -29,21 +29,24 @@ def fir_kernel() -> Tensor:
 
 
 def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, bias: Tensor, gain: float | None = None) -> Tensor:
-    """Convolve with weights scaled per sample ([Karras 2020] eq. 1-3), without making those weights; add a bias.
+    """Convolve with weights scaled per sample ([Karras 2020] eq. 1-3), and add a bias.
 
-    x [N, I, H, W]; weight [O, I, k, k], k odd; styles [N, I]; bias [O]. Returns [N, O, H, W]. The style scales the input
-    channels and the demodulation, times `gain`, the output channels, so that one convolution with shared weights serves
-    the whole batch. Without a gain there is no demodulation.
+    x [N, I, H, W] or [1, I, H, W]; weight [O, I, k, k], k odd; styles [N, I], or [1, I] for the whole batch; bias [O].
+    Returns [N, O, H, W]. Per-sample weights are never made: the style scales the input channels and the demodulation,
+    times `gain`, the output channels, around one convolution. Styles that serve the whole batch scale the weights
+    instead. Without a gain there is no demodulation.
     """
-    out = F.conv2d(x * styles[:, :, None, None].to(x.dtype), weight, padding=weight.shape[-1] // 2)
+    padding, scale = weight.shape[-1] // 2, None if gain is None else gain * demodulation(weight, styles)
+    if len(styles) == 1:
+        weight = weight * styles[:, :, None, None]
+        return F.conv2d(x, weight if scale is None else weight * scale[0, :, None, None, None], bias, padding=padding)
+    out = F.conv2d(x * styles[:, :, None, None].to(x.dtype), weight, padding=padding)
     offset = bias[:, None, None].to(out.dtype)
-    if gain is None:
-        return out + offset
-    return torch.addcmul(offset, out, (gain * demodulation(weight, styles))[:, :, None, None].to(out.dtype))
+    return out + offset if scale is None else torch.addcmul(offset, out, scale[:, :, None, None].to(out.dtype))
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
-    """Return 1 / norm of every output channel's scaled weight: weight [O, I, k, k], styles [N, I] -> [N, O], float32."""
+    """Return 1 / norm of each output channel's scaled weight: weight [O, I, k, k], styles [N, I] -> [N, O], float32."""
     with torch.autocast(styles.device.type, enabled=False):
         energy = weight.float().square().sum(dim=(2, 3))
         return torch.rsqrt(styles.float().square() @ energy.t() + 1e-8)
@@ -125,7 +128,7 @@ class ModulatedConv2d(nn.Module):
         self.up = up
 
     def forward(self, x: Tensor, styles: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """x [N, I, H, W], styles [N, I] -> [N, O, H', W']; noise drawn from `generator`, or the fixed map if None."""
+        """Map x [N, I, H, W], styles [N, I] to [N, O, H', W']; noise drawn from `generator`, or the fixed map."""
         weight, bias = self.weight * self.gain, self.bias * ACTIVATION_GAIN
         x = modulated_conv2d(upsample(x) if self.up else x, weight, styles, bias, ACTIVATION_GAIN)
         if generator is None:
@@ -145,5 +148,5 @@ class ToImage(nn.Module):
         self.gain = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        """x [N, I, H, W], styles [N, I] -> [N, channels, H, W]."""
+        """Map x [N, I, H, W], styles [N, I] to [N, channels, H, W]."""
         return modulated_conv2d(x, self.weight * self.gain, styles, self.bias)

@@ -62,7 +62,7 @@ def save_stylex(path: Path, networks: StylexNetworks, header: dict[str, str]) ->
 
 
 def load_stylex(path: Path, device: torch.device | str = "cpu") -> StylexNetworks:
-    """Load trained networks for analysis: eval mode, frozen. Raises ArtifactError on a missing, damaged or foreign file."""
+    """Load trained networks for analysis: eval mode, frozen. ArtifactError: the file is missing, damaged or foreign."""
     tensors, header = load_tensors(path)
     try:
         config, shape = StylexConfig.model_validate_json(header["stylex_config"]), json.loads(header["shape"])

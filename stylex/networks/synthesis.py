@@ -23,15 +23,6 @@ class Activations:
     features: Tensor
     image: Tensor | None
 
-    def repeat(self, count: int) -> Activations:
-        """Return the state with every sample repeated `count` times in a row (n0, n0, …, n1, …)."""
-        image = None if self.image is None else self.image.repeat_interleave(count, 0)
-        return Activations(self.layer, self.features.repeat_interleave(count, 0), image)
-
-    def select(self, rows: slice) -> Activations:
-        """Return the state of the samples `rows`."""
-        return Activations(self.layer, self.features[rows], None if self.image is None else self.image[rows])
-
 
 class Synthesis(nn.Module):
     """Styles to images. Layer 0 is at 4x4; layers 2i-1 and 2i are at 4 * 2^i, the first of them upsampling."""
@@ -40,7 +31,10 @@ class Synthesis(nn.Module):
         """`channels`: widths at 4x4, 8x8, …; `image_channels`: 1 for grey, 3 for colour."""
         super().__init__()
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
-        layers, to_image = [ModulatedConv2d(channels[0], channels[0], 4, up=False)], [ToImage(channels[0], image_channels)]
+        layers, to_image = (
+            [ModulatedConv2d(channels[0], channels[0], 4, up=False)],
+            [ToImage(channels[0], image_channels)],
+        )
         for block, (inputs, outputs) in enumerate(zip(channels, channels[1:], strict=False), start=1):
             layers.append(ModulatedConv2d(inputs, outputs, 4 << block, up=True))
             layers.append(ModulatedConv2d(outputs, outputs, 4 << block, up=False))
@@ -63,7 +57,7 @@ class Synthesis(nn.Module):
             return StyleVector(torch.cat(space, dim=1), torch.cat(to_rgb, dim=1))
 
     def render(self, styles: StyleVector, generator: torch.Generator | None = None) -> Tensor:
-        """Render styles to float32 images [N, C, H, W], about [-1, 1]; fixed noise maps unless a generator draws them."""
+        """Render styles to float32 images [N, C, H, W], about [-1, 1]; fixed noise unless a generator draws it."""
         return self.finish(self.start(len(styles.space)), styles, generator)
 
     def start(self, count: int) -> Activations:
@@ -72,7 +66,11 @@ class Synthesis(nn.Module):
         return Activations(0, constant.contiguous(memory_format=torch.channels_last), None)
 
     def advance(self, state: Activations, styles: StyleVector, generator: torch.Generator | None = None) -> Activations:
-        """Run one layer (and the ToRGB that follows it) on the state."""
+        """Run one layer (and the ToRGB that follows it) on the state.
+
+        Either side may hold one sample that serves a batch of the other: styles of one image for many states, or many
+        styles from one state.
+        """
         layer = state.layer
         features = self.layers[layer](state.features, self.layout.split(styles.space)[layer], generator)
         if layer % 2:

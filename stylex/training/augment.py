@@ -2,32 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
+
+from stylex.classifiers.training import translate
 
 TRANSLATION_FRACTION = 8  # images move by at most a side / 8
 CUTOUT_FRACTION = 2  # a square of side / 2 is blanked
 
 
-def augment(images: Tensor, policies: list[str], generator: torch.Generator) -> Tensor:
+def augment(images: Tensor, policies: Sequence[str], generator: torch.Generator) -> Tensor:
     """Apply each policy of {'translation', 'cutout'} to images [N, C, H, W]; returns the same shape."""
     for policy in policies:
         if policy == "translation":
-            images = translate(images, images.shape[-1] // TRANSLATION_FRACTION, generator)
+            images = shifted(images, images.shape[-1] // TRANSLATION_FRACTION, generator)
         else:
             images = cutout(images, images.shape[-1] // CUTOUT_FRACTION, generator)
     return images
 
 
-def translate(images: Tensor, maximum: int, generator: torch.Generator) -> Tensor:
+def shifted(images: Tensor, maximum: int, generator: torch.Generator) -> Tensor:
     """Shift every image of [N, C, H, W] by its own whole pixels in [-maximum, maximum]; edges are repeated."""
-    count, _, height, width = images.shape
-    shift = torch.randint(-maximum, maximum + 1, (2, count, 1), generator=generator, device=images.device)
-    rows = (torch.arange(height, device=images.device) + shift[0]).clamp(0, height - 1)
-    columns = (torch.arange(width, device=images.device) + shift[1]).clamp(0, width - 1)
-    sample = torch.arange(count, device=images.device)[:, None, None]
-    moved = images.permute(0, 2, 3, 1)[sample, rows[:, :, None], columns[:, None, :]]
-    return moved.permute(0, 3, 1, 2)
+    shifts = torch.randint(-maximum, maximum + 1, (len(images), 2), generator=generator, device=images.device)
+    return translate(images, shifts)
 
 
 def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
@@ -37,5 +36,3 @@ def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
     rows = (torch.arange(height, device=images.device) - centre[0] * height).abs() < side / 2
     columns = (torch.arange(width, device=images.device) - centre[1] * width).abs() < side / 2
     return images * ~(rows[:, None, :, None] & columns[:, None, None, :])
-
-

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stylex.classifiers import Classifier
 from stylex.datasets import ImageSplit
-from stylex.training.augment import translate
+from stylex.training.augment import shifted
 
 LOGITS_BATCH = 256
 
@@ -17,7 +17,9 @@ LOGITS_BATCH = 256
 class RealBatches:
     """Endless shuffled batches. C(x) is computed once an image, unless images are shifted at random."""
 
-    def __init__(self, split: ImageSplit, classifier: Classifier, batch_size: int, max_translation: int, device: str) -> None:
+    def __init__(
+        self, split: ImageSplit, classifier: Classifier, batch_size: int, max_translation: int, device: str
+    ) -> None:
         self.split, self.classifier, self.device = split, classifier, device
         self.batch_size, self.max_translation = min(batch_size, len(split)), max_translation
         self.order, self.position = torch.empty(0, dtype=torch.int64), 0
@@ -33,7 +35,7 @@ class RealBatches:
         images = self.split.images(index).to(self.device)
         if self.logits is not None:
             return images, self.logits[index].to(self.device)
-        images = translate(images, self.max_translation, generator)
+        images = shifted(images, self.max_translation, generator)
         with torch.no_grad():
             return images, self.classifier(images)
 

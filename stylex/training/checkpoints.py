@@ -1,4 +1,4 @@
-"""Resumable checkpoints: complete, atomic, checked on load; the newest two are kept."""
+"""Resumable checkpoints: complete, atomic, checked on load; the newest two of a configuration are kept."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ logger = logging.getLogger("stylex")
 
 
 def save_checkpoint(folder: Path, state: TrainingState, batches: RealBatches, digest: str) -> Path:
-    """Write the whole state to <folder>/checkpoint-<images>.pt; older ones beyond two are removed."""
-    path = folder / f"checkpoint-{state.images:010d}.pt"
+    """Write the whole state to <folder>/<digest>-<images>.pt; older ones of this digest beyond two are removed."""
+    path = folder / f"{digest}-{state.images:010d}.pt"
     with atomic_path(path) as temporary:
         torch.save({"digest": digest, "state": state.dump(), "batches": batches.state()}, temporary)
-    for old in sorted(folder.glob("checkpoint-*.pt"))[:-KEPT]:
+    for old in sorted(folder.glob(f"{digest}-*.pt"))[:-KEPT]:
         old.unlink()
     return path
 
 
 def restore_checkpoint(folder: Path, state: TrainingState, batches: RealBatches, digest: str) -> bool:
     """Restore the newest sound checkpoint of this very configuration; a torn or foreign one is named and skipped."""
-    for path in sorted(folder.glob("checkpoint-*.pt"), reverse=True):
+    for path in sorted(folder.glob("*.pt"), key=lambda path: path.stem.rpartition("-")[2], reverse=True):
         content = _read(path, digest)
         if content is not None:
             state.restore(content["state"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 import time
@@ -73,7 +74,14 @@ def _prepare(root: Path, name: str, device: str, time_limit_minutes: float | Non
     split = load_split(root, config.dataset, "train")
     state = initial_state(stylex, split.channels, len(split.class_names), config.seed, device)
     batches = RealBatches(split, judges.classifier, budget.batch_size, budget.max_translation, device)
-    digest = "-".join((stylex.digest(), config.dataset.digest(), str(config.seed), sha256(paths.classifier.model)[:16]))
+    identity = (
+        stylex.digest(),
+        config.dataset.digest(),
+        str(config.seed),
+        sha256(paths.classifier.model),
+        sha256(backbone),
+    )
+    digest = hashlib.sha256(" ".join(identity).encode()).hexdigest()[:16]
     validation = load_split(root, config.dataset, "val")
     deadline = math.inf if time_limit_minutes is None else time.monotonic() + time_limit_minutes * 60 - DEADLINE_MARGIN
     return Run(config, paths, judges, batches, validation, device, digest, deadline), state
@@ -139,5 +147,3 @@ def _finish(run: Run, state: TrainingState) -> None:
     write_table(run.paths.stylex_history, pandas.DataFrame(state.history), origin)
     write_samples(run.paths.stylex_samples, state.ema, run.judges, run.validation, run.config.seed, run.device)
     save_stylex(run.paths.stylex_model, state.ema, origin)
-
-

@@ -20,7 +20,7 @@ GRID_COLUMNS = 12
 
 @torch.no_grad()
 def measure(networks: StylexNetworks, judges: Judges, split: ImageSplit, device: str) -> dict[str, float]:
-    """Return the mean L1 (in [-1, 1] units) and the fraction of images whose reconstruction keeps its predicted class."""
+    """Return the mean L1 (in [-1, 1] units) and the fraction of reconstructions that keep the predicted class."""
     index = torch.arange(len(split))[:VALIDATION_IMAGES]
     distance, kept = 0.0, 0
     for part in index.split(BATCH):
@@ -39,7 +39,9 @@ def reconstruct(networks: StylexNetworks, images: Tensor, logits: Tensor) -> Ten
 
 
 @torch.no_grad()
-def write_samples(path: Path, networks: StylexNetworks, judges: Judges, split: ImageSplit, seed: int, device: str) -> None:
+def write_samples(
+    path: Path, networks: StylexNetworks, judges: Judges, split: ImageSplit, seed: int, device: str
+) -> None:
     """Write a PNG of three rows: held-out originals, their reconstructions, samples from noise with the same c(x)."""
     index = torch.linspace(0, len(split) - 1, min(GRID_COLUMNS, len(split))).long()
     images = split.images(index).to(device)

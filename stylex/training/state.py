@@ -55,12 +55,14 @@ class TrainingState:
         """Move the averaged weights towards the current ones: half-life in images; fixed noise maps are shared."""
         weight = 1 - 0.5 ** (batch_size / half_life)
         with torch.no_grad():
-            torch._foreach_lerp_(list(self.ema.parameters()), list(self.networks.parameters()), weight)
+            lerp = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage]
+            lerp(list(self.ema.parameters()), list(self.networks.parameters()), weight)
 
 
 def initial_state(config: StylexConfig, image_channels: int, classes: int, seed: int, device: str) -> TrainingState:
     """Return the state at step 0; the same seed gives the same state."""
-    networks = build_networks(config, image_channels, classes, seed).to(device, memory_format=torch.channels_last)
+    networks = build_networks(config, image_channels, classes, seed).to(device)
+    networks = networks.to(memory_format=torch.channels_last)
     training, losses = config.training, config.losses
     generator_parameters = [
         {"params": [*networks.synthesis.parameters(), *networks.mapping.parameters()], "lr": training.learning_rate},

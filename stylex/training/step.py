@@ -41,8 +41,10 @@ class Fakes:
     from_encoder: bool
 
 
-def train_step(state: TrainingState, config: StylexConfig, judges: Judges, real: Tensor, logits: Tensor) -> dict[str, Tensor]:
-    """Update all networks with real images [B, C, H, W] and their C(x) [B, classes]; return the loss terms, detached."""
+def train_step(
+    state: TrainingState, config: StylexConfig, judges: Judges, real: Tensor, logits: Tensor
+) -> dict[str, Tensor]:
+    """Update all networks with real images [B, C, H, W] and C(x) [B, classes]; return the loss terms, detached."""
     device = real.device.type
     dtype = getattr(torch, config.training.precision)
     terms: dict[str, Tensor] = {}
@@ -65,7 +67,10 @@ def generate(state: TrainingState, config: StylexConfig, real: Tensor, logits: T
     """Render a batch from E(x) on even steps and from M(z) on odd ones, both conditioned on c(x) of the real batch."""
     networks = state.networks
     from_encoder = not config.training.alternating or state.step % 2 == 0
-    w = networks.encoder(real) if from_encoder else mixed_w(networks, len(real), config.training.style_mixing, state.random)
+    if from_encoder:
+        w = networks.encoder(real)
+    else:
+        w = mixed_w(networks, len(real), config.training.style_mixing, state.random)
     styles = networks.synthesis.styles(networks.w_plus(w, logits))
     return Fakes(networks.synthesis.render(styles, state.random), w, from_encoder)
 
@@ -73,9 +78,8 @@ def generate(state: TrainingState, config: StylexConfig, real: Tensor, logits: T
 def mixed_w(networks: StylexNetworks, count: int, probability: float, random: torch.Generator) -> Tensor:
     """Return w [count, L, D]; with `probability`, the layers from a random one upward take another sample's w."""
     layers, latent_dim = len(networks.synthesis.layers), networks.config.networks.latent_dim
-    first, second = networks.mapping(
-        torch.randn(2 * count, latent_dim, generator=random, device=random.device)
-    ).split(count)
+    z = torch.randn(2 * count, latent_dim, generator=random, device=random.device)
+    first, second = networks.mapping(z).split(count)
     crossover = torch.randint(1, layers, (count, 1), generator=random, device=random.device)
     mixes = torch.rand(count, 1, generator=random, device=random.device) < probability
     from_second = mixes & (torch.arange(layers, device=random.device) >= crossover)

@@ -48,6 +48,12 @@ def extremes(styles):
     return torch.stack([styles.space.amin(0), styles.space.amax(0)])
 
 
+def all_effects(synthesis, classifier, styles, extremes, batch_size):
+    rows = torch.arange(len(styles.space)).split(1)
+    pairs = [effects_of(synthesis, classifier, styles.select(row), extremes, SHIFT, batch_size) for row in rows]
+    return torch.stack([base for base, _ in pairs]), torch.stack([effect for _, effect in pairs])
+
+
 def one_by_one(synthesis, classifier, styles, extremes):
     """Algorithm 1's inner loops as the paper writes them: every image, coordinate and direction alone."""
     count, size = styles.space.shape
@@ -67,7 +73,7 @@ def test_equals_the_plain_loop_and_changes_nothing(synthesis, classifier, styles
     # A replication added to affine biases in place and subtracted again, which drifts by rounding.
     holders = [*synthesis.state_dict().values(), *classifier.state_dict().values(), *styles, extremes]
     before = [tensor.clone() for tensor in holders]
-    base, effect = effects_of(synthesis, classifier, styles, extremes, SHIFT, batch_size=7)
+    base, effect = all_effects(synthesis, classifier, styles, extremes, batch_size=7)
     assert all(torch.equal(old, new) for old, new in zip(before, holders, strict=True))
     torch.testing.assert_close(effect, one_by_one(synthesis, classifier, styles, extremes), rtol=0, atol=1e-4)
     torch.testing.assert_close(base, classifier(synthesis.render(styles)), rtol=0, atol=1e-4)
@@ -75,28 +81,28 @@ def test_equals_the_plain_loop_and_changes_nothing(synthesis, classifier, styles
 
 
 def test_size_is_computed(synthesis, classifier, styles, extremes):
-    _, effect = effects_of(synthesis, classifier, styles, extremes, SHIFT, batch_size=64)
+    _, effect = all_effects(synthesis, classifier, styles, extremes, batch_size=64)
     assert effect.shape == (3, 2, synthesis.layout.size, 3)
     assert synthesis.layout.size == 5 + (5 + 4) + (4 + 3)
 
 
 @pytest.mark.parametrize("batch_size", [1, 10, 1000])
 def test_does_not_depend_on_the_batch_size(synthesis, classifier, styles, extremes, batch_size):
-    _, expected = effects_of(synthesis, classifier, styles, extremes, SHIFT, batch_size=32)
-    _, effect = effects_of(synthesis, classifier, styles, extremes, SHIFT, batch_size=batch_size)
+    _, expected = all_effects(synthesis, classifier, styles, extremes, batch_size=32)
+    _, effect = all_effects(synthesis, classifier, styles, extremes, batch_size=batch_size)
     torch.testing.assert_close(effect, expected, rtol=0, atol=1e-4)
 
 
 def test_a_coordinate_at_its_extreme_has_no_effect(synthesis, classifier, styles, extremes):
-    _, effect = effects_of(synthesis, classifier, styles, extremes, SHIFT, batch_size=64)
+    _, effect = all_effects(synthesis, classifier, styles, extremes, batch_size=64)
     at_minimum = styles.space == extremes[Direction.TO_MIN]
     assert at_minimum.any()
     assert effect[:, Direction.TO_MIN][at_minimum].abs().max() < 1e-4
 
 
 def test_bfloat16_stays_near_float32(synthesis, classifier, styles, extremes):
-    _, expected = effects_of(synthesis, classifier, styles, extremes, SHIFT, batch_size=64)
+    _, expected = all_effects(synthesis, classifier, styles, extremes, batch_size=64)
     with torch.autocast("cpu", torch.bfloat16):
-        _, effect = effects_of(synthesis, classifier, styles, extremes, SHIFT, batch_size=64)
+        _, effect = all_effects(synthesis, classifier, styles, extremes, batch_size=64)
     assert effect.dtype == torch.float32
     assert (effect - expected).abs().max() < 0.1 * expected.abs().max()

@@ -80,3 +80,10 @@ def test_round_trip_keeps_name_and_embedding(tmp_path, backbone, random_network,
     loaded = load_backbone(path)
     assert loaded.name == "resnet18-tiny"
     assert torch.equal(loaded.embedding(images), backbone.embedding(images))
+
+
+def test_distance_sees_brightness_and_contrast(backbone, images):
+    # The replications stretched every image to its own minimum and maximum, which hides both.
+    features = backbone.features(images)
+    for changed in (0.5 * images, 0.5 * images + 0.4):
+        assert (perceptual_distance(backbone.features(changed), features) > 1e-3).all()

@@ -5,9 +5,9 @@ import yaml
 from stylex.artifacts import read_json, read_table
 from stylex.classifiers import fine_tune, load_backbone, load_classifier, train_backbone
 from stylex.classifiers.accuracy import accuracy, predict
-from stylex.classifiers.experiment import AccuracyError
 from stylex.config import DatasetConfig, ExperimentPaths, backbone_paths
 from stylex.datasets import load_split
+from stylex.errors import AccuracyError
 
 TINY = {"epochs": 4, "batch_size": 32, "max_images": 320, "width": 0.125, "learning_rate": 0.01, "max_translation": 1}
 

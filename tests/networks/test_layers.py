@@ -24,6 +24,9 @@ def test_modulated_convolution_is_the_textbook_one(demodulate, kernel):
     expected = one_convolution_a_sample(x, weight, styles, demodulate) * (1.5 if demodulate else 1)
     actual = modulated_conv2d(x, weight, styles, bias, gain=1.5 if demodulate else None)
     torch.testing.assert_close(actual, expected + bias[:, None, None], atol=1e-5, rtol=1e-5)
+    shared = modulated_conv2d(x[1:].repeat(2, 1, 1, 1), weight, styles[1:2], bias, gain=1.5 if demodulate else None)
+    torch.testing.assert_close(shared[0], actual[1], atol=1e-5, rtol=1e-5)
+    assert shared.shape[0] == 4
 
 
 def test_downsampling_convolution_is_filter_then_convolution_then_every_second_pixel():

@@ -22,8 +22,18 @@ def test_rendering_in_stages_equals_rendering_at_once(networks):
     whole = synthesis.render(styles)
     assert whole.shape == (2, 1, 32, 32)
     torch.testing.assert_close(synthesis.finish(state, styles), whole)
-    doubled = styles.select(torch.tensor([0, 0, 1, 1]))
-    torch.testing.assert_close(synthesis.finish(state.repeat(2), doubled), whole.repeat_interleave(2, 0))
+
+
+def test_one_state_serves_many_styles_and_one_style_many_states(networks):
+    synthesis = networks.synthesis
+    styles = synthesis.styles(torch.randn(3, 66))
+    touched = synthesis.advance(synthesis.start(1), styles)
+    assert touched.features.shape[0] == 3
+    many = synthesis.advance(synthesis.start(3), styles)
+    torch.testing.assert_close(touched.features, many.features, atol=1e-5, rtol=1e-4)
+    one = styles.select(torch.tensor([1]))
+    expected = torch.cat([synthesis.finish(touched, one.select(torch.tensor([0, 0, 0])))])
+    torch.testing.assert_close(synthesis.finish(touched, one), expected, atol=1e-4, rtol=1e-4)
 
 
 def test_fixed_noise_is_fixed_and_drawn_noise_is_not(networks):
@@ -74,3 +84,22 @@ def test_file_round_trip_and_damage(networks, tmp_path):
         load_stylex(path)
     with pytest.raises(ArtifactError, match="does not exist"):
         load_stylex(tmp_path / "none.safetensors")
+
+
+def test_every_layer_has_a_normal_noise_map_of_its_own(networks):
+    # A replication cropped one uniform map for all layers.
+    layers = networks.synthesis.layers
+    assert [layer.fixed_noise.shape[-1] for layer in layers] == [4, 8, 8, 16, 16, 32, 32]
+    assert not torch.equal(layers[5].fixed_noise, layers[6].fixed_noise)
+    values = torch.cat([layer.fixed_noise.flatten() for layer in layers])
+    assert abs(values.mean()) < 0.1 and abs(values.std() - 1) < 0.1 and values.min() < -2
+
+
+def test_drawn_noise_is_normal_and_new_for_every_sample(networks):
+    layer, random = networks.synthesis.layers[5], torch.Generator().manual_seed(0)
+    layer.noise_strength.fill_(1.0)
+    features = torch.zeros(2, layer.weight.shape[1], 16, 16)
+    noise = layer(features, torch.ones(2, layer.weight.shape[1]), random)[:, 0]
+    noise = torch.where(noise < 0, noise / 0.2, noise) / 2**0.5  # undo leaky ReLU and its gain
+    assert not torch.equal(noise[0], noise[1])
+    assert abs(noise.mean()) < 0.1 and abs(noise.std() - 1) < 0.1

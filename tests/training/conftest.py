@@ -61,5 +61,7 @@ def experiment():
 
 
 def write_experiment(folder, training, losses=None):
-    content = TINY | {"stylex": TINY["stylex"] | {"training": TINY["stylex"]["training"] | training, "losses": losses or {}}}
+    content = TINY | {
+        "stylex": TINY["stylex"] | {"training": TINY["stylex"]["training"] | training, "losses": losses or {}}
+    }
     (folder / "config/experiments/tiny.yaml").write_text(yaml.safe_dump(content))

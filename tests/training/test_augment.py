@@ -1,11 +1,11 @@
 import torch
 
-from stylex.training.augment import augment, cutout, translate
+from stylex.training.augment import augment, cutout, shifted
 
 
 def test_translation_moves_whole_images_by_whole_pixels_and_repeats_edges():
     image = torch.arange(64.0).reshape(1, 1, 8, 8)
-    moved = translate(image.expand(50, -1, -1, -1), 2, torch.Generator().manual_seed(0))
+    moved = shifted(image.expand(50, -1, -1, -1), 2, torch.Generator().manual_seed(0))
     candidates = []
     for down in range(-2, 3):
         for right in range(-2, 3):

@@ -53,6 +53,7 @@ def test_torn_and_foreign_checkpoints_are_named_and_skipped(tiny_root, experimen
         assert train(tiny_root, "tiny", "cpu")
     assert "belongs to another configuration" in caplog.text
     assert "resumed" not in caplog.text
+    assert older.is_file()
 
 
 def test_divergence_is_one_clear_line_and_keeps_what_was_there(tiny_root, experiment, undisturbed):

@@ -6,6 +6,7 @@ import torch
 from stylex.classifiers import load_backbone, load_classifier
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.datasets import load_split
+from stylex.training import step
 from stylex.training.batches import RealBatches
 from stylex.training.state import initial_state
 from stylex.training.step import Judges, generate, mixed_w, train_step
@@ -23,12 +24,12 @@ def setting(judged_root):
 def test_encoder_and_noise_steps_alternate_and_each_trains_its_own_network(setting):
     config, judges, split, state = setting
     batches = RealBatches(split, judges.classifier, 8, 0, "cpu")
-    for step, (trained, untouched) in enumerate((("encoder", "mapping"), ("mapping", "encoder"))):
+    for count, (trained, untouched) in enumerate((("encoder", "mapping"), ("mapping", "encoder"))):
         before = {name: copy.deepcopy(getattr(state.networks, name).state_dict()) for name in ("encoder", "mapping")}
         # Path lengths also train the mapping: leave them out of this step.
         losses = config.losses.model_copy(update={"path_length": 0.0})
         terms = train_step(state, config.model_copy(update={"losses": losses}), judges, *batches.next(state.random))
-        assert ("reconstruction_x" in terms and "classifier" in terms) == (step == 0)
+        assert ("reconstruction_x" in terms and "classifier" in terms) == (count == 0)
         after = {name: getattr(state.networks, name).state_dict() for name in before}
         assert any(not torch.equal(after[trained][name], value) for name, value in before[trained].items())
         assert all(torch.equal(after[untouched][name], value) for name, value in before[untouched].items())
@@ -80,12 +81,12 @@ def test_both_paths_see_the_same_conditioning(setting):
     images = split.images(torch.arange(4))
     logits = judges.classifier(images)
     seen = []
-    state.networks.synthesis.styles = lambda w_plus: seen.append(w_plus) or type(state.networks.synthesis).styles(
-        state.networks.synthesis, w_plus
+    state.networks.synthesis.styles = lambda w_plus: (
+        seen.append(w_plus) or type(state.networks.synthesis).styles(state.networks.synthesis, w_plus)
     )
-    for step in (0, 1):
-        state.step = step
-        assert generate(state, config, images, logits).from_encoder == (step == 0)
+    for count in (0, 1):
+        state.step = count
+        assert generate(state, config, images, logits).from_encoder == (count == 0)
     latent_dim = config.networks.latent_dim
     assert torch.equal(seen[0][:, latent_dim:], seen[1][:, 0, latent_dim:])
 
@@ -100,3 +101,16 @@ def test_ema_reaches_half_way_after_its_half_life(setting):
     for _ in range(10):
         state.update_ema(batch_size=8, half_life=80)
     torch.testing.assert_close(state.ema.synthesis.constant, torch.full_like(state.ema.synthesis.constant, 0.5))
+
+
+def test_each_weight_belongs_to_the_term_of_its_name(setting, monkeypatch):
+    # A replication swapped the weights of the pixel and w terms against its own paper.
+    config, judges, split, state = setting
+    weights = {"reconstruction_x": 2.0, "reconstruction_perceptual": 3.0, "reconstruction_w": 5.0, "classifier": 7.0}
+    losses = config.losses.model_copy(update=weights | {"path_length": 0.0, "r1_gamma": 0.0})
+    minimised = []
+    monkeypatch.setattr(step, "_update", lambda optimizer, loss: minimised.append(loss.detach()))
+    batch = RealBatches(split, judges.classifier, 8, 0, "cpu").next(state.random)
+    terms = train_step(state, config.model_copy(update={"losses": losses}), judges, *batch)
+    expected = terms["g_adversarial"] + sum(weight * terms[name] for name, weight in weights.items())
+    torch.testing.assert_close(minimised[-1], expected)

@@ -64,7 +64,10 @@ def test_repro_refuses_without_the_records_of_snakemake(versioned):
     shutil.rmtree(versioned.root / ".snakemake")
     result = versioned.run("dvc", "repro")
     assert result.returncode != 0
-    assert "error: .snakemake/metadata is missing" in result.stdout + result.stderr
+    output = result.stdout + result.stderr
+    assert "error: .snakemake/metadata is missing" in output
+    assert "where it is tracked" in output
+    assert "snakemake --cores 1 --touch --forceall" in output
     assert versioned.executed() == []
 
 

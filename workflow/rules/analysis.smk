@@ -16,7 +16,7 @@ rule encode:
         "results/benchmarks/rules/encode/{experiment}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: CPU_THREADS
     params:
         config=sections("dataset", "attfind.split", "attfind.images"),
     message:
@@ -45,7 +45,7 @@ rule effects:
         "results/benchmarks/rules/effects/{experiment}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: CPU_THREADS
     params:
         config=sections("attfind.shift", "attfind.precision"),
     message:
@@ -95,7 +95,7 @@ rule sufficiency:
         "results/benchmarks/rules/sufficiency/{experiment}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: CPU_THREADS
     params:
         config=sections("seed", "domain", "published_domain", "attfind.shift", "evaluation.sufficiency_k"),
     message:
@@ -129,7 +129,7 @@ rule frechet:
         "results/benchmarks/rules/frechet/{experiment}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: CPU_THREADS
     params:
         config=sections("seed", "attfind.shift", "evaluation.frechet_attributes"),
     message:

@@ -15,7 +15,7 @@ rule classifier:
         "results/benchmarks/rules/classifier/{experiment}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: CPU_THREADS
     params:
         config=sections("seed", "dataset", "classifier"),
     message:
@@ -38,7 +38,7 @@ rule backbone:
         "results/benchmarks/rules/backbone/{backbone}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: CPU_THREADS
     params:
         config=lambda wildcards: PROJECT.backbones[wildcards.backbone].model_dump_json(),
     message:

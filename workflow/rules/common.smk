@@ -36,14 +36,19 @@ BACKBONE = backbone_paths(Path(), "{backbone}")
 DATASET = DatasetPaths(Path(), "{dataset}")
 ENVIRONMENT = "../../environment.yml"
 
+# Of a CPU job that runs torch. At 32x32 a second thread saves a training step 13 % (docs/method-notes.md), a second
+# experiment beside it doubles the work done. Larger networks on a CPU: `--set-threads train=8`.
+CPU_THREADS = 1
+
 # Under `dvc repro` outputs persist and Snakemake decides what is stale. Without its records it cannot see that
 # parameters or code changed, and DVC would write down a provenance that is not true.
 if os.environ.get("DVC_STAGE") and workflow.is_main_process:
     recorded = any(Path(".snakemake/metadata").glob("*"))
     if not recorded and any(Path("results/experiments").glob("*/*/model.safetensors")):
         stop(
-            ".snakemake/metadata is missing but results/experiments is not: run `git checkout -- .snakemake/metadata`,"
-            " or `snakemake --cores 1 --touch --forceall` if you know that the results are current"
+            ".snakemake/metadata is missing but results/experiments is not: restore it (`git checkout -- "
+            ".snakemake/metadata` where it is tracked), or run `snakemake --cores 1 --touch --forceall` if you know that "
+            "the results are current"
         )
 
 

@@ -22,7 +22,7 @@ rule figures:
         f"results/logs/figures/{SUITE}-{{experiment}}.log",
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: CPU_THREADS
     params:
         suite=SUITE,
         config=sections("title", "dataset", "attfind.shift", "evaluation.figure_attributes"),

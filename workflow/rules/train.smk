@@ -24,7 +24,7 @@ rule train:
         "results/benchmarks/rules/train/{experiment}.tsv"
     conda:
         ENVIRONMENT
-    threads: 2
+    threads: CPU_THREADS
     resources:
         runtime=24 * 60,
     params:
