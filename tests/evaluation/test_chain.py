@@ -50,7 +50,7 @@ def digits(count=40):
     table = torch.randint(0, 256, (count, 1, 32, 32), generator=generator, dtype=torch.uint8).numpy()
     ids = [f"digit-{row:03d}" for row in range(count)]
     labels = torch.arange(count) % 2
-    return ImageSplit(labels, ids, ("4", "9"), 1, 32, table, torch.arange(count).numpy())
+    return ImageSplit(labels, ids, ("3", "5"), 1, 32, table, torch.arange(count).numpy())
 
 
 def balance(root, split):
@@ -70,13 +70,13 @@ def project(root, monkeypatch):
     small_networks(root)
     paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
     torch.manual_seed(0)
-    save_random_network(paths.classifier.model, "classifier", ("4", "9"))
+    save_random_network(paths.classifier.model, "classifier", ("3", "5"))
     save_random_network(backbone_paths(root, "mnist-32").model, "backbone", tuple("0123456789"))
     save_stylex(paths.stylex_model, build_networks(config.stylex, image_channels=1, classes=2, seed=0), {})
     split = digits()
 
     def load_split(_root, dataset: DatasetConfig, _split):
-        assert dataset.classes == ["4", "9"]
+        assert dataset.classes == ["3", "5"]
         return split
 
     monkeypatch.setattr(encode_module, "load_split", load_split)
@@ -98,11 +98,11 @@ def test_every_file_of_the_analysis(project):
     assert latents.labels.bincount().tolist() == [12, 12]
     assert latents.provenance["split"] == "test"
     torch.testing.assert_close(effects.base_logits, latents.reconstruction_logits, rtol=0, atol=1e-4)
-    assert set(read_attributes(paths.attributes)) <= {"4", "9"}
+    assert set(read_attributes(paths.attributes)) <= {"3", "5"}
 
     table = pandas.read_csv(paths.sufficiency, dtype={"target_class": str})
     pooled = table[table["k"] == 10].set_index("target_class")
-    assert pooled.loc["both", "n"] == 24 == pooled.loc["4", "n"] + pooled.loc["9", "n"]
+    assert pooled.loc["both", "n"] == 24 == pooled.loc["3", "n"] + pooled.loc["5", "n"]
     assert (table.groupby("target_class")["flipped"].apply(lambda f: f.is_monotonic_increasing)).all()
 
     curve = pandas.read_csv(paths.frechet)
@@ -119,7 +119,7 @@ def test_real_images_are_joined_by_id(project):
     split = digits()
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     shuffled = ImageSplit(
-        split.labels[order], [split.ids[i] for i in order.tolist()], ("4", "9"), 1, 32, split.table, order.numpy()
+        split.labels[order], [split.ids[i] for i in order.tolist()], ("3", "5"), 1, 32, split.table, order.numpy()
     )
     expected = real_features(backbone, split, latents, 7)
     torch.testing.assert_close(real_features(backbone, shuffled, latents, 100), expected, rtol=1e-4, atol=1e-5)
