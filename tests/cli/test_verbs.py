@@ -10,7 +10,7 @@ def test_validate_says_what_the_suite_runs(root, monkeypatch, capsys):
     assert exit_code(["validate", "demo"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith("suite demo: ")
-    assert any(line.startswith("  mnist: mnist (4, 9), 32x32, ") for line in lines)
+    assert any(line.startswith("  mnist: mnist (3, 5), 32x32, ") for line in lines)
 
 
 def test_datasets_lists_the_catalog(capsys):

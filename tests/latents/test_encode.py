@@ -48,7 +48,7 @@ def test_columns_hold_what_their_names_say(parts, images):
     before = images.clone()
     columns = encode_images(*parts, images)
     assert torch.equal(images, before)
-    w_plus = torch.cat([stylex.encoder(images), classifier(images).softmax(1)], dim=1)
+    w_plus = torch.cat([stylex.encoder(images), classifier(images)], dim=1)  # conditioned on logits
     reconstruction = stylex.synthesis.render(stylex.synthesis.styles(w_plus))
     torch.testing.assert_close(columns["reconstruction_l1"], (reconstruction - images).abs().flatten(1).mean(1))
     torch.testing.assert_close(columns["reconstruction_logits"], classifier(reconstruction))
