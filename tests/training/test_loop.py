@@ -1,11 +1,12 @@
 import logging
+import re
 
 import pytest
 import torch
 
 from stylex.artifacts import read_table, sha256
+from stylex.cli import main
 from stylex.config import ExperimentPaths
-from stylex.errors import TrainingDivergedError
 from stylex.networks.model import load_stylex
 from stylex.training import train
 
@@ -56,11 +57,14 @@ def test_torn_and_foreign_checkpoints_are_named_and_skipped(tiny_root, experimen
     assert older.is_file()
 
 
-def test_divergence_is_one_clear_line_and_keeps_what_was_there(tiny_root, experiment, undisturbed):
+def test_divergence_is_one_clear_line_exit_code_2_and_keeps_what_was_there(
+    tiny_root, experiment, undisturbed, monkeypatch, capsys
+):
     paths = ExperimentPaths(tiny_root, "tiny")
     before = {path: sha256(path) for path in paths.folder.rglob("*") if path.is_file()}
     experiment(tiny_root, {"images": 192}, {"reconstruction_x": 1e39, "r1_gamma": 0.1})
-    with pytest.raises(TrainingDivergedError, match=r"diverged near image \d+: .*\w+.* is not finite") as caught:
-        train(tiny_root, "tiny", "cpu")
-    assert "\n" not in str(caught.value)
+    monkeypatch.chdir(tiny_root)
+    assert main(["train", "tiny", "--device", "cpu"]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert re.search(r"training of 'tiny' diverged near image \d+: .* is not finite; lower stylex.training", line)
     assert {path: sha256(path) for path in before} == before
