@@ -15,8 +15,9 @@ demo: $(STAMP)
 	$(BIN)/snakemake --cores $(shell nproc) --quiet reason host --config suite=$(SUITE)
 	@echo "The report is results/$(SUITE)/index.html"
 
+# One thread, as in the rules: docs/method-notes.md says why.
 test: $(STAMP) packages
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v $(PACKAGES) > /dev/null; then \

@@ -13,7 +13,7 @@ from stylex.cli.options import Device, DeviceOption, ThreadsOption, select_devic
 def command(
     name: Annotated[str, typer.Argument(help="A file of config/backbones, without its ending.")],
     device: DeviceOption = Device.AUTO,
-    threads: ThreadsOption = None,
+    threads: ThreadsOption = 1,
 ) -> None:
     """Train a backbone on all classes of its dataset; it is never the explained classifier."""
     from stylex.classifiers import train_backbone

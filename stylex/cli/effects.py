@@ -7,7 +7,7 @@ from pathlib import Path
 from stylex.cli.options import Device, DeviceOption, ExperimentArgument, ThreadsOption, select_device
 
 
-def command(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = None) -> None:
+def command(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
     """Move every style coordinate of every analysed image and record the classifier's answer."""
     from stylex.attfind.engine import compute_effects
 

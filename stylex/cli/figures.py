@@ -18,7 +18,7 @@ def command(
     suite: SuiteArgument,
     experiment: ExperimentArgument,
     device: DeviceOption = Device.AUTO,
-    threads: ThreadsOption = None,
+    threads: ThreadsOption = 1,
 ) -> None:
     """Draw the experiment's figures into results/<suite>/figures."""
     from stylex.figures import experiment_figures

@@ -7,7 +7,7 @@ from pathlib import Path
 from stylex.cli.options import Device, DeviceOption, ExperimentArgument, ThreadsOption, select_device
 
 
-def command(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = None) -> None:
+def command(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
     """Measure how far images with 0..n attributes applied are from real ones."""
     from stylex.evaluation.frechet import frechet
 

@@ -22,15 +22,14 @@ ExperimentArgument = Annotated[str, typer.Argument(help="A file of config/experi
 SuiteArgument = Annotated[str, typer.Argument(help="A file of config/suites, without its ending.")]
 DatasetArgument = Annotated[str, typer.Argument(help="A dataset of the catalog (`stylex datasets` lists them).")]
 DeviceOption = Annotated[Device, typer.Option(help="auto: cuda where there is one.")]
-ThreadsOption = Annotated[int | None, typer.Option(min=1, help="CPU threads; default: one a core.")]
+ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 
 
-def select_device(device: Device, threads: int | None) -> str:
+def select_device(device: Device, threads: int) -> str:
     """Set the number of CPU threads and return "cpu" or "cuda"; raise `DeviceError` when there is no such device."""
     import torch
 
-    if threads is not None:
-        torch.set_num_threads(threads)
+    torch.set_num_threads(threads)
     available = torch.cuda.is_available()
     if device is Device.CUDA and not available:
         raise DeviceError("--device cuda: PyTorch finds no CUDA device on this machine; use --device cpu or auto")

@@ -14,7 +14,7 @@ from stylex.cli.options import Device, DeviceOption, ExperimentArgument, Threads
 def command(
     experiment: ExperimentArgument,
     device: DeviceOption = Device.AUTO,
-    threads: ThreadsOption = None,
+    threads: ThreadsOption = 1,
     time_limit: Annotated[float | None, typer.Option(help="Minutes after which to save, stop and exit 75.")] = None,
 ) -> None:
     """Train StylEx for an experiment; the same command resumes. Exit code 75: saved but not finished, run it again."""
