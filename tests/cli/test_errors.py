@@ -78,8 +78,8 @@ def test_absent_device(monkeypatch):
 
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(DeviceError, match="--device cuda"):
-        options.select_device(options.Device.CUDA, None)
-    assert options.select_device(options.Device.AUTO, None) == "cpu"
+        options.select_device(options.Device.CUDA, 1)
+    assert options.select_device(options.Device.AUTO, 1) == "cpu"
 
 
 def test_full_disk_outside_an_atomic_write(monkeypatch, capsys):
