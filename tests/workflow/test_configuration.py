@@ -3,7 +3,7 @@
 import pytest
 
 MISTAKES = {
-    "images: seven": ["config/experiments/mnist.yaml", "stylex.training.images", "'seven'"],
+    "batch_size: seven": ["config/experiments/mnist.yaml", "stylex.training.batch_size", "'seven'"],
     "imagse: 7": ["config/experiments/mnist.yaml", "stylex.training.imagse", "did you mean 'images'?"],
 }
 
