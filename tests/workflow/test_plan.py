@@ -46,7 +46,7 @@ def test_changed_option_reruns_what_depends_on_it(built, change):
 
 
 def test_changed_training_reruns_one_experiment(built):
-    built.edit("config/experiments/mnist.yaml", "  training:\n", "  training:\n    images: 64\n")
+    built.edit("config/experiments/mnist.yaml", "    images: 48000", "    images: 64000")
     counts = built.planned()
     assert set(counts) == AFTER_TRAIN
     assert counts["train"] == 1
