@@ -17,9 +17,9 @@ from stylex.attfind.records import Attribute, read_attributes
 from stylex.classifiers import FeatureBackbone, load_backbone
 from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment
 from stylex.datasets import ImageSplit, load_split
+from stylex.distances import frechet_distance, kernel_distance, moments
 from stylex.errors import ArtifactError
 from stylex.evaluation.counterfactuals import apply_attributes, rendered
-from stylex.evaluation.distances import frechet_distance, kernel_distance, moments
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
 from stylex.networks.stylespace import StyleVector

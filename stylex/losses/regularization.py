@@ -15,13 +15,13 @@ def r1_penalty(real_scores: Tensor, images: Tensor) -> Tensor:
     return 0.5 * gradient.square().sum(dim=(1, 2, 3)).mean()
 
 
-def path_lengths(images: Tensor, w: Tensor, generator: torch.Generator) -> Tensor:
-    """Return |J^T y| per sample [N], y random normal images scaled by 1/side.
+def path_lengths(images: Tensor, w: Tensor, direction: Tensor) -> Tensor:
+    """Return |J^T y| per sample [N], y = direction / side: a random image of unit pixel variance, scaled.
 
-    images [N, C, H, W] computed from w [N, L, D]; the norm is taken over D and averaged in square over the L layers.
+    images [N, C, H, W] computed from w [N, L, D], direction like images; the norm is taken over D and averaged in
+    square over the L layers.
     """
-    noise = torch.randn(images.shape, generator=generator, device=images.device) / images.shape[-1]
-    (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
+    (gradient,) = torch.autograd.grad((images * direction).sum() / images.shape[-1], w, create_graph=True)
     return gradient.square().sum(dim=2).mean(dim=1).sqrt()
 
 

@@ -6,30 +6,49 @@ import math
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from stylex.networks.layers import ACTIVATION_GAIN, EqualizedConv2d, EqualizedLinear, leaky_relu
+from stylex.networks.layers import (
+    ACTIVATION_GAIN,
+    EqualizedConv2d,
+    EqualizedLinear,
+    FromImage,
+    blur,
+    fir_kernel,
+    halve,
+    halving_matrix,
+    leaky_relu,
+    mean2x2,
+)
 
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions, of which the second halves the side, beside a 1x1 skip; the sum is scaled by sqrt(1/2).
 
     `downsampling` fir: StyleGAN2's [1, 3, 3, 1] before a strided convolution. box: the mean of 2x2 pixels before a
-    plain one, which sees as many pixels (6x6) and costs a CPU less than half.
+    plain one, which sees as many pixels (6x6).
     """
 
-    def __init__(self, inputs: int, outputs: int, downsampling: str) -> None:
+    fir: Tensor
+    halving: Tensor
+
+    def __init__(self, inputs: int, outputs: int, side: int, downsampling: str) -> None:
+        """`side`: of the input."""
         super().__init__()
-        self.box, fir = downsampling == "box", downsampling == "fir"
+        self.box = downsampling == "box"
         self.first = EqualizedConv2d(inputs, inputs, 3, gain=ACTIVATION_GAIN)
-        self.second = EqualizedConv2d(inputs, outputs, 3, down=fir, gain=ACTIVATION_GAIN * math.sqrt(0.5))
-        self.skip = EqualizedConv2d(inputs, outputs, 1, down=fir, bias=False, gain=math.sqrt(0.5))
+        stride, gain = 1 if self.box else 2, ACTIVATION_GAIN * math.sqrt(0.5)
+        self.second = EqualizedConv2d(inputs, outputs, 3, stride, gain=gain)
+        self.skip = EqualizedConv2d(inputs, outputs, 1, bias=False, gain=math.sqrt(0.5))
+        self.register_buffer("fir", fir_kernel()[None, None], persistent=False)
+        self.register_buffer("halving", halving_matrix(side), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs, H, W] to [N, outputs, H/2, W/2]."""
         main = leaky_relu(self.first(x))
         if self.box:
-            main, x = F.avg_pool2d(main, 2), F.avg_pool2d(x, 2)
+            main, x = mean2x2(main), mean2x2(x)
+        else:
+            main, x = blur(main, self.fir, 2), halve(x, self.halving)
         return leaky_relu(self.second(main)) + self.skip(x)
 
 
@@ -39,17 +58,18 @@ class ResidualTrunk(nn.Module):
     def __init__(self, image_channels: int, channels: list[int], downsampling: str) -> None:
         """`channels`: widths at 4x4, 8x8, … up to the image's resolution; `downsampling` as in ResidualBlock."""
         super().__init__()
-        self.from_image = EqualizedConv2d(image_channels, channels[-1], 1, gain=ACTIVATION_GAIN)
+        self.from_image = FromImage(image_channels, channels[-1])
         widths = channels[::-1]
         self.blocks = nn.Sequential(
-            *(ResidualBlock(a, b, downsampling) for a, b in zip(widths, widths[1:], strict=False))
+            *(
+                ResidualBlock(inputs, outputs, 4 << (len(widths) - 1 - index), downsampling)
+                for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False))
+            )
         )
 
     def forward(self, images: Tensor) -> Tensor:
         """Map [N, C, H, W] to [N, channels[0], 4, 4]."""
-        # One-channel images fit both memory layouts, so the layout is settled behind the first convolution.
-        features = self.from_image(images).contiguous(memory_format=torch.channels_last)
-        return self.blocks(leaky_relu(features))
+        return self.blocks(leaky_relu(self.from_image(images)))
 
 
 def minibatch_stddev(x: Tensor, group: int) -> Tensor:
@@ -60,7 +80,9 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
     count, _, height, width = x.shape
     size = math.gcd(count, group)
     grouped = x.float().reshape(count // size, size, *x.shape[1:])
-    deviation = (grouped.var(dim=1, correction=0) + 1e-8).sqrt().mean(dim=(1, 2, 3))
+    # Not Tensor.var: over an inner dimension it takes ten times as long.
+    variance = (grouped - grouped.mean(dim=1, keepdim=True)).square().mean(dim=1)
+    deviation = (variance + 1e-8).sqrt().mean(dim=(1, 2, 3))
     channel = deviation.repeat_interleave(size)[:, None, None, None].expand(-1, 1, height, width)
     return torch.cat([x, channel.to(x.dtype)], dim=1)
 

@@ -1,7 +1,6 @@
 """StyleGAN2's building blocks: equalised learning rate, modulated convolution, FIR resampling (Karras et al. 2020).
 
-A block that halves the resolution folds the [1, 3, 3, 1] filter into its convolution's weight: one dense strided
-convolution replaces a depthwise one followed by another, which CPUs run several times slower.
+How each is computed was chosen by measurement (docs/performance.md).
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import math
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 
 # Leaky ReLU is positively homogeneous: scaling the small weight and bias before it equals scaling its large output.
@@ -18,8 +18,8 @@ NEGATIVE_SLOPE = 0.2
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU with slope 0.2; the gain that keeps the variance is in the layer before: see ACTIVATION_GAIN."""
-    return F.leaky_relu(x, NEGATIVE_SLOPE)
+    """Leaky ReLU with slope 0.2, in place; the gain that keeps the variance is in the layer before."""
+    return F.leaky_relu(x, NEGATIVE_SLOPE, inplace=True)
 
 
 def fir_kernel() -> Tensor:
@@ -28,21 +28,30 @@ def fir_kernel() -> Tensor:
     return torch.outer(taps, taps) / taps.sum().square()
 
 
-def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, bias: Tensor, gain: float | None = None) -> Tensor:
-    """Convolve with weights scaled per sample ([Karras 2020] eq. 1-3), and add a bias.
+def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, offset: Tensor, up: bool, gain: float) -> Tensor:
+    """Convolve with weights scaled per sample, demodulate, and add ([Karras 2020] eq. 1-3).
 
-    x [N, I, H, W] or [1, I, H, W]; weight [O, I, k, k], k odd; styles [N, I], or [1, I] for the whole batch; bias [O].
-    Returns [N, O, H, W]. Per-sample weights are never made: the style scales the input channels and the demodulation,
-    times `gain`, the output channels, around one convolution. Styles that serve the whole batch scale the weights
-    instead. Without a gain there is no demodulation.
+    x [N, I, H, W] or [1, I, H, W]; weight [O, I, k, k], k odd; styles [N, I], or [1, I] for the whole batch; offset
+    broadcasts to the result [N, O, H', W'], twice as large as x if `up`. Per-sample weights are never made: the style
+    scales the input channels (before they are upsampled, which is linear) and the demodulation, times `gain`, the
+    output channels, around one convolution. Styles that serve the whole batch scale the weights instead.
     """
-    padding, scale = weight.shape[-1] // 2, None if gain is None else gain * demodulation(weight, styles)
+    padding, scale = weight.shape[-1] // 2, gain * demodulation(weight, styles)
     if len(styles) == 1:
-        weight = weight * styles[:, :, None, None]
-        return F.conv2d(x, weight if scale is None else weight * scale[0, :, None, None, None], bias, padding=padding)
-    out = F.conv2d(x * styles[:, :, None, None].to(x.dtype), weight, padding=padding)
-    offset = bias[:, None, None].to(out.dtype)
-    return out + offset if scale is None else torch.addcmul(offset, out, scale[:, :, None, None].to(out.dtype))
+        weight = weight * styles[:, :, None, None] * scale[0, :, None, None, None]
+        return F.conv2d(upsample(x) if up else x, weight, padding=padding) + offset
+    x = x * along_rows(styles.to(x.dtype), x)
+    out = F.conv2d(upsample(x) if up else x, weight, padding=padding)
+    return torch.addcmul(offset.to(out.dtype), out, along_rows(scale.to(out.dtype), out))
+
+
+def along_rows(values: Tensor, like: Tensor) -> Tensor:
+    """Repeat a value a channel [N, C] along the rows of `like` [N, C, H, W]: [N, C, 1, W], channels-last.
+
+    So that an elementwise operation runs over whole rows: over C values at a time it takes several times as long.
+    """
+    count, channels = values.shape
+    return values[:, None, None, :].expand(count, 1, like.shape[3], channels).contiguous().permute(0, 3, 1, 2)
 
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
@@ -57,85 +66,141 @@ def upsample(x: Tensor) -> Tensor:
     return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
 
 
-def _convolution_matrix(fir: Tensor, kernel: int) -> Tensor:
-    """Return the matrix [k * k, (k + 3) * (k + 3)] that convolves a flattened k x k kernel with the 4x4 filter."""
-    basis = torch.eye(kernel * kernel).reshape(-1, 1, kernel, kernel)
-    return F.conv2d(basis, fir[None, None], padding=3).flatten(1)  # the filter is symmetric: correlation = convolution
+def blur(x: Tensor, fir: Tensor, padding: int) -> Tensor:
+    """Filter every channel of [N, C, H, W] with fir [1, 1, 4, 4], between `padding` zeros: H + 2 * padding - 3."""
+    return F.conv2d(x, fir.to(x.dtype).expand(x.shape[1], -1, -1, -1), padding=padding, groups=x.shape[1])
+
+
+class _Mean2x2(torch.autograd.Function):
+    """The mean of 2x2 pixels; its gradient is drawn by interpolation, twice as fast as avg_pool2d's own on CPUs."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        return F.avg_pool2d(x, 2)
+
+    @staticmethod
+    def backward(ctx: FunctionCtx, *gradients: Tensor) -> Tensor:
+        return F.interpolate(gradients[0] * 0.25, scale_factor=2)
+
+
+def mean2x2(x: Tensor) -> Tensor:
+    """Map [N, C, H, W] to [N, C, H/2, W/2]."""
+    return _Mean2x2.apply(x)
+
+
+def halving_matrix(side: int) -> Tensor:
+    """Return the matrix [side / 2, side] that filters with [1, 3, 3, 1] and keeps every second value, zeros outside."""
+    matrix = torch.zeros(side // 2, side)
+    for row in range(side // 2):
+        for column, tap in enumerate((1, 3, 3, 1), start=2 * row - 1):
+            if 0 <= column < side:
+                matrix[row, column] = tap / 8
+    return matrix
+
+
+def halve(x: Tensor, matrix: Tensor) -> Tensor:
+    """Halve the sides of [N, C, H, W]: rows, then columns, times a `halving_matrix`.
+
+    Two small matrix products a sample, forwards and backwards; a strided depthwise convolution has a backward pass on
+    CPUs that takes ten times as long.
+    """
+    count, channels, height, width = x.shape
+    matrix = matrix.to(x.dtype)
+    rows = matrix @ x.permute(0, 2, 3, 1).reshape(count, height, width * channels)
+    return (matrix @ rows.view(count, height // 2, width, channels)).permute(0, 3, 1, 2)
 
 
 class EqualizedLinear(nn.Module):
-    """Fully connected layer whose weights are scaled at run time, so that Adam moves all layers alike.
+    """Fully connected layer; see `gains` for its learning rate.
 
-    `gain` scales the output: ACTIVATION_GAIN before a leaky ReLU.
+    `gain` scales the output: ACTIVATION_GAIN before a leaky ReLU. `precise`: in float32 whatever the autocast.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, lr_multiplier: float = 1.0, bias: float = 0.0, gain: float = 1.0
+        self,
+        inputs: int,
+        outputs: int,
+        lr_multiplier: float = 1.0,
+        bias: float = 0.0,
+        gain: float = 1.0,
+        precise: bool = False,
     ) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
-        self.bias = nn.Parameter(torch.full((outputs,), bias / lr_multiplier))
-        self.weight_gain = gain * lr_multiplier / math.sqrt(inputs)
-        self.bias_gain = gain * lr_multiplier
+        self.gains = {"weight": gain * lr_multiplier / math.sqrt(inputs), "bias": gain * lr_multiplier}
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) * (gain / math.sqrt(inputs)))
+        self.bias = nn.Parameter(torch.full((outputs,), bias * gain))
+        self.precise = precise
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs] to [N, outputs]."""
-        return F.linear(x, self.weight * self.weight_gain, self.bias * self.bias_gain)
+        return self.rows(x, slice(None))
+
+    def rows(self, x: Tensor, rows: slice) -> Tensor:
+        """Map [N, inputs] to some of the outputs."""
+        if not self.precise:
+            return F.linear(x, self.weight[rows], self.bias[rows])
+        with torch.autocast(x.device.type, enabled=False):
+            return F.linear(x.float(), self.weight[rows], self.bias[rows])
 
 
 class EqualizedConv2d(nn.Module):
-    """Convolution with run-time weight scaling; `down` halves the resolution through the FIR filter, `gain` scales."""
-
-    fir: Tensor
+    """Convolution; see `gains` for its learning rate; `gain` scales the output."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, down: bool = False, bias: bool = True, gain: float = 1.0
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, bias: bool = True, gain: float = 1.0
     ) -> None:
+        """`stride` 1: same size, zeros outside; 2: every second position of a larger input, nothing outside."""
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.gains = {"weight": gain / math.sqrt(inputs * kernel**2), "bias": gain}
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel) * self.gains["weight"])
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
-        self.weight_gain, self.bias_gain = gain / math.sqrt(inputs * kernel**2), gain
-        self.down = down
-        self.register_buffer("fir", _convolution_matrix(fir_kernel(), kernel), persistent=False)
+        self.stride, self.padding = stride, kernel // 2 if stride == 1 else 0
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map [N, inputs, H, W] to [N, outputs, H, W], or to half that side."""
-        kernel = self.weight.shape[-1]
-        bias = None if self.bias is None else self.bias * self.bias_gain
-        if self.down:
-            return F.conv2d(x, self._folded(), bias, stride=2, padding=kernel // 2 + 1)
-        return F.conv2d(x, self.weight * self.weight_gain, bias, padding=kernel // 2)
+        """Map [N, inputs, H, W] to [N, outputs, H', W']."""
+        return F.conv2d(x, self.weight, self.bias, stride=self.stride, padding=self.padding)
 
-    def _folded(self) -> Tensor:
-        outputs, inputs, kernel, _ = self.weight.shape
-        with torch.autocast(self.weight.device.type, enabled=False):
-            folded = (self.weight * self.weight_gain).flatten(2) @ self.fir
-        return folded.reshape(outputs, inputs, kernel + 3, kernel + 3)
+
+class FromImage(EqualizedConv2d):
+    """1x1 convolution of an image, as a matrix product over its pixels: the result is channels-last."""
+
+    def __init__(self, image_channels: int, outputs: int) -> None:
+        super().__init__(image_channels, outputs, 1, gain=ACTIVATION_GAIN)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map [N, C, H, W] to [N, outputs, H, W]."""
+        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
 
 
 class ModulatedConv2d(nn.Module):
-    """One styled 3x3 convolution of the synthesis network: modulation, noise, bias, activation."""
+    """One styled 3x3 convolution of the synthesis network: modulation, noise (if asked for), bias, activation."""
 
-    fixed_noise: Tensor
+    fixed_noise: Tensor | None
 
-    def __init__(self, inputs: int, outputs: int, resolution: int, up: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, resolution: int, up: bool, noise: bool) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.gains = {
+            "weight": 1 / math.sqrt(inputs * 9),
+            "bias": ACTIVATION_GAIN,
+            "noise_strength": ACTIVATION_GAIN,
+        }
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3) * self.gains["weight"])
         self.bias = nn.Parameter(torch.zeros(outputs))
-        self.noise_strength = nn.Parameter(torch.zeros(()))
-        self.register_buffer("fixed_noise", torch.randn(1, 1, resolution, resolution))
-        self.gain = 1 / math.sqrt(inputs * 9)
-        self.up = up
+        self.noise_strength = nn.Parameter(torch.zeros(())) if noise else None
+        self.register_buffer("fixed_noise", torch.randn(1, 1, resolution, resolution) if noise else None)
+        self.resolution, self.up = resolution, up
 
-    def forward(self, x: Tensor, styles: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Map x [N, I, H, W], styles [N, I] to [N, O, H', W']; noise drawn from `generator`, or the fixed map."""
-        weight, bias = self.weight * self.gain, self.bias * ACTIVATION_GAIN
-        x = modulated_conv2d(upsample(x) if self.up else x, weight, styles, bias, ACTIVATION_GAIN)
-        if generator is None:
-            noise = self.fixed_noise
+    def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None = None) -> Tensor:
+        """Map x [N, I, H, W], styles [N, I] to [N, O, H', W']; noise [N, 1, H', W'], or None for the fixed map."""
+        if self.noise_strength is None:
+            offset = self.bias[:, None, None]
         else:
-            noise = torch.randn((len(x), 1, *x.shape[2:]), generator=generator, device=x.device)
-        return leaky_relu(x + (noise * (self.noise_strength * ACTIVATION_GAIN)).to(x.dtype))
+            noise = self.fixed_noise if noise is None else noise
+            assert noise is not None
+            # bias + strength x noise as a product of the map's pixels with one column: a broadcast sum is slower.
+            column = self.noise_strength.expand(len(self.bias), 1)
+            offset = F.linear(noise.permute(0, 2, 3, 1), column, self.bias).permute(0, 3, 1, 2)
+        return leaky_relu(modulated_conv2d(x, self.weight, styles, offset, self.up, ACTIVATION_GAIN))
 
 
 class ToImage(nn.Module):
@@ -143,10 +208,30 @@ class ToImage(nn.Module):
 
     def __init__(self, inputs: int, channels: int) -> None:
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1))
+        self.gains = {"weight": 1 / math.sqrt(inputs), "bias": 1.0}
+        self.weight = nn.Parameter(torch.randn(channels, inputs, 1, 1) * self.gains["weight"])
         self.bias = nn.Parameter(torch.zeros(channels))
-        self.gain = 1 / math.sqrt(inputs)
 
     def forward(self, x: Tensor, styles: Tensor) -> Tensor:
-        """Map x [N, I, H, W], styles [N, I] to [N, channels, H, W]."""
-        return modulated_conv2d(x, self.weight * self.gain, styles, self.bias)
+        """Map x [N, I, H, W], styles [N, I] or [1, I] to [N, channels, H, W].
+
+        Few outputs: each sample's weights are small, and one product with them spares a pass over the features.
+        """
+        count, inputs, height, width = x.shape
+        weights = self.weight.flatten(1) * styles[:, None].to(self.weight.dtype)  # [N, channels, I]
+        pixels = x.permute(0, 2, 3, 1).reshape(count, height * width, inputs)
+        image = torch.matmul(pixels, weights.transpose(1, 2)) + self.bias
+        return image.reshape(count, height, width, -1).permute(0, 3, 1, 2)
+
+
+def learning_gains(network: nn.Module) -> dict[str, float]:
+    """Return the gain of every parameter of a network, by name: the equalised learning rate (Karras et al. 2018, 4.1).
+
+    A parameter is gain x v, and v, normal at the start, is what the optimiser moves. Where StyleGAN2 multiplies in
+    every forward pass, here the weights hold the product and training keeps v (stylex/training/weights.py).
+    """
+    gains: dict[str, float] = {}
+    for name, module in network.named_modules():
+        own = getattr(module, "gains", {})
+        gains |= {f"{name}.{key}".lstrip("."): gain for key, gain in own.items()}
+    return {name: gains.get(name, 1.0) for name, _ in network.named_parameters()}

@@ -14,13 +14,13 @@ class Mapping(nn.Module):
     def __init__(self, latent_dim: int, layers: int, lr_multiplier: float) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
-            EqualizedLinear(latent_dim, latent_dim, lr_multiplier, gain=ACTIVATION_GAIN) for _ in range(layers)
+            EqualizedLinear(latent_dim, latent_dim, lr_multiplier, gain=ACTIVATION_GAIN, precise=True)
+            for _ in range(layers)
         )
 
     def forward(self, z: Tensor) -> Tensor:
         """Map z [N, latent_dim] ~ N(0, I) to w [N, latent_dim], float32; z is normalised to unit second moment."""
-        with torch.autocast(z.device.type, enabled=False):
-            x = z.float() * torch.rsqrt(z.float().square().mean(dim=1, keepdim=True) + 1e-8)
-            for layer in self.layers:
-                x = leaky_relu(layer(x))
-            return x
+        x = z.float() * torch.rsqrt(z.float().square().mean(dim=1, keepdim=True) + 1e-8)
+        for layer in self.layers:
+            x = leaky_relu(layer(x))
+        return x

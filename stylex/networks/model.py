@@ -19,18 +19,20 @@ from stylex.networks.synthesis import Synthesis
 class StylexNetworks(nn.Module):
     """Encoder E, mapping M, synthesis G and discriminator D of one experiment."""
 
-    def __init__(self, config: StylexConfig, image_channels: int, classes: int) -> None:
-        """`classes`: outputs of the explained classifier."""
+    def __init__(self, config: StylexConfig, resolution: int, image_channels: int, classes: int) -> None:
+        """`resolution`: side of the images; `classes`: outputs of the explained classifier."""
         super().__init__()
         sizes = config.networks
-        self.config, self.image_channels, self.classes = config, image_channels, classes
+        self.config, self.resolution, self.image_channels, self.classes = config, resolution, image_channels, classes
         self.condition_dim = 0 if config.conditioning == "none" else classes
-        self.encoder = Encoder(image_channels, sizes.encoder_channels, sizes.latent_dim, sizes.downsampling)
+        widths = sizes.widths("encoder", resolution)
+        self.encoder = Encoder(image_channels, widths, sizes.latent_dim, sizes.downsampling)
         self.mapping = Mapping(sizes.latent_dim, sizes.mapping_layers, sizes.mapping_lr_multiplier)
-        self.synthesis = Synthesis(sizes.latent_dim + self.condition_dim, sizes.generator_channels, image_channels)
-        outputs = classes if config.conditional_discriminator else 1
+        widths, w_plus_dim = sizes.widths("generator", resolution), sizes.latent_dim + self.condition_dim
+        self.synthesis = Synthesis(w_plus_dim, widths, image_channels, sizes.to_rgb, sizes.noise)
+        outputs, widths = classes if config.conditional_discriminator else 1, sizes.widths("discriminator", resolution)
         self.discriminator = Discriminator(
-            image_channels, sizes.discriminator_channels, outputs, sizes.minibatch_stddev_group, sizes.downsampling
+            image_channels, widths, outputs, sizes.minibatch_stddev_group, sizes.downsampling
         )
 
     def conditioning(self, logits: Tensor) -> Tensor:
@@ -47,16 +49,22 @@ class StylexNetworks(nn.Module):
         return torch.cat([w, condition], dim=-1)
 
 
-def build_networks(config: StylexConfig, image_channels: int, classes: int, seed: int) -> StylexNetworks:
+def build_networks(
+    config: StylexConfig, resolution: int, image_channels: int, classes: int, seed: int
+) -> StylexNetworks:
     """Return freshly initialised networks; the same seed gives the same weights."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return StylexNetworks(config, image_channels, classes)
+        return StylexNetworks(config, resolution, image_channels, classes)
 
 
 def save_stylex(path: Path, networks: StylexNetworks, header: dict[str, str]) -> None:
     """Write all weights and the fixed noise maps, with what `load_stylex` needs in the header."""
-    shape = {"image_channels": networks.image_channels, "classes": networks.classes}
+    shape = {
+        "resolution": networks.resolution,
+        "image_channels": networks.image_channels,
+        "classes": networks.classes,
+    }
     config = networks.config.model_dump_json()
     save_tensors(path, networks.state_dict(), {**header, "stylex_config": config, "shape": json.dumps(shape)})
 
@@ -68,7 +76,7 @@ def load_stylex(path: Path, device: torch.device | str = "cpu") -> StylexNetwork
         config, shape = StylexConfig.model_validate_json(header["stylex_config"]), json.loads(header["shape"])
         networks = StylexNetworks(config, **shape)
         networks.load_state_dict(tensors)
-    except (KeyError, ValueError, RuntimeError) as error:
+    except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{path} does not hold StylEx networks ({reason}); run `stylex train` again") from None
     return networks.to(device).eval().requires_grad_(False)

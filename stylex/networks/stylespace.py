@@ -16,8 +16,8 @@ class StyleVector(NamedTuple):
     to_rgb: Tensor
     """[N, R]: the styles of the ToRGB layers, which StyleSpace leaves out."""
 
-    def select(self, index: Tensor) -> StyleVector:
-        """Return the rows named by `index` (int64 or bool)."""
+    def select(self, index: Tensor | slice) -> StyleVector:
+        """Return the rows named by `index` (int64, bool or a slice)."""
         return StyleVector(self.space[index], self.to_rgb[index])
 
     def to(self, device: torch.device | str) -> StyleVector:
@@ -50,6 +50,10 @@ class StyleSpaceLayout:
         if not 0 <= channel < self.widths[layer]:
             raise IndexError(f"layer {layer} has channels 0..{self.widths[layer] - 1}, not {channel}")
         return self.offsets[layer] + channel
+
+    def rows(self) -> list[slice]:
+        """Return the flat indices of each layer."""
+        return [slice(offset, offset + width) for offset, width in zip(self.offsets, self.widths, strict=True)]
 
     def split(self, space: Tensor) -> list[Tensor]:
         """Split [N, K] into one [N, width] a layer (views)."""

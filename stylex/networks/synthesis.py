@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor, nn
 
 from stylex.networks.layers import EqualizedLinear, ModulatedConv2d, ToImage, upsample
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
+
+Noise = Sequence[Tensor] | None
 
 
 @dataclass(frozen=True)
@@ -27,62 +30,84 @@ class Activations:
 class Synthesis(nn.Module):
     """Styles to images. Layer 0 is at 4x4; layers 2i-1 and 2i are at 4 * 2^i, the first of them upsampling."""
 
-    def __init__(self, w_plus_dim: int, channels: list[int], image_channels: int) -> None:
-        """`channels`: widths at 4x4, 8x8, …; `image_channels`: 1 for grey, 3 for colour."""
+    layer_widths: Tensor
+    drawn_widths: Tensor
+
+    def __init__(
+        self, w_plus_dim: int, channels: list[int], image_channels: int, to_rgb: str = "skip", noise: bool = True
+    ) -> None:
+        """`channels`: widths at 4x4, 8x8, …; `image_channels`: 1 for grey, 3 for colour; the rest as in the config."""
         super().__init__()
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
-        layers, to_image = (
-            [ModulatedConv2d(channels[0], channels[0], 4, up=False)],
-            [ToImage(channels[0], image_channels)],
-        )
+        layers = [ModulatedConv2d(channels[0], channels[0], 4, up=False, noise=noise)]
         for block, (inputs, outputs) in enumerate(zip(channels, channels[1:], strict=False), start=1):
-            layers.append(ModulatedConv2d(inputs, outputs, 4 << block, up=True))
-            layers.append(ModulatedConv2d(outputs, outputs, 4 << block, up=False))
-            to_image.append(ToImage(outputs, image_channels))
-        self.layers, self.to_image = nn.ModuleList(layers), nn.ModuleList(to_image)
+            layers.append(ModulatedConv2d(inputs, outputs, 4 << block, up=True, noise=noise))
+            layers.append(ModulatedConv2d(outputs, outputs, 4 << block, up=False, noise=noise))
+        self.first_image = 0 if to_rgb == "skip" else len(channels) - 1  # the first block with a ToRGB layer
+        drawn = channels[self.first_image :]
+        self.noise_sides = [layer.resolution for layer in layers] if noise else []
+        self.layers = nn.ModuleList(layers)
+        self.to_image = nn.ModuleList(ToImage(width, image_channels) for width in drawn)
         self.layout = StyleSpaceLayout(tuple(layer.weight.shape[1] for layer in layers))
-        self.to_rgb_layout = StyleSpaceLayout(tuple(channels))
-        self.affines = nn.ModuleList(EqualizedLinear(w_plus_dim, width, bias=1.0) for width in self.layout.widths)
-        self.to_rgb_affines = nn.ModuleList(EqualizedLinear(w_plus_dim, width, bias=1.0) for width in channels)
+        self.to_rgb_layout = StyleSpaceLayout(tuple(drawn))
+        self.register_buffer("layer_widths", torch.tensor(self.layout.widths), persistent=False)
+        self.register_buffer("drawn_widths", torch.tensor(drawn), persistent=False)
+        # The affine maps of all layers are one: layer l owns the rows of its styles.
+        self.affine = EqualizedLinear(w_plus_dim, self.layout.size, bias=1.0, precise=True)
+        self.to_rgb_affine = EqualizedLinear(w_plus_dim, self.to_rgb_layout.size, bias=1.0, precise=True)
 
     def styles(self, w_plus: Tensor) -> StyleVector:
         """Map w_plus [N, D], or one a layer [N, L, D], to all styles; always in float32."""
-        with torch.autocast(w_plus.device.type, enabled=False):
-            per_layer = w_plus.float()
-            if per_layer.dim() == 2:
-                per_layer = per_layer[:, None].expand(-1, len(self.affines), -1)
-            space = [affine(per_layer[:, layer]) for layer, affine in enumerate(self.affines)]
-            # The ToRGB layer of a block follows its last convolution, layer 2i, and uses that layer's w.
-            to_rgb = [affine(per_layer[:, 2 * block]) for block, affine in enumerate(self.to_rgb_affines)]
-            return StyleVector(torch.cat(space, dim=1), torch.cat(to_rgb, dim=1))
+        if w_plus.dim() == 2:
+            return StyleVector(self.affine(w_plus), self.to_rgb_affine(w_plus))
+        space = [self.affine.rows(w_plus[:, layer], rows) for layer, rows in enumerate(self.layout.rows())]
+        drawn = enumerate(self.to_rgb_layout.rows(), start=self.first_image)
+        to_rgb = [self.to_rgb_affine.rows(w_plus[:, 2 * block], rows) for block, rows in drawn]
+        return StyleVector(torch.cat(space, dim=1), torch.cat(to_rgb, dim=1))
 
-    def render(self, styles: StyleVector, generator: torch.Generator | None = None) -> Tensor:
-        """Render styles to float32 images [N, C, H, W], about [-1, 1]; fixed noise unless a generator draws it."""
-        return self.finish(self.start(len(styles.space)), styles, generator)
+    def mix(self, first: StyleVector, second: StyleVector, from_second: Tensor) -> StyleVector:
+        """Take the layers where from_second [N, L] is true from `second`, the others from `first`.
+
+        The ToRGB layer of a block follows its last convolution, layer 2i, and goes with it.
+        """
+        space = torch.repeat_interleave(from_second, self.layer_widths, dim=1, output_size=self.layout.size)
+        to_rgb = from_second[:, 2 * self.first_image :: 2]
+        to_rgb = torch.repeat_interleave(to_rgb, self.drawn_widths, dim=1, output_size=self.to_rgb_layout.size)
+        return StyleVector(
+            torch.where(space, second.space, first.space), torch.where(to_rgb, second.to_rgb, first.to_rgb)
+        )
+
+    def render(self, styles: StyleVector, noise: Noise = None) -> Tensor:
+        """Render styles to float32 images [N, C, H, W], about [-1, 1].
+
+        `noise`: a map [N, 1, H, W] a layer, or None for the fixed maps, so that an effect is an effect.
+        """
+        return self.finish(self.start(len(styles.space)), styles, noise)
 
     def start(self, count: int) -> Activations:
         """Return the state before layer 0: the learned constant, `count` times."""
         constant = self.constant.expand(count, -1, -1, -1)
         return Activations(0, constant.contiguous(memory_format=torch.channels_last), None)
 
-    def advance(self, state: Activations, styles: StyleVector, generator: torch.Generator | None = None) -> Activations:
+    def advance(self, state: Activations, styles: StyleVector, noise: Noise = None) -> Activations:
         """Run one layer (and the ToRGB that follows it) on the state.
 
         Either side may hold one sample that serves a batch of the other: styles of one image for many states, or many
         styles from one state.
         """
         layer = state.layer
-        features = self.layers[layer](state.features, self.layout.split(styles.space)[layer], generator)
-        if layer % 2:
+        noise_map = noise[layer] if noise else None
+        features = self.layers[layer](state.features, self.layout.split(styles.space)[layer], noise_map)
+        block = layer // 2 - self.first_image
+        if layer % 2 or block < 0:
             return Activations(layer + 1, features, state.image)
-        block = layer // 2
         image = self.to_image[block](features, self.to_rgb_layout.split(styles.to_rgb)[block])
         image = image if state.image is None else upsample(state.image) + image
         return Activations(layer + 1, features, image)
 
-    def finish(self, state: Activations, styles: StyleVector, generator: torch.Generator | None = None) -> Tensor:
+    def finish(self, state: Activations, styles: StyleVector, noise: Noise = None) -> Tensor:
         """Run the remaining layers on the state and return the images."""
         while state.layer < len(self.layers):
-            state = self.advance(state, styles, generator)
+            state = self.advance(state, styles, noise)
         assert state.image is not None
         return state.image.float()

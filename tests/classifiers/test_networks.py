@@ -1,10 +1,14 @@
+import subprocess
+import sys
+
 import pytest
 import torch
 import torchvision
 from torch import nn
+from torch.nn import functional as F
 from torchvision.models.mobilenetv2 import MobileNetV2
 
-from stylex.classifiers.networks import MOBILENET_V2_TABLE, build_network
+from stylex.classifiers.networks import MOBILENET_V2_TABLE, Projection, build_network
 
 
 @pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v2"])
@@ -60,3 +64,17 @@ def test_mobilenet_table_is_the_published_one_but_for_one_stride():
     published = [[1, 16, 1], [6, 24, 2], [6, 32, 3], [6, 64, 4], [6, 96, 3], [6, 160, 3], [6, 320, 1]]
     assert [row[:3] for row in MOBILENET_V2_TABLE] == published
     assert [row[3] for row in MOBILENET_V2_TABLE] == [1, 1, 2, 2, 1, 2, 1]  # published: 1, 2, 2, 2, 1, 2, 1
+
+
+def test_projection_is_a_strided_convolution_and_survives_an_odd_batch_on_two_threads():
+    # torch 2.14.1: the strided form's float32 backward pass ends in a segmentation fault here.
+    projection = Projection(4, 6, 2)
+    x = torch.randn(3, 4, 8, 8)
+    torch.testing.assert_close(projection(x), F.conv2d(x, projection.weight, stride=2))
+    program = (
+        "import torch; torch.set_num_threads(2)\n"
+        "from stylex.classifiers.networks import build_network\n"
+        "network = build_network('resnet18', 1, 2, 0.125).train()\n"
+        "network(torch.randn(31, 1, 32, 32)).sum().backward()"
+    )
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

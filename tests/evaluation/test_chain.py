@@ -72,7 +72,9 @@ def project(root, monkeypatch):
     torch.manual_seed(0)
     save_random_network(paths.classifier.model, "classifier", ("3", "5"))
     save_random_network(backbone_paths(root, "mnist-32").model, "backbone", tuple("0123456789"))
-    save_stylex(paths.stylex_model, build_networks(config.stylex, image_channels=1, classes=2, seed=0), {})
+    save_stylex(
+        paths.stylex_model, build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0), {}
+    )
     split = digits()
 
     def load_split(_root, dataset: DatasetConfig, _split):
@@ -157,7 +159,9 @@ def test_a_classifier_of_other_classes_is_refused(project):
 def test_latents_of_another_network_are_refused(project):
     config = load_experiment(project, NAME).stylex
     wider = config.networks.model_copy(update={"generator_channels": [16, 8, 8, 8]})
-    networks = build_networks(config.model_copy(update={"networks": wider}), image_channels=1, classes=2, seed=0)
+    networks = build_networks(
+        config.model_copy(update={"networks": wider}), resolution=32, image_channels=1, classes=2, seed=0
+    )
     encode(project, NAME, "cpu")
     save_stylex(ExperimentPaths(project, NAME).stylex_model, networks, {})
     with pytest.raises(ArtifactError, match="has 56 styles, the network 72; encode again"):

@@ -1,5 +1,6 @@
 import math
 
+import pytest
 import torch
 
 from stylex.losses.adversarial import discriminator_loss, generator_loss
@@ -15,22 +16,52 @@ def test_logistic_losses_of_known_scores():
     torch.testing.assert_close(generator_loss(fake), torch.tensor(math.log1p(math.exp(1))))
 
 
+def test_hinge_losses_of_known_scores():
+    real, fake = torch.tensor([0.0, 2.0]), torch.tensor([-3.0, 0.5])
+    # max(0, 1 - real): 1 and 0; max(0, 1 + fake): 0 and 1.5.
+    assert discriminator_loss(real, fake, hinge=True) == 0.5 + 0.75
+    assert generator_loss(fake, hinge=True) == 1.25
+
+
+@pytest.mark.parametrize("hinge", [False, True])
+def test_better_scores_are_a_lower_loss_on_either_side(hinge):
+    real, fake = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    gradients = torch.autograd.grad(discriminator_loss(real, fake, hinge), (real, fake))
+    assert (gradients[0] < 0).all() and (gradients[1] > 0).all()
+    assert (torch.autograd.grad(generator_loss(fake, hinge), fake)[0] < 0).all()
+
+
 def test_r1_of_a_quadratic_score():
-    images = torch.randn(3, 1, 2, 2, requires_grad=True)
-    scores = (images.square() * 1.5).sum(dim=(1, 2, 3))  # gradient 3x: half its mean square norm
+    images, factor = torch.randn(3, 1, 2, 2, requires_grad=True), torch.tensor(1.5, requires_grad=True)
+    scores = (images.square() * factor).sum(dim=(1, 2, 3))  # gradient 3x: half its mean square norm
+    penalty = r1_penalty(scores, images)
     expected = 0.5 * (3 * images).square().sum(dim=(1, 2, 3)).mean()
-    torch.testing.assert_close(r1_penalty(scores, images), expected)
+    torch.testing.assert_close(penalty, expected)
+    # The discriminator learns from it: 0.5 |2 a x|^2 has the derivative 4 a x^2 in a.
+    (slope,) = torch.autograd.grad(penalty, factor)
+    torch.testing.assert_close(slope, 4 * 1.5 * images.square().sum(dim=(1, 2, 3)).mean())
+
+
+def test_r1_of_a_linear_score_does_not_depend_on_the_images():
+    weight = torch.randn(1, 1, 2, 2)
+    for images in (torch.zeros(5, 1, 2, 2), torch.randn(2, 1, 2, 2)):
+        images.requires_grad_()
+        penalty = r1_penalty((images * weight).sum(dim=(1, 2, 3)) + 7, images)
+        torch.testing.assert_close(penalty, 0.5 * weight.square().sum())
 
 
 def test_path_length_of_a_linear_generator_is_the_norm_of_its_transposed_jacobian():
-    w = torch.randn(2, 3, 4, requires_grad=True)
-    matrix = torch.randn(3, 4, 8 * 8)
-    images = torch.einsum("nld,ldp->np", w, matrix).reshape(2, 1, 8, 8)
-    lengths = path_lengths(images, w, torch.Generator().manual_seed(5))
-    noise = torch.randn((2, 1, 8, 8), generator=torch.Generator().manual_seed(5)).reshape(2, 64) / 8
-    gradient = torch.einsum("np,ldp->nld", noise, matrix)
-    torch.testing.assert_close(lengths, gradient.square().sum(2).mean(1).sqrt())
+    w, scale = torch.randn(2, 3, 4, requires_grad=True), torch.tensor(1.0, requires_grad=True)
+    matrix, direction = torch.randn(3, 4, 8 * 8), torch.randn(2, 1, 8, 8)
+    images = scale * torch.einsum("nld,ldp->np", w, matrix).reshape(2, 1, 8, 8)
+    lengths = path_lengths(images, w, direction)
+    gradient = torch.einsum("np,ldp->nld", direction.reshape(2, 64) / 8, matrix)
+    expected = gradient.square().sum(2).mean(1).sqrt()
+    torch.testing.assert_close(lengths, expected)
     torch.testing.assert_close(path_length_penalty(lengths, lengths.mean()), lengths.var(correction=0))
+    # The generator learns from it: mean (a l - 2)^2 has the derivative 2 mean (l - 2) l in a at 1.
+    (slope,) = torch.autograd.grad(path_length_penalty(lengths, torch.tensor(2.0)), scale)
+    torch.testing.assert_close(slope, 2 * ((expected - 2) * expected).mean())
 
 
 def test_divergence_is_kl_of_fake_from_real_and_its_reverse():
@@ -39,6 +70,15 @@ def test_divergence_is_kl_of_fake_from_real_and_its_reverse():
     backward = 0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1)
     torch.testing.assert_close(classifier_divergence(fake.log(), real.log()), torch.tensor(forward))
     torch.testing.assert_close(classifier_divergence(fake.log(), real.log(), reverse=True), torch.tensor(backward))
+
+
+def test_divergence_is_pytorchs_both_ways_on_many_classes_and_zero_of_a_thing_from_itself():
+    fake, real = torch.randn(6, 5), torch.randn(6, 5)
+    p, q = (torch.distributions.Categorical(logits=logits) for logits in (fake, real))
+    kl = torch.distributions.kl_divergence
+    torch.testing.assert_close(classifier_divergence(fake, real), kl(p, q).mean())
+    torch.testing.assert_close(classifier_divergence(fake, real, reverse=True), kl(q, p).mean())
+    torch.testing.assert_close(classifier_divergence(fake, fake + 3), torch.tensor(0.0), atol=1e-6, rtol=0)
 
 
 def test_l1_is_the_mean_absolute_difference():

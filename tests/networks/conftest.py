@@ -11,4 +11,4 @@ def config(root):
 
 @pytest.fixture
 def networks(config):
-    return build_networks(config, image_channels=1, classes=2, seed=0).eval().requires_grad_(False)
+    return build_networks(config, resolution=32, image_channels=1, classes=2, seed=0).eval().requires_grad_(False)

@@ -4,7 +4,7 @@ import pytest
 import scipy.linalg
 import torch
 
-from stylex.evaluation.distances import frechet_distance, kernel_distance, moments, squared_mmd
+from stylex.distances import frechet_distance, kernel_distance, moments, squared_mmd
 
 
 def draw(n, dimension, seed, mean=0.0):

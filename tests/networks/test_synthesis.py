@@ -1,0 +1,93 @@
+"""Styles as data: mixing, rendering in stages, and the generator's options."""
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from stylex.networks.synthesis import Synthesis
+
+CHANNELS = [6, 5, 4]
+LAYERS = 5
+OPTIONS = {"skip": {}, "last": {"to_rgb": "last"}, "no noise": {"noise": False}}
+
+
+@pytest.fixture(params=OPTIONS.values(), ids=OPTIONS)
+def synthesis(request):
+    torch.manual_seed(0)
+    network = Synthesis(7, CHANNELS, 3, **request.param).eval().requires_grad_(False)
+    for layer in network.layers:
+        if layer.noise_strength is not None:
+            layer.noise_strength.fill_(0.5)
+    return network
+
+
+def test_mixing_styles_is_styling_mixed_latents(synthesis):
+    first, second = torch.randn(6, 7), torch.randn(6, 7)
+    from_second = torch.rand(6, LAYERS) < 0.5
+    w_plus = torch.where(from_second[:, :, None], second[:, None], first[:, None])
+    mixed = synthesis.mix(synthesis.styles(first), synthesis.styles(second), from_second)
+    for ours, layer_by_layer in zip(mixed, synthesis.styles(w_plus), strict=True):
+        torch.testing.assert_close(ours, layer_by_layer, atol=1e-6, rtol=1e-5)
+
+
+def test_mixing_none_or_all_is_one_of_the_two(synthesis):
+    first, second = (synthesis.styles(torch.randn(2, 7)) for _ in range(2))
+    for from_second, expected in ((torch.zeros(2, LAYERS).bool(), first), (torch.ones(2, LAYERS).bool(), second)):
+        for ours, theirs in zip(synthesis.mix(first, second, from_second), expected, strict=True):
+            assert torch.equal(ours, theirs)
+
+
+def test_k_does_not_depend_on_the_options(synthesis):
+    a, b, c = CHANNELS
+    assert synthesis.layout.size == a + (a + b) + (b + c)
+    assert len(synthesis.layers) == LAYERS
+    styles = synthesis.styles(torch.randn(2, 7))
+    assert styles.space.shape == (2, synthesis.layout.size)
+    assert styles.to_rgb.shape == (2, c if synthesis.first_image else a + b + c)
+
+
+def test_image_is_the_sum_of_what_the_drawing_layers_add(synthesis):
+    """skip: every resolution adds to the upsampled image below it; last: the last one alone draws."""
+    styles, state, expected = synthesis.styles(torch.randn(2, 7)), synthesis.start(2), None
+    to_rgb = list(styles.to_rgb.split(synthesis.to_rgb_layout.widths, dim=1))
+    assert len(to_rgb) == len(synthesis.to_image) == (1 if synthesis.first_image else 3)
+    for index in range(LAYERS):
+        state = synthesis.advance(state, styles)
+        if index % 2 or index // 2 < synthesis.first_image:
+            continue
+        layer, style = synthesis.to_image[index // 2 - synthesis.first_image], to_rgb.pop(0)
+        weights = layer.weight[None] * style[:, None, :, None, None]
+        drawn = torch.cat([F.conv2d(x[None], w, layer.bias) for x, w in zip(state.features, weights, strict=True)])
+        if expected is not None:
+            drawn = drawn + F.interpolate(expected, scale_factor=2, mode="bilinear", align_corners=False)
+        expected = drawn
+    torch.testing.assert_close(synthesis.render(styles), expected, atol=1e-5, rtol=1e-4)
+    assert expected.shape == (2, 3, 16, 16)
+
+
+def test_without_noise_there_is_nothing_to_fix_or_draw():
+    synthesis = Synthesis(7, CHANNELS, 1, noise=False)
+    assert synthesis.noise_sides == []
+    assert not [name for name in synthesis.state_dict() if "noise" in name]
+    assert Synthesis(7, CHANNELS, 1).noise_sides == [4, 8, 8, 16, 16]
+
+
+def test_rendering_in_stages_equals_rendering_at_once(synthesis):
+    styles = synthesis.styles(torch.randn(2, 7))
+    state = synthesis.start(2)
+    for _ in range(3):
+        state = synthesis.advance(state, styles)
+    whole = synthesis.render(styles)
+    assert whole.shape == (2, 3, 16, 16)
+    torch.testing.assert_close(synthesis.finish(state, styles), whole)
+
+
+def test_one_state_serves_many_styles_and_one_style_many_states(synthesis):
+    styles = synthesis.styles(torch.randn(3, 7))
+    touched = synthesis.advance(synthesis.start(1), styles)
+    assert touched.features.shape[0] == 3
+    many = synthesis.advance(synthesis.start(3), styles)
+    torch.testing.assert_close(touched.features, many.features, atol=1e-5, rtol=1e-4)
+    one = styles.select(torch.tensor([1]))
+    expected = synthesis.finish(touched, one.select(torch.tensor([0, 0, 0])))
+    torch.testing.assert_close(synthesis.finish(touched, one), expected, atol=1e-4, rtol=1e-4)
