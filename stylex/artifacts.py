@@ -101,11 +101,22 @@ def read_table(path: Path, text: tuple[str, ...] = ()) -> pandas.DataFrame:
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> None:
-    """Write tensors atomically as safetensors with a string header."""
-    from safetensors.torch import save_file
+    """Write tensors atomically as safetensors with a string header; the same content gives the same bytes."""
+    from safetensors.torch import save
 
+    content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(header))
     with atomic_path(path) as temporary:
-        save_file({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, temporary, dict(header))
+        temporary.write_bytes(_in_order(content))
+
+
+def _in_order(content: bytes) -> bytes:
+    # safetensors writes the strings of a header in random order. Format: length in 8 bytes, JSON padded to 8, tensors.
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
+    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    text += b" " * (-len(text) % 8)
+    return len(text).to_bytes(8, "little") + text + content[end:]
 
 
 def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:

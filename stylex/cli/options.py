@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from stylex.errors import DeviceError
+from stylex.memory import keep_freed_memory
 
 
 class Device(StrEnum):
@@ -29,6 +30,7 @@ def select_device(device: Device, threads: int) -> str:
     """Set the number of CPU threads and return "cpu" or "cuda"; raise `DeviceError` when there is no such device."""
     import torch
 
+    keep_freed_memory()
     torch.set_num_threads(threads)
     available = torch.cuda.is_available()
     if device is Device.CUDA and not available:

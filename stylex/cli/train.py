@@ -16,9 +16,24 @@ def command(
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
     time_limit: Annotated[float | None, typer.Option(help="Minutes after which to save, stop and exit 75.")] = None,
+    processes: Annotated[
+        int, typer.Option(min=1, help="Processes on this machine that share every batch, each with a GPU of its own.")
+    ] = 1,
+    tensorboard: Annotated[bool, typer.Option(help="Write the history for TensorBoard, too.")] = False,
 ) -> None:
     """Train StylEx for an experiment; the same command resumes. Exit code 75: saved but not finished, run it again."""
     from stylex.training import train
+    from stylex.training.launch import ignore_repeated_signals, launch
+    from stylex.training.processes import require_devices
 
-    if not train(Path(), experiment, select_device(device, threads), time_limit):
+    chosen = select_device(device, threads)
+    if processes > 1:
+        if chosen == Device.CUDA:
+            require_devices(processes)
+        options = ["--device", chosen, "--threads", str(threads)]
+        options += [] if time_limit is None else ["--time-limit", str(time_limit)]
+        options += ["--tensorboard"] if tensorboard else []
+        raise typer.Exit(launch(["train", experiment, *options], processes))
+    ignore_repeated_signals()
+    if not train(Path(), experiment, chosen, time_limit, tensorboard):
         raise typer.Exit(os.EX_TEMPFAIL)

@@ -2,136 +2,131 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import math
 import time
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas
 import torch
-from torch import Tensor
 
-from stylex.artifacts import provenance, sha256, write_table
-from stylex.classifiers import load_backbone, load_classifier
-from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment
-from stylex.datasets import ImageSplit, load_split
-from stylex.errors import TrainingDivergedError
+from stylex.artifacts import provenance, write_table
 from stylex.networks.model import save_stylex
 from stylex.progress import Counter, progress
-from stylex.training.batches import RealBatches
-from stylex.training.checkpoints import restore_checkpoint, save_checkpoint
-from stylex.training.measure import measure, write_samples
-from stylex.training.state import TrainingState, initial_state
-from stylex.training.step import Judges, train_step
+from stylex.training.board import Board
+from stylex.training.checkpoints import remove_foreign, remove_leftovers, restore_checkpoint, save_checkpoint
+from stylex.training.divergence import roll_back, spoilt
+from stylex.training.interruption import Interruption
+from stylex.training.measure import write_samples
+from stylex.training.processes import joined
+from stylex.training.run import Run, prepare
+from stylex.training.state import TrainingState
+from stylex.training.step import Step
 
-DEADLINE_MARGIN = 60.0  # seconds kept for the last checkpoint
 FINITE_CHECK_STEPS = 50  # reading a loss stalls the device: look at the sums now and then
 logger = logging.getLogger("stylex")
 
 
-@dataclass
-class Run:
-    """What the loop needs beside the state."""
+def train(
+    root: Path, name: str, device: str = "cpu", time_limit_minutes: float | None = None, tensorboard: bool = False
+) -> bool:
+    """Train experiment `name` to its budget; under torchrun, together with the other processes.
 
-    config: ExperimentConfig
-    paths: ExperimentPaths
-    judges: Judges
-    batches: RealBatches
-    validation: ImageSplit
-    device: str
-    digest: str
-    deadline: float
-    sums: dict[str, Tensor] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-
-
-def train(root: Path, name: str, device: str = "cpu", time_limit_minutes: float | None = None) -> bool:
-    """Train experiment `name` to its budget; return False when the time limit came first (run again to resume).
-
-    Raises TrainingDivergedError on a NaN or infinite loss; checkpoints and earlier artifacts stay.
+    `tensorboard`: write the history as event files, too. Returns False when a signal or the time limit came first: all
+    is saved, run again to resume. Raises TrainingDivergedError when losses stay NaN or infinite; checkpoints and
+    earlier artifacts stay.
     """
-    run, state = _prepare(root, name, device, time_limit_minutes)
-    restore_checkpoint(run.paths.checkpoints, state, run.batches, run.digest)
-    budget = run.config.stylex.training.images
-    with progress(f"train {name}", budget, "images", state.images) as counter:
-        while state.images < budget:
-            _advance(run, state, counter)
-            if time.monotonic() > run.deadline:
-                _checkpoint(run, state)
-                logger.info("time limit: stopped at %d of %d images; run again to resume", state.images, budget)
-                return False
-    _finish(run, state)
-    return True
+    with Interruption(time_limit_minutes) as interruption, joined(device) as (processes, own_device):
+        run, state = prepare(root, name, own_device, processes)
+        run.board = Board(run.paths.tensorboard if tensorboard and processes.first else None)
+        _resume(run, state)
+        budget = run.config.stylex.training.images
+        with _counted(run, state) as counter:
+            while state.images < budget:
+                _advance(run, state)
+                counter.advance(state.images - counter.done, _note(state))
+                reason = interruption.reason()
+                if processes.any(reason is not None):
+                    _checkpoint(run, state)
+                    cause = reason or "another process"
+                    logger.info("%s: stopped at %d of %d images; run again to resume", cause, state.images, budget)
+                    return False
+        _finish(run, state)
+        return True
 
 
-def _prepare(root: Path, name: str, device: str, time_limit_minutes: float | None) -> tuple[Run, TrainingState]:
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
-    stylex, budget = config.stylex, config.stylex.training
-    backbone = backbone_paths(root, stylex.perceptual_backbone).model
-    judges = Judges(load_classifier(paths.classifier.model, device), load_backbone(backbone, device))
-    split = load_split(root, config.dataset, "train")
-    state = initial_state(stylex, split.channels, len(split.class_names), config.seed, device)
-    batches = RealBatches(split, judges.classifier, budget.batch_size, budget.max_translation, device)
-    identity = (
-        stylex.digest(),
-        config.dataset.digest(),
-        str(config.seed),
-        sha256(paths.classifier.model),
-        sha256(backbone),
-    )
-    digest = hashlib.sha256(" ".join(identity).encode()).hexdigest()[:16]
-    validation = load_split(root, config.dataset, "val")
-    deadline = math.inf if time_limit_minutes is None else time.monotonic() + time_limit_minutes * 60 - DEADLINE_MARGIN
-    return Run(config, paths, judges, batches, validation, device, digest, deadline), state
+def _resume(run: Run, state: TrainingState) -> None:
+    """Go on from the newest sound checkpoint; there is one from the start, so that a rollback always has one."""
+    if run.processes.first:
+        remove_leftovers(run.paths.stylex_model.parent)
+    if restore_checkpoint(run, state):
+        logger.info("resumed at %d images", state.images)
+    else:
+        _save(run, state)
 
 
-def _advance(run: Run, state: TrainingState, counter: Counter) -> None:
+@contextmanager
+def _counted(run: Run, state: TrainingState) -> Iterator[Counter]:
+    """Show the progress, in the first process only."""
+    label, budget = f"train {run.paths.name}", run.config.stylex.training.images
+    if run.processes.first:
+        with progress(label, budget, "images", state.images) as counter:
+            yield counter
+    else:
+        yield Counter(label, budget, "images", state.images)
+
+
+def _advance(run: Run, state: TrainingState) -> None:
     """Do one step and whatever is due after it."""
-    start, training = time.monotonic(), run.config.stylex.training
-    real, logits = run.batches.next(state.random)
-    for term, value in train_step(state, run.config.stylex, run.judges, real, logits).items():
+    start, training, before = time.monotonic(), run.config.stylex.training, state.images
+    reals = run.batches.next(state.random)
+    for term, value in Step(state, run.config.stylex, run.judges, reals, run.processes).run().items():
         run.sums[term] = run.sums.get(term, torch.zeros((), device=run.device)) + value
         run.counts[term] = run.counts.get(term, 0) + 1
-    state.seconds += time.monotonic() - start
-    due = state.images // training.sample_interval > (state.images - len(real)) // training.sample_interval
     last = state.images >= training.images
-    if due or last or state.step % FINITE_CHECK_STEPS == 0:
-        _check_finite(run, state)
-    if due or last:
+    due = last or state.images // training.sample_interval > before // training.sample_interval
+    bad = spoilt(run, state) if due or state.step % FINITE_CHECK_STEPS == 0 else []
+    state.seconds += time.monotonic() - start  # after the check, which waits for the device
+    if bad:
+        roll_back(run, state, bad)
+        return
+    if due:
         _record(run, state)
-    if state.images // training.checkpoint_interval > (state.images - len(real)) // training.checkpoint_interval:
+    if last or state.images // training.checkpoint_interval > before // training.checkpoint_interval:
         _checkpoint(run, state)
-    counter.advance(len(real), _note(state))
 
 
 def _checkpoint(run: Run, state: TrainingState) -> None:
-    """Save the state, unless it is spoilt: a bad checkpoint would push out the good ones."""
-    _check_finite(run, state)
-    save_checkpoint(run.paths.checkpoints, state, run.batches, run.digest)
-
-
-def _check_finite(run: Run, state: TrainingState) -> None:
-    bad = sorted(term for term, value in run.sums.items() if not torch.isfinite(value))
-    bad += sorted(name for name, value in state.networks.named_parameters() if not torch.isfinite(value).all())[:3]
+    """Save the state, or go back when it is spoilt: a bad checkpoint would push out the good ones."""
+    bad = spoilt(run, state)
     if bad:
-        raise TrainingDivergedError(
-            f"training of '{run.paths.name}' diverged near image {state.images}: {', '.join(bad)} is not finite; lower"
-            f" stylex.training.learning_rate ({run.config.stylex.training.learning_rate}) or the weight of that loss"
-            f" (earlier artifacts and checkpoints in {run.paths.checkpoints} are intact)"
-        )
+        roll_back(run, state, bad)
+    else:
+        _save(run, state)
+
+
+def _save(run: Run, state: TrainingState) -> None:
+    run.processes.average(list(run.sums.values()))  # one file for all processes
+    if run.processes.first:
+        save_checkpoint(run, state)
 
 
 def _record(run: Run, state: TrainingState) -> None:
-    """Append a row to the history: mean loss terms since the last row, and held-out measurements."""
-    means = {term: float(value) / run.counts[term] for term, value in run.sums.items()}
+    """Append a row to the history: mean loss terms and speed since the last row, and held-out measurements."""
+    means = {term: value / run.counts[term] for term, value in run.sums.items()}
+    run.processes.average(list(means.values()))
     run.sums.clear()
     run.counts.clear()
-    rate = {"seconds": state.seconds, "images_per_second": state.images / state.seconds}
-    learning_rate = {"learning_rate": run.config.stylex.training.learning_rate}
-    measured = measure(state.ema, run.judges, run.validation, run.device)
-    state.history.append({"images": float(state.images), **rate, **means, **learning_rate, **measured})
+    if not run.processes.first:
+        return
+    last = state.history[-1] if state.history else {"images": 0.0, "seconds": 0.0}
+    speed = (state.images - last["images"]) / (state.seconds - last["seconds"])
+    row = {"images": float(state.images), "seconds": state.seconds, "images_per_second": speed}
+    row |= {term: float(value) for term, value in means.items()}
+    row |= {"learning_rate": run.config.stylex.training.learning_rate} | run.validation.measure(state.averaged())
+    state.history.append(row)
+    run.board.add(row)
 
 
 def _note(state: TrainingState) -> str:
@@ -141,9 +136,13 @@ def _note(state: TrainingState) -> str:
 
 
 def _finish(run: Run, state: TrainingState) -> None:
-    _checkpoint(run, state)
+    """Write the artifacts; the last checkpoint is written already."""
+    if not run.processes.first:
+        return
     origin = provenance(run.config.digest(), run.config.seed, run.device)
-    state.ema.discriminator.load_state_dict(state.networks.discriminator.state_dict())  # D is not averaged
+    networks = state.averaged()
     write_table(run.paths.stylex_history, pandas.DataFrame(state.history), origin)
-    write_samples(run.paths.stylex_samples, state.ema, run.judges, run.validation, run.config.seed, run.device)
-    save_stylex(run.paths.stylex_model, state.ema, origin)
+    grid = (networks, run.judges, run.validation_split, run.config.seed, run.device)
+    write_samples(run.paths.stylex_samples, *grid)
+    save_stylex(run.paths.stylex_model, networks, origin)
+    remove_foreign(run)

@@ -10,26 +10,42 @@ from torch import Tensor
 
 from stylex.artifacts import atomic_path
 from stylex.datasets import ImageSplit
+from stylex.distances import frechet_distance, moments
 from stylex.networks.model import StylexNetworks
-from stylex.training.step import Judges
+from stylex.training.judges import Judges
 
 VALIDATION_IMAGES = 256
 BATCH = 64
 GRID_COLUMNS = 12
 
 
-@torch.no_grad()
-def measure(networks: StylexNetworks, judges: Judges, split: ImageSplit, device: str) -> dict[str, float]:
-    """Return the mean L1 (in [-1, 1] units) and the fraction of reconstructions that keep the predicted class."""
-    index = torch.arange(len(split))[:VALIDATION_IMAGES]
-    distance, kept = 0.0, 0
-    for part in index.split(BATCH):
-        images = split.images(part).to(device)
-        logits = judges.classifier(images)
-        reconstructions = reconstruct(networks, images, logits)
-        distance += (reconstructions - images).abs().mean(dim=(1, 2, 3)).sum().item()
-        kept += int((judges.classifier(reconstructions).argmax(dim=1) == logits.argmax(dim=1)).sum())
-    return {"val_l1": distance / len(index), "val_class_kept": kept / len(index)}
+class Validation:
+    """The first images of the validation split, with what the judges say of them, computed once."""
+
+    @torch.no_grad()
+    def __init__(self, split: ImageSplit, judges: Judges, device: str) -> None:
+        self.judges, self.images = judges, split.images(torch.arange(len(split))[:VALIDATION_IMAGES]).to(device)
+        self.logits = torch.cat([judges.classifier(part) for part in self.images.split(BATCH)])
+        self.moments = moments(self._embed(self.images))
+
+    @torch.no_grad()
+    def measure(self, networks: StylexNetworks) -> dict[str, float]:
+        """Return what the columns val_* of the history hold.
+
+        The mean L1 (in [-1, 1] units), the fraction of reconstructions that keep the predicted class, and the Fréchet
+        distance between images and reconstructions in the backbone's features.
+        """
+        parts = zip(self.images.split(BATCH), self.logits.split(BATCH), strict=True)
+        reconstructions = torch.cat([reconstruct(networks, *part) for part in parts])
+        logits = torch.cat([self.judges.classifier(part) for part in reconstructions.split(BATCH)])
+        return {
+            "val_l1": float((reconstructions - self.images).abs().mean()),
+            "val_class_kept": float((logits.argmax(dim=1) == self.logits.argmax(dim=1)).double().mean()),
+            "val_frechet_distance": frechet_distance(*self.moments, *moments(self._embed(reconstructions))),
+        }
+
+    def _embed(self, images: Tensor) -> Tensor:
+        return torch.cat([self.judges.backbone.embedding(part) for part in images.split(BATCH)]).cpu()
 
 
 def reconstruct(networks: StylexNetworks, images: Tensor, logits: Tensor) -> Tensor:

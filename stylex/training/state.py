@@ -1,77 +1,121 @@
-"""Everything that training changes: networks, EMA, optimisers, random state, counters."""
+"""Everything that training changes: weights, averages, optimisers, random state, counters."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stylex.config import StylexConfig, TrainingConfig
 from stylex.networks.model import StylexNetworks, build_networks
+from stylex.networks.stylespace import StyleVector
+from stylex.networks.synthesis import Noise
+from stylex.training.judges import precision
+from stylex.training.weights import FlatWeights
+
+NETWORKS = ("encoder", "mapping", "synthesis", "discriminator")
+AVERAGED = NETWORKS[:3]
 
 
 @dataclass
 class TrainingState:
-    """The mutable state of one run; `dump` and `restore` are exact inverses."""
+    """The mutable state of one run; `dump` and `restore` are exact inverses.
+
+    `networks` computes with the working copies of `weights`; `averages` are those of `ema`, which `averaged` publishes.
+    `render` is the synthesis network's, compiled if the config says so; path lengths differentiate twice and use the
+    plain one.
+    """
 
     networks: StylexNetworks
     ema: StylexNetworks
+    weights: dict[str, FlatWeights]
+    averages: dict[str, FlatWeights]
+    render: Callable[[StyleVector, Noise], Tensor]
     generator_optimizer: torch.optim.Adam
     discriminator_optimizer: torch.optim.Adam
     random: torch.Generator
-    path_length_mean: torch.Tensor
+    path_length_mean: Tensor
     step: int = 0
     images: int = 0
+    rollbacks: int = 0
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
     def dump(self) -> dict[str, Any]:
         """Return a structure of tensors and plain values, for `torch.save`."""
         return {
-            "networks": self.networks.state_dict(),
-            "ema": self.ema.state_dict(),
+            "weights": {name: flat.vector.detach() for name, flat in self.weights.items()},
+            "averages": {name: flat.vector.detach() for name, flat in self.averages.items()},
+            "fixed_noise": [noise for noise in self.networks.synthesis.buffers() if noise.dim() == 4],
             "generator_optimizer": self.generator_optimizer.state_dict(),
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "random": self.random.get_state(),
             "path_length_mean": self.path_length_mean,
-            "counters": {"step": self.step, "images": self.images, "seconds": self.seconds},
+            "counters": {"step": self.step, "images": self.images, "rollbacks": self.rollbacks},
+            "seconds": self.seconds,
             "history": self.history,
         }
 
     def restore(self, content: dict[str, Any]) -> None:
         """Continue from a dumped state."""
-        self.networks.load_state_dict(content["networks"])
-        self.ema.load_state_dict(content["ema"])
+        with torch.no_grad():
+            for kind, flats in (("weights", self.weights), ("averages", self.averages)):
+                for name, flat in flats.items():
+                    flat.vector.copy_(content[kind][name])
+                    flat.publish()
+            for networks in (self.networks, self.ema):
+                own = (noise for noise in networks.synthesis.buffers() if noise.dim() == 4)
+                for noise, saved in zip(own, content["fixed_noise"], strict=True):
+                    noise.copy_(saved)
         self.generator_optimizer.load_state_dict(content["generator_optimizer"])
         self.discriminator_optimizer.load_state_dict(content["discriminator_optimizer"])
         self.random.set_state(content["random"])
         self.path_length_mean.copy_(content["path_length_mean"])
         self.step, self.images = content["counters"]["step"], content["counters"]["images"]
-        self.seconds, self.history = content["counters"]["seconds"], content["history"]
+        self.rollbacks, self.seconds = content["counters"]["rollbacks"], content["seconds"]
+        self.history = content["history"]
 
     def update_ema(self, batch_size: int, half_life: int) -> None:
-        """Move the averaged weights towards the current ones: half-life in images; fixed noise maps are shared."""
+        """Move the averaged weights towards the current ones: half-life in images; D is not averaged."""
         weight = 1 - 0.5 ** (batch_size / half_life)
         with torch.no_grad():
-            lerp = torch._foreach_lerp_  # pyright: ignore[reportPrivateImportUsage]
-            lerp(list(self.ema.parameters()), list(self.networks.parameters()), weight)
+            for name in AVERAGED:
+                self.averages[name].vector.lerp_(self.weights[name].vector, weight)
+
+    def averaged(self) -> StylexNetworks:
+        """Return the averaged networks, in float32; D as it is now."""
+        with torch.no_grad():
+            self.averages["discriminator"].vector.copy_(self.weights["discriminator"].vector)
+        for flat in self.averages.values():
+            flat.publish()
+        return self.ema
 
 
-def initial_state(config: StylexConfig, image_channels: int, classes: int, seed: int, device: str) -> TrainingState:
+def initial_state(
+    config: StylexConfig, resolution: int, image_channels: int, classes: int, seed: int, device: str
+) -> TrainingState:
     """Return the state at step 0; the same seed gives the same state."""
-    networks = build_networks(config, image_channels, classes, seed).to(device)
-    networks = networks.to(memory_format=torch.channels_last)
+    networks = build_networks(config, resolution, image_channels, classes, seed).to(device)
+    ema = copy.deepcopy(networks).requires_grad_(False).eval()
+    dtype = precision(config.training, device)
+    weights = {name: FlatWeights(getattr(networks, name), dtype) for name in NETWORKS}
+    averages = {name: FlatWeights(getattr(ema, name), torch.float32) for name in NETWORKS}
     training, losses = config.training, config.losses
     generator_parameters = [
-        {"params": [*networks.synthesis.parameters(), *networks.mapping.parameters()], "lr": training.learning_rate},
-        {"params": list(networks.encoder.parameters()), "lr": training.encoder_learning_rate},
+        {"params": [weights["synthesis"].vector, weights["mapping"].vector], "lr": training.learning_rate},
+        {"params": [weights["encoder"].vector], "lr": training.encoder_learning_rate},
     ]
-    discriminator_parameters = [{"params": list(networks.discriminator.parameters()), "lr": training.learning_rate}]
+    discriminator_parameters = [{"params": [weights["discriminator"].vector], "lr": training.learning_rate}]
     return TrainingState(
         networks,
-        copy.deepcopy(networks).requires_grad_(False).eval(),
+        ema,
+        weights,
+        averages,
+        torch.compile(networks.synthesis.render) if training.compile else networks.synthesis.render,
         _adam(generator_parameters, training, losses.path_length_interval if losses.path_length else None),
         _adam(discriminator_parameters, training, losses.r1_interval if losses.r1_gamma else None),
         torch.Generator(device).manual_seed(seed),

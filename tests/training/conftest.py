@@ -26,7 +26,7 @@ TINY = {
             "batch_size": 8,
             "checkpoint_interval": 32,
             "sample_interval": 48,
-            "precision": "float32",
+            "precision": {"cpu": "float32"},
             "augment": ["translation", "cutout"],
         },
     },

@@ -1,0 +1,36 @@
+"""The frozen networks that training consults, and the precision in which everything is computed."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from stylex.classifiers import Classifier, FeatureBackbone
+from stylex.config import TrainingConfig
+
+
+class Judges:
+    """The classifier to be explained, and the backbone of the perceptual distance.
+
+    Real images are judged in float32, fakes in the precision of training, by copies of the frozen weights that need no
+    casting in every step.
+    """
+
+    def __init__(self, classifier: Classifier, backbone: FeatureBackbone, dtype: torch.dtype = torch.float32) -> None:
+        self.classifier, self.backbone = classifier, backbone
+        low = dtype != torch.float32
+        self.training_classifier = copy.deepcopy(classifier).to(dtype) if low else classifier
+        self.training_backbone = copy.deepcopy(backbone).to(dtype) if low else backbone
+
+
+def precision(config: TrainingConfig, device: str) -> torch.dtype:
+    """Return the number format of convolutions on this kind of device."""
+    cuda = torch.device(device).type == "cuda"
+    return getattr(torch, config.precision.cuda if cuda else config.precision.cpu)
+
+
+def autocast(config: TrainingConfig, device: str) -> torch.autocast:
+    """Return the context in which convolutions run in that format."""
+    dtype = precision(config, device)
+    return torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32)

@@ -1,0 +1,89 @@
+"""What a training consists of beside its state: configuration, data, judges, processes; prepared from a project."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from stylex.artifacts import sha256
+from stylex.classifiers import load_backbone, load_classifier
+from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment
+from stylex.datasets import ImageSplit, load_split
+from stylex.errors import ConfigError
+from stylex.training.batches import RealBatches
+from stylex.training.board import Board
+from stylex.training.judges import Judges, precision
+from stylex.training.measure import Validation
+from stylex.training.processes import Processes
+from stylex.training.state import TrainingState, initial_state
+
+CHECKPOINT_FORMAT = "2"  # to be raised when what a checkpoint holds changes: older ones are then foreign
+
+
+@dataclass
+class Run:
+    """What the loop needs; `sums` and `counts` are of the loss terms since the last row of the history."""
+
+    config: ExperimentConfig
+    paths: ExperimentPaths
+    processes: Processes
+    device: str
+    judges: Judges
+    batches: RealBatches
+    validation_split: ImageSplit
+    validation: Validation
+    digest: str
+    board: Board = field(default_factory=Board)
+    sums: dict[str, Tensor] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+
+def prepare(root: Path, name: str, device: str, processes: Processes) -> tuple[Run, TrainingState]:
+    """Read the experiment and what it trains on; return it with the state at step 0."""
+    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    stylex = config.stylex
+    _check(config, device, processes)
+    backbone = backbone_paths(root, stylex.perceptual_backbone).model
+    classifier = load_classifier(paths.classifier.model, device)
+    judges = Judges(classifier, load_backbone(backbone, device), precision(stylex.training, device))
+    split, validation = load_split(root, config.dataset, "train"), load_split(root, config.dataset, "val")
+    state = initial_state(stylex, split.resolution, split.channels, len(split.class_names), config.seed, device)
+    identity = (
+        CHECKPOINT_FORMAT,
+        stylex.digest(),
+        config.dataset.digest(),
+        str(config.seed),
+        sha256(paths.classifier.model),
+        sha256(backbone),
+    )
+    run = Run(
+        config=config,
+        paths=paths,
+        processes=processes,
+        device=device,
+        judges=judges,
+        batches=RealBatches(split, judges, stylex, processes, device),
+        validation_split=validation,
+        validation=Validation(validation, judges, device),
+        digest=hashlib.sha256(" ".join(identity).encode()).hexdigest()[:16],
+    )
+    return run, state
+
+
+def _check(config: ExperimentConfig, device: str, processes: Processes) -> None:
+    """Raise `ConfigError` where this machine or this number of processes cannot do what the config says."""
+    training, group = config.stylex.training, config.stylex.networks.minibatch_stddev_group
+    divisor = group * training.accumulation * processes.size
+    if training.batch_size % divisor:
+        raise ConfigError(
+            f"stylex.training.batch_size {training.batch_size} cannot be shared by {processes.size} processes: make it"
+            f" a multiple of {divisor} (minibatch_stddev_group {group} x accumulation {training.accumulation} x"
+            f" {processes.size}) or start fewer"
+        )
+    if training.compile and device == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
+        raise ConfigError("stylex.training.compile: true needs a C++ compiler on a CPU: install g++ or set it to false")

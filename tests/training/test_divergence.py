@@ -1,0 +1,168 @@
+import itertools
+import json
+import re
+import shutil
+import signal
+
+import pytest
+import torch
+
+from stylex.artifacts import read_table, sha256
+from stylex.cli import main
+from stylex.config import ExperimentPaths
+from stylex.networks.model import load_stylex
+from stylex.training import train
+from stylex.training.step import Step
+
+
+def newest(paths):
+    """Return the content of the newest checkpoint."""
+    path = max(paths.checkpoints.glob("*-*.pt"), key=lambda path: path.stat().st_mtime_ns)
+    return torch.load(path, weights_only=True)["state"]
+
+
+@pytest.fixture
+def record(monkeypatch):
+    """Replace the loop's step by one that keeps (images before it, batch), and can spoil or stop the training after the
+    steps that begin at certain (rollbacks, images).
+    """
+
+    class Recorded(Step):
+        seen: list = []
+        poison_at, stop_at = (), ()
+
+        def run(self):
+            at = self.state.rollbacks, self.state.images
+            self.seen.append((at[1], self.parts[0].reals.images))
+            terms = super().run()
+            if at in self.poison_at:
+                with torch.no_grad():
+                    self.state.weights["encoder"].vector[0] = torch.nan
+            if at in self.stop_at:
+                signal.raise_signal(signal.SIGTERM)
+            return terms
+
+    monkeypatch.setattr("stylex.training.loop.Step", Recorded)
+    return Recorded
+
+
+def test_divergence_is_one_clear_line_exit_code_2_and_keeps_what_was_there(
+    tiny_root, experiment, monkeypatch, capsys, caplog
+):
+    assert train(tiny_root, "tiny", "cpu")
+    paths = ExperimentPaths(tiny_root, "tiny")
+    before = {path: sha256(path) for path in paths.folder.rglob("*") if path.is_file()}
+    experiment(tiny_root, {"images": 192}, {"reconstruction_x": 1e39, "r1_gamma": 0.1})
+    monkeypatch.chdir(tiny_root)
+    assert main(["train", "tiny", "--device", "cpu"]) == 2
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    assert re.search(
+        r"training of 'tiny' diverged near image \d+: .* is not finite, after 3 returns to a checkpoint;"
+        r" lower stylex\.training\.learning_rate \(0\.002\) or the weight of that loss",
+        line,
+    )
+    assert str(paths.checkpoints.relative_to(tiny_root) / "diverged.json") in line
+    assert caplog.text.count("back to image 0, new order") == 3
+    assert {path: sha256(path) for path in before} == before
+
+
+def test_the_evidence_says_what_was_not_finite_and_when_and_loads(tiny_root, experiment, monkeypatch):
+    experiment(tiny_root, {}, {"reconstruction_x": 1e39})
+    monkeypatch.chdir(tiny_root)
+    assert main(["train", "tiny", "--device", "cpu"]) == 2
+    folder = ExperimentPaths(tiny_root, "tiny").checkpoints
+    facts = json.loads((folder / "diverged.json").read_text(), parse_constant=pytest.fail)
+    # The first checkpoint is due at image 32; by then the encoder of the first step is spoilt and so are the losses.
+    assert (facts["images"], facts["step"], facts["rollbacks"], facts["history"]) == (32, 4, 3, [])
+    assert {"encoder", "synthesis", "reconstruction_x"} <= set(facts["not_finite"])
+    assert facts["mean_losses"]["reconstruction_x"] == "nan"
+    evidence = torch.load(folder / "diverged.pt", weights_only=True)
+    assert evidence["state"]["counters"] == {"step": 4, "images": 32, "rollbacks": 3}
+    assert evidence["state"]["weights"]["encoder"].isnan().any()
+    (sound,) = folder.glob("*-*.pt")
+    assert sound.name.startswith(f"{evidence['digest']}-0000000000-")
+
+
+def test_the_same_command_tries_again_and_fails_again(tiny_root, experiment, monkeypatch, caplog):
+    experiment(tiny_root, {}, {"reconstruction_x": 1e39})
+    monkeypatch.chdir(tiny_root)
+    for _ in range(2):
+        caplog.clear()
+        assert main(["train", "tiny", "--device", "cpu"]) == 2
+        assert caplog.text.count("new order") == 3
+
+
+def test_a_gradient_whose_square_overflows_is_noticed(tiny_root, experiment, monkeypatch, capsys):
+    # Losses and weights stay finite: Adam divides by infinity, and nothing would move any more.
+    experiment(tiny_root, {}, {"reconstruction_x": 1e25})
+    monkeypatch.chdir(tiny_root)
+    assert main(["train", "tiny", "--device", "cpu"]) == 2
+    assert "Adam's second moment of the encoder" in capsys.readouterr().err
+
+
+def test_one_nan_is_rolled_back_and_training_finishes_in_another_order(tiny_root, record, caplog):
+    record.poison_at = [(0, 56)]  # the checkpoint is at 32; the next look at the values is at 64
+    assert train(tiny_root, "tiny", "cpu")
+    assert "diverged near image 64: encoder" in caplog.text
+    assert "back to image 32, new order" in caplog.text
+    assert [images for images, _ in record.seen] == [0, 8, 16, 24, 32, 40, 48, 56, 32, 40, 48, 56, 64, 72, 80, 88]
+    for (_, first), (_, second) in zip(record.seen[4:8], record.seen[8:12], strict=True):
+        assert not torch.equal(first, second)
+    paths = ExperimentPaths(tiny_root, "tiny")
+    assert newest(paths)["counters"] == {"step": 12, "images": 96, "rollbacks": 1}
+    assert all(value.isfinite().all() for value in load_stylex(paths.stylex_model).state_dict().values())
+    history = read_table(paths.stylex_history)
+    assert history["images"].tolist() == [48, 96]
+    assert history.drop(columns="r1").notna().all().all()
+    assert not (paths.checkpoints / "diverged.json").exists()
+
+
+def test_every_return_to_the_same_checkpoint_takes_another_order(tiny_root, record):
+    record.poison_at = [(0, 56), (1, 56)]
+    assert train(tiny_root, "tiny", "cpu")
+    tries = [record.seen[start : start + 4] for start in (4, 8, 12)]
+    assert [[images for images, _ in each] for each in tries] == [[32, 40, 48, 56]] * 3
+    for a, b in itertools.combinations(tries, 2):
+        assert not any(torch.equal(first, second) for (_, first), (_, second) in zip(a, b, strict=True))
+    assert newest(ExperimentPaths(tiny_root, "tiny"))["counters"]["rollbacks"] == 2
+
+
+def test_nothing_spoilt_is_saved_when_a_signal_comes_first(tiny_root, record, caplog):
+    record.poison_at = record.stop_at = [(0, 40)]
+    assert not train(tiny_root, "tiny", "cpu")
+    assert "back to image 32" in caplog.text
+    paths = ExperimentPaths(tiny_root, "tiny")
+    assert all(vector.isfinite().all() for vector in newest(paths)["weights"].values())
+    assert train(tiny_root, "tiny", "cpu")
+    assert all(value.isfinite().all() for value in load_stylex(paths.stylex_model).state_dict().values())
+
+
+@pytest.mark.parametrize("stop_at", [32, 40, 72], ids=["at once", "before a checkpoint", "after a checkpoint"])
+def test_a_rolled_back_run_that_is_interrupted_and_resumed_equals_one_that_is_not(
+    tiny_root, tmp_path, record, caplog, stop_at
+):
+    other = shutil.copytree(tiny_root, tmp_path / "other")
+    record.poison_at = [(0, 56)]
+    assert train(tiny_root, "tiny", "cpu")
+    record.stop_at = [(1, stop_at)]
+    assert not train(other, "tiny", "cpu")
+    assert newest(ExperimentPaths(other, "tiny"))["counters"]["rollbacks"] == 1
+    assert train(other, "tiny", "cpu")
+    models = [ExperimentPaths(root, "tiny").stylex_model.read_bytes() for root in (tiny_root, other)]
+    assert models[0] == models[1]
+
+
+def test_a_run_without_any_checkpoint_left_fails_clearly(tiny_root, record, monkeypatch, capsys):
+    monkeypatch.chdir(tiny_root)
+    paths = ExperimentPaths(tiny_root, "tiny")
+    run = record.run
+
+    def lose_all(step):
+        for path in paths.checkpoints.glob("*.pt"):
+            path.unlink()
+        return run(step)
+
+    record.poison_at, record.run = [(0, 8)], lose_all
+    assert main(["train", "tiny", "--device", "cpu"]) == 2
+    assert "after 0 returns to a checkpoint" in capsys.readouterr().err
+    assert (paths.checkpoints / "diverged.json").is_file()
