@@ -9,10 +9,28 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from stylex.config.models import BackboneConfig, ExperimentConfig, PipelineConfig, Section, SuiteConfig
+from stylex.config.models import LIST, NOTATIONS, BackboneConfig, ExperimentConfig, PipelineConfig, Section, SuiteConfig
 from stylex.errors import ConfigError
 
 Model = TypeVar("Model", bound=Section)
+WHOLE = ("generator_channels", "encoder_channels", "discriminator_channels")  # one value, in one of several notations
+
+
+class UniqueKeys(yaml.SafeLoader):
+    """YAML in which a key stands once in its mapping, as the standard demands; PyYAML itself takes the last one."""
+
+    def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
+        """Compose the node; raise `yaml.YAMLError` naming the key and both lines."""
+        node = super().compose_mapping_node(anchor)
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            line = key.start_mark.line + 1
+            if key.value in lines:
+                first = lines[key.value]
+                raise yaml.YAMLError(f"line {line}: the key '{key.value}' stands in line {first} already; remove one")
+            if isinstance(key, yaml.ScalarNode):
+                lines[key.value] = line
+        return node
 
 
 def load_pipeline(root: Path) -> PipelineConfig:
@@ -76,7 +94,7 @@ def _named(root: Path, kind: str, name: str, context: str = "") -> Path:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506, a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; run from the project's root folder") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
@@ -101,7 +119,7 @@ def _with_presets(root: Path, path: Path, seen: tuple[Path, ...] = ()) -> dict[s
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
-        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key not in WHOLE
         merged[key] = _merge(merged[key], value) if both else value
     return merged
 
@@ -110,11 +128,13 @@ def _validate(model: type[Model], content: dict[str, Any], path: Path) -> Model:
     try:
         return model.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(f"{path}: " + "; ".join(_explain(model, item) for item in error.errors())) from None
+        # A misspelt key also leaves its right form missing: say the misspelling first.
+        mistakes = sorted(error.errors(), key=lambda item: item["type"] == "missing")
+        raise ConfigError(f"{path}: " + "; ".join(_explain(model, item) for item in mistakes)) from None
 
 
 def _explain(model: type[Section], item: Any) -> str:
-    location = ".".join(str(part) for part in item["loc"]) or "(whole file)"
+    location = ".".join(str(part) for part in item["loc"] if part not in (LIST, *NOTATIONS)) or "(whole file)"
     value = repr(item["input"])
     value = value if len(value) <= 60 else value[:57] + "..."
     if item["type"] == "extra_forbidden":
@@ -122,6 +142,8 @@ def _explain(model: type[Section], item: Any) -> str:
         return f"{location} = {value}: {unknown_name('key', str(item['loc'][-1]), known)}"
     if item["type"] == "missing":
         return f"{location}: required key is missing; add it or extend a preset that has it"
+    if item["type"] == "model_type":
+        return f"{location} = {value}: a section goes here, with the keys {', '.join(_keys(model, item['loc']))}"
     message = item["msg"].removeprefix("Value error, ")
     return f"{location}: {message}" if item["loc"] == () else f"{location} = {value}: {message}"
 
@@ -129,5 +151,5 @@ def _explain(model: type[Section], item: Any) -> str:
 def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
     for part in location:
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = field.annotation if field else None
+        model = NOTATIONS.get(part, field.annotation if field else None)
     return sorted(model.model_fields) if hasattr(model, "model_fields") else []

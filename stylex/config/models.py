@@ -7,9 +7,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    field_validator,
+    model_validator,
+)
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
@@ -96,24 +106,92 @@ class BackboneConfig(FineTuningConfig):
     seed: int = 0
 
 
+class CapacityWidths(Section):
+    """Widths as in the code of [V]: 2 x capacity x resolution / s channels at s x s (D, E: 4 x), at most `fmap_max`."""
+
+    capacity: Positive
+    fmap_max: Positive
+
+    def at(self, side: int, resolution: int, generator: bool) -> int:
+        """Return the channels at side x side of images of `resolution`."""
+        return min(self.fmap_max, self.capacity * (2 if generator else 4) * resolution // side)
+
+
+class BaseWidths(Section):
+    """Widths as in StyleGAN2: channel_base / s channels at s x s, at most `channel_max`."""
+
+    channel_base: Positive
+    channel_max: Positive
+
+    def at(self, side: int, resolution: int, generator: bool) -> int:
+        """Return the channels at side x side, whatever the resolution and the network."""
+        return max(1, min(self.channel_max, self.channel_base // side))
+
+
+# Tags of the notations in which widths are given; no key is called so.
+LIST = "<list>"
+NOTATIONS: dict[str, type[Section]] = {"<capacity>": CapacityWidths, "<base>": BaseWidths}
+
+
+def _notation(value: object) -> str | None:
+    """Return the notation in which widths are given, told by keys that may be misspelt; None: in no known one."""
+    if isinstance(value, list):
+        return LIST
+    keys = [str(key) for key in dict(value)] if isinstance(value, (dict, Section)) else []
+
+    def known(notation: str) -> int:
+        return sum(bool(get_close_matches(key, NOTATIONS[notation].model_fields)) for key in keys)
+
+    best = max(NOTATIONS, key=known)
+    return best if known(best) else None
+
+
+Widths = Annotated[
+    Annotated[list[Positive], Tag(LIST)]
+    | Annotated[CapacityWidths, Tag("<capacity>")]
+    | Annotated[BaseWidths, Tag("<base>")],
+    Discriminator(
+        _notation,
+        custom_error_type="widths",
+        custom_error_message="give a list of channels, capacity and fmap_max, or channel_base and channel_max",
+    ),
+]
+
+
 class NetworksConfig(Section):
     """Widths and depths of the generator, encoder, discriminator and mapping network."""
 
     latent_dim: Positive = Field(description="Dimension of z and of w.")
     mapping_layers: Positive
     mapping_lr_multiplier: Rate
-    generator_channels: list[Positive] = Field(description="Channels at 4x4, 8x8, … up to the image's resolution.")
-    encoder_channels: list[Positive]
-    discriminator_channels: list[Positive]
+    generator_channels: Widths = Field(
+        description="Channels at 4x4, 8x8, … up to the image's resolution: a list,"
+        " {capacity, fmap_max} as in the code of [V] or {channel_base, channel_max} as in StyleGAN2."
+    )
+    encoder_channels: Widths
+    discriminator_channels: Widths
     minibatch_stddev_group: Positive
     downsampling: Literal["fir", "box"] = Field(
         "fir", description="fir: StyleGAN2's filter in D and E; box: 2x2 means."
     )
+    to_rgb: Literal["skip", "last"] = Field(
+        "skip", description="skip: an image at every resolution, summed; last: at the full resolution only."
+    )
+    noise: bool = Field(True, description="A noise map for every layer of the generator.")
+
+    def widths(self, network: Literal["generator", "encoder", "discriminator"], resolution: int) -> list[int]:
+        """Return the channels of a network at 4x4, 8x8, … up to the resolution."""
+        channels = getattr(self, f"{network}_channels")
+        if isinstance(channels, list):
+            return channels
+        sides = [4 << block for block in range(resolution.bit_length() - 2)]
+        return [channels.at(side, resolution, network == "generator") for side in sides]
 
 
 class LossesConfig(Section):
     """Weights of the terms of L_adv + L_reg + L_rec + L_cls ([L] 3.2)."""
 
+    adversarial: Literal["logistic", "hinge"] = Field("logistic", description="logistic: non-saturating, StyleGAN2.")
     r1_gamma: Weight
     r1_interval: Positive = Field(description="Discriminator steps between two applications.")
     path_length: Weight
@@ -128,11 +206,19 @@ class LossesConfig(Section):
     )
 
 
+class DevicePrecision(Section):
+    """Number format of the convolutions on each kind of device; weights, styles and losses are always float32."""
+
+    cpu: Precision = "float32"
+    cuda: Precision = "float32"
+
+
 class TrainingConfig(Section):
     """Budget, optimiser and bookkeeping of StylEx training."""
 
     images: Positive = Field(description="Real images shown to the generator in all (an image counts each time).")
-    batch_size: Positive
+    batch_size: Positive = Field(description="Images a step, over all processes.")
+    accumulation: Positive = Field(1, description="Parts in which each process takes its share of a batch.")
     learning_rate: Rate
     encoder_learning_rate: Rate
     beta1: Annotated[float, Field(ge=0, lt=1)]
@@ -142,7 +228,11 @@ class TrainingConfig(Section):
     alternating: bool = Field(True, description="Alternate encoder and noise steps; false: encoder steps only.")
     augment: list[Literal["translation", "cutout"]] = Field([], description="DiffAugment of what D sees.")
     max_translation: Annotated[int, Field(ge=0)] = Field(0, description="Random shift of real images, pixels.")
-    precision: Precision = "float32"
+    precision: DevicePrecision = DevicePrecision()
+    cache_mib: Annotated[int, Field(ge=0)] = Field(
+        512, description="Memory for the perceptual features of the real images, if all of them fit."
+    )
+    compile: bool = Field(False, description="torch.compile the generator: pays after some thousand steps.")
     checkpoint_interval: Positive = Field(description="Images between two checkpoints.")
     sample_interval: Positive = Field(description="Images between two rows of the history.")
 
@@ -211,22 +301,30 @@ class ExperimentConfig(Section):
 
     @model_validator(mode="after")
     def _consistent(self) -> ExperimentConfig:
-        blocks = self.dataset.resolution.bit_length() - 2
-        for key in ("generator_channels", "encoder_channels", "discriminator_channels"):
-            channels = getattr(self.stylex.networks, key)
+        side = self.dataset.resolution
+        blocks = side.bit_length() - 2
+        for network in ("generator", "encoder", "discriminator"):
+            channels = self.stylex.networks.widths(network, side)
             if len(channels) != blocks:
                 raise ValueError(
-                    f"stylex.networks.{key} has {len(channels)} entries, but resolution {self.dataset.resolution}"
-                    f" needs {blocks} (4x4 up to {self.dataset.resolution}x{self.dataset.resolution})"
+                    f"stylex.networks.{network}_channels has {len(channels)} entries, but resolution {side} needs"
+                    f" {blocks} (4x4 up to {side}x{side})"
                 )
-        group, batch = self.stylex.networks.minibatch_stddev_group, self.stylex.training.batch_size
-        if batch % group:
-            raise ValueError(f"stylex.training.batch_size {batch} is not a multiple of minibatch_stddev_group {group}")
+        self._divisible_batch()
         if max(self.evaluation.sufficiency_k) > self.attfind.max_attributes:
             raise ValueError("evaluation.sufficiency_k goes beyond attfind.max_attributes: raise the latter")
         if max(self.evaluation.frechet_attributes, self.evaluation.figure_attributes) > self.attfind.max_attributes:
             raise ValueError("evaluation.frechet_attributes or figure_attributes goes beyond attfind.max_attributes")
         return self
+
+    def _divisible_batch(self) -> None:
+        group, training = self.stylex.networks.minibatch_stddev_group, self.stylex.training
+        if training.batch_size % (group * training.accumulation):
+            parts = f" x accumulation {training.accumulation}" if training.accumulation > 1 else ""
+            raise ValueError(
+                f"stylex.training.batch_size {training.batch_size} is not a multiple of minibatch_stddev_group"
+                f" {group}{parts}"
+            )
 
 
 class SuiteConfig(Section):

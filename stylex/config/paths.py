@@ -87,6 +87,11 @@ class ExperimentPaths:
         return self.folder / "stylex" / "checkpoints"
 
     @property
+    def tensorboard(self) -> Path:
+        """The history as event files, where asked for; no output of a rule either."""
+        return self.folder / "stylex" / "tensorboard"
+
+    @property
     def latents(self) -> Path:
         """One row an analysed image."""
         return self.folder / "latents.parquet"

@@ -114,7 +114,7 @@ rule frechet:
         code=code(
             "evaluation/frechet.py",
             "evaluation/counterfactuals.py",
-            "evaluation/distances.py",
+            "distances.py",
             "attfind/records.py",
             "latents/table.py",
             "datasets/split.py",

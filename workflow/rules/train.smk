@@ -9,6 +9,7 @@ rule train:
         code=code(
             "training/*.py",
             "losses/*.py",
+            "distances.py",
             "datasets/split.py",
             *STYLEX_CODE,
             *CLASSIFIER_CODE,

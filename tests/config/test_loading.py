@@ -1,0 +1,75 @@
+"""What reading a configuration file refuses, in one line that names the file and the remedy."""
+
+import pytest
+
+from stylex.config import load_experiment, load_suite
+from stylex.config.loading import load_pipeline
+from stylex.errors import ConfigError
+
+
+def refusal(root, file: str, text: str, load) -> str:
+    """Write the file, load it, and return the one line that refuses it."""
+    (root / file).write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    line = str(caught.value)
+    assert line.startswith(str(root / file)) and "\n" not in line
+    return line
+
+
+def test_a_key_given_twice(root):
+    line = refusal(root, "config/config.yaml", "suite: demo\n# other\nsuite: clothes\n", lambda: load_pipeline(root))
+    assert "line 3: the key 'suite' stands in line 1 already; remove one" in line
+
+
+def test_a_key_given_twice_deep_in_a_preset(root):
+    preset = root / "config/presets/cpu-32.yaml"
+    text = preset.read_text()
+    again = text.replace("    batch_size: 16\n", "    batch_size: 16\n    batch_size: 32\n", 1)
+    assert again != text
+    number = text[: text.index("    batch_size: 16")].count("\n") + 1
+    line = refusal(root, "config/presets/cpu-32.yaml", again, lambda: load_experiment(root, "mnist"))
+    assert f"line {number + 1}: the key 'batch_size' stands in line {number} already" in line
+
+
+def test_a_key_given_twice_in_one_line(root):
+    text = "extends: cpu-32\ndataset: {name: mnist, name: mnist-full}\n"
+    line = refusal(root, "config/experiments/mnist.yaml", text, lambda: load_experiment(root, "mnist"))
+    assert "line 2: the key 'name' stands in line 2 already" in line
+
+
+def test_the_same_key_in_two_sections_is_no_mistake(root):
+    experiment = load_experiment(root, "mnist")
+    assert experiment.attfind.batch_size == 512 and experiment.evaluation.batch_size == 64
+
+
+def test_what_yaml_offers_against_repetition_still_works(root):
+    """Anchors, and `<<`, which fills in keys that a mapping does not have."""
+    path = root / "config/suites/demo.yaml"
+    path.write_text("title: &name demo\nexperiments: [mnist]\ntables: [frechet]\n")
+    assert load_suite(root, "demo").title == "demo"
+    path.write_text("<<: {title: one, experiments: [mnist]}\ntitle: two\ntables: [frechet]\n")
+    assert load_suite(root, "demo").title == "two"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("stylex: 3", ["stylex = 3", "a section goes here, with the keys conditional_discriminator, conditioning"]),
+        ("stylex: {training: {precision: bfloat16}}", ["training.precision = 'bfloat16'", "with the keys cpu, cuda"]),
+        (
+            "stylex: {training: {precision: {gpu: bfloat16}}}",
+            ["precision.gpu", "unknown key 'gpu'; did you mean"],
+        ),
+        (
+            "stylex: {perceptual_backbone: mnist-32, training: {accumulation: 3}}",
+            ["batch_size 16 is not a multiple", "accumulation 3"],
+        ),
+        ("stylex: {losses: {adversarial: hing}}", ["losses.adversarial = 'hing'", "'logistic' or 'hinge'"]),
+    ],
+)
+def test_a_wrong_value(root, text, named):
+    head = "extends: cpu-32\ntitle: a\ndomain: a\ndataset: {name: mnist}\n"
+    line = refusal(root, "config/experiments/mnist.yaml", head + text + "\n", lambda: load_experiment(root, "mnist"))
+    for part in named:
+        assert part in line

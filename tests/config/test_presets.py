@@ -1,0 +1,79 @@
+"""The presets of the papers: each makes a complete experiment, and holds what its paper states."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylex.config import ExperimentConfig, load_experiment
+from stylex.datasets.catalog import DATASETS, validate_dataset
+from stylex.networks.synthesis import Synthesis
+
+SIDES = {"model1-64": 64, "model2-64": 64, "stylex-256": 256, "mnist-32": 32}
+
+
+def extending(root: Path, preset: str) -> ExperimentConfig:
+    """Load an experiment that adds to the preset no more than a title, a dataset and a backbone."""
+    (root / "config/backbones/own.yaml").write_text(
+        f"extends: backbone-32\ndataset: mnist-full\nresolution: {SIDES[preset]}\n"
+    )
+    (root / "config/experiments/own.yaml").write_text(
+        f"extends: {preset}\ntitle: MNIST\ndomain: MNIST\n"
+        "dataset: {name: mnist-full, classes: ['4', '9']}\nstylex: {perceptual_backbone: own}\n"
+    )
+    return load_experiment(root, "own")
+
+
+@pytest.mark.parametrize("preset", SIDES)
+def test_a_preset_and_a_dataset_make_an_experiment(root, preset):
+    config = extending(root, preset)
+    validate_dataset(config.dataset)
+    assert config.dataset.name in DATASETS and config.dataset.resolution == SIDES[preset]
+    assert config.classifier.min_accuracy == 0.95
+    losses = config.stylex.losses
+    assert (losses.reconstruction_x, losses.reconstruction_perceptual, losses.reconstruction_w) == (0.1, 0.1, 1)
+    assert losses.adversarial == "logistic" and losses.classifier_divergence == "forward"
+
+
+def test_model_1_has_the_widths_and_the_optimiser_of_its_code_and_paper(root):
+    stylex = extending(root, "model1-64").stylex
+    widths = {name: stylex.networks.widths(name, 64) for name in ("generator", "encoder", "discriminator")}
+    assert widths["generator"] == [512, 256, 128, 64, 32]
+    assert widths["encoder"] == widths["discriminator"] == [512, 512, 256, 128, 64]
+    training = stylex.training
+    assert (training.learning_rate, training.encoder_learning_rate) == (2e-4, 1e-5)
+    assert (training.beta1, training.beta2) == (0.5, 0.9)
+    assert training.images == 150_000 * training.batch_size
+    assert stylex.conditioning == "logits" and not stylex.conditional_discriminator
+
+
+def test_model_2_differs_from_model_1_in_the_condition_and_the_shift_only(root):
+    first, second = (extending(root, preset).model_dump() for preset in ("model1-64", "model2-64"))
+    assert second["stylex"].pop("conditioning") == "probabilities" and second["stylex"].pop("conditional_discriminator")
+    assert (first["attfind"].pop("shift"), second["attfind"].pop("shift")) == (2, 1)
+    del first["stylex"]["conditioning"], first["stylex"]["conditional_discriminator"]
+    assert first == second
+
+
+def test_stylex_has_the_widths_of_stylegan2_at_256(root):
+    networks = extending(root, "stylex-256").stylex.networks
+    expected = [min(512, 16384 // side) for side in (4, 8, 16, 32, 64, 128, 256)]
+    assert expected[3:] == [512, 256, 128, 64]
+    for network in ("generator", "encoder", "discriminator"):
+        assert networks.widths(network, 256) == expected
+    assert networks.latent_dim == 512 and networks.mapping_layers == 8
+
+
+@pytest.mark.parametrize(("preset", "k"), [("model1-64", 1952), ("stylex-256", 4928), ("mnist-32", 464)])
+def test_k_of_the_presets(root, preset, k):
+    """As docs/method-notes.md says; K = 2464 of [V] has a second styled convolution at 4x4, of 512 channels."""
+    networks = extending(root, preset).stylex.networks
+    with torch.device("meta"):
+        synthesis = Synthesis(networks.latent_dim + 2, networks.widths("generator", SIDES[preset]), 3)
+    assert synthesis.layout.size == k
+    assert preset != "model1-64" or k + 512 == 2464
+
+
+def test_mnist_takes_fifty_thousand_steps(root):
+    training = extending(root, "mnist-32").stylex.training
+    assert training.images // training.batch_size == 50_000
