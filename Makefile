@@ -1,4 +1,4 @@
-# make demo | test | check | clean. The environment is made once, in .venv.
+# make demo | test | check | bench-train | clean. The environment is made once, in .venv.
 SHELL := bash
 PYTHON ?= python3
 SUITE ?= demo
@@ -8,7 +8,7 @@ BIN := .venv/bin
 # What tests need from Debian: a browser. Without root or apt its tests are skipped, and say so.
 PACKAGES := chromium
 
-.PHONY: demo test check clean packages
+.PHONY: demo test check bench-train clean packages
 
 demo: $(STAMP)
 	$(BIN)/python -m stylex validate $(SUITE)
@@ -29,6 +29,10 @@ check: $(STAMP)
 	$(BIN)/pyright --pythonpath $(BIN)/python
 	$(BIN)/snakefmt --line-length 120 --check Snakefile workflow
 	$(BIN)/snakemake --lint
+
+# Our training step against a textbook one: 20 to 30 minutes on two cores, with nothing else running.
+bench-train: $(STAMP)
+	$(BIN)/python tests/benchmarks/bench_training.py
 
 clean:
 	rm -rf .pytest_cache .ruff_cache .hypothesis *.egg-info

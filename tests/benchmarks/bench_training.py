@@ -1,0 +1,209 @@
+"""`make bench-train`: our training step against the textbook one of plain.py, in turn, medians of five rounds.
+
+A round is one period of lazy regularisation (16 steps: R1 once, path lengths at every fourth where the preset has
+them, encoder and noise steps in turn). Each side is a process of its own that waits while the other one works, so that
+peak memory is its own too. Real digits; classifier and backbone have random weights, which cost the same as trained
+ones. Writes results/benchmarks/training.json and prints the table of docs/performance.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import yaml
+from plain import plain_state, plain_step
+
+from stylex.artifacts import provenance, read_json, write_json
+from stylex.classifiers.backbone import FeatureBackbone
+from stylex.classifiers.classifier import Classifier
+from stylex.classifiers.wrapper import NetworkDescription
+from stylex.config import load_experiment
+from stylex.datasets import ImageSplit, download, load_split, prepare
+from stylex.memory import keep_freed_memory
+from stylex.training.batches import RealBatches
+from stylex.training.draws import draw
+from stylex.training.judges import Judges, precision
+from stylex.training.processes import Processes
+from stylex.training.state import initial_state
+from stylex.training.step import Step
+
+ROOT = Path(__file__).parents[2]
+STEPS = 16  # a round
+ROUNDS = 5
+SEED = 0
+SIDES = ("ours", "plain")
+# Widths of classifier and backbone; model1-64 explains the ResNet-18 of [V], at its full width.
+CASES = {"cpu-32": (0.125, 0.125), "model1-64": (1.0, 0.25)}
+
+
+def make_project(folder: Path) -> None:
+    """Write a project with real digits at the resolution of each preset, and an experiment of each preset's name."""
+    shutil.copytree(ROOT / "config", folder / "config")
+    download(folder, "mnist")
+    for preset in CASES:
+        resolution = int(preset.rpartition("-")[2])
+        prepare(folder, "mnist", resolution)
+        backbone = {"extends": "backbone-32", "dataset": "mnist", "resolution": resolution}
+        (folder / f"config/backbones/bench-{preset}.yaml").write_text(yaml.safe_dump(backbone))
+        experiment = {
+            "extends": preset,
+            "title": preset,
+            "domain": "MNIST 3 / 5",
+            "dataset": {"name": "mnist", "classes": ["3", "5"]},
+            "stylex": {"perceptual_backbone": f"bench-{preset}"},
+        }
+        (folder / f"config/experiments/{preset}.yaml").write_text(yaml.safe_dump(experiment))
+
+
+def make_step(folder: Path, preset: str, side: str, device: str) -> Callable[[], object]:
+    """Return one side's step; all that it does, drawing and loading included, is inside."""
+    experiment = load_experiment(folder, preset)
+    config, split = experiment.stylex, load_split(folder, experiment.dataset, "train")
+    widths, sizes = CASES[preset], (split.resolution, split.channels, len(split.class_names))
+    classifier, backbone = judge(Classifier, widths[0], split), judge(FeatureBackbone, widths[1], split)
+    judges = Judges(classifier.to(device), backbone.to(device), precision(config.training, device))
+    if side == "ours":
+        keep_freed_memory()
+        state, batches = (
+            initial_state(config, *sizes, SEED, device),
+            RealBatches(split, judges, config, Processes(), device),
+        )
+        return lambda: Step(state, config, judges, batches.next(state.random)).run()
+    plain, size = plain_state(config, *sizes, SEED, device), config.training.batch_size
+
+    def step() -> None:
+        index = torch.randint(len(split), (size,))
+        draws = draw(plain.networks, size, plain.random)
+        measures_paths = config.losses.path_length and plain.step % config.losses.path_length_interval == 0
+        paths = draw(plain.networks, size, plain.random, direction=True) if measures_paths else draws
+        plain_step(plain, config, judges, split.images(index).to(device), draws, paths)
+
+    return step
+
+
+def judge(kind: type, width: float, split: ImageSplit) -> Classifier | FeatureBackbone:
+    """Return a frozen network with random weights."""
+    torch.manual_seed(SEED)
+    role = "classifier" if kind is Classifier else "backbone"
+    description = NetworkDescription(
+        role=role,
+        name=role,
+        architecture="resnet18",
+        width=width,
+        channels=split.channels,
+        resolution=split.resolution,
+        class_names=split.class_names,
+    )
+    return kind(description.build(), description)
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Be one side: answer each line on stdin with the seconds a step over one round, and its end with the peak."""
+    torch.set_num_threads(arguments.threads)
+    step = make_step(arguments.project, arguments.preset, arguments.side, arguments.device)
+    for _ in range(2):  # an encoder step and a noise step, to warm up
+        step()
+    for _ in sys.stdin:
+        start = time.perf_counter()
+        for _ in range(STEPS):
+            step()
+        if arguments.device == "cuda":
+            torch.cuda.synchronize()
+        print((time.perf_counter() - start) / STEPS, flush=True)
+    peak = torch.cuda.max_memory_allocated() / 2**20 if arguments.device == "cuda" else peak_resident()
+    print(peak)
+
+
+def peak_resident() -> float:
+    """Return the largest resident memory of this process so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def measure(folder: Path, preset: str, arguments: argparse.Namespace) -> dict[str, float]:
+    """Time both sides of a preset in turn."""
+    common = [sys.executable, __file__, "--threads", str(arguments.threads), "--device", arguments.device]
+    workers, times = {}, {side: [] for side in SIDES}
+    for side in SIDES:
+        command = [*common, "--project", str(folder), "--preset", preset, "--side", side]
+        workers[side] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    for round_ in range(1, arguments.rounds + 1):
+        for side, worker in workers.items():
+            worker.stdin.write("\n")
+            worker.stdin.flush()
+            times[side].append(float(worker.stdout.readline()))
+            print(f"{preset}, round {round_}, {side}: {times[side][-1] * 1000:.0f} ms a step", file=sys.stderr)
+    peaks = {side: float(worker.communicate()[0]) for side, worker in workers.items()}
+    ours, plain = (statistics.median(times[side]) for side in SIDES)
+    ratios = [slow / fast for fast, slow in zip(times["ours"], times["plain"], strict=True)]
+    batch = load_experiment(folder, preset).stylex.training.batch_size
+    return {
+        "rounds": arguments.rounds, "ours": ours, "plain": plain,
+        "ratio": plain / ours, "ratio_min": min(ratios), "ratio_max": max(ratios),
+        "images_per_second": batch / ours, "peak_mib": peaks["ours"], "plain_peak_mib": peaks["plain"],
+    }  # fmt: skip
+
+
+def table(results: dict[str, dict[str, float]]) -> str:
+    """Return the results as Markdown."""
+    lines = [
+        "| preset | rounds | ours, a step | textbook, a step | ratio (single rounds) | ours, images/s"
+        " | peak memory, ours | textbook |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for preset, row in results.items():
+        lines.append(
+            f"| `{preset}` | {row['rounds']} | {row['ours'] * 1000:.0f} ms | {row['plain'] * 1000:.0f} ms"
+            f" | **{row['ratio']:.2f}** ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})"
+            f" | {row['images_per_second']:.1f} | {row['peak_mib']:.0f} MiB | {row['plain_peak_mib']:.0f} MiB |"
+        )
+    return "\n".join(lines)
+
+
+def processor() -> str:
+    """Return the CPU's name, as far as the system says it."""
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.is_file() else []
+    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), platform.processor())
+
+
+def main() -> None:
+    """Run the cases asked for; with --side, be one side of one case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    parser.add_argument("--preset", choices=tuple(CASES), help="default: all")
+    parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/training.json")
+    parser.add_argument("--project", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.side:
+        return serve(arguments)
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary) / "project"
+        make_project(folder)
+        presets = [arguments.preset] if arguments.preset else list(CASES)
+        results = {preset: measure(folder, preset, arguments) for preset in presets}
+    if arguments.preset and arguments.output.is_file():  # the other case stays as it was measured
+        known = read_json(arguments.output)
+        results = {preset: results.get(preset) or known[preset] for preset in CASES if preset in known | results}
+    settings = {"threads": arguments.threads, "steps_a_round": STEPS}
+    origin = provenance("tests/benchmarks/bench_training.py", SEED, arguments.device)
+    write_json(arguments.output, {**results, "machine": {"processor": processor(), **settings, **origin}})
+    print(table(results))
+
+
+if __name__ == "__main__":
+    main()
