@@ -15,4 +15,5 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
     fraction = successes / n
     centre = (fraction + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z * sqrt(fraction * (1 - fraction) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
-    return max(0.0, centre - half), min(1.0, centre + half)
+    low, high = centre - half, centre + half
+    return (low if successes else 0.0), (high if successes < n else 1.0)  # exactly, at the ends: no rounding
