@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "cli", "__init__",
+    "report", "cli", "distances", "memory", "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -27,10 +27,12 @@ MAY_IMPORT = {
     "classifiers": FOUNDATION | {"datasets"},
     "networks": FOUNDATION,
     "losses": set(),
-    "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets"},
+    "distances": set(),
+    "memory": set(),
+    "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances"},
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table"},
-    "evaluation": FOUNDATION | {"networks", "classifiers", "datasets", "latents.table", "attfind.records"},
+    "evaluation": FOUNDATION | {"networks", "classifiers", "datasets", "distances", "latents.table", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "latents.table", "attfind.records"},
     "report": FOUNDATION | {"latents.table", "attfind.records", "figures.names"},
     "cli": EVERYTHING,

@@ -1,4 +1,4 @@
-"""How StylEx training went: loss terms, learning rate and measurements on validation images."""
+"""How StylEx training went: loss terms, measurements on validation images, learning rate and speed."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from matplotlib.ticker import EngFormatter
 from stylex.figures.style import panels, series_style, styled
 
 AXIS = "images"
-NOT_DRAWN = ("images", "seconds", "images_per_second", "learning_rate")
+OTHERS = "Other"
+NOT_DRAWN = (AXIS, "seconds")
 GROUPS = {  # panel title: column: its name in the legend
     "Adversarial losses": {"d_adversarial": "D", "g_adversarial": "G"},
     "Penalties": {"r1": "R1", "path_length": "path length"},
@@ -22,9 +23,13 @@ GROUPS = {  # panel title: column: its name in the legend
     "Classifier loss (KL)": {"classifier": "KL"},
     "Validation: mean |x' − x|": {"val_l1": "L1"},
     "Validation: class kept": {"val_class_kept": "class kept"},
+    "Validation: Fréchet distance": {"val_frechet_distance": "Fréchet distance"},
+    OTHERS: {},  # whatever else the history holds
+    "Learning rate of G and D": {"learning_rate": "learning rate"},
+    "Training images a second": {"images_per_second": "images a second"},
 }
+FROM_ZERO = ("Learning rate of G and D", "Training images a second")  # noise should not look like a trend
 LOGARITHMIC = ("Penalties",)  # R1 and path length differ by orders of magnitude
-OTHERS = "Other"
 
 
 @styled()
@@ -36,7 +41,7 @@ def draw_history(frame: pandas.DataFrame) -> Figure:
     groups = group_columns(frame)
     columns = 1 if len(groups) == 1 else 2
     rows = -(-len(groups) // columns)
-    figure, axes = panels(rows, columns, height=1.55)
+    figure, axes = panels(rows, columns, height=1.4)
     for one, (title, names) in zip(axes, groups.items(), strict=False):
         _panel(one, frame, title, names)
     for unused in axes[len(groups) :]:
@@ -52,7 +57,7 @@ def group_columns(frame: pandas.DataFrame) -> dict[str, dict[str, str]]:
     drawn = [str(name) for name in numeric if name not in NOT_DRAWN]
     known = {name for names in GROUPS.values() for name in names}
     groups = {title: {name: text for name, text in names.items() if name in drawn} for title, names in GROUPS.items()}
-    groups[OTHERS] = {name: name.replace("_", " ") for name in drawn if name not in known}
+    groups[OTHERS] |= {name: name.replace("_", " ") for name in drawn if name not in known}
     groups = {title: names for title, names in groups.items() if names}
     if not groups:
         raise ValueError("the training history has no numeric column with a value")
@@ -71,5 +76,7 @@ def _panel(axes: Axes, frame: pandas.DataFrame, title: str, names: dict[str, str
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if title in LOGARITHMIC:
         axes.set_yscale("log")
+    if title in FROM_ZERO:
+        axes.set_ylim(0, 1.2 * frame[list(names)].max(axis=None))
     if len(names) > 1 or title == OTHERS:
         axes.legend(loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=3, columnspacing=1, handlelength=1.6)

@@ -31,9 +31,11 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
             " Features are of the network named above the curve: this is not FID. KID: mean ± sd over subsets.",
         ),
         "history": (
-            f"Loss terms and validation measurements of {title} against the training images shown.",
-            "Training of StylEx: loss terms before weighting,"
-            " and measurements of the averaged (EMA) networks on validation images.",
+            f"Loss terms, validation measurements, learning rate and speed of {title} against the images shown.",
+            "Training of StylEx. Losses: each term before weighting. Validation: the averaged (EMA) networks rebuild"
+            " validation images; mean absolute error of pixels in [-1, 1], fraction whose predicted class is kept, and"
+            " Fréchet distance between images and reconstructions in the features of the perceptual backbone (this is"
+            " not FID). Images a second: training steps alone.",
         ),
         SAMPLES: (
             f"Grid of images of {title}: originals, their reconstructions, and samples.",

@@ -13,12 +13,14 @@ from stylex.networks.synthesis import Synthesis
 SHIFT = 1.5
 
 
-@pytest.fixture(scope="module")
-def synthesis():
+@pytest.fixture(scope="module", params=[("skip", True), ("last", False)], ids=["skip", "last without noise"])
+def synthesis(request):
+    to_rgb, noise = request.param
     torch.manual_seed(0)
-    network = Synthesis(w_plus_dim=6, channels=[5, 4, 3], image_channels=1)
+    network = Synthesis(w_plus_dim=6, channels=[5, 4, 3], image_channels=1, to_rgb=to_rgb, noise=noise)
     for layer in network.layers:
-        torch.nn.init.constant_(layer.noise_strength, 0.3)  # so that noise which is not fixed would show
+        if noise:
+            torch.nn.init.constant_(layer.noise_strength, 0.3)  # so that noise which is not fixed would show
     return network.eval().requires_grad_(False)
 
 

@@ -6,7 +6,7 @@ import pandas
 import pytest
 
 from stylex.figures.curves import draw_frechet, draw_sufficiency
-from stylex.figures.history import draw_history, group_columns
+from stylex.figures.history import FROM_ZERO, draw_history, group_columns
 
 
 def sufficiency_frame() -> pandas.DataFrame:
@@ -52,14 +52,15 @@ def history_frame() -> pandas.DataFrame:
         "images": [1000, 2000, 3000], "seconds": [7, 14, 21], "images_per_second": 140.0, "learning_rate": 0.002,
         "d_adversarial": [1.0, 0.9, 0.8], "g_adversarial": [1.2, 1.3, 1.4], "r1": [None, 0.1, None],
         "reconstruction_x": [0.5, 0.3, 0.2], "classifier": [None] * 3, "val_l1": [0.3, None, 0.2],
-        "surprise": [1, 2, 3],
+        "surprise": [1, 2, 3], "val_frechet_distance": [9.0, 4.0, 2.0],
     })  # fmt: skip
 
 
 def test_history_groups_what_exists_and_keeps_what_it_does_not_know():
     groups = group_columns(history_frame())
     assert [list(names) for names in groups.values()] == [
-        ["d_adversarial", "g_adversarial"], ["r1"], ["reconstruction_x"], ["val_l1"], ["surprise"],
+        ["d_adversarial", "g_adversarial"], ["r1"], ["reconstruction_x"], ["val_l1"], ["val_frechet_distance"],
+        ["surprise"], ["learning_rate"], ["images_per_second"],
     ]  # fmt: skip
 
 
@@ -67,6 +68,20 @@ def test_history_draws_through_empty_cells():
     axes = draw_history(history_frame()).axes
     validation = next(one for one in axes if one.get_title(loc="left").startswith("Validation"))
     assert list(validation.lines[0].get_xdata()) == [1000, 3000]
+
+
+def test_history_shows_what_is_measured_under_its_name():
+    panels = {one.get_title(loc="left"): one for one in draw_history(history_frame()).axes}
+    assert list(panels["Validation: Fréchet distance"].lines[0].get_ydata()) == [9, 4, 2]
+    assert list(panels["Learning rate of G and D"].lines[0].get_ydata()) == [0.002] * 3
+    assert list(panels["Training images a second"].lines[0].get_ydata()) == [140] * 3
+
+
+def test_a_steady_speed_looks_steady():
+    for one in draw_history(history_frame()).axes:
+        if one.get_title(loc="left") in FROM_ZERO:
+            bottom, top = one.get_ylim()
+            assert bottom == 0 and top > max(one.lines[0].get_ydata())
 
 
 def test_history_without_numbers_is_an_error():

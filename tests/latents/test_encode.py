@@ -27,7 +27,7 @@ def network(kind, classes):
 @pytest.fixture
 def parts(root):
     torch.manual_seed(0)
-    stylex = build_networks(load_experiment(root, "mnist").stylex, image_channels=1, classes=2, seed=0)
+    stylex = build_networks(load_experiment(root, "mnist").stylex, resolution=32, image_channels=1, classes=2, seed=0)
     return stylex.eval().requires_grad_(False), network(Classifier, 2), network(FeatureBackbone, 10)
 
 

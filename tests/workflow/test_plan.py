@@ -67,6 +67,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("attfind/engine.py", AFTER_EFFECTS),
         ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
         ("training/step.py", AFTER_TRAIN),
+        ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"tables", "report"}),
         ("cli/train.py", set()),
         ("config/models.py", set()),
