@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.resnet import BasicBlock
 
@@ -35,8 +36,7 @@ class ImageNetwork(nn.Module):
         """Map images [N, C, H, W] in [-1, 1] to the first `count` stages' outputs [N, Ci, Hi, Wi], finest first."""
         hidden, maps = preprocess(images), []
         for stage in self.stages[:count]:
-            # One-channel images fit both memory layouts, so the stem may return the slower one.
-            hidden = preprocess(stage(hidden))
+            hidden = stage(hidden)
             maps.append(hidden)
         return maps
 
@@ -51,6 +51,8 @@ class ImageNetwork(nn.Module):
 
 def preprocess(images: Tensor) -> Tensor:
     """Return [N, C, H, W] in the layout that convolutions want; every network here takes [-1, 1] as it is."""
+    if images.shape[1] == 1:  # fits both layouts; the strides name the one wanted, or convolutions choose the slower one
+        return images.reshape(len(images), *images.shape[2:], 1).permute(0, 3, 1, 2)
     return images.contiguous(memory_format=torch.channels_last)
 
 
@@ -86,7 +88,7 @@ class Projection(nn.Conv2d):
     """1x1 convolution of every `step`-th pixel: what a stride does.
 
     torch 2.14.1 on a CPU: the float32 backward pass of the strided form, channels-last, with an odd batch and two
-    threads, ends in a segmentation fault.
+    threads, ends in a segmentation fault. Pooling one pixel keeps the layout on the way back; a slice does not.
     """
 
     def __init__(self, source: int, target: int, step: int) -> None:
@@ -95,7 +97,7 @@ class Projection(nn.Conv2d):
 
     def forward(self, input: Tensor) -> Tensor:
         """Map [N, source, H, W] to [N, target, H / step, W / step]."""
-        return super().forward(input[:, :, :: self.step, :: self.step])
+        return super().forward(F.avg_pool2d(input, 1, self.step))
 
 
 def _mobilenet_v2(channels: int, width: float) -> tuple[list[nn.Module], int]:

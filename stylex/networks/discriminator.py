@@ -69,7 +69,7 @@ class ResidualTrunk(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map [N, C, H, W] to [N, channels[0], 4, 4]."""
-        return self.blocks(leaky_relu(self.from_image(images)))
+        return self.blocks(self.from_image(images))
 
 
 def minibatch_stddev(x: Tensor, group: int) -> Tensor:

@@ -162,14 +162,16 @@ class EqualizedConv2d(nn.Module):
 
 
 class FromImage(EqualizedConv2d):
-    """1x1 convolution of an image, as a matrix product over its pixels: the result is channels-last."""
+    """1x1 convolution of an image and its activation, as a matrix product over the pixels: channels-last both ways."""
 
     def __init__(self, image_channels: int, outputs: int) -> None:
         super().__init__(image_channels, outputs, 1, gain=ACTIVATION_GAIN)
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, C, H, W] to [N, outputs, H, W]."""
-        return F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias).permute(0, 3, 1, 2)
+        product = F.linear(x.permute(0, 2, 3, 1), self.weight.flatten(1), self.bias)
+        # Not in place: the product is a view, whose gradients autograd would copy, and to the other layout.
+        return F.leaky_relu(product, NEGATIVE_SLOPE).permute(0, 3, 1, 2)
 
 
 class ModulatedConv2d(nn.Module):

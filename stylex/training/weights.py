@@ -32,7 +32,7 @@ class FlatWeights:
         effective = torch.cat([in_memory_order(parameter.detach()) for parameter in self.parameters])
         self.vector = nn.Parameter(effective / self.gains)
         self.sizes = [parameter.numel() for parameter in self.parameters]
-        self.buffer: Tensor | None = None  # of the gradient
+        self.buffer = torch.empty_like(self.gains)  # of the gradient, between steps: such memory is slow to come by
         self.low = sum(named[name].numel() for name in names if name not in precise)
         self.counts = sum(name not in precise for name in names)
         self.working = effective[: self.low].to(dtype), effective[self.low :].clone()
@@ -40,11 +40,11 @@ class FlatWeights:
         self.publish()  # (w / gain) x gain may differ from w in its last bit, and a checkpoint holds w / gain
 
     def publish(self) -> None:
-        """Give the network the weights of the vector."""
-        with torch.no_grad():
-            vector = self.vector.detach()
-            torch.mul(vector[: self.low], self.gains[: self.low], out=self.working[0])
-            torch.mul(vector[self.low :], self.gains[self.low :], out=self.working[1])
+        """Give the network the weights of the vector, whose gradient has been used."""
+        assert self.vector.grad is None
+        effective = torch.mul(self.vector.detach(), self.gains, out=self.buffer)  # a product that casts is slower
+        self.working[0].copy_(effective[: self.low])
+        self.working[1].copy_(effective[self.low :])
 
     def collect(self) -> None:
         """Add the gradients of the network's parameters to the vector's, and drop them.
@@ -54,8 +54,6 @@ class FlatWeights:
         if all(parameter.grad is None for parameter in self.parameters):
             return
         first = self.vector.grad is None
-        if self.buffer is None:  # kept from step to step: memory of this size is slow to come by
-            self.buffer = torch.empty_like(self.gains)
         gradient = self.buffer if first else torch.empty_like(self.gains)
         for parameter, part in zip(self.parameters, gradient.split(self.sizes), strict=True):
             if parameter.grad is None:
