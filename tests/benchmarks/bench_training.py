@@ -1,8 +1,9 @@
 """`make bench-train`: our training step against the textbook one of plain.py, in turn, medians of five rounds.
 
 A round is one period of lazy regularisation (16 steps: R1 once, path lengths at every fourth where the preset has
-them, encoder and noise steps in turn). Each side is a process of its own that waits while the other one works, so that
-peak memory is its own too. Real digits; classifier and backbone have random weights, which cost the same as trained
+them, encoder and noise steps in turn). Each side is processes of its own that wait while the other one works, so that
+peak memory is its own too: at 32x32 one training a core, side by side, as the workflow's rules run it; at 64x64 one
+training on all cores. Real digits; classifier and backbone have random weights, which cost the same as trained
 ones. Writes results/benchmarks/training.json and prints the table of docs/performance.md.
 """
 
@@ -20,6 +21,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 import yaml
@@ -44,8 +46,18 @@ STEPS = 16  # a round
 ROUNDS = 5
 SEED = 0
 SIDES = ("ours", "plain")
-# Widths of classifier and backbone; model1-64 explains the ResNet-18 of [V], at its full width.
-CASES = {"cpu-32": (0.125, 0.125), "model1-64": (1.0, 0.25)}
+
+
+class Case(NamedTuple):
+    """Widths of classifier and backbone, and whether the cores are shared by trainings of one thread each."""
+
+    classifier: float
+    backbone: float
+    side_by_side: bool
+
+
+# model1-64 explains the ResNet-18 of [V], at its full width.
+CASES = {"cpu-32": Case(0.125, 0.125, True), "model1-64": Case(1.0, 0.25, False)}
 
 
 def make_project(folder: Path) -> None:
@@ -71,8 +83,8 @@ def make_step(folder: Path, preset: str, side: str, device: str) -> Callable[[],
     """Return one side's step; all that it does, drawing and loading included, is inside."""
     experiment = load_experiment(folder, preset)
     config, split = experiment.stylex, load_split(folder, experiment.dataset, "train")
-    widths, sizes = CASES[preset], (split.resolution, split.channels, len(split.class_names))
-    classifier, backbone = judge(Classifier, widths[0], split), judge(FeatureBackbone, widths[1], split)
+    case, sizes = CASES[preset], (split.resolution, split.channels, len(split.class_names))
+    classifier, backbone = judge(Classifier, case.classifier, split), judge(FeatureBackbone, case.backbone, split)
     judges = Judges(classifier.to(device), backbone.to(device), precision(config.training, device))
     if side == "ours":
         keep_freed_memory()
@@ -132,39 +144,42 @@ def peak_resident() -> float:
 
 
 def measure(folder: Path, preset: str, arguments: argparse.Namespace) -> dict[str, float]:
-    """Time both sides of a preset in turn."""
-    common = [sys.executable, __file__, "--threads", str(arguments.threads), "--device", arguments.device]
+    """Time both sides of a preset in turn; seconds are a step's of one training."""
+    copies, threads = (arguments.threads, 1) if CASES[preset].side_by_side else (1, arguments.threads)
+    common = [sys.executable, __file__, "--threads", str(threads), "--device", arguments.device]
     workers, times = {}, {side: [] for side in SIDES}
     for side in SIDES:
         command = [*common, "--project", str(folder), "--preset", preset, "--side", side]
-        workers[side] = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+        workers[side] = [subprocess.Popen(command, **pipes) for _ in range(copies)]
     for round_ in range(1, arguments.rounds + 1):
-        for side, worker in workers.items():
-            worker.stdin.write("\n")
-            worker.stdin.flush()
-            times[side].append(float(worker.stdout.readline()))
+        for side, trainings in workers.items():
+            for training in trainings:
+                training.stdin.write("\n")
+                training.stdin.flush()
+            times[side].append(statistics.mean([float(training.stdout.readline()) for training in trainings]))
             print(f"{preset}, round {round_}, {side}: {times[side][-1] * 1000:.0f} ms a step", file=sys.stderr)
-    peaks = {side: float(worker.communicate()[0]) for side, worker in workers.items()}
+    peaks = {side: max(float(one.communicate()[0]) for one in trainings) for side, trainings in workers.items()}
     ours, plain = (statistics.median(times[side]) for side in SIDES)
     ratios = [slow / fast for fast, slow in zip(times["ours"], times["plain"], strict=True)]
     batch = load_experiment(folder, preset).stylex.training.batch_size
     return {
-        "rounds": arguments.rounds, "ours": ours, "plain": plain,
+        "rounds": arguments.rounds, "trainings": copies, "threads": threads, "ours": ours, "plain": plain,
         "ratio": plain / ours, "ratio_min": min(ratios), "ratio_max": max(ratios),
-        "images_per_second": batch / ours, "peak_mib": peaks["ours"], "plain_peak_mib": peaks["plain"],
+        "images_per_second": copies * batch / ours, "peak_mib": peaks["ours"], "plain_peak_mib": peaks["plain"],
     }  # fmt: skip
 
 
 def table(results: dict[str, dict[str, float]]) -> str:
     """Return the results as Markdown."""
     lines = [
-        "| preset | rounds | ours, a step | textbook, a step | ratio (single rounds) | ours, images/s"
-        " | peak memory, ours | textbook |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
+        "| preset | trainings x threads | rounds | ours, a step | textbook, a step | ratio (single rounds)"
+        " | ours, images/s | peak memory, ours | textbook |",
+        "|---|---|---:|---:|---:|---:|---:|---:|---:|",
     ]
     for preset, row in results.items():
         lines.append(
-            f"| `{preset}` | {row['rounds']} | {row['ours'] * 1000:.0f} ms | {row['plain'] * 1000:.0f} ms"
+            f"| `{preset}` | {row['trainings']} x {row['threads']} | {row['rounds']} | {row['ours'] * 1000:.0f} ms | {row['plain'] * 1000:.0f} ms"
             f" | **{row['ratio']:.2f}** ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})"
             f" | {row['images_per_second']:.1f} | {row['peak_mib']:.0f} MiB | {row['plain_peak_mib']:.0f} MiB |"
         )
@@ -199,7 +214,7 @@ def main() -> None:
     if arguments.preset and arguments.output.is_file():  # the other case stays as it was measured
         known = read_json(arguments.output)
         results = {preset: results.get(preset) or known[preset] for preset in CASES if preset in known | results}
-    settings = {"threads": arguments.threads, "steps_a_round": STEPS}
+    settings = {"cores": arguments.threads, "steps_a_round": STEPS}
     origin = provenance("tests/benchmarks/bench_training.py", SEED, arguments.device)
     write_json(arguments.output, {**results, "machine": {"processor": processor(), **settings, **origin}})
     print(table(results))
