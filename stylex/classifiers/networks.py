@@ -51,7 +51,7 @@ class ImageNetwork(nn.Module):
 
 def preprocess(images: Tensor) -> Tensor:
     """Return [N, C, H, W] in the layout that convolutions want; every network here takes [-1, 1] as it is."""
-    if images.shape[1] == 1:  # fits both layouts; the strides name the one wanted, or convolutions choose the slower one
+    if images.shape[1] == 1:  # fits both layouts: the strides name the one wanted, or convolutions choose the slower
         return images.reshape(len(images), *images.shape[2:], 1).permute(0, 3, 1, 2)
     return images.contiguous(memory_format=torch.channels_last)
 

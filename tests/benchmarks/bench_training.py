@@ -179,7 +179,8 @@ def table(results: dict[str, dict[str, float]]) -> str:
     ]
     for preset, row in results.items():
         lines.append(
-            f"| `{preset}` | {row['trainings']} x {row['threads']} | {row['rounds']} | {row['ours'] * 1000:.0f} ms | {row['plain'] * 1000:.0f} ms"
+            f"| `{preset}` | {row['trainings']} x {row['threads']} | {row['rounds']}"
+            f" | {row['ours'] * 1000:.0f} ms | {row['plain'] * 1000:.0f} ms"
             f" | **{row['ratio']:.2f}** ({row['ratio_min']:.2f} to {row['ratio_max']:.2f})"
             f" | {row['images_per_second']:.1f} | {row['peak_mib']:.0f} MiB | {row['plain_peak_mib']:.0f} MiB |"
         )

@@ -96,11 +96,13 @@ def test_to_image_is_the_textbook_modulated_convolution_without_demodulation():
     torch.testing.assert_close(layer(x, styles[:1]), layer(x, styles[:1].repeat(4, 1)), atol=1e-5, rtol=1e-5)
 
 
-def test_from_image_is_a_convolution_with_one_by_one_kernels():
+def test_from_image_is_an_activated_convolution_with_one_by_one_kernels():
     layer = FromImage(3, 6).requires_grad_(False)
     layer.bias.normal_()
     x = torch.randn(2, 3, 8, 8)
-    torch.testing.assert_close(layer(x), F.conv2d(x, layer.weight, layer.bias), atol=1e-5, rtol=1e-5)
+    expected = F.leaky_relu(F.conv2d(x, layer.weight, layer.bias), 0.2)
+    torch.testing.assert_close(layer(x), expected, atol=1e-5, rtol=1e-5)
+    assert layer(x).is_contiguous(memory_format=torch.channels_last)
 
 
 def test_equalised_learning_rate_keeps_unit_variance_and_scales_the_bias():

@@ -78,11 +78,15 @@ def test_handlers_are_put_back_also_after_an_error():
 
 
 def test_the_second_signal_of_a_kind_does_what_it_always_does():
-    with Interruption(None) as interruption:
-        signal.raise_signal(signal.SIGINT)
-        assert interruption.reason() == "SIGINT"
-        with pytest.raises(KeyboardInterrupt):
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job inherits "ignore"
+    try:
+        with Interruption(None) as interruption:
             signal.raise_signal(signal.SIGINT)
+            assert interruption.reason() == "SIGINT"
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, inherited)
 
 
 def test_a_first_signal_of_each_kind_is_caught():

@@ -72,6 +72,7 @@ def test_adams_first_step_moves_a_parameter_by_its_gain_times_the_learning_rate(
     loss_of(generator(torch.randn(4, 6))).backward()
     flat.collect()
     optimizer.step()
+    optimizer.zero_grad()
     flat.publish()
     for name in ("mapping.layers.0.weight", "mapping.layers.0.bias", "synthesis.layers.1.weight", "synthesis.constant"):
         moved = (dict(generator.named_parameters())[name] - before[name]).abs()
