@@ -1,4 +1,4 @@
-# make demo | test | check | bench-train | clean. The environment is made once, in .venv.
+# make demo | test | check | bench-train | bench-attfind | clean. The environment is made once, in .venv.
 SHELL := bash
 PYTHON ?= python3
 SUITE ?= demo
@@ -8,7 +8,7 @@ BIN := .venv/bin
 # What tests need from Debian: a browser. Without root or apt its tests are skipped, and say so.
 PACKAGES := chromium
 
-.PHONY: demo test check bench-train clean packages
+.PHONY: demo test check bench-train bench-attfind clean packages
 
 demo: $(STAMP)
 	$(BIN)/python -m stylex validate $(SUITE)
@@ -33,6 +33,10 @@ check: $(STAMP)
 # Our training step against a textbook one: 20 to 30 minutes on two cores, with nothing else running.
 bench-train: $(STAMP)
 	$(BIN)/python tests/benchmarks/bench_training.py
+
+# AttFind against one move at a time: some minutes on two cores, with nothing else running; needs the demo's models.
+bench-attfind: $(STAMP)
+	$(BIN)/python tests/benchmarks/bench_attfind.py
 
 clean:
 	rm -rf .pytest_cache .ruff_cache .hypothesis *.egg-info

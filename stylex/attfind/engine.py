@@ -1,105 +1,128 @@
-"""The effect of every style coordinate on the classifier ([L] 3.3, Delta of Algorithm 1), batched over coordinates.
+"""The classifier's answers to moved style coordinates ([L] 3.3), many moves of many images at a time.
 
-A coordinate of layer l leaves everything below l unchanged, so the state before layer l is computed once an image and
-shared by all moves of that layer. Moves are made in copies of the style tensor: weights and inputs are never touched.
+A move of layer l leaves everything below l as it is, so the state before layer l is computed once an image; in layer l
+itself a move is a rank-one update; from there on the moves of all layers so far form one batch. Moves are made in
+style tensors: weights and inputs are never touched.
 """
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from stylex.artifacts import provenance
-from stylex.attfind.records import EffectsHeader, effects_writer
-from stylex.classifiers import Classifier, load_classifier
-from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
-from stylex.errors import ArtifactError
-from stylex.latents.table import Latents, read_latents
-from stylex.networks.model import load_stylex
-from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
+from stylex.networks.layers import ModulatedConv2d
+from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Activations, Synthesis
-from stylex.progress import progress
+
+IMAGES = 64  # whose shared states are held at a time
+Judge = Callable[[Tensor], Tensor]  # images [N, C, H, W] -> [N, outputs]
 
 
-def compute_effects(root: Path, name: str, device: str) -> None:
-    """Write the experiment's effects of all coordinates on all analysed images."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
-    latents = read_latents(paths.latents)
-    synthesis = load_stylex(paths.stylex_model, device).synthesis
-    classifier = load_classifier(paths.classifier.model, device)
-    size, options = synthesis.layout.size, config.attfind
-    if latents.styles.shape[1] != size:
-        raise ArtifactError(f"{paths.latents} has {latents.styles.shape[1]} styles, the network {size}; encode again")
-    header = _header(latents, synthesis.layout, options, provenance(config.digest(), config.seed, device))
-    extremes = torch.stack([latents.minima, latents.maxima]).to(device)
-    autocast = torch.autocast(torch.device(device).type, torch.bfloat16, enabled=options.precision == "bfloat16")
-    with (
-        effects_writer(paths.effects(), header) as writer,
-        progress(f"effects {name}", len(latents.ids) * 2 * size, "renders") as counter,
-    ):
-        for row, image in enumerate(latents.ids):
-            styles = latents.style_vector(torch.tensor([row])).to(device)
-            with autocast:
-                base, effect = effects_of(synthesis, classifier, styles, extremes, options.shift, options.batch_size)
-            writer.add(image, base.cpu(), effect.cpu())
-            counter.advance(2 * size)
+@dataclass(frozen=True)
+class Moves:
+    """Changes of one style coordinate each; M of them."""
+
+    image: Tensor
+    """[M] int64: the row of the styles."""
+    index: Tensor
+    """[M] int64: the coordinate, 0..K-1."""
+    value: Tensor
+    """[M] float32: what the coordinate becomes."""
+
+    def select(self, rows: Tensor) -> Moves:
+        """Return the moves named by `rows` (int64)."""
+        return Moves(self.image[rows], self.index[rows], self.value[rows])
 
 
-def _header(
-    latents: Latents, layout: StyleSpaceLayout, options: AttFindConfig, origin: dict[str, str]
-) -> EffectsHeader:
-    located = [layout.locate(index) for index in range(layout.size)]
-    return EffectsHeader(
-        class_names=latents.class_names,
-        shift=options.shift,
-        precision=options.precision,
-        minima=latents.minima.tolist(),
-        maxima=latents.maxima.tolist(),
-        layers=[layer for layer, _ in located],
-        channels=[channel for _, channel in located],
-        provenance=origin,
-    )
+def targets_of(space: Tensor, extremes: Tensor, shift: float) -> Tensor:
+    """Return where each coordinate goes, [N, 2, K]: s + shift * (extreme - s); axis 1 is `Direction`.
+
+    space [N, K]; extremes [2, K]: minima, maxima.
+    """
+    return space[:, None] + shift * (extremes - space[:, None])
+
+
+def every_move(targets: Tensor) -> Moves:
+    """Return all moves of targets [N, 2, K], in the order of its elements."""
+    count, directions, size = targets.shape
+    rows = torch.arange(targets.numel(), device=targets.device)
+    return Moves(rows // (directions * size), rows % size, targets.flatten())
 
 
 @torch.inference_mode()
-def effects_of(
-    synthesis: Synthesis, classifier: Classifier, styles: StyleVector, extremes: Tensor, shift: float, batch_size: int
-) -> tuple[Tensor, Tensor]:
-    """Return base logits [classes] and effects [2, K, classes] in logits, float32.
-
-    styles: of one image, space [1, K]; extremes [2, K]: minima, maxima (axis 0 is `Direction`); `batch_size`: renders
-    at a time. Effect = C(G(S with s at s + shift * (extreme - s))) - C(G(S)).
-    """
-    state, moved = synthesis.start(1), []
-    for layer, (offset, width) in enumerate(zip(synthesis.layout.offsets, synthesis.layout.widths, strict=True)):
-        assert state.layer == layer
-        index = torch.arange(offset, offset + width, device=extremes.device)
-        target = styles.space[:, index] + shift * (extremes[:, index] - styles.space[:, index])  # [2, width]
-        moved.append(_moved_logits(synthesis, classifier, state, styles, index, target, batch_size))
-        state = synthesis.advance(state, styles)
-    base = classifier(synthesis.finish(state, styles)).float()[0]
-    return base, torch.cat(moved, dim=1) - base
-
-
-def _moved_logits(
-    synthesis: Synthesis,
-    classifier: Classifier,
-    state: Activations,
-    styles: StyleVector,
-    index: Tensor,
-    target: Tensor,
-    batch_size: int,
+def logits_of_moves(
+    synthesis: Synthesis, classifier: Judge, styles: StyleVector, moves: Moves, batch_size: int
 ) -> Tensor:
-    """Return the logits [2, width, classes] with each coordinate of `index` [width] alone at its `target` [2, width].
+    """Return the classifier's outputs [M, classes] for each move, float32, in the order of the moves.
 
-    Only the touched layer sees styles of its own for every move; the layers above it share the image's.
+    styles: of N images; `batch_size`: moves rendered and classified at a time.
     """
-    logits = []
-    for rows in torch.arange(target.numel(), device=index.device).split(batch_size):
-        space = styles.space.repeat(len(rows), 1)
-        space[torch.arange(len(rows), device=index.device), index[rows % len(index)]] = target.flatten()[rows]
-        touched = synthesis.advance(state, StyleVector(space, styles.to_rgb))
-        logits.append(classifier(synthesis.finish(touched, styles)).float())
-    return torch.cat(logits).reshape(2, len(index), -1)
+    found, rows = [], []
+    for first in range(0, len(styles.space), IMAGES):
+        inside = torch.nonzero((moves.image >= first) & (moves.image < first + IMAGES)).flatten()
+        if not len(inside):
+            continue
+        some, local = moves.select(inside), styles.select(slice(first, first + IMAGES))
+        for images, which in _rendered(synthesis, local, replace(some, image=some.image - first), batch_size):
+            found.append(classifier(images).float())
+            rows.append(inside[which])
+    if not found:
+        raise ValueError("no move to evaluate")
+    logits = torch.cat(found)
+    return torch.empty_like(logits).index_copy_(0, torch.cat(rows), logits)
+
+
+def _rendered(
+    synthesis: Synthesis, styles: StyleVector, moves: Moves, batch_size: int
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield images [B, C, H, W] and the moves [B] that they show, layer by layer, until all are shown."""
+    kept, owners = torch.unique(moves.image, return_inverse=True)
+    styles, moves = styles.select(kept), replace(moves, image=owners)
+    widths = torch.tensor(synthesis.layout.widths, device=moves.index.device)
+    layers = torch.repeat_interleave(widths)[moves.index]
+    last = int(layers.max())
+    base, pool, pooled = synthesis.start(len(kept)), None, layers.new_empty(0)
+    for layer, rows in enumerate(synthesis.layout.rows()):
+        if pool is not None:
+            pool = synthesis.advance(pool, _styles_of(styles, moves.image[pooled]))
+        waiting = torch.nonzero(layers == layer).flatten()
+        while len(waiting):
+            taken, waiting = waiting[: batch_size - len(pooled)], waiting[batch_size - len(pooled) :]
+            entering = _moved(synthesis, base, styles, moves.select(taken), rows)
+            pool, pooled = _joined(pool, entering), torch.cat([pooled, taken])
+            if len(pooled) == batch_size:
+                yield synthesis.finish(pool, _styles_of(styles, moves.image[pooled])), pooled
+                pool, pooled = None, layers.new_empty(0)
+        if layer < last:
+            base = synthesis.advance(base, styles)
+    if pool is not None:
+        yield synthesis.finish(pool, _styles_of(styles, moves.image[pooled])), pooled
+
+
+def _moved(synthesis: Synthesis, base: Activations, styles: StyleVector, moves: Moves, rows: slice) -> Activations:
+    """Return the state after the layer of `base`, once a move; `rows`: the coordinates of that layer."""
+    layer = synthesis.layers[base.layer]
+    assert isinstance(layer, ModulatedConv2d)
+    features = layer.with_one_style_moved(
+        base.features, styles.space[:, rows], moves.image, moves.index - rows.start, moves.value
+    )
+    image = None if base.image is None else base.image[moves.image]
+    return synthesis.draw(Activations(base.layer, base.features, image), features, _styles_of(styles, moves.image))
+
+
+def _styles_of(styles: StyleVector, owners: Tensor) -> StyleVector:
+    """Return the styles of the images `owners` [M], or the one row that serves them all."""
+    one = bool((owners == owners[0]).all())
+    return styles.select(owners[:1] if one else owners)
+
+
+def _joined(pool: Activations | None, entering: Activations) -> Activations:
+    if pool is None:
+        return entering
+    image = None
+    if entering.image is not None and pool.image is not None:
+        image = torch.cat([pool.image, entering.image])
+    return Activations(entering.layer, torch.cat([pool.features, entering.features]), image)

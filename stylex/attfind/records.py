@@ -1,13 +1,14 @@
-"""AttFind's files: effects-00000.parquet (one row an image, streamed by row groups) and attributes.csv."""
+"""AttFind's files: effects-NNNNN.parquet (one row an image, streamed by row groups) and attributes.csv."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import IntEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas
 import pyarrow
@@ -62,6 +63,15 @@ class Effects:
     base_logits: Tensor  # [N, classes], C of the unmoved reconstruction
     effect: Tensor  # [N, 2, K, classes], change of the logits
     header: EffectsHeader
+    discriminator_change: Tensor | None = None  # [N, 2, K], |D before - D after|; None: not measured
+
+
+class EffectsRow(NamedTuple):
+    """What is measured on one image."""
+
+    base_logits: Tensor  # [classes]
+    effect: Tensor  # [2, K, classes]
+    discriminator_change: Tensor | None = None  # [2, K]
 
 
 class EffectsWriter:
@@ -69,32 +79,36 @@ class EffectsWriter:
 
     def __init__(self, writer: pyarrow.parquet.ParquetWriter) -> None:
         self._writer = writer
-        self._rows: list[tuple[str, Tensor, Tensor]] = []
+        self._rows: list[tuple[str, EffectsRow]] = []
 
-    def add(self, identity: str, base_logits: Tensor, effect: Tensor) -> None:
-        """Add one image: base logits [classes] and effect [2, K, classes]."""
-        self._rows.append((identity, base_logits, effect.flatten()))
+    def add(self, identity: str, row: EffectsRow) -> None:
+        """Add one image."""
+        self._rows.append((identity, row))
         if len(self._rows) == ROW_GROUP:
             self.flush()
 
     def flush(self) -> None:
         """Write the collected rows."""
-        if self._rows:
-            ids, base, effect = zip(*self._rows, strict=True)
-            columns = [pyarrow.array(ids), vector_column(torch.stack(base)), vector_column(torch.stack(effect))]
-            self._writer.write_batch(pyarrow.record_batch(columns, schema=self._writer.schema))
-            self._rows.clear()
+        if not self._rows:
+            return
+        ids, rows = zip(*self._rows, strict=True)
+        measured = zip(*([value.flatten() for value in row if value is not None] for row in rows), strict=True)
+        columns = [pyarrow.array(ids), *(vector_column(torch.stack(values)) for values in measured)]
+        self._writer.write_batch(pyarrow.record_batch(columns, schema=self._writer.schema))
+        self._rows.clear()
 
 
 @contextmanager
-def effects_writer(path: Path, header: EffectsHeader) -> Iterator[EffectsWriter]:
-    """Yield a writer of `path`, which appears only when all rows are on disk."""
+def effects_writer(path: Path, header: EffectsHeader, discriminator: bool = False) -> Iterator[EffectsWriter]:
+    """Yield a writer of `path`, which appears only when all rows are on disk; `discriminator`: rows hold its change."""
     directions, coordinates, classes = header.shape
     fields = [
         pyarrow.field("id", pyarrow.string()),
         pyarrow.field("base_logits", pyarrow.list_(pyarrow.float32(), classes)),
         pyarrow.field("effect", pyarrow.list_(pyarrow.float32(), directions * coordinates * classes)),
     ]
+    if discriminator:
+        fields.append(pyarrow.field("discriminator_change", pyarrow.list_(pyarrow.float32(), directions * coordinates)))
     metadata = {name: json.dumps(value) for name, value in (asdict(header) | {"shape": header.shape}).items()}
     schema = pyarrow.schema(fields, metadata)
     with atomic_path(path) as temporary, pyarrow.parquet.ParquetWriter(temporary, schema) as parquet:
@@ -103,16 +117,38 @@ def effects_writer(path: Path, header: EffectsHeader) -> Iterator[EffectsWriter]
         writer.flush()
 
 
-def read_effects(path: Path) -> Effects:
-    """Read an effects file; raise `ArtifactError` when it is missing or damaged."""
+def read_effects(paths: Sequence[Path]) -> Effects:
+    """Read the shards of an experiment's effects as one; raise `ArtifactError` when one is missing, damaged or foreign.
+
+    Shards may differ in where they were computed, and in nothing else that their headers say.
+    """
+    shards = [_read_shard(path) for path in paths]
+    first = replace(shards[0].header, provenance={})
+    for path, shard in zip(paths, shards, strict=True):
+        if replace(shard.header, provenance={}) != first:
+            raise ArtifactError(f"{path} and {paths[0]} were measured differently; delete both and run the stage again")
+    changes = [shard.discriminator_change for shard in shards if shard.discriminator_change is not None]
+    return Effects(
+        [identity for shard in shards for identity in shard.ids],
+        torch.cat([shard.base_logits for shard in shards]),
+        torch.cat([shard.effect for shard in shards]),
+        shards[0].header,
+        torch.cat(changes) if len(changes) == len(shards) else None,
+    )
+
+
+def _read_shard(path: Path) -> Effects:
     with damage_reported(path):
         table = read_parquet(path)
         metadata = json_metadata(table.schema)
         shape = metadata.pop("shape")
         metadata["class_names"] = tuple(metadata["class_names"])
         header = EffectsHeader(**metadata)
-        effect = vectors(table["effect"]).reshape(-1, *shape)
-        return Effects(table["id"].to_pylist(), vectors(table["base_logits"]), effect, header)
+        ids, change = table["id"].to_pylist(), None
+        if "discriminator_change" in table.column_names:
+            change = vectors(table["discriminator_change"]).reshape(len(ids), *shape[:2])
+        effect = vectors(table["effect"]).reshape(len(ids), *shape)
+        return Effects(ids, vectors(table["base_logits"]), effect, header, change)
 
 
 @dataclass(frozen=True)

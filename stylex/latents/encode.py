@@ -53,11 +53,6 @@ def encode_images(
     styles = networks.synthesis.styles(networks.w_plus(w, logits))
     reconstruction = networks.synthesis.render(styles)
     perceptual = perceptual_distance(backbone.features(reconstruction), backbone.features(images))
-    # One image at a time: the discriminator's minibatch statistics would make a score depend on its batch mates.
-    probabilities = logits.softmax(dim=1)
-    scores = [
-        networks.discriminator(*pair) for pair in zip(reconstruction.split(1), probabilities.split(1), strict=True)
-    ]
     return {
         "logits": logits,
         "w": w,
@@ -66,7 +61,7 @@ def encode_images(
         "reconstruction_l1": (reconstruction - images).abs().mean(dim=(1, 2, 3)),
         "reconstruction_perceptual": perceptual,
         "reconstruction_logits": classifier(reconstruction),
-        "discriminator": torch.cat(scores),
+        "discriminator": networks.discriminator(reconstruction, logits.softmax(dim=1), group=1),
     }
 
 

@@ -98,9 +98,12 @@ class Discriminator(nn.Module):
         self.hidden = EqualizedLinear(channels[0] * 16, channels[0], gain=ACTIVATION_GAIN)
         self.output = EqualizedLinear(channels[0], classes)
 
-    def forward(self, images: Tensor, probabilities: Tensor) -> Tensor:
-        """Images [N, C, H, W], probabilities [N, classes] -> float32 scores [N] (one output: probabilities unused)."""
-        x = leaky_relu(self.last(minibatch_stddev(self.trunk(images), self.group)))
+    def forward(self, images: Tensor, probabilities: Tensor, group: int | None = None) -> Tensor:
+        """Images [N, C, H, W], probabilities [N, classes] -> float32 scores [N] (one output: probabilities unused).
+
+        `group` of the minibatch statistics; 1: every image is scored as if it came alone.
+        """
+        x = leaky_relu(self.last(minibatch_stddev(self.trunk(images), group or self.group)))
         scores = self.output(leaky_relu(self.hidden(x.flatten(1)))).float()
         return scores[:, 0] if scores.shape[1] == 1 else (scores * probabilities).sum(dim=1)
 

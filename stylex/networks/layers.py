@@ -194,15 +194,43 @@ class ModulatedConv2d(nn.Module):
 
     def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None = None) -> Tensor:
         """Map x [N, I, H, W], styles [N, I] to [N, O, H', W']; noise [N, 1, H', W'], or None for the fixed map."""
-        if self.noise_strength is None:
-            offset = self.bias[:, None, None]
-        else:
-            noise = self.fixed_noise if noise is None else noise
-            assert noise is not None
-            # bias + strength x noise as a product of the map's pixels with one column: a broadcast sum is slower.
-            column = self.noise_strength.expand(len(self.bias), 1)
-            offset = F.linear(noise.permute(0, 2, 3, 1), column, self.bias).permute(0, 3, 1, 2)
+        offset = self.offset(noise)
         return leaky_relu(modulated_conv2d(x, self.weight, styles, offset, self.up, ACTIVATION_GAIN))
+
+    def offset(self, noise: Tensor | None = None) -> Tensor:
+        """Return what is added to the convolution: bias and noise (None: the fixed map), broadcasting to the output."""
+        if self.noise_strength is None:
+            return self.bias[:, None, None]
+        noise = self.fixed_noise if noise is None else noise
+        assert noise is not None
+        # bias + strength x noise as a product of the map's pixels with one column: a broadcast sum is slower.
+        column = self.noise_strength.expand(len(self.bias), 1)
+        return F.linear(noise.permute(0, 2, 3, 1), column, self.bias).permute(0, 3, 1, 2)
+
+    def with_one_style_moved(self, x: Tensor, styles: Tensor, row: Tensor, channel: Tensor, value: Tensor) -> Tensor:
+        """Return the output [M, O, H', W'] for M moves, each of one style of one sample.
+
+        x [N, I, H, W], styles [N, I]; move m sets style `channel[m]` of sample `row[m]` to `value[m]` (int64, int64,
+        float). A rank-one update: the shared convolution is done once a sample; a move adds one input channel's share
+        and its part of the demodulation.
+        """
+        taps, outputs = self.weight[0, 0].numel(), len(self.weight)
+        seen = upsample(x) if self.up else x
+        styled = seen * styles[:, :, None, None].to(seen.dtype)
+        convolved = F.conv2d(styled, self.weight, padding=self.weight.shape[-1] // 2).permute(0, 2, 3, 1)
+        _, height, width, _ = convolved.shape
+        before = styles[row, channel]
+        kernels = self.weight.permute(1, 2, 3, 0).reshape(-1, taps, outputs)[channel]
+        kernels = kernels * (value - before)[:, None, None]
+        patches = F.unfold(seen[row, channel][:, None], self.weight.shape[-1], padding=self.weight.shape[-1] // 2)
+        shared = convolved.reshape(len(x), height * width, outputs)
+        shared = shared.expand(len(row), -1, -1) if len(x) == 1 else shared[row]
+        out = torch.baddbmm(shared, patches.transpose(1, 2).to(shared.dtype), kernels.to(shared.dtype))
+        energy = self.weight.float().square().sum(dim=(2, 3))
+        norms = (styles.square() @ energy.t())[row] + (value.square() - before.square())[:, None] * energy.t()[channel]
+        scale = ACTIVATION_GAIN * torch.rsqrt(norms + 1e-8)
+        out = out.view(len(row), height, width, outputs).permute(0, 3, 1, 2)
+        return leaky_relu(torch.addcmul(self.offset().to(out.dtype), out, along_rows(scale.to(out.dtype), out)))
 
 
 class ToImage(nn.Module):

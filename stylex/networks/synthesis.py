@@ -98,6 +98,11 @@ class Synthesis(nn.Module):
         layer = state.layer
         noise_map = noise[layer] if noise else None
         features = self.layers[layer](state.features, self.layout.split(styles.space)[layer], noise_map)
+        return self.draw(state, features, styles)
+
+    def draw(self, state: Activations, features: Tensor, styles: StyleVector) -> Activations:
+        """Return the state after a layer that turned `state` into `features`: with what the ToRGB after it adds."""
+        layer = state.layer
         block = layer // 2 - self.first_image
         if layer % 2 or block < 0:
             return Activations(layer + 1, features, state.image)

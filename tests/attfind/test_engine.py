@@ -1,9 +1,9 @@
-"""The effects engine against a loop that renders one image at a time."""
+"""Moves in batches against a loop that renders one image at a time."""
 
 import pytest
 import torch
 
-from stylex.attfind.engine import effects_of
+from stylex.attfind.engine import IMAGES, Moves, every_move, logits_of_moves, targets_of
 from stylex.attfind.records import Direction
 from stylex.classifiers import Classifier, build_network
 from stylex.classifiers.wrapper import NetworkDescription
@@ -51,9 +51,10 @@ def extremes(styles):
 
 
 def all_effects(synthesis, classifier, styles, extremes, batch_size):
-    rows = torch.arange(len(styles.space)).split(1)
-    pairs = [effects_of(synthesis, classifier, styles.select(row), extremes, SHIFT, batch_size) for row in rows]
-    return torch.stack([base for base, _ in pairs]), torch.stack([effect for _, effect in pairs])
+    base = classifier(synthesis.render(styles))
+    targets = targets_of(styles.space, extremes, SHIFT)
+    logits = logits_of_moves(synthesis, classifier, styles, every_move(targets), batch_size)
+    return base, logits.reshape(*targets.shape, -1) - base[:, None, None]
 
 
 def one_by_one(synthesis, classifier, styles, extremes):
@@ -108,3 +109,46 @@ def test_bfloat16_stays_near_float32(synthesis, classifier, styles, extremes):
         _, effect = all_effects(synthesis, classifier, styles, extremes, batch_size=64)
     assert effect.dtype == torch.float32
     assert (effect - expected).abs().max() < 0.1 * expected.abs().max()
+
+
+def test_any_mix_of_images_and_coordinates_in_any_order(synthesis, classifier, styles, extremes):
+    moves = every_move(targets_of(styles.space, extremes, SHIFT))
+    expected = logits_of_moves(synthesis, classifier, styles, moves, 64)
+    some = torch.randperm(len(moves.index), generator=torch.Generator().manual_seed(3))[:40]
+    actual = logits_of_moves(synthesis, classifier, styles, moves.select(some), 7)
+    torch.testing.assert_close(actual, expected[some], rtol=0, atol=1e-4)
+    first_image_unused = some[moves.image[some] > 0]
+    actual = logits_of_moves(synthesis, classifier, styles, moves.select(first_image_unused), 64)
+    torch.testing.assert_close(actual, expected[first_image_unused], rtol=0, atol=1e-4)
+
+
+def test_more_images_than_are_held_at_a_time(synthesis, classifier):
+    count = IMAGES + 3
+    styles = synthesis.styles(torch.randn(count, 6, generator=torch.Generator().manual_seed(4)))
+    moves = Moves(torch.arange(count).flip(0), torch.arange(count) % synthesis.layout.size, torch.full((count,), 2.5))
+    logits = logits_of_moves(synthesis, classifier, styles, moves, 16)
+    for row in (0, 1, count - 1):
+        image, index = int(moves.image[row]), int(moves.index[row])
+        space = styles.space[image : image + 1].clone()
+        space[0, index] = 2.5
+        alone = classifier(synthesis.render(StyleVector(space, styles.to_rgb[image : image + 1])))
+        torch.testing.assert_close(logits[row : row + 1], alone, rtol=0, atol=1e-4)
+
+
+def test_every_render_starts_at_the_layer_it_touches(synthesis, classifier, styles, extremes, monkeypatch):
+    rendered = [0] * len(synthesis.layers)
+    for number, layer in enumerate(synthesis.layers):
+        plain = layer.forward
+
+        def counted(x, *arguments, number=number, plain=plain):
+            rendered[number] += len(x)
+            return plain(x, *arguments)
+
+        monkeypatch.setattr(layer, "forward", counted)
+    moves = every_move(targets_of(styles.space, extremes, SHIFT))
+    logits_of_moves(synthesis, classifier, styles, moves, 1000)
+    widths = synthesis.layout.widths
+    below = [len(styles.space) * 2 * sum(widths[:layer]) for layer in range(len(widths))]
+    # Whole layers run for the shared states (once an image, but for the last layer) and for moves of layers below.
+    shared = [len(styles.space)] * (len(widths) - 1) + [0]
+    assert rendered == [once + moved for once, moved in zip(shared, below, strict=True)]

@@ -11,6 +11,7 @@ from stylex.attfind.records import (
     Attribute,
     Direction,
     EffectsHeader,
+    EffectsRow,
     effects_writer,
     read_attributes,
     read_effects,
@@ -40,13 +41,13 @@ def write_some(path, count):
     base, effect = torch.randn(count, 2, generator=generator), torch.randn(count, 2, 3, 2, generator=generator)
     with effects_writer(path, HEADER) as writer:
         for row in range(count):
-            writer.add(f"image-{row}", base[row], effect[row])
+            writer.add(f"image-{row}", EffectsRow(base[row], effect[row]))
     return base, effect
 
 
 def test_effects_round_trip_is_exact(tmp_path):
     base, effect = write_some(tmp_path / "effects.parquet", 2 * ROW_GROUP + 3)
-    read = read_effects(tmp_path / "effects.parquet")
+    read = read_effects([tmp_path / "effects.parquet"])
     assert read.header == HEADER
     assert read.ids == [f"image-{row}" for row in range(2 * ROW_GROUP + 3)]
     assert torch.equal(read.base_logits, base)
@@ -65,9 +66,9 @@ def test_an_interrupted_write_leaves_the_earlier_file(tmp_path):
     path = tmp_path / "effects.parquet"
     write_some(path, 3)
     with pytest.raises(RuntimeError), effects_writer(path, HEADER) as writer:
-        writer.add("image", torch.zeros(2), torch.zeros(2, 3, 2))
+        writer.add("image", EffectsRow(torch.zeros(2), torch.zeros(2, 3, 2)))
         raise RuntimeError("power cut")
-    assert len(read_effects(path).ids) == 3
+    assert len(read_effects([path]).ids) == 3
     assert [entry.name for entry in tmp_path.iterdir()] == ["effects.parquet"]
 
 
@@ -77,13 +78,13 @@ def test_damaged_effects(tmp_path, keep):
     write_some(path, 5)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ArtifactError, match=r"effects\.parquet is damaged"):
-        read_effects(path)
+        read_effects([path])
 
 
 def test_foreign_parquet_as_effects(tmp_path):
     pyarrow.parquet.write_table(pyarrow.table({"id": ["a"]}), tmp_path / "effects.parquet")
     with pytest.raises(ArtifactError, match="damaged"):
-        read_effects(tmp_path / "effects.parquet")
+        read_effects([tmp_path / "effects.parquet"])
 
 
 def test_attributes_round_trip_keeps_class_names_as_text(tmp_path):

@@ -5,7 +5,8 @@ import pytest
 import torch
 import yaml
 
-from stylex.attfind import engine, selection
+from stylex.attfind import effects as effects_stage
+from stylex.attfind import selection
 from stylex.attfind.records import read_attributes, read_effects
 from stylex.classifiers import build_network
 from stylex.classifiers.wrapper import NetworkDescription, save_network
@@ -90,12 +91,12 @@ def project(root, monkeypatch):
 def test_every_file_of_the_analysis(project):
     paths = ExperimentPaths(project, NAME)
     encode(project, NAME, "cpu")
-    engine.compute_effects(project, NAME, "cpu")
+    effects_stage.compute_effects(project, NAME, "cpu")
     selection.select(project, NAME)
     sufficiency(project, NAME, "cpu")
     frechet(project, NAME, "cpu")
 
-    latents, effects = read_latents(paths.latents), read_effects(paths.effects())
+    latents, effects = read_latents(paths.latents), read_effects([paths.effects()])
     assert len(latents.ids) == 24 and effects.ids == latents.ids
     assert latents.labels.bincount().tolist() == [12, 12]
     assert latents.provenance["split"] == "test"
@@ -138,7 +139,7 @@ def test_images_are_measured_as_they_are(project):
 
 def test_each_image_is_moved_towards_the_class_it_is_not(project):
     encode(project, NAME, "cpu")
-    engine.compute_effects(project, NAME, "cpu")
+    effects_stage.compute_effects(project, NAME, "cpu")
     selection.select(project, NAME)
     paths = ExperimentPaths(project, NAME)
     latents, attributes = read_latents(paths.latents), read_attributes(paths.attributes)
@@ -165,4 +166,4 @@ def test_latents_of_another_network_are_refused(project):
     encode(project, NAME, "cpu")
     save_stylex(ExperimentPaths(project, NAME).stylex_model, networks, {})
     with pytest.raises(ArtifactError, match="has 56 styles, the network 72; encode again"):
-        engine.compute_effects(project, NAME, "cpu")
+        effects_stage.compute_effects(project, NAME, "cpu")

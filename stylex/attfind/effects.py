@@ -1,0 +1,197 @@
+"""The stage `effects`: every move of every analysed image, streamed to a file a shard, resumable after a kill.
+
+Images are measured in groups of about a batch of moves. A finished group is a part file beside the shard; the parts
+become the shard, in order, when all are there. Shards hold whole groups, so that a group is the same computation, bit
+for bit, however many shards there are.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from stylex.artifacts import load_tensors, provenance, save_tensors, sha256
+from stylex.attfind.engine import Judge, every_move, logits_of_moves, targets_of
+from stylex.attfind.records import EffectsHeader, EffectsRow, effects_writer
+from stylex.attfind.screening import Screen, screened
+from stylex.classifiers import Classifier, load_classifier
+from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
+from stylex.errors import ArtifactError
+from stylex.latents.table import Latents, read_latents
+from stylex.networks.model import StylexNetworks, load_stylex
+from stylex.networks.stylespace import StyleSpaceLayout
+from stylex.progress import progress
+
+IDENTITY = "identity"  # key in the header of a part
+
+
+class Measurement:
+    """What turns a group of images into rows of the effects file."""
+
+    def __init__(
+        self, networks: StylexNetworks, classifier: Classifier, latents: Latents, options: AttFindConfig, device: str
+    ) -> None:
+        self.synthesis, self.classifier, self.latents, self.options = networks.synthesis, classifier, latents, options
+        self.discriminator = networks.discriminator if options.discriminator_filter is not None else None
+        self.device = device
+        self.extremes = torch.stack([latents.minima, latents.maxima]).to(device)
+        self.autocast = torch.autocast(
+            torch.device(device).type, torch.bfloat16, enabled=options.precision == "bfloat16"
+        )
+
+    def group_size(self) -> int:
+        """Return the images measured together: one where D is asked, whose condition is the image's own."""
+        if self.discriminator is not None:
+            return 1
+        return max(1, self.options.batch_size // (2 * self.synthesis.layout.size))
+
+    @torch.inference_mode()
+    def rows(self, images: range) -> list[EffectsRow]:
+        """Measure a group of images."""
+        styles = self.latents.style_vector(torch.tensor(images)).to(self.device)
+        targets = targets_of(styles.space, self.extremes, self.options.shift)
+        judge = self._judge(images)
+        with self.autocast:
+            base = judge(self.synthesis.render(styles)).float()
+            moved = logits_of_moves(self.synthesis, judge, styles, every_move(targets), self.options.batch_size)
+        change = (moved.reshape(*targets.shape, -1) - base[:, None, None]).cpu()
+        classes = len(self.latents.class_names)
+        scores = change[..., classes].abs() if self.discriminator is not None else [None] * len(images)
+        logits = base[:, :classes].cpu()
+        return [EffectsRow(*values) for values in zip(logits, change[..., :classes], scores, strict=True)]
+
+    def _judge(self, images: range) -> Judge:
+        if self.discriminator is None:
+            return self.classifier
+        discriminator = self.discriminator
+        probabilities = self.latents.logits[images.start].softmax(0).to(self.device)
+
+        def judge(rendered: Tensor) -> Tensor:
+            scores = discriminator(rendered, probabilities.expand(len(rendered), -1), group=1)
+            return torch.cat([self.classifier(rendered), scores[:, None]], dim=1)
+
+        return judge
+
+
+def compute_effects(root: Path, name: str, device: str, shard: int = 0) -> None:
+    """Write one shard of the experiment's effects; attfind.shards says how many there are."""
+    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    options = config.attfind
+    if not 0 <= shard < options.shards:
+        raise ArtifactError(f"shard {shard} does not exist: attfind.shards of {name} is {options.shards}")
+    latents = read_latents(paths.latents)
+    networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
+    layout = networks.synthesis.layout
+    if latents.styles.shape[1] != layout.size:
+        raise ArtifactError(
+            f"{paths.latents} has {latents.styles.shape[1]} styles, the network {layout.size}; encode again"
+        )
+    origin = provenance(config.digest(), config.seed, device)
+    measurement = Measurement(networks, classifier, latents, options, device)
+    if options.engine == "screened":
+        write_screened(paths.effects(), measurement, config.seed, origin)
+        return
+    groups = shard_groups(len(latents.ids), measurement.group_size(), shard, options.shards)
+    inputs = [sha256(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
+    parts = Parts(paths.effects(shard).with_suffix(".parts"), identity(options, inputs))
+    label = f"effects {name}" + (f" {shard + 1}/{options.shards}" if options.shards > 1 else "")
+    with progress(label, sum(map(len, groups)) * 2 * layout.size, "renders") as counter:
+        for group in groups:
+            if not parts.has(group):
+                parts.write(group, measurement.rows(group))
+            counter.advance(len(group) * 2 * layout.size)
+    header = header_of(latents, layout, options, origin)
+    with effects_writer(paths.effects(shard), header, measurement.discriminator is not None) as writer:
+        for group in groups:
+            for image, row in zip(group, parts.read(group), strict=True):
+                writer.add(latents.ids[image], row)
+    parts.remove()
+
+
+def write_screened(path: Path, measurement: Measurement, seed: int, origin: dict[str, str]) -> None:
+    """Write what a screened search measured, NaN where it did not, and in the provenance how much that was."""
+    options, latents = measurement.options, measurement.latents
+    styles = latents.style_vector().to(measurement.device)
+    with measurement.autocast:
+        networks = measurement.synthesis, measurement.classifier
+        screen = Screen(*networks, styles, measurement.extremes, options.shift, options.batch_size)
+        result = screened(screen, options.threshold, options.max_attributes, options.confidence, seed)
+    every = 2 * measurement.synthesis.layout.size
+    origin = origin | {
+        "engine": "screened",
+        "confidence": str(options.confidence),
+        "evaluations": f"{result.evaluations} of {len(latents.ids) * every}",
+        "moves measured on every image": str(result.measured),
+        "moves only bounded": str(result.bounded),
+    }
+    with effects_writer(path, header_of(latents, measurement.synthesis.layout, options, origin)) as writer:
+        for image, row in zip(latents.ids, zip(result.base_logits, result.effect, strict=True), strict=True):
+            writer.add(image, EffectsRow(*row))
+
+
+def shard_groups(count: int, size: int, shard: int, shards: int) -> list[range]:
+    """Return the groups of one shard: consecutive ones, of the groups of `size` images into which `count` fall."""
+    groups = [range(first, min(first + size, count)) for first in range(0, count, size)]
+    return groups[len(groups) * shard // shards : len(groups) * (shard + 1) // shards]
+
+
+def identity(options: AttFindConfig, inputs: list[str]) -> str:
+    """Return the digest of all that decides a part's content."""
+    decisive = options.shift, options.precision, options.batch_size, options.discriminator_filter is not None
+    return hashlib.sha256(repr((decisive, inputs)).encode()).hexdigest()
+
+
+class Parts:
+    """The finished groups of a shard, a file each; those of other inputs or options are not seen."""
+
+    def __init__(self, folder: Path, identity: str) -> None:
+        self.folder, self.identity = folder, identity
+
+    def _path(self, group: range) -> Path:
+        return self.folder / f"{group.start:07d}-{group.stop:07d}.safetensors"
+
+    def has(self, group: range) -> bool:
+        """Whether the group is on disk, whole and of this identity."""
+        try:
+            return load_tensors(self._path(group))[1].get(IDENTITY) == self.identity
+        except ArtifactError:
+            return False
+
+    def write(self, group: range, rows: list[EffectsRow]) -> None:
+        """Keep a group."""
+        columns = {
+            field: torch.stack([getattr(row, field) for row in rows])
+            for field in EffectsRow._fields
+            if getattr(rows[0], field) is not None
+        }
+        save_tensors(self._path(group), columns, {IDENTITY: self.identity})
+
+    def read(self, group: range) -> list[EffectsRow]:
+        """Return a group that was kept."""
+        columns = load_tensors(self._path(group))[0]
+        return [EffectsRow(**{name: values[row] for name, values in columns.items()}) for row in range(len(group))]
+
+    def remove(self) -> None:
+        """Forget all."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def header_of(
+    latents: Latents, layout: StyleSpaceLayout, options: AttFindConfig, origin: dict[str, str]
+) -> EffectsHeader:
+    """Return what holds for all rows."""
+    located = [layout.locate(index) for index in range(layout.size)]
+    return EffectsHeader(
+        class_names=latents.class_names,
+        shift=options.shift,
+        precision=options.precision,
+        minima=latents.minima.tolist(),
+        maxima=latents.maxima.tolist(),
+        layers=[layer for layer, _ in located],
+        channels=[channel for _, channel in located],
+        provenance=origin,
+    )

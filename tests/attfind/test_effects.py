@@ -1,0 +1,180 @@
+"""The stage `effects`: shards, kills and what a part must match, on small random networks."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+import torch
+import yaml
+
+from stylex.attfind.effects import compute_effects, shard_groups
+from stylex.attfind.records import read_effects
+from stylex.classifiers import build_network
+from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.config import ExperimentPaths, load_experiment
+from stylex.errors import ArtifactError
+from stylex.latents.table import Latents, write_latents
+from stylex.networks.model import build_networks, load_stylex, save_stylex
+from stylex.networks.stylespace import StyleVector
+
+NAME = "mnist"
+IMAGES = 23
+
+
+def options(root, **attfind):
+    path = root / "config" / "experiments" / f"{NAME}.yaml"
+    content = yaml.safe_load(path.read_text())
+    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
+    content["stylex"]["networks"] = channels | {"latent_dim": 8}
+    content["attfind"] = {"images": IMAGES, "threshold": 0.05, "precision": "float32", "batch_size": 256} | attfind
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture
+def project(root):
+    options(root)
+    paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
+    torch.manual_seed(0)
+    names = ("3", "5")
+    description = NetworkDescription(
+        role="classifier", name="c", architecture="resnet18", width=0.125, channels=1, resolution=32, class_names=names
+    )
+    save_network(paths.classifier.model, build_network("resnet18", 1, 2, 0.125), description, {})
+    networks = build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0)
+    save_stylex(paths.stylex_model, networks, {})
+    with torch.no_grad():
+        w, logits = torch.randn(IMAGES, 8), torch.randn(IMAGES, 2)
+        styles = networks.synthesis.styles(networks.w_plus(w, logits))
+    scalar = torch.zeros(IMAGES)
+    latents = Latents(
+        ids=[f"digit-{row:02d}" for row in range(IMAGES)],
+        labels=torch.arange(IMAGES) % 2,
+        logits=logits,
+        w=w,
+        styles=styles.space,
+        to_rgb_styles=styles.to_rgb,
+        reconstruction_l1=scalar,
+        reconstruction_perceptual=scalar,
+        reconstruction_logits=logits,
+        discriminator=scalar,
+        class_names=names,
+        provenance={},
+    )
+    write_latents(paths.latents, latents)
+    return root
+
+
+def measured(root, shards):
+    options(root, shards=shards)
+    for shard in range(shards):
+        compute_effects(root, NAME, "cpu", shard)
+    return read_effects(ExperimentPaths(root, NAME).effects_shards(shards))
+
+
+def same(one, other):
+    tensors = (one.base_logits, other.base_logits), (one.effect, other.effect)
+    return one.ids == other.ids and all(torch.equal(*pair) for pair in tensors)
+
+
+def test_any_number_of_shards_gives_the_same_bits(project):
+    whole = measured(project, 1)
+    assert len(whole.ids) == IMAGES and whole.effect.abs().max() > 0.01
+    for shards in (2, 7):
+        assert same(measured(project, shards), whole)
+
+
+def test_shards_hold_whole_groups_and_every_image_once():
+    for shards in (1, 2, 7, 30):
+        groups = [group for shard in range(shards) for group in shard_groups(23, 4, shard, shards)]
+        assert [image for group in groups for image in group] == list(range(23))
+        assert [len(group) for group in groups] == [4, 4, 4, 4, 4, 3]
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from stylex.attfind import effects
+write = effects.Parts.write
+def slow(self, group, rows):
+    write(self, group, rows)
+    print(group.start, flush=True)
+effects.Parts.write = slow
+effects.compute_effects(Path(sys.argv[1]), "mnist", "cpu", 0)
+"""
+
+
+def killed_after_a_group(project):
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", KILLED, str(project)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
+    first_image = int(process.stdout.readline())
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    return first_image
+
+
+def test_killed_at_any_group_it_goes_on_and_ends_with_the_same_bits(project):
+    whole = measured(project, 1)
+    path = ExperimentPaths(project, NAME).effects()
+    path.unlink()
+    done = []
+    for _ in range(3):
+        done.append(killed_after_a_group(project))
+        assert not path.exists()
+    assert done == sorted(set(done)), "a finished group is not measured again"
+    assert same(measured(project, 1), whole)
+    assert [entry.name for entry in path.parent.iterdir()] == [path.name], "parts are gone when the shard is there"
+
+
+def test_parts_of_other_options_are_not_used(project):
+    whole, paths = measured(project, 1), ExperimentPaths(project, NAME)
+    parts = paths.effects().with_suffix(".parts")
+    options(project, shift=0.5)
+    killed_after_a_group(project)
+    assert list(parts.iterdir())
+    assert same(measured(project, 1), whole)
+
+
+def test_a_torn_part_is_measured_again(project):
+    whole, paths = measured(project, 1), ExperimentPaths(project, NAME)
+    killed_after_a_group(project)
+    (first, *_) = sorted(paths.effects().with_suffix(".parts").glob("*.safetensors"))
+    first.write_bytes(first.read_bytes()[:-100])
+    assert same(measured(project, 1), whole)
+
+
+def test_a_shard_that_does_not_exist(project):
+    with pytest.raises(ArtifactError, match=r"shard 1 does not exist: attfind.shards of mnist is 1"):
+        compute_effects(project, NAME, "cpu", 1)
+
+
+def test_shards_measured_differently_are_not_merged(project):
+    measured(project, 2)
+    options(project, shards=2, shift=0.5)
+    compute_effects(project, NAME, "cpu", 1)
+    with pytest.raises(ArtifactError, match="were measured differently; delete both"):
+        read_effects(ExperimentPaths(project, NAME).effects_shards(2))
+
+
+def test_the_discriminator_scores_every_render_alone(project):
+    options(project, discriminator_filter=1.0)
+    compute_effects(project, NAME, "cpu", 0)
+    effects = read_effects([ExperimentPaths(project, NAME).effects()])
+    assert effects.discriminator_change.shape == effects.effect.shape[:3]
+    networks = load_stylex(ExperimentPaths(project, NAME).stylex_model)
+    from stylex.latents.table import read_latents
+
+    latents = read_latents(ExperimentPaths(project, NAME).latents)
+    row, index = 4, 11
+    styles = latents.style_vector(torch.tensor([row]))
+    moved = styles.space.clone()
+    moved[0, index] = latents.maxima[index] * 1.0
+    with torch.no_grad():
+        probabilities = latents.logits[row : row + 1].softmax(1)
+        before = networks.discriminator(networks.synthesis.render(styles), probabilities)
+        after = networks.discriminator(networks.synthesis.render(StyleVector(moved, styles.to_rgb)), probabilities)
+    expected = (after - before).abs()[0]
+    assert effects.discriminator_change[row, 1, index].item() == pytest.approx(expected.item(), abs=1e-5)
+    assert expected > 1e-4
