@@ -1,12 +1,11 @@
 """Configuration: models (the definition), loading (YAML to models), paths (where artifacts live)."""
 
+from stylex.config.analysis import AttFindConfig, EvaluationConfig
 from stylex.config.loading import load_backbone_config, load_experiment, load_pipeline, load_suite
 from stylex.config.models import (
-    AttFindConfig,
     BackboneConfig,
     ClassifierConfig,
     DatasetConfig,
-    EvaluationConfig,
     ExperimentConfig,
     FineTuningConfig,
     LossesConfig,

@@ -5,39 +5,25 @@ Values that a paper states are cited beside the preset that sets them, not here:
 
 from __future__ import annotations
 
-import hashlib
-import json
 from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    field_validator,
-    model_validator,
+from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+
+from stylex.config.analysis import (
+    ALL,
+    AttFindConfig,
+    ClassName,
+    EvaluationConfig,
+    Positive,
+    Precision,
+    Section,
+    Weight,
+    unknown_class,
 )
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
-Positive = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
-Precision = Literal["float32", "bfloat16"]
-Split = Literal["train", "val", "test"]
-
-
-class Section(BaseModel):
-    """A part of a configuration file: immutable, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    def digest(self) -> str:
-        """Return the first 16 hex digits of the sha256 of the canonical JSON form."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
 
 
 def power_of_two(value: int) -> int:
@@ -259,31 +245,6 @@ class StylexConfig(Section):
         return self
 
 
-class AttFindConfig(Section):
-    """Algorithm 1 of [L] and how its effects are measured."""
-
-    split: Split = "test"
-    images: Annotated[int, Field(ge=2)] = Field(
-        description="Images analysed at the most, spread evenly over the classes."
-    )
-    shift: Annotated[float, Field(gt=0, le=10)] = Field(
-        description="A coordinate moves by shift x (extreme - coordinate)."
-    )
-    max_attributes: Positive = Field(description="M of Algorithm 1, for each target class.")
-    threshold: float = Field(description="t of Algorithm 1, in logits: an image with a larger effect is explained.")
-    batch_size: Positive
-    precision: Precision = "float32"
-
-
-class EvaluationConfig(Section):
-    """Sufficiency ([L] 4.2.3) and Fréchet curve ([V] 5.2)."""
-
-    sufficiency_k: list[Positive]
-    frechet_attributes: Annotated[int, Field(ge=0)]
-    figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
-    batch_size: Positive
-
-
 class ExperimentConfig(Section):
     """One experiment: config/experiments/<name>.yaml with what it extends merged in."""
 
@@ -315,7 +276,13 @@ class ExperimentConfig(Section):
             raise ValueError("evaluation.sufficiency_k goes beyond attfind.max_attributes: raise the latter")
         if max(self.evaluation.frechet_attributes, self.evaluation.figure_attributes) > self.attfind.max_attributes:
             raise ValueError("evaluation.frechet_attributes or figure_attributes goes beyond attfind.max_attributes")
+        self._known_class()
         return self
+
+    def _known_class(self) -> None:
+        against, known = self.attfind.against, self.dataset.classes
+        if known is not None and against not in (ALL, *known):
+            raise ValueError(unknown_class(against, known))
 
     def _divisible_batch(self) -> None:
         group, training = self.stylex.networks.minibatch_stddev_group, self.stylex.training

@@ -97,8 +97,12 @@ class ExperimentPaths:
         return self.folder / "latents.parquet"
 
     def effects(self, shard: int = 0) -> Path:
-        """Effects of every coordinate on every analysed image."""
+        """Return the file of one shard of the effects of every coordinate on the analysed images."""
         return self.folder / "attfind" / f"effects-{shard:05d}.parquet"
+
+    def effects_shards(self, count: int) -> list[Path]:
+        """Return the files of all shards, in the order of the images."""
+        return [self.effects(shard) for shard in range(count)]
 
     @property
     def attributes(self) -> Path:
@@ -114,6 +118,16 @@ class ExperimentPaths:
     def frechet(self) -> Path:
         """Fréchet distance against the number of attributes."""
         return self.folder / "frechet.csv"
+
+    @property
+    def independent(self) -> Path:
+        """Explanations of single images: the coordinates with the largest effects."""
+        return self.folder / "independent.csv"
+
+    @property
+    def subset(self) -> Path:
+        """Explanations of single images: a greedy search for a flip."""
+        return self.folder / "subset.csv"
 
 
 @dataclass(frozen=True)

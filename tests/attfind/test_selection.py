@@ -6,7 +6,7 @@ import torch
 import yaml
 
 from stylex.artifacts import read_json
-from stylex.attfind.records import Direction, Effects, EffectsHeader, effects_writer, read_attributes
+from stylex.attfind.records import Direction, Effects, EffectsHeader, EffectsRow, effects_writer, read_attributes
 from stylex.attfind.selection import select, select_attributes
 from stylex.config import ExperimentPaths
 from stylex.errors import AttributesNotFoundError
@@ -63,6 +63,22 @@ def test_images_of_the_target_class_are_left_out():
     with_own_class = effects_from(HAND_MADE, [0, 0, 0, 0, 1])
     without = effects_from(HAND_MADE[:4], [0, 0, 0, 0])
     assert select_attributes(with_own_class, 1, 2, 10) == select_attributes(without, 1, 2, 10)
+
+
+def test_an_image_of_the_target_class_does_not_hide_what_raises_it():
+    # The reversed split again: an image of the target class, which everything lowers, must not hide what raises it.
+    effects = effects_from([[[0.0], [3.0]], [[0.0], [-100.0]]], [0, 1])
+    found = select_attributes(effects, 1, 2, 10).attributes
+    assert [(a.style_index, a.direction, a.mean_effect) for a in found] == [(0, TO_MAX, 3.0)]
+
+
+def test_as_many_coordinates_as_there_are():
+    # The replications had K = 2464 written into the code.
+    for size in (1, 7, 3000):
+        rows = torch.full((2, 2, size), -1.0)
+        rows[:, TO_MAX, -1] = 1.0
+        found = select_attributes(effects_from(rows.tolist(), [0, 0]), 1, 2, 10).attributes
+        assert [(a.style_index, a.direction) for a in found] == [(size - 1, TO_MAX)]
 
 
 def test_stops_at_the_limit():
@@ -138,7 +154,7 @@ def test_select_writes_the_table_and_why_it_ended(root):
     effects.effect[4, TO_MAX, 3, 0] = 1.0  # towards class 4, on the only image that is a 9
     with effects_writer(paths.effects(), effects.header) as writer:
         for identity, base, effect in zip(effects.ids, effects.base_logits, effects.effect, strict=True):
-            writer.add(identity, base, effect)
+            writer.add(identity, EffectsRow(base, effect))
     select(root, "mnist")
     frame = pandas.read_csv(paths.attributes)
     assert list(frame.columns) == [

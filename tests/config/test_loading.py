@@ -66,6 +66,13 @@ def test_what_yaml_offers_against_repetition_still_works(root):
             ["batch_size 16 is not a multiple", "accumulation 3"],
         ),
         ("stylex: {losses: {adversarial: hing}}", ["losses.adversarial = 'hing'", "'logistic' or 'hinge'"]),
+        ("attfind: {algorithm: note}", ["attfind.algorithm = 'note'", "'paper' or 'notebook'"]),
+        ("attfind: {ranking: mean}", ["attfind.ranking = 'mean'", "'mean_effect' or 'image_fraction'"]),
+        ("attfind: {discriminator_filter: -1}", ["attfind.discriminator_filter = -1", "greater than or equal to 0"]),
+        ("attfind: {algorithm: notebook, threshold: -1}", ["set a threshold of at least 0"]),
+        ("attfind: {engine: screened, shards: 2}", ["engine screened", "not with shards: set shards: 1"]),
+        ("attfind: {engine: screened, unstable_filter: 0}", ["not with unstable_filter: leave it out"]),
+        ("attfind: {shards: 0}", ["attfind.shards = 0", "greater than or equal to 1"]),
     ],
 )
 def test_a_wrong_value(root, text, named):
@@ -73,3 +80,20 @@ def test_a_wrong_value(root, text, named):
     line = refusal(root, "config/experiments/mnist.yaml", head + text + "\n", lambda: load_experiment(root, "mnist"))
     for part in named:
         assert part in line
+
+
+def test_a_class_to_compare_with_that_is_none_of_the_experiment(root):
+    text = "extends: cpu-32\ntitle: a\ndomain: a\ndataset: {name: mnist, classes: ['3', '5', '8']}\n"
+    text += "attfind: {against: 4}\nstylex: {perceptual_backbone: mnist-32}\n"
+    file = "config/experiments/mnist.yaml"
+    line = refusal(root, file, text, lambda: load_experiment(root, "mnist"))
+    assert "attfind.against: unknown class '4'; choose all or one of 3, 5, 8" in line
+    (root / file).write_text(text.replace("against: 4", "against: 8"))
+    assert load_experiment(root, "mnist").attfind.against == "8"
+
+
+def test_without_options_attfind_is_algorithm_1_on_one_machine(root):
+    attfind = load_experiment(root, "mnist").attfind
+    assert (attfind.algorithm, attfind.ranking, attfind.against) == ("paper", "mean_effect", "all")
+    assert attfind.discriminator_filter is None and attfind.unstable_filter is None
+    assert (attfind.engine, attfind.shards) == ("exhaustive", 1)

@@ -1,0 +1,102 @@
+"""What is done with the trained networks (AttFind, evaluation), and the types that all sections of a file share.
+
+Part of the one definition of an experiment in `stylex.config.models`; [L] and [N]: the paper and its authors' notebook.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+Positive = Annotated[int, Field(ge=1)]
+Weight = Annotated[float, Field(ge=0)]
+Precision = Literal["float32", "bfloat16"]
+Split = Literal["train", "val", "test"]
+ALL = "all"  # of attfind.against
+
+
+class Section(BaseModel):
+    """A part of a configuration file: immutable, and closed to unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    def digest(self) -> str:
+        """Return the first 16 hex digits of the sha256 of the canonical JSON form."""
+        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
+
+
+def unknown_class(against: str, known: Sequence[str]) -> str:
+    """Compose the message for an attfind.against that is no class of the experiment."""
+    return f"attfind.against: unknown class '{against}'; choose {ALL} or one of {', '.join(known)}"
+
+
+class AttFindConfig(Section):
+    """AttFind: how effects are measured and how attributes are chosen; the defaults are Algorithm 1 of [L]."""
+
+    split: Split = "test"
+    images: Annotated[int, Field(ge=2)] = Field(
+        description="Images analysed at the most, spread evenly over the classes."
+    )
+    shift: Annotated[float, Field(gt=0, le=10)] = Field(
+        description="A coordinate moves by shift x (extreme - coordinate)."
+    )
+    engine: Literal["exhaustive", "screened"] = Field(
+        "exhaustive", description="exhaustive: measure every move of every image; screened: what decides Algorithm 1."
+    )
+    confidence: Annotated[float, Field(gt=0, lt=1)] = Field(
+        0.95, description="Of each choice of the screened engine; the exhaustive one needs none."
+    )
+    shards: Positive = Field(1, description="Files over which the images are split while effects are measured.")
+    max_attributes: Positive = Field(description="M of Algorithm 1, for each target class.")
+    threshold: float = Field(description="t of Algorithm 1, in logits: an image with a larger effect is explained.")
+    algorithm: Literal["paper", "notebook"] = Field(
+        "paper",
+        description="paper: Algorithm 1 of [L]; notebook: [N], effects clipped at 0 and summed up for each image, the"
+        " lists of two classes merged.",
+    )
+    ranking: Literal["mean_effect", "image_fraction"] = Field(
+        "mean_effect",
+        description="mean_effect: by the mean effect ([L]); image_fraction: by the fraction of images whose effect"
+        " passes the threshold ([N]).",
+    )
+    discriminator_filter: Weight | None = Field(
+        None, description="Drop moves that change D's score by more than this on average ([N]); default: keep all."
+    )
+    unstable_filter: Weight | None = Field(
+        None,
+        description="Drop images whose reconstruction is decided otherwise than the image, or by a margin below this,"
+        " in logits; default: keep all. Our definition: [N] drops images that too many coordinates affect.",
+    )
+    against: ClassName = Field(
+        ALL,
+        description="all: a class against all others ([L]); the name of a class: each against that one, on its images,"
+        " by the change of the difference of the two logits.",
+    )
+    batch_size: Positive
+    precision: Precision = "float32"
+
+    @model_validator(mode="after")
+    def _compatible(self) -> AttFindConfig:
+        if self.algorithm == "notebook" and self.threshold < 0:
+            raise ValueError("algorithm notebook sums up effects of at least 0: set a threshold of at least 0")
+        if self.engine == "screened":
+            for key in ("algorithm", "ranking", "discriminator_filter", "unstable_filter", "against", "shards"):
+                if getattr(self, key) != (default := type(self).model_fields[key].default):
+                    default = "leave it out" if default is None else f"set {key}: {default}"
+                    raise ValueError(f"engine screened measures for Algorithm 1 alone, not with {key}: {default}")
+        return self
+
+
+class EvaluationConfig(Section):
+    """Sufficiency ([L] 4.2.3) and Fréchet curve ([V] 5.2)."""
+
+    sufficiency_k: list[Positive]
+    frechet_attributes: Annotated[int, Field(ge=0)]
+    figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
+    explained_images: Positive = Field(8, description="Images explained one by one, evenly over the classes.")
+    batch_size: Positive
