@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table"},
     "evaluation": FOUNDATION | {"networks", "classifiers", "datasets", "distances", "latents.table", "attfind.records"},
-    "figures": FOUNDATION | {"networks", "classifiers", "latents.table", "attfind.records"},
+    "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
     "report": FOUNDATION | {"latents.table", "attfind.records", "figures.names"},
     "cli": EVERYTHING,
 }

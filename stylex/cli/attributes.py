@@ -1,4 +1,4 @@
-"""`stylex attributes`: AttFind, the selecting half (Algorithm 1 of [L])."""
+"""`stylex attributes`: AttFind, the selecting half: Algorithm 1 of [L], or the search of [N]."""
 
 from __future__ import annotations
 

@@ -13,4 +13,5 @@ def experiment_figures(root: Path, suite: str, experiment: str, device: str) -> 
     from stylex.figures import make
 
     make.attribute_figures(root, suite, experiment, device)
+    make.explanation_figures(root, suite, experiment, device)
     make.curve_figures(root, suite, experiment)

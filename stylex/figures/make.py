@@ -3,15 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
+
+import torch
 
 from stylex.artifacts import read_table
 from stylex.attfind.records import read_attributes, read_effects
 from stylex.classifiers import load_classifier
 from stylex.config import ExperimentPaths, SuitePaths, load_experiment
-from stylex.errors import AttributesNotFoundError
+from stylex.datasets.split import load_split
+from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.figures.attributes import draw_attributes
 from stylex.figures.curves import draw_frechet, draw_sufficiency
 from stylex.figures.examples import choose_examples, render_examples, top_attributes
+from stylex.figures.explanations import (
+    Explanation,
+    Tile,
+    assemble,
+    choose_explained,
+    draw_explanations,
+    images_of_steps,
+    read_steps,
+)
 from stylex.figures.history import draw_history
 from stylex.figures.style import save
 from stylex.latents.table import read_latents
@@ -24,12 +37,52 @@ def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> N
     attributes = top_attributes(read_attributes(paths.attributes), config.evaluation.figure_attributes)
     if not attributes:
         raise AttributesNotFoundError(f"{paths.attributes} holds no attribute; lower attfind.threshold or train longer")
-    effects, latents = read_effects(paths.effects()), read_latents(paths.latents)
+    effects, latents = read_effects(paths.effects_shards(config.attfind.shards)), read_latents(paths.latents)
     networks = load_stylex(paths.stylex_model, device)
     classifier = load_classifier(paths.classifier.model, device)
     examples = choose_examples(attributes, effects, latents)
     rows = render_examples(attributes, examples, effects, latents, networks, classifier)
     save(draw_attributes(rows), SuitePaths(root, suite), experiment, "attributes", _provenance(root, experiment))
+
+
+def explanation_figures(root: Path, suite: str, experiment: str, device: str) -> None:
+    """Write <experiment>-{independent,subset}.png and .pdf: single images explained, as figures 7 and 8 of [L]."""
+    config, paths = load_experiment(root, experiment), ExperimentPaths(root, experiment)
+    every_step, few = config.attfind.max_attributes, config.evaluation.figure_attributes
+    for name, path, steps in (("independent", paths.independent, few), ("subset", paths.subset, every_step)):
+        rows = [row for row in read_steps(path) if row["step"] <= steps]
+        if not rows:
+            raise AttributesNotFoundError(f"{path} explains no image; raise attfind.shift or train longer")
+        blocks = _explanations(root, experiment, rows, device)
+        save(draw_explanations(blocks), SuitePaths(root, suite), experiment, name, _provenance(root, experiment))
+
+
+def _explanations(root: Path, experiment: str, rows: list[dict[str, Any]], device: str) -> list[Explanation]:
+    """Render the images to show; `rows`: of independent.csv or subset.csv."""
+    config, paths = load_experiment(root, experiment), ExperimentPaths(root, experiment)
+    latents, networks = read_latents(paths.latents), load_stylex(paths.stylex_model, device)
+    split = load_split(root, config.dataset, config.attfind.split)
+    extremes = torch.stack([latents.minima, latents.maxima]).to(device)
+    blocks = []
+    for identity in choose_explained(rows, latents.class_names):
+        steps = [row for row in rows if row["id"] == identity]
+        image = torch.tensor([_position(latents.ids, identity, paths.latents)])
+        place = torch.tensor([_position(split.ids, identity, paths.latents)])
+        target = steps[0]["target_class"]
+        chances = latents.logits[image].softmax(dim=1)[0]
+        pixels = split.images(place)[0].permute(1, 2, 0).numpy()
+        original = Tile(pixels, "original", float(chances[latents.class_names.index(target)]))
+        styles = latents.style_vector(image).to(device)
+        images = images_of_steps(networks.synthesis, styles, extremes, config.attfind.shift, steps)
+        predicted = latents.class_names[int(latents.reconstruction_logits[image].argmax())]
+        blocks.append(assemble(predicted, target, original, images, steps))
+    return blocks
+
+
+def _position(ids: list[str], identity: str, path: Path) -> int:
+    if identity not in ids:
+        raise ArtifactError(f"image {identity} is not both in {path} and in the dataset; run encode and explain again")
+    return ids.index(identity)
 
 
 def curve_figures(root: Path, suite: str, experiment: str) -> None:

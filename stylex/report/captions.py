@@ -5,6 +5,11 @@ from __future__ import annotations
 from stylex.config import ExperimentConfig
 
 SAMPLES = "samples"
+STEPS = (
+    " Each image shows all steps so far; the number in it is the classifier's probability of the target class P(…)."
+    " Orange frame: the decision has flipped. Images are chosen by rule: for each target class, of the explained images"
+    " the one that flips after the fewest steps."
+)
 
 
 def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
@@ -42,4 +47,19 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
             "Validation images, their reconstructions by the averaged networks, and samples of the generator.",
         ),
     }
-    return texts[name]
+    return (texts | _explained(title))[name]
+
+
+def _explained(title: str) -> dict[str, tuple[str, str]]:
+    return {
+        "independent": (
+            f"Images of {title} turned by the coordinates with the largest effects, step by step, with probabilities.",
+            "Single images explained by independent selection, as figure 7 of Lang et al. 2021: the coordinates with"
+            " the largest effects on this very image, each measured alone, then moved one after the other." + STEPS,
+        ),
+        "subset": (
+            f"Images of {title} turned by a greedy choice of coordinates, step by step, with probabilities.",
+            "Single images explained by subset selection, as figure 8 of Lang et al. 2021: each step moves what raises"
+            " the target class the most, given the steps before, until the decision flips." + STEPS,
+        ),
+    }

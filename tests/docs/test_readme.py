@@ -91,6 +91,7 @@ def plans(*arguments: str) -> Check:
     return check
 
 
+EXPLAIN = "tests/cli/test_explain.py::"
 REPRO = "tests/workflow/test_dvc.py::test_repro_records_what_snakemake_computed_and_computes_through_it"
 
 # Each command: how it is run here in a cheap form, or the test that runs it.
@@ -105,6 +106,10 @@ CHECKS: dict[str, Check | str] = {
     "stylex datasets": prints("datasets", text="fashion_mnist: t-shirt"),
     "stylex validate": prints("validate", text="suite demo"),
     "stylex validate clothes": prints("validate", "clothes", text="trouser-dress: fashion_mnist (trouser, dress)"),
+    "stylex explain mnist digit.png": f"{EXPLAIN}test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis",
+    "stylex explain mnist digit.png --target 5 --method independent --attributes 3 --output explained": (
+        f"{EXPLAIN}test_options_and_files_of_any_kind"
+    ),
     "snakemake --cores 2": "tests/workflow/test_end_to_end.py::test_every_artifact_is_there",
     "snakemake --cores 8 --profile slurm": plans("--cores", "8", "--profile", "slurm"),
     "snakemake --cores 8 --profile slurm -n": plans("--cores", "8", "--profile", "slurm"),

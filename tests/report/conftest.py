@@ -5,15 +5,18 @@ from pathlib import Path
 
 import numpy
 import pandas
+import pyarrow
 import pytest
 import torch
 from PIL import Image
 
 from stylex.artifacts import provenance, write_json, write_table
-from stylex.attfind.records import Attribute, Direction, EffectsHeader, effects_writer, write_attributes
+from stylex.attfind.explanations import Step, table
+from stylex.attfind.records import Attribute, Direction, EffectsHeader, EffectsRow, effects_writer, write_attributes
 from stylex.classifiers.networks import build_network
 from stylex.classifiers.wrapper import NetworkDescription, save_network
-from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment, load_suite
+from stylex.config import DatasetPaths, ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment, load_suite
+from stylex.datasets import dataset_spec
 from stylex.evaluation.intervals import wilson_interval
 from stylex.figures import experiment_figures
 from stylex.latents.table import Latents, write_latents
@@ -60,7 +63,9 @@ def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
     networks = build_networks(config.stylex, 32, 1, len(names), seed=0)
     save_stylex(paths.stylex_model, networks, origin)
     latents = write_analysis(paths, networks, names, origin)
+    write_images(root, config, latents.ids)
     write_effects(paths, latents, networks, origin)
+    write_explanations(paths, latents, networks, origin)
     write_curves(paths, name, config, origin)
 
 
@@ -95,13 +100,45 @@ def write_effects(paths: ExperimentPaths, latents: Latents, networks: StylexNetw
     random = torch.Generator().manual_seed(1)
     with effects_writer(paths.effects(), header) as writer:
         for identity, logits in zip(latents.ids, latents.reconstruction_logits, strict=True):
-            writer.add(identity, logits, torch.randn(header.shape, generator=random))
+            writer.add(identity, EffectsRow(logits, torch.randn(header.shape, generator=random)))
     found = [
         Attribute(target, rank, 10 * rank + index, *layout.locate(10 * rank + index), Direction.TO_MAX, 2.5 / rank, 3)
         for index, target in enumerate(latents.class_names)
         for rank in (1, 2, 3)
     ]
     write_attributes(paths.attributes, found, origin)
+
+
+def write_images(root: Path, config: ExperimentConfig, ids: list[str]) -> None:
+    """Write the split of the prepared dataset from which the analysed images come."""
+    dataset, split, classes = config.dataset, config.attfind.split, config.dataset.classes or []
+    known = dataset_spec(dataset.name).class_names
+    labels = [known.index(classes[row % len(classes)]) for row in range(len(ids))]
+    pixels = numpy.random.default_rng(0).integers(0, 256, (len(ids), 1, 32, 32), numpy.uint8)
+    images = pyarrow.FixedShapeTensorArray.from_numpy_ndarray(pixels)
+    batch = pyarrow.record_batch({"image": images, "label": pyarrow.array(labels), "id": pyarrow.array(ids)})
+    manifest = DatasetPaths(root, dataset.name).manifest(dataset.resolution)
+    manifest.parent.mkdir(parents=True, exist_ok=True)
+    file = manifest.parent / f"{split}-00000.arrow"
+    with pyarrow.ipc.new_file(str(file), batch.schema) as writer:
+        writer.write_batch(batch)
+    shards = {split: {"file": file.name, "bytes": file.stat().st_size}}
+    content = {"class_names": known, "channels": 1, "resolution": dataset.resolution, "shards": shards}
+    write_json(manifest, content)
+
+
+def write_explanations(
+    paths: ExperimentPaths, latents: Latents, networks: StylexNetworks, origin: dict[str, str]
+) -> None:
+    layout, decisions = networks.synthesis.layout, latents.reconstruction_logits.argmax(1).tolist()
+    found = [
+        [Step(1, row, *layout.locate(row), Direction.TO_MIN, 0.1, 0.4, False),
+         Step(2, row + 20, *layout.locate(row + 20), Direction.TO_MAX, 0.4, 0.8, True)]
+        for row in range(len(decisions))
+    ]  # fmt: skip
+    steps = table(latents.ids, [latents.class_names[1 - decision] for decision in decisions], found)
+    write_table(paths.independent, steps, origin)
+    write_table(paths.subset, steps, origin)
 
 
 def write_curves(paths: ExperimentPaths, name: str, config: ExperimentConfig, origin: dict[str, str]) -> None:

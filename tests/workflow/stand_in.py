@@ -26,10 +26,13 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "encode":
             return [experiment.latents]
         case "effects":
-            return [experiment.effects()]
+            return [experiment.effects(int(rest[rest.index("--shard") + 1]))]
         case "attributes" | "sufficiency" | "frechet":
             table: Path = getattr(experiment, verb)
             return [table, table.with_suffix(".provenance.json")]
+        case "explain":
+            tables = experiment.independent, experiment.subset
+            return [path for table in tables for path in (table, table.with_suffix(".provenance.json"))]
         case "figures":
             return [suite.figure(rest[0], name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")]
         case "tables":

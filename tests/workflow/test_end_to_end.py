@@ -57,6 +57,8 @@ def test_every_artifact_is_there(finished):
         paths.stylex_samples,
         paths.latents,
         paths.effects(),
+        paths.independent,
+        paths.subset,
         suite.report,
         *(suite.figure("tiny", name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")),
         *(suite.table(name, suffix) for name in SUITE["tables"] for suffix in ("csv", "md", "tex")),

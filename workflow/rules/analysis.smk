@@ -31,33 +31,37 @@ rule effects:
         model=EXPERIMENT.stylex_model,
         classifier=EXPERIMENT.classifier.model,
         code=code(
+            "attfind/effects.py",
             "attfind/engine.py",
+            "attfind/screening.py",
             "attfind/records.py",
             "latents/table.py",
             *STYLEX_CODE,
             *CLASSIFIER_CODE,
         ),
     output:
-        EXPERIMENT.effects(),
+        EXPERIMENT.folder / "attfind/effects-{shard}.parquet",
     log:
-        "results/logs/effects/{experiment}.log",
+        "results/logs/effects/{experiment}-{shard}.log",
     benchmark:
-        "results/benchmarks/rules/effects/{experiment}.tsv"
+        "results/benchmarks/rules/effects/{experiment}-{shard}.tsv"
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
-        config=sections("attfind.shift", "attfind.precision"),
+        config=effects_sections,
     message:
-        "Measuring the effects of all style coordinates of {wildcards.experiment}"
+        "Measuring the effects of all style coordinates of {wildcards.experiment}, shard {wildcards.shard}"
     shell:
-        "python -m stylex effects {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m stylex effects {wildcards.experiment} --shard $((10#{wildcards.shard})) --threads {threads}"
+        " 2> >(tee {log} >&2)"
 
 
 rule attributes:
     input:
-        effects=EXPERIMENT.effects(),
-        code=code("attfind/selection.py", "attfind/records.py"),
+        effects=effects,
+        latents=EXPERIMENT.latents,
+        code=code("attfind/selection.py", "attfind/algorithms.py", "attfind/records.py", "latents/table.py"),
     output:
         with_provenance(EXPERIMENT.attributes),
     log:
@@ -65,11 +69,51 @@ rule attributes:
     conda:
         ENVIRONMENT
     params:
-        config=sections("attfind.threshold", "attfind.max_attributes"),
+        config=sections(
+            "attfind.engine",
+            "attfind.algorithm",
+            "attfind.ranking",
+            "attfind.against",
+            "attfind.threshold",
+            "attfind.max_attributes",
+            "attfind.discriminator_filter",
+            "attfind.unstable_filter",
+        ),
     message:
         "Selecting the attributes of {wildcards.experiment}"
     shell:
         "python -m stylex attributes {wildcards.experiment} 2> >(tee {log} >&2)"
+
+
+rule explanations:
+    input:
+        latents=EXPERIMENT.latents,
+        model=EXPERIMENT.stylex_model,
+        classifier=EXPERIMENT.classifier.model,
+        code=code(
+            "attfind/explanations.py",
+            "attfind/engine.py",
+            "attfind/records.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+            *CLASSIFIER_CODE,
+        ),
+    output:
+        with_provenance(EXPERIMENT.independent),
+        with_provenance(EXPERIMENT.subset),
+    log:
+        "results/logs/explanations/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/explanations/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    params:
+        config=sections("attfind.shift", "attfind.precision", "attfind.max_attributes", "evaluation.explained_images"),
+    message:
+        "Explaining single images of {wildcards.experiment}"
+    shell:
+        "python -m stylex explain {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
 rule sufficiency:

@@ -57,6 +57,7 @@ wildcard_constraints:
     backbone="|".join(PROJECT.backbones),
     dataset="[^/]+",
     resolution=r"\d+",
+    shard=r"\d{5}",
 
 
 def code(*patterns):
@@ -142,4 +143,21 @@ def table_inputs(paths):
     numbers = [
         path for table in (paths.attributes, paths.sufficiency, paths.frechet) for path in with_provenance(table)
     ]
-    return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, paths.effects()]
+    return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
+
+
+def effects_of(experiment):
+    """All shards of the effects of an experiment."""
+    return ExperimentPaths(Path(), experiment).effects_shards(PROJECT.experiments[experiment].attfind.shards)
+
+
+def effects_sections(wildcards):
+    """What the effects depend on; a screened search measures for one threshold."""
+    keys = ["shift", "precision", "discriminator_filter", "shards", "engine"]
+    if PROJECT.experiments[wildcards.experiment].attfind.engine == "screened":
+        keys += ["confidence", "threshold", "max_attributes"]
+    return sections(*(f"attfind.{key}" for key in keys))(wildcards)
+
+
+def effects(wildcards):
+    return effects_of(wildcards.experiment)

@@ -3,15 +3,25 @@
 
 rule figures:
     input:
+        manifest=manifest,
         model=EXPERIMENT.stylex_model,
         classifier=EXPERIMENT.classifier.model,
         history=EXPERIMENT.stylex_history,
         latents=EXPERIMENT.latents,
-        effects=EXPERIMENT.effects(),
+        effects=effects,
         attributes=EXPERIMENT.attributes,
+        independent=EXPERIMENT.independent,
+        subset=EXPERIMENT.subset,
         sufficiency=EXPERIMENT.sufficiency,
         frechet=EXPERIMENT.frechet,
-        code=code("figures/*.py", "attfind/records.py", "latents/table.py", *STYLEX_CODE, *CLASSIFIER_CODE),
+        code=code(
+            "figures/*.py",
+            "attfind/records.py",
+            "datasets/split.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+            *CLASSIFIER_CODE,
+        ),
     output:
         expand(
             str(SUITE_PATHS.figure("{{experiment}}", "{name}", "{suffix}")),
@@ -25,7 +35,14 @@ rule figures:
     threads: CPU_THREADS
     params:
         suite=SUITE,
-        config=sections("title", "dataset", "attfind.shift", "evaluation.figure_attributes"),
+        config=sections(
+            "title",
+            "dataset",
+            "attfind.split",
+            "attfind.shift",
+            "attfind.max_attributes",
+            "evaluation.figure_attributes",
+        ),
     message:
         "Drawing the figures of {wildcards.experiment}"
     shell:

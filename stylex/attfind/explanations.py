@@ -1,0 +1,225 @@
+"""Explanations of single images ([L] 3.4): which coordinates turn the classifier's decision on this image.
+
+Independent: the coordinates with the largest effects on the image, each measured alone, then moved one after the other.
+Subset: greedy; each step takes what raises the target class the most given what is moved already, until the flip.
+An effect is the change of the target's logit minus the largest other logit, which is positive just when it decides.
+Moves are searched in the precision of attfind.precision; what is recorded is the answer in float32 to a full rendering.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import pandas
+import torch
+from torch import Tensor
+
+from stylex.artifacts import provenance, write_table
+from stylex.attfind.engine import Moves, logits_of_moves, targets_of
+from stylex.attfind.records import Direction
+from stylex.classifiers import Classifier, load_classifier
+from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
+from stylex.errors import ArtifactError
+from stylex.latents.table import Latents, read_latents
+from stylex.networks.model import StylexNetworks, load_stylex
+from stylex.networks.stylespace import StyleVector
+from stylex.progress import progress
+
+COLUMNS = (
+    "id", "target_class", "step", "style_index", "layer", "channel", "direction", "probability_before",
+    "probability_after", "flipped",
+)  # fmt: skip
+
+
+class Method(StrEnum):
+    """How the coordinates of an explanation are chosen."""
+
+    INDEPENDENT = "independent"
+    SUBSET = "subset"
+
+
+@dataclass(frozen=True)
+class Step:
+    """One coordinate moved on one image, after those of the steps before."""
+
+    step: int  # 1 is the first
+    style_index: int
+    layer: int
+    channel: int
+    direction: Direction
+    probability_before: float  # of the target class
+    probability_after: float
+    flipped: bool  # the classifier now says the target class
+
+    def record(self) -> dict[str, int | float | bool | str]:
+        """Return the values by column of the table."""
+        return asdict(self) | {"direction": self.direction.label}
+
+
+class Explainer:
+    """The networks of an experiment and how far a coordinate moves."""
+
+    def __init__(
+        self, networks: StylexNetworks, classifier: Classifier, latents: Latents, options: AttFindConfig, device: str
+    ) -> None:
+        """Take the extremes from `latents`; raise `ArtifactError` when these are of another network."""
+        layout = networks.synthesis.layout
+        if latents.styles.shape[1] != layout.size:
+            raise ArtifactError(
+                f"the latents have {latents.styles.shape[1]} styles, the network {layout.size}; encode again"
+            )
+        self.synthesis, self.classifier, self.options = networks.synthesis, classifier, options
+        self.extremes = torch.stack([latents.minima, latents.maxima]).to(device)
+        self.autocast = torch.autocast(
+            torch.device(device).type, torch.bfloat16, enabled=options.precision == "bfloat16"
+        )
+
+    @torch.inference_mode()
+    def explain(self, styles: StyleVector, targets: Tensor, method: Method, attributes: int) -> list[list[Step]]:
+        """Return the steps, at most `attributes`, that lead each image to its target class.
+
+        styles: of N images; targets [N] int64, none of them what the classifier says of the reconstruction already.
+        An image for which nothing raises the target has no step.
+        """
+        search = self._independent if method is Method.INDEPENDENT else self._subset
+        return search(Trail(self, styles, targets), min(attributes, self.synthesis.layout.size))
+
+    def answers(self, styles: StyleVector) -> Tensor:
+        """Return the classifier's logits [N, classes] of the images of these styles."""
+        batches = torch.arange(len(styles.space), device=styles.space.device).split(self.options.batch_size)
+        return torch.cat([self.classifier(self.synthesis.render(styles.select(rows))).float() for rows in batches])
+
+    def _independent(self, trail: Trail, attributes: int) -> list[list[Step]]:
+        everything = torch.arange(len(trail.targets), device=trail.targets.device)
+        with self.autocast:
+            before = margins(self.answers(trail.styles), trail.targets)
+        effect, direction = (self._margins_of_moves(trail, everything) - before[:, None, None]).max(dim=1)  # [N, K]
+        effect, order = effect.sort(dim=1, descending=True, stable=True)
+        for step in range(attributes):
+            rows = torch.nonzero(effect[:, step] > 0).flatten()
+            if not len(rows):
+                break
+            index = order[rows, step]
+            trail.move(rows, index, direction[rows, index])
+        return trail.steps
+
+    def _subset(self, trail: Trail, attributes: int) -> list[list[Step]]:
+        rows = torch.arange(len(trail.targets), device=trail.targets.device)
+        for _ in range(attributes):
+            best = self._margins_of_moves(trail, rows).flatten(1).argmax(dim=1)
+            size = self.synthesis.layout.size
+            rows = trail.move(rows, best % size, best // size, only_if_raised=True)
+            rows = rows[trail.logits[rows].argmax(dim=1) != trail.targets[rows]]
+            if not len(rows):
+                break
+        return trail.steps
+
+    def _margins_of_moves(self, trail: Trail, rows: Tensor) -> Tensor:
+        """Return the margins [n, 2, K] after each further move of the images `rows`; -inf where it is moved already."""
+        styles, free = trail.styles.select(rows), ~trail.moved[rows]
+        free = free[:, None].expand(-1, 2, -1)
+        image, _, index = torch.nonzero(free, as_tuple=True)
+        value = targets_of(styles.space, self.extremes, self.options.shift)[free]
+        moves = Moves(image, index, value)
+        with self.autocast:
+            logits = logits_of_moves(self.synthesis, self.classifier, styles, moves, self.options.batch_size)
+        found = torch.full(free.shape, -torch.inf, device=logits.device)
+        found[free] = margins(logits, trail.targets[rows][image])
+        return found
+
+
+class Trail:
+    """N images on their way to their target classes: what was moved so far, and the classifier's answer to it."""
+
+    def __init__(self, explainer: Explainer, styles: StyleVector, targets: Tensor) -> None:
+        self.explainer, self.targets = explainer, targets
+        self.styles = StyleVector(styles.space.clone(), styles.to_rgb)
+        self.logits = explainer.answers(styles)  # [N, classes]
+        self.moved = torch.zeros_like(styles.space, dtype=torch.bool)
+        self.steps: list[list[Step]] = [[] for _ in range(len(targets))]
+
+    def move(self, rows: Tensor, index: Tensor, direction: Tensor, only_if_raised: bool = False) -> Tensor:
+        """Move one coordinate of each image of `rows` [n]; return the images moved, all or those it brought nearer."""
+        styles, targets = self.styles.select(rows), self.targets[rows]
+        values = targets_of(styles.space, self.explainer.extremes, self.explainer.options.shift)
+        each = torch.arange(len(rows), device=rows.device)
+        space = styles.space.clone()
+        space[each, index] = values[each, direction, index]
+        before, after = self.logits[rows], self.explainer.answers(styles._replace(space=space))
+        kept = each
+        if only_if_raised:
+            kept = torch.nonzero(margins(after, targets) > margins(before, targets)).flatten()
+        rows = rows[kept]
+        self.styles.space[rows], self.logits[rows] = space[kept], after[kept]
+        self.moved[rows, index[kept]] = True
+        self._record(rows, index[kept], direction[kept], before[kept])
+        return rows
+
+    def _record(self, rows: Tensor, index: Tensor, direction: Tensor, before: Tensor) -> None:
+        after, targets = self.logits[rows], self.targets[rows]
+        chances = (logits.softmax(dim=1).gather(1, targets[:, None])[:, 0].tolist() for logits in (before, after))
+        flipped = (after.argmax(dim=1) == targets).tolist()
+        values = zip(rows.tolist(), index.tolist(), direction.tolist(), *chances, flipped, strict=True)
+        for row, style_index, way, *answer in values:
+            place = self.explainer.synthesis.layout.locate(style_index)
+            self.steps[row].append(Step(len(self.steps[row]) + 1, style_index, *place, Direction(way), *answer))
+
+
+def margins(logits: Tensor, targets: Tensor) -> Tensor:
+    """Return the target's logit minus the largest other one, [N]; logits [N, classes], targets [N] int64."""
+    chosen = targets[:, None]
+    others = logits.scatter(1, chosen, -torch.inf).amax(dim=1)
+    return logits.gather(1, chosen)[:, 0] - others
+
+
+def runners_up(logits: Tensor) -> Tensor:
+    """Return the second class of each image, [N] int64; of two classes, the other one. logits [N, classes]."""
+    return logits.topk(2, dim=1).indices[:, 1]
+
+
+def first_of_each_class(labels: Tensor, count: int) -> Tensor:
+    """Return the rows of the first `count` images, as evenly over the classes as their sizes allow, in order.
+
+    labels [N] int64.
+    """
+    among_its_class = torch.nn.functional.one_hot(labels).cumsum(dim=0).gather(1, labels[:, None])[:, 0]
+    return among_its_class.argsort(stable=True)[:count].sort().values
+
+
+def explain_analysed(root: Path, name: str, device: str) -> None:
+    """Write the experiment's independent.csv and subset.csv: the first images of the analysis, both methods.
+
+    The target of an image is the runner-up of its reconstruction.
+    """
+    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    latents, options = read_latents(paths.latents), config.attfind
+    networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
+    explainer = Explainer(networks, classifier, latents, options, device)
+    rows = first_of_each_class(latents.labels, config.evaluation.explained_images)
+    ids, styles = [latents.ids[row] for row in rows.tolist()], latents.style_vector(rows).to(device)
+    targets = runners_up(explainer.answers(styles))
+    target_names = [latents.class_names[target] for target in targets.tolist()]
+    origin = provenance(config.digest(), config.seed, device) | {
+        "shift": str(options.shift),
+        "precision": options.precision,
+        "attributes": f"at most {options.max_attributes} for each of {len(ids)} images",
+    }
+    files = {Method.INDEPENDENT: paths.independent, Method.SUBSET: paths.subset}
+    with progress(f"explain {name}", len(files) * len(ids)) as counter:
+        for method, path in files.items():
+            found = explainer.explain(styles, targets, method, options.max_attributes)
+            write_table(path, table(ids, target_names, found), origin)
+            counter.advance(len(ids))
+
+
+def table(ids: Sequence[str], target_names: Sequence[str], found: Sequence[Sequence[Step]]) -> pandas.DataFrame:
+    """Return the steps of all images, a row a step."""
+    rows = [
+        {"id": identity, "target_class": target} | step.record()
+        for identity, target, steps in zip(ids, target_names, found, strict=True)
+        for step in steps
+    ]
+    return pandas.DataFrame(rows, columns=list(COLUMNS))

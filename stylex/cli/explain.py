@@ -1,0 +1,256 @@
+"""`stylex explain`: explanations of single images ([L] 3.4), of the analysis or of any image file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stylex.cli.options import Device, DeviceOption, ExperimentArgument, ThreadsOption, select_device
+from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError, ImageError
+
+if TYPE_CHECKING:
+    import torch
+
+    from stylex.attfind.explanations import Explainer, Step
+    from stylex.classifiers import Classifier
+    from stylex.config import ExperimentConfig
+    from stylex.networks.model import StylexNetworks
+
+
+class Method(StrEnum):
+    """How coordinates are chosen; `stylex.attfind.explanations.Method` without torch."""
+
+    SUBSET = "subset"
+    INDEPENDENT = "independent"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What was asked for on the command line."""
+
+    files: list[Path]
+    target: str | None
+    method: Method
+    attributes: int | None
+    output: Path
+
+    def outputs(self) -> list[Path]:
+        """Return the figure of each file; raise `ImageError` when one would overwrite another, or a file given."""
+        paths = [self.output / f"{file.stem}.png" for file in self.files]
+        given = {file.resolve() for file in self.files}
+        for file, path in zip(self.files, paths, strict=True):
+            if paths.count(path) > 1:
+                raise ImageError(f"{file}: two of the images would be explained in {path}; explain them one by one")
+            if {path.resolve(), path.with_suffix(".json").resolve()} & given:
+                raise ImageError(f"{file}: its explanation would overwrite an image in {self.output}; change --output")
+        return paths
+
+
+def command(
+    experiment: ExperimentArgument,
+    images: Annotated[
+        list[Path] | None, typer.Argument(metavar="IMAGE_FILE", help="Default: images of the analysis.")
+    ] = None,
+    target: Annotated[str | None, typer.Option(help="Class to turn into; default: the second most probable.")] = None,
+    method: Annotated[
+        Method, typer.Option(help="subset: greedy, until the flip; independent: the largest effects.")
+    ] = Method.SUBSET,
+    attributes: Annotated[
+        int | None, typer.Option(min=1, help="Coordinates moved at the most; default: attfind.max_attributes.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(help="Folder; default: results/experiments/EXPERIMENT/explanations.")
+    ] = None,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Explain single images: which style coordinates turn the classifier's decision, step by step.
+
+    Each image file gives <name>.png and <name>.json. Without image files: independent.csv and subset.csv of the first
+    images of the analysis (evaluation.explained_images).
+    """
+    from stylex.config import ExperimentPaths
+
+    if images:
+        output = output or ExperimentPaths(Path(), experiment).folder / "explanations"
+        request = Request(images, target, method, attributes, output)
+        explain_files(Path(), experiment, request, select_device(device, threads))
+        return
+    if target is not None or attributes is not None or output is not None:
+        raise ImageError("--target, --attributes and --output need an image file")
+    from stylex.attfind.explanations import explain_analysed
+
+    explain_analysed(Path(), experiment, select_device(device, threads))
+
+
+def explain_files(root: Path, experiment: str, request: Request, device: str) -> None:
+    """Explain image files; nothing is written before all of them are explained."""
+    from stylex.artifacts import provenance, write_json
+    from stylex.attfind.explanations import Explainer
+    from stylex.classifiers import load_classifier
+    from stylex.config import ExperimentPaths, load_experiment
+    from stylex.latents.table import read_latents
+    from stylex.networks.model import load_stylex
+
+    config, paths, outputs = load_experiment(root, experiment), ExperimentPaths(root, experiment), request.outputs()
+    latents, networks = read_latents(paths.latents), load_stylex(paths.stylex_model, device)
+    classifier = load_classifier(paths.classifier.model, device)
+    explainer = Explainer(networks, classifier, latents, config.attfind, device)
+    images = read_images(request.files, networks.image_channels, networks.resolution).to(device)
+    columns = encode_files(root, config, networks, classifier, images)
+    origin = provenance(config.digest(), config.seed, device)
+    explained = list(explanations_of(request, explainer, images, columns, latents.class_names))
+    for path, one in zip(outputs, explained, strict=True):
+        draw(path, one, explainer, f"experiment {experiment}, config {config.digest()}, seed {config.seed}")
+        write_json(
+            path.with_suffix(".json"), {"experiment": experiment, **one.content(request.method), "provenance": origin}
+        )
+        typer.echo(one.summary(request.method, path))
+
+
+def encode_files(
+    root: Path, config: ExperimentConfig, networks: StylexNetworks, classifier: Classifier, images: torch.Tensor
+) -> dict[str, torch.Tensor]:
+    """Return the columns of latents.parquet for images [N, C, H, W] in [-1, 1]."""
+    import torch
+
+    from stylex.classifiers import load_backbone
+    from stylex.config import backbone_paths
+    from stylex.latents.encode import encode_images
+
+    backbone = load_backbone(backbone_paths(root, config.stylex.perceptual_backbone).model, str(images.device))
+    batches = [encode_images(networks, classifier, backbone, part) for part in images.split(config.attfind.batch_size)]
+    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
+
+
+def explanations_of(
+    request: Request,
+    explainer: Explainer,
+    images: torch.Tensor,
+    columns: dict[str, torch.Tensor],
+    class_names: Sequence[str],
+) -> Iterator[Explained]:
+    """Yield the explanation of each file; raise `AttributesNotFoundError` where nothing raises the target class."""
+    from stylex.attfind import explanations
+    from stylex.networks.stylespace import StyleVector
+
+    targets = targets_of_files(request, columns["reconstruction_logits"], class_names)
+    styles = StyleVector(columns["styles"], columns["to_rgb_styles"])
+    limit = request.attributes or explainer.options.max_attributes
+    found = explainer.explain(styles, targets, explanations.Method(request.method), limit)
+    for number, (file, target, steps) in enumerate(zip(request.files, targets.tolist(), found, strict=True)):
+        if not steps:
+            raise AttributesNotFoundError(
+                f"{file}: no style coordinate brings it nearer to '{class_names[target]}'; choose another --target"
+                " or raise attfind.shift"
+            )
+        row = {name: values[number : number + 1] for name, values in columns.items()}
+        yield Explained(file, images[number], row, class_names, target, steps)
+
+
+@dataclass(frozen=True)
+class Explained:
+    """One image file and its explanation."""
+
+    file: Path
+    image: torch.Tensor  # [C, H, W] in [-1, 1], as the classifier sees it
+    columns: dict[str, torch.Tensor]  # what `encode_images` says of it, [1, …]
+    class_names: Sequence[str]
+    target: int
+    steps: list[Step]
+
+    def probabilities(self, column: str) -> dict[str, float]:
+        """Return the classifier's answer by class; column: `logits` of the image or `reconstruction_logits`."""
+        return dict(zip(self.class_names, self.columns[column].softmax(dim=1)[0].tolist(), strict=True))
+
+    @property
+    def predicted(self) -> str:
+        """What the classifier says of the reconstruction."""
+        return self.class_names[int(self.columns["reconstruction_logits"].argmax())]
+
+    def content(self, method: Method) -> dict[str, Any]:
+        """Return what the JSON file holds."""
+        return {
+            "image": str(self.file),
+            "method": method.value,
+            "target_class": self.class_names[self.target],
+            "flipped": self.steps[-1].flipped,
+            "probabilities": self.probabilities("logits"),
+            "reconstruction_probabilities": self.probabilities("reconstruction_logits"),
+            "reconstruction_l1": float(self.columns["reconstruction_l1"]),
+            "steps": [step.record() for step in self.steps],
+        }
+
+    def summary(self, method: Method, path: Path) -> str:
+        """Return the lines that are printed."""
+        target = self.class_names[self.target]
+        end = "the decision flips" if self.steps[-1].flipped else "the decision does not flip"
+        rows = [("step", "layer", "channel", "direction", f"P({target})")]
+        rows.append(("0", "", "", "", f"{self.steps[0].probability_before:.3f}"))
+        for step in self.steps:
+            place = str(step.step), str(step.layer), str(step.channel), step.direction.label
+            rows.append((*place, f"{step.probability_after:.3f}"))
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        lines = ["  " + "  ".join(map(str.rjust, row, widths)) for row in rows]
+        return "\n".join([f"{self.file}: {self.predicted} to {target}, {method.value}: {end}", *lines, f"  {path}"])
+
+
+def draw(path: Path, one: Explained, explainer: Explainer, provenance: str) -> None:
+    """Write the figure of one explanation."""
+    from stylex.figures.explanations import Tile, assemble, images_of_steps, save_explanation
+    from stylex.networks.stylespace import StyleVector
+
+    target, steps = one.class_names[one.target], [step.record() for step in one.steps]
+    styles = StyleVector(one.columns["styles"], one.columns["to_rgb_styles"])
+    images = images_of_steps(explainer.synthesis, styles, explainer.extremes, explainer.options.shift, steps)
+    original = Tile(one.image.permute(1, 2, 0).cpu().numpy(), "original", one.probabilities("logits")[target])
+    save_explanation(path, assemble(one.predicted, target, original, images, steps), provenance)
+
+
+def read_images(files: Sequence[Path], channels: int, resolution: int) -> torch.Tensor:
+    """Return the images of the files, float32 [N, C, resolution, resolution] in [-1, 1]."""
+    import torch
+
+    return torch.stack([read_prepared(file, channels, resolution) for file in files]).float().div(127.5).sub(1)
+
+
+def read_prepared(file: Path, channels: int, resolution: int) -> torch.Tensor:
+    """Read an image file as uint8 [C, resolution, resolution], as preparation makes it.
+
+    An image of the size of the downloaded ones gets their margin; of any other, the central square is resized.
+    """
+    import torch
+    from PIL import Image
+
+    from stylex.datasets.decoding import SIDE
+    from stylex.datasets.images import pad, read_image, resize
+    from stylex.datasets.prepare import PADDED_SIDE
+
+    image = read_image(file, channels, resolution)
+    with Image.open(file) as opened:
+        if opened.size != (SIDE, SIDE):
+            return image
+    return torch.from_numpy(resize(pad(read_image(file, channels, SIDE).numpy(), PADDED_SIDE), resolution))
+
+
+def targets_of_files(request: Request, logits: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
+    """Return the target class of each file [N]; logits [N, classes] of the reconstructions."""
+    import torch
+
+    from stylex.attfind.explanations import runners_up
+    from stylex.config.loading import unknown_name
+
+    if request.target is None:
+        return runners_up(logits)
+    if request.target not in class_names:
+        raise ConfigError(f"--target: {unknown_name('class', request.target, list(class_names))}")
+    target = class_names.index(request.target)
+    for file, decision in zip(request.files, logits.argmax(dim=1).tolist(), strict=True):
+        if decision == target:
+            raise ArtifactError(f"{file}: the classifier already says '{request.target}'; choose another --target")
+    return torch.full((len(logits),), target, device=logits.device)

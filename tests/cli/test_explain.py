@@ -1,0 +1,239 @@
+"""`stylex explain` on files: real digits, small random networks."""
+
+import json
+import shutil
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from stylex.artifacts import load_tensors, read_json, save_tensors
+from stylex.classifiers import build_network
+from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.cli import main
+from stylex.cli.explain import read_images, read_prepared
+from stylex.config import DatasetPaths, ExperimentPaths, backbone_paths, load_experiment
+from stylex.datasets import dataset_spec, load_split
+from stylex.datasets.decoding import decode
+from stylex.figures.explanations import COLUMNS, read_steps
+from stylex.latents.encode import encode
+from stylex.latents.table import read_latents
+from stylex.networks.model import build_networks, save_stylex
+
+NAME = "mnist"
+
+
+@pytest.fixture(scope="module")
+def project(mnist_root, tmp_path_factory):
+    """A project as after `encode`: 24 digits analysed by random networks whose decisions are split in two."""
+    root = tmp_path_factory.mktemp("explain") / "project"
+    shutil.copytree(mnist_root, root)
+    file = root / "config/experiments" / f"{NAME}.yaml"
+    content = yaml.safe_load(file.read_text())
+    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
+    content["stylex"]["networks"] = channels | {"latent_dim": 8}
+    content["attfind"] = {"images": 24, "shift": 2.0, "precision": "float32", "batch_size": 64, "max_attributes": 4}
+    content["evaluation"] = {"explained_images": 6, "sufficiency_k": [1], "frechet_attributes": 1}
+    file.write_text(yaml.safe_dump(content))
+    paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
+    torch.manual_seed(0)
+    save_random_network(paths.classifier.model, "classifier", ("3", "5"))
+    save_random_network(backbone_paths(root, "mnist-32").model, "backbone", tuple("0123456789"))
+    save_stylex(
+        paths.stylex_model, build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0), {}
+    )
+    encode(root, NAME, "cpu")
+    logits = read_latents(paths.latents).reconstruction_logits
+    tensors, header = load_tensors(paths.classifier.model)
+    tensors["head.bias"][1] -= (logits[:, 1] - logits[:, 0]).median() + 1e-6
+    save_tensors(paths.classifier.model, tensors, header)
+    encode(root, NAME, "cpu")
+    return root
+
+
+def save_random_network(path, role, names):
+    description = NetworkDescription(
+        role=role, name="random", architecture="resnet18", width=0.125, channels=1, resolution=32, class_names=names
+    )
+    save_network(path, build_network("resnet18", 1, len(names), 0.125), description, {})
+
+
+@pytest.fixture
+def here(project, monkeypatch):
+    monkeypatch.chdir(project)
+    return project
+
+
+@pytest.fixture
+def digit(project, tmp_path):
+    """The file of an analysed image, and its row of the latents."""
+    latents = read_latents(ExperimentPaths(project, NAME).latents)
+    return save_prepared(project, latents.ids[0], tmp_path / "digit.png"), 0
+
+
+def save_prepared(root, identity, path):
+    split = load_split(root, load_experiment(root, NAME).dataset, "test")
+    row = torch.tensor([split.ids.index(identity)])
+    Image.fromarray(split.raw(row)[0, 0].numpy()).save(path)
+    return path
+
+
+def explain(*arguments):
+    """Run the verb; return the exit code."""
+    try:
+        return main(["explain", NAME, *map(str, arguments), "--device", "cpu"])
+    except SystemExit as ended:
+        return int(ended.code or 0)
+
+
+def test_files_are_prepared_as_the_dataset_is(project, tmp_path):
+    split = load_split(project, load_experiment(project, NAME).dataset, "test")
+    (raw,) = decode(dataset_spec("mnist"), DatasetPaths(project, "mnist").raw)
+    for row in (0, 7):
+        prepared = split.raw(torch.tensor([row]))[0]
+        downloaded = raw.images[int(split.ids[row].rpartition("-")[2])]
+        Image.fromarray(downloaded).save(tmp_path / "downloaded.png")
+        save_prepared(project, split.ids[row], tmp_path / "prepared.png")
+        assert torch.equal(read_prepared(tmp_path / "downloaded.png", 1, 32), prepared)
+        assert torch.equal(read_prepared(tmp_path / "prepared.png", 1, 32), prepared)
+        images = read_images([tmp_path / "prepared.png"], 1, 32)
+        assert torch.equal(images, split.images(torch.tensor([row])))
+
+
+def test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis(here, digit, tmp_path, capsys):
+    file, row = digit
+    assert explain(file, "--output", tmp_path / "out") == 0
+    latents = read_latents(ExperimentPaths(here, NAME).latents)
+    content = read_json(tmp_path / "out/digit.json")
+    for key, logits in (
+        ("probabilities", latents.logits),
+        ("reconstruction_probabilities", latents.reconstruction_logits),
+    ):
+        expected = dict(zip(("3", "5"), logits[row].softmax(0).tolist(), strict=True))
+        assert content[key] == pytest.approx(expected, abs=1e-5)
+    decision = int(latents.reconstruction_logits[row].argmax())
+    assert content["target_class"] == ("5", "3")[decision]
+    assert content["reconstruction_l1"] == pytest.approx(float(latents.reconstruction_l1[row]), abs=1e-5)
+    assert 1 <= len(content["steps"]) <= 4
+    assert content["provenance"]["config_digest"] == load_experiment(here, NAME).digest()
+    with Image.open(tmp_path / "out/digit.png") as figure:
+        assert figure.format == "PNG"
+    lines = capsys.readouterr().out.splitlines()
+    ends = "the decision flips" if content["flipped"] else "the decision does not flip"
+    assert lines[0].endswith(f"{('3', '5')[decision]} to {content['target_class']}, subset: {ends}")
+    last = content["steps"][-1]
+    assert lines[-2].split() == [
+        str(last["step"]), str(last["layer"]), str(last["channel"]), last["direction"],
+        f"{last['probability_after']:.3f}",
+    ]  # fmt: skip
+
+
+def test_options_and_files_of_any_kind(here, digit, tmp_path):
+    file, _ = digit
+    with Image.open(file) as image:
+        image.convert("RGB").resize((70, 50)).save(tmp_path / "colour.jpg", quality=95)
+    options = ("--method", "independent", "--attributes", 2, "--output", tmp_path / "out")
+    assert explain(file, tmp_path / "colour.jpg", *options) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "colour.json", "colour.png", "digit.json", "digit.png",
+    ]  # fmt: skip
+    content = json.loads((tmp_path / "out/colour.json").read_text())
+    assert content["method"] == "independent" and 1 <= len(content["steps"]) <= 2
+    assert content["image"].endswith("colour.jpg")
+
+
+def test_a_file_explained_beside_others_is_explained_as_alone(here, digit, tmp_path):
+    file, _ = digit
+    latents = read_latents(ExperimentPaths(here, NAME).latents)
+    other = save_prepared(here, latents.ids[5], tmp_path / "other.png")
+    assert explain(file, "--output", tmp_path / "alone") == 0
+    assert explain(other, file, "--output", tmp_path / "both") == 0
+    alone, both = (read_json(tmp_path / folder / "digit.json") for folder in ("alone", "both"))
+    for one, two in zip(alone["steps"], both["steps"], strict=True):
+        assert {**one, **{key: pytest.approx(one[key], abs=1e-5) for key in one if "probability" in key}} == two
+
+
+def test_the_target_is_the_class_asked_for(here, digit, tmp_path):
+    file, row = digit
+    decision = int(read_latents(ExperimentPaths(here, NAME).latents).reconstruction_logits[row].argmax())
+    target = ("5", "3")[decision]
+    assert explain(file, "--target", target, "--output", tmp_path / "out") == 0
+    assert read_json(tmp_path / "out/digit.json")["target_class"] == target
+
+
+def refused(capsys, tmp_path, *arguments):
+    """The one line of an error that leaves nothing behind."""
+    before = sorted(tmp_path.rglob("*"))
+    assert explain(*arguments) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("error: ") and captured.err.count("\n") == 1 and captured.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+    return captured.err
+
+
+def test_mistakes_are_one_line_and_leave_nothing(here, digit, tmp_path, capsys):
+    file, row = digit
+    (tmp_path / "text.png").write_text("no image")
+    latents = read_latents(ExperimentPaths(here, NAME).latents)
+    said = latents.class_names[int(latents.reconstruction_logits[row].argmax())]
+    out = ("--output", tmp_path / "out")
+    line = refused(capsys, tmp_path, file, tmp_path / "text.png", *out)
+    assert "text.png cannot be read as an image" in line
+    assert "none.png does not exist" in refused(capsys, tmp_path, tmp_path / "none.png", *out)
+    line = refused(capsys, tmp_path, file, "--target", "55", *out)
+    assert "--target: unknown class '55'; did you mean '5'?" in line
+    line = refused(capsys, tmp_path, file, "--target", said, *out)
+    assert f"digit.png: the classifier already says '{said}'; choose another --target" in line
+
+
+def test_no_image_and_no_other_explanation_is_overwritten(here, digit, tmp_path, capsys):
+    file, _ = digit
+    (tmp_path / "sub").mkdir()
+    shutil.copy(file, tmp_path / "sub/digit.png")
+    assert "would overwrite an image" in refused(capsys, tmp_path, file, "--output", tmp_path)
+    both = (file, tmp_path / "sub/digit.png", "--output", tmp_path / "out")
+    assert "two of the images would be explained in" in refused(capsys, tmp_path, *both)
+    assert "need an image file" in refused(capsys, tmp_path, "--target", "5")
+
+
+def test_an_experiment_that_is_not_trained(root, tmp_path, digit, monkeypatch, capsys):
+    monkeypatch.chdir(root)
+    line = refused(capsys, tmp_path, digit[0])
+    assert "latents.parquet does not exist; run the stage that makes it first" in line
+
+
+def test_nothing_raises_the_target(here, digit, tmp_path, capsys):
+    # With so small a shift no float32 coordinate changes.
+    config = here / "config/experiments" / f"{NAME}.yaml"
+    before = config.read_text()
+    config.write_text(before.replace("shift: 2.0", "shift: 1.0e-30"))
+    try:
+        assert "no style coordinate brings it nearer to" in refused(
+            capsys, tmp_path, digit[0], "--output", tmp_path / "o"
+        )
+    finally:
+        config.write_text(before)
+
+
+def test_without_files_the_first_images_of_the_analysis_are_explained(here):
+    assert explain() == 0
+    paths = ExperimentPaths(here, NAME)
+    latents = read_latents(paths.latents)
+    labels = dict(zip(latents.ids, latents.labels.tolist(), strict=True))
+    of_each_class = [[name for name in latents.ids if labels[name] == label][:3] for label in (0, 1)]
+    first = sorted([*of_each_class[0], *of_each_class[1]], key=latents.ids.index)
+    for path in (paths.independent, paths.subset):
+        steps = read_steps(path)
+        assert list(dict.fromkeys(step["id"] for step in steps)) == first
+        assert all(list(step) == list(COLUMNS) and step["step"] <= 4 for step in steps)
+        for step in steps:
+            decision = int(latents.reconstruction_logits[latents.ids.index(step["id"])].argmax())
+            assert step["target_class"] == ("5", "3")[decision]
+        origin = read_json(path.with_suffix(".provenance.json"))
+        assert origin["shift"] == "2.0" and origin["attributes"] == "at most 4 for each of 6 images"
+    subset = read_steps(paths.subset)
+    for step, following in zip(subset, subset[1:], strict=False):
+        if step["id"] == following["id"]:
+            assert not step["flipped"] and following["step"] == step["step"] + 1
+            assert following["probability_before"] == pytest.approx(step["probability_after"])
