@@ -66,6 +66,7 @@ class TrainingState:
             for kind, flats in (("weights", self.weights), ("averages", self.averages)):
                 for name, flat in flats.items():
                     flat.vector.copy_(content[kind][name])
+                    flat.vector.grad = None  # of a step that was given up
                     flat.publish()
             for networks in (self.networks, self.ema):
                 own = (noise for noise in networks.synthesis.buffers() if noise.dim() == 4)

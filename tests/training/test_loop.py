@@ -6,6 +6,7 @@ from stylex.artifacts import read_table
 from stylex.config import ExperimentPaths
 from stylex.networks.model import load_stylex
 from stylex.training import train
+from stylex.training.weights import FlatWeights
 
 LOSSES = ["d_adversarial", "r1", "g_adversarial", "reconstruction_x", "reconstruction_perceptual", "reconstruction_w"]
 MEASURED = ["learning_rate", "val_l1", "val_class_kept", "val_frechet_distance"]
@@ -34,6 +35,18 @@ def test_training_writes_model_history_samples_and_moves_the_weights(tiny_root, 
     assert paths.stylex_samples.read_bytes().startswith(b"\x89PNG")
     assert len(list(paths.checkpoints.glob("*.pt"))) == 3
     assert undisturbed["synthesis.layers.3.weight"].std() != 1
+
+
+def test_the_model_written_is_the_averaged_one_not_the_raw_one(tiny_root, undisturbed):
+    # A replication analysed the raw generator.
+    folder = ExperimentPaths(tiny_root, "tiny").checkpoints
+    newest = max(folder.glob("*.pt"), key=lambda path: int(path.stem.split("-")[1]))
+    state = torch.load(newest, weights_only=True)["state"]
+    networks = load_stylex(ExperimentPaths(tiny_root, "tiny").stylex_model)
+    for name in ("synthesis", "mapping", "encoder"):
+        written = FlatWeights(getattr(networks, name), torch.float32).vector
+        torch.testing.assert_close(written, state["averages"][name], rtol=1e-5, atol=1e-6)
+        assert (written - state["weights"][name]).abs().max() > 1e-4
 
 
 def test_speed_is_that_of_the_images_since_the_last_row(tiny_root, undisturbed):
