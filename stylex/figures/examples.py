@@ -78,6 +78,7 @@ def _best(
     moved = base + effects.effect[:, direction, attribute.style_index]
     change = moved.softmax(1)[:, target] - base.softmax(1)[:, target]  # in [-1, 1]
     candidates = base.argmax(1).ne(target) if raises else base.argmax(1).eq(target)
+    candidates &= ~change.isnan()  # a screened search measures some images only
     if not candidates.any():
         return None
     error = latents.reconstruction_l1[rows]

@@ -82,6 +82,14 @@ def test_an_image_is_not_shown_twice_while_others_remain():
     assert [pair[0].image for pair in chosen if pair[0]] == [0, 1]
 
 
+def test_images_without_a_measurement_are_not_shown():
+    source = latents([0, 0, 0, 1, 1], ("4", "9"))
+    effect = torch.full_like(no_effect(source), torch.nan)  # as a screened search leaves it
+    effect[2, Direction.TO_MAX, 2] = torch.tensor([0.0, 1.0])
+    ((raised, lowered),) = choose_examples([attribute("9", 1, 2)], effects(source, effect), source)
+    assert raised is not None and raised.image == 2 and lowered is None
+
+
 def test_faithful_reconstructions_come_before_larger_effects():
     source = latents([0, 0, 1], ("4", "9"), errors=[0.5, 0.1, 0.1])
     effect = no_effect(source)
