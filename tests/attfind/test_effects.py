@@ -178,3 +178,18 @@ def test_the_discriminator_scores_every_render_alone(project):
     expected = (after - before).abs()[0]
     assert effects.discriminator_change[row, 1, index].item() == pytest.approx(expected.item(), abs=1e-5)
     assert expected > 1e-4
+
+
+def test_the_screened_engine_writes_what_it_measured_and_how_much_that_was(project):
+    whole = measured(project, 1)
+    options(project, engine="screened")
+    compute_effects(project, NAME, "cpu")
+    screened = read_effects([ExperimentPaths(project, NAME).effects()])
+    known = ~screened.effect.isnan()
+    assert screened.ids == whole.ids and 0 < known.sum() < known.numel()
+    torch.testing.assert_close(screened.effect[known], whole.effect[known], rtol=0, atol=1e-4)
+    moves = known[..., 0]
+    origin = screened.header.provenance
+    assert origin["engine"] == "screened" and origin["confidence"] == "0.95"
+    assert origin["evaluations"] == f"{moves.sum()} of {moves.numel()}"
+    assert int(origin["moves only bounded"]) == (~moves.flatten(1).all(dim=0)).sum() > 0
