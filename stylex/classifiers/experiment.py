@@ -22,6 +22,7 @@ from stylex.config import (
     load_experiment,
 )
 from stylex.datasets import load_split
+from stylex.datasets.factors import by_halves, read_factors
 from stylex.errors import AccuracyError
 
 
@@ -51,19 +52,33 @@ def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
 
 
 def train_backbone(root: Path, backbone_name: str, device: str = "cpu") -> None:
-    """Train config/backbones/<backbone_name>.yaml on all classes of its dataset; write files as `fine_tune` does."""
+    """Train config/backbones/<backbone_name>.yaml on all images of its dataset; write files as `fine_tune` does."""
     config = load_backbone_config(root, backbone_name)
     dataset = DatasetConfig(name=config.dataset, resolution=config.resolution, classes=None, one_vs_rest=None)
     name = f"{config.architecture}-{backbone_name}"
-    trained = _train(root, "backbone", name, config, dataset, config.seed, device)
+    trained = _train(root, "backbone", name, config, dataset, config.seed, device, config.labels == "factors")
     _write(backbone_paths(root, backbone_name), trained, provenance(config.digest(), config.seed, device))
 
 
 def _train(
-    root: Path, role: Role, name: str, config: FineTuningConfig, dataset: DatasetConfig, seed: int, device: str
+    root: Path,
+    role: Role,
+    name: str,
+    config: FineTuningConfig,
+    dataset: DatasetConfig,
+    seed: int,
+    device: str,
+    halves: bool = False,
 ) -> _Trained:
-    """Train on the training split, choose the epoch on the validation split, measure on the test split."""
-    train, val, test = (load_split(root, dataset, split) for split in ("train", "val", "test"))
+    """Train on the training split, choose the epoch on the validation split, measure on the test split.
+
+    halves: the classes are the halves in which the known factors lie, not those of the dataset.
+    """
+    splits = [load_split(root, dataset, split) for split in ("train", "val", "test")]
+    if halves:
+        factors = read_factors(root, dataset.name, dataset.resolution)
+        splits = [by_halves(split, factors) for split in splits]
+    train, val, test = splits
     network, history = train_network(config, train, val, seed, device, f"{role} {name}")
     description = NetworkDescription(
         role=role,

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 import pandas
 import torch
@@ -29,9 +30,48 @@ def train_network(
 
     Ties in validation accuracy go to the lower loss. Raise `TrainingDivergedError` when a loss is not finite.
     """
-    network = _seeded_network(config, train, seed).to(device)
-    trainer = _Trainer(config, network, train, seed, device)
-    rows, best, best_weights = [], (-1.0, 0.0), {}
+    loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
+    network = _seeded_network(config, train.channels, len(train.class_names), seed).to(device)
+    trainer = _Trainer(config, network, train, train.labels, loss, seed, device)
+
+    def measure() -> dict[str, float]:
+        logits = predict(network, val, device)
+        cross_entropy = functional.cross_entropy(logits, val.labels).item()
+        return {"val_loss": cross_entropy, "val_accuracy": accuracy(logits, val.labels)}
+
+    return network, _fit(trainer, measure, lambda row: (row["val_accuracy"], -row["val_loss"]), label)
+
+
+def train_regressor(
+    config: FineTuningConfig,
+    train: tuple[ImageSplit, Tensor],
+    val: tuple[ImageSplit, Tensor],
+    seed: int,
+    device: str,
+    label: str,
+) -> tuple[ImageNetwork, pandas.DataFrame]:
+    """Train a network by mean squared error, on splits with targets [N, F]; returns and raises as `train_network`."""
+    network = _seeded_network(config, train[0].channels, train[1].shape[1], seed).to(device)
+    trainer = _Trainer(config, network, *train, nn.MSELoss(), seed, device)
+
+    def measure() -> dict[str, float]:
+        return {"val_loss": functional.mse_loss(predict(network, val[0], device), val[1]).item()}
+
+    return network, _fit(trainer, measure, lambda row: (-row["val_loss"],), label)
+
+
+def _fit(
+    trainer: _Trainer,
+    measure: Callable[[], dict[str, float]],
+    score: Callable[[dict[str, float]], tuple[float, ...]],
+    label: str,
+) -> pandas.DataFrame:
+    """Train for all epochs, leave the network with the weights of the epoch of the highest score; return the history.
+
+    measure: the columns of the history that are measured on held-out images after an epoch, in eval mode.
+    """
+    config, network = trainer.config, trainer.network
+    rows, best, best_weights = [], None, {}
     with progress(label, config.epochs * trainer.epoch_images) as counter:
         for epoch in range(1, config.epochs + 1):
             start = time.monotonic()
@@ -41,14 +81,13 @@ def train_network(
                 raise TrainingDivergedError(
                     f"{label}: the loss is {train_loss} in epoch {epoch}; lower learning_rate ({config.learning_rate})"
                 )
-            logits = predict(network.eval(), val, device)
-            score = (accuracy(logits, val.labels), -functional.cross_entropy(logits, val.labels).item())
-            rows.append((epoch, train_loss, -score[1], score[0], round(rate, 1)))
-            if score > best:
-                best, best_weights = score, {name: value.clone() for name, value in network.state_dict().items()}
+            network.eval()
+            row = measure()
+            rows.append({"epoch": epoch, "train_loss": train_loss, **row, "images_per_second": round(rate, 1)})
+            if best is None or score(row) > best:
+                best, best_weights = score(row), {name: value.clone() for name, value in network.state_dict().items()}
     network.load_state_dict(best_weights)
-    columns = ["epoch", "train_loss", "val_loss", "val_accuracy", "images_per_second"]
-    return network, pandas.DataFrame(rows, columns=columns)
+    return pandas.DataFrame(rows)
 
 
 def translate(images: Tensor, shifts: Tensor) -> Tensor:
@@ -63,12 +102,21 @@ def translate(images: Tensor, shifts: Tensor) -> Tensor:
 class _Trainer:
     """Network, optimiser, schedule and random state of one training."""
 
-    def __init__(self, config: FineTuningConfig, network: nn.Module, train: ImageSplit, seed: int, device: str) -> None:
+    def __init__(
+        self,
+        config: FineTuningConfig,
+        network: nn.Module,
+        train: ImageSplit,
+        targets: Tensor,
+        loss: nn.Module,
+        seed: int,
+        device: str,
+    ) -> None:
         self.config, self.network, self.images, self.device = config, network, train, device
+        self.targets, self.loss = targets, loss
         self.epoch_images = min(len(train), config.max_images or len(train))
         self.batches = math.ceil(self.epoch_images / config.batch_size)
         self.generator = torch.Generator().manual_seed(seed)
-        self.loss = nn.CrossEntropyLoss(label_smoothing=config.label_smoothing)
         self.optimizer = torch.optim.AdamW(
             network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
         )
@@ -90,7 +138,7 @@ class _Trainer:
         furthest = self.config.max_translation
         shifts = torch.randint(-furthest, furthest + 1, (len(indices), 2), generator=self.generator)
         images = translate(self.images.images(indices).to(self.device), shifts.to(self.device))
-        loss = self.loss(self.network(images), self.images.labels[indices].to(self.device))
+        loss = self.loss(self.network(images), self.targets[indices].to(self.device))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
@@ -98,7 +146,7 @@ class _Trainer:
         return loss.item()
 
 
-def _seeded_network(config: FineTuningConfig, train: ImageSplit, seed: int) -> ImageNetwork:
+def _seeded_network(config: FineTuningConfig, channels: int, outputs: int, seed: int) -> ImageNetwork:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return build_network(config.architecture, train.channels, len(train.class_names), config.width)
+        return build_network(config.architecture, channels, outputs, config.width)

@@ -19,7 +19,7 @@ from stylex.config.models import Section
 from stylex.errors import ArtifactError
 
 HEADER = "network"  # key of the description in the safetensors header
-Role = Literal["classifier", "backbone"]
+Role = Literal["classifier", "backbone", "regressor"]
 
 
 class NetworkDescription(Section):
@@ -31,7 +31,7 @@ class NetworkDescription(Section):
     width: float
     channels: int
     resolution: int
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...]  # of the outputs; a regressor's are factors
 
     def build(self) -> ImageNetwork:
         """Build the network, randomly initialised."""

@@ -1,7 +1,13 @@
 """Configuration: models (the definition), loading (YAML to models), paths (where artifacts live)."""
 
 from stylex.config.analysis import AttFindConfig, EvaluationConfig
-from stylex.config.loading import load_backbone_config, load_experiment, load_pipeline, load_suite
+from stylex.config.loading import (
+    load_backbone_config,
+    load_experiment,
+    load_pipeline,
+    load_regressor_config,
+    load_suite,
+)
 from stylex.config.models import (
     BackboneConfig,
     ClassifierConfig,
@@ -10,15 +16,17 @@ from stylex.config.models import (
     FineTuningConfig,
     LossesConfig,
     NetworksConfig,
+    RegressorConfig,
     StylexConfig,
     SuiteConfig,
     TrainingConfig,
 )
-from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths
+from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths, regressor_paths
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
     "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
-    "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "load_backbone_config",
-    "load_experiment", "load_pipeline", "load_suite",
+    "RegressorConfig", "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths",
+    "load_backbone_config", "load_experiment", "load_pipeline", "load_regressor_config", "load_suite",
+    "regressor_paths",
 ]  # fmt: skip

@@ -99,4 +99,11 @@ class EvaluationConfig(Section):
     frechet_attributes: Annotated[int, Field(ge=0)]
     figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
     explained_images: Positive = Field(8, description="Images explained one by one, evenly over the classes.")
+    factor_regressor: str | None = Field(
+        None, description="A file of config/regressors: attributes are measured by the known factors that they move."
+    )
+    factor_threshold: Weight = Field(
+        0.5, description="Mean change, in sd of the factor, above which an attribute covers the cause it moves most."
+    )
+    random_moves: Positive = Field(64, description="Random moves measured beside the attributes, for chance levels.")
     batch_size: Positive

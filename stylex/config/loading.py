@@ -9,7 +9,16 @@ from typing import Any, TypeVar
 import yaml
 from pydantic import ValidationError
 
-from stylex.config.models import LIST, NOTATIONS, BackboneConfig, ExperimentConfig, PipelineConfig, Section, SuiteConfig
+from stylex.config.models import (
+    LIST,
+    NOTATIONS,
+    BackboneConfig,
+    ExperimentConfig,
+    PipelineConfig,
+    RegressorConfig,
+    Section,
+    SuiteConfig,
+)
 from stylex.errors import ConfigError
 
 Model = TypeVar("Model", bound=Section)
@@ -61,13 +70,33 @@ def load_experiment(root: Path, name: str) -> ExperimentConfig:
             f"{path}: stylex.perceptual_backbone: '{reference}' is trained on {backbone.dataset} at"
             f" {backbone.resolution}, the experiment uses {wanted[0]} at {wanted[1]}; name a backbone of that dataset"
         )
+    _check_regressor(root, path, experiment)
     return experiment
+
+
+def _check_regressor(root: Path, path: Path, experiment: ExperimentConfig) -> None:
+    reference, side = experiment.evaluation.factor_regressor, experiment.dataset.resolution
+    if reference is None:
+        return
+    _named(root, "regressors", reference, f"{path}: evaluation.factor_regressor: ")
+    trained = load_regressor_config(root, reference).resolution
+    if trained != side:
+        raise ConfigError(
+            f"{path}: evaluation.factor_regressor: '{reference}' is trained at {trained}, the experiment's images are"
+            f" of {side}; name a regressor of that resolution"
+        )
 
 
 def load_backbone_config(root: Path, name: str) -> BackboneConfig:
     """Read config/backbones/<name>.yaml with the presets it extends."""
     path = _named(root, "backbones", name)
     return _validate(BackboneConfig, _with_presets(root, path), path)
+
+
+def load_regressor_config(root: Path, name: str) -> RegressorConfig:
+    """Read config/regressors/<name>.yaml with the presets it extends."""
+    path = _named(root, "regressors", name)
+    return _validate(RegressorConfig, _with_presets(root, path), path)
 
 
 def available(root: Path, kind: str) -> list[str]:

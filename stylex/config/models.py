@@ -85,11 +85,29 @@ class ClassifierConfig(FineTuningConfig):
 
 
 class BackboneConfig(FineTuningConfig):
-    """A network trained on all classes of a dataset, for perceptual and Fréchet distances; never what is explained."""
+    """A network trained on all images of a dataset, for perceptual and Fréchet distances; never what is explained."""
 
     dataset: Name
     resolution: Resolution
     seed: int = 0
+    labels: Literal["classes", "factors"] = Field(
+        "classes", description="factors: of a drawn dataset, the halves in which all known factors lie (2^F classes)."
+    )
+
+
+class RegressorConfig(FineTuningConfig):
+    """A network that tells the known factors of a drawn dataset from an image: config/regressors/<name>.yaml."""
+
+    dataset: Name
+    resolution: Resolution
+    seed: int = 0
+
+    @field_validator("label_smoothing")
+    @classmethod
+    def _no_labels(cls, value: float) -> float:
+        if value:
+            raise ValueError("a regressor has no labels to smooth: leave it out")
+        return value
 
 
 class CapacityWidths(Section):
@@ -299,7 +317,7 @@ class SuiteConfig(Section):
 
     title: str
     experiments: list[Name] = Field(min_length=1)
-    tables: list[Literal["classifiers", "sufficiency", "frechet"]] = Field(min_length=1)
+    tables: list[Literal["classifiers", "sufficiency", "frechet", "factors"]] = Field(min_length=1)
 
 
 class PipelineConfig(Section):

@@ -26,10 +26,14 @@ class DatasetPaths:
         """Return the file of counts, classes, checksums, provenance and licence of the prepared images."""
         return self.processed(resolution) / "manifest.json"
 
+    def factors(self, resolution: int) -> Path:
+        """Return the file of the known factors of every image, of a drawn dataset; the manifest has its checksum."""
+        return self.processed(resolution) / "factors.parquet"
+
 
 @dataclass(frozen=True)
 class NetworkPaths:
-    """The files of one trained classifier or backbone."""
+    """The files of one trained classifier, backbone or regressor."""
 
     folder: Path
 
@@ -40,7 +44,7 @@ class NetworkPaths:
 
     @property
     def metrics(self) -> Path:
-        """Accuracy and confusion matrix on the test split."""
+        """What it achieves on the test split: accuracy and confusion matrix, or R² of each factor."""
         return self.folder / "metrics.json"
 
     @property
@@ -120,6 +124,21 @@ class ExperimentPaths:
         return self.folder / "frechet.csv"
 
     @property
+    def wu_2021(self) -> Path:
+        """The coordinates that the selection of Wu et al. chooses, where it has run."""
+        return self.folder / "attfind" / "wu_2021.csv"
+
+    @property
+    def factors(self) -> Path:
+        """The known factors that each attribute moves."""
+        return self.folder / "factors.csv"
+
+    @property
+    def factor_fit(self) -> Path:
+        """How well the known factors are told from the images and from their reconstructions."""
+        return self.folder / "factor_fit.csv"
+
+    @property
     def independent(self) -> Path:
         """Explanations of single images: the coordinates with the largest effects."""
         return self.folder / "independent.csv"
@@ -159,3 +178,8 @@ class SuitePaths:
 def backbone_paths(root: Path, name: str) -> NetworkPaths:
     """results/backbones/<backbone>, shared by the experiments that name it."""
     return NetworkPaths(root / "results" / "backbones" / name)
+
+
+def regressor_paths(root: Path, name: str) -> NetworkPaths:
+    """results/regressors/<regressor>, shared by the experiments that name it."""
+    return NetworkPaths(root / "results" / "regressors" / name)

@@ -5,7 +5,14 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from stylex.config.models import BackboneConfig, ExperimentConfig, PipelineConfig, Section, SuiteConfig
+from stylex.config.models import (
+    BackboneConfig,
+    ExperimentConfig,
+    PipelineConfig,
+    RegressorConfig,
+    Section,
+    SuiteConfig,
+)
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 MODELS: dict[str, type[Section]] = {
@@ -13,6 +20,7 @@ MODELS: dict[str, type[Section]] = {
     "suite": SuiteConfig,
     "experiment": ExperimentConfig,
     "backbone": BackboneConfig,
+    "regressor": RegressorConfig,
 }
 
 

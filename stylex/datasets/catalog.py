@@ -1,6 +1,7 @@
 """The datasets that `stylex download` knows: classes, licence, and where the pinned files come from.
 
 A source is complete in itself; the sources of a dataset are tried in order. Every file is pinned by size and sha256.
+Drawn datasets have no files: `stylex prepare` makes their images.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from stylex.config import DatasetConfig
 from stylex.config.loading import unknown_name
+from stylex.datasets import leaves
 from stylex.errors import ConfigError
 
 
@@ -53,7 +55,15 @@ class DebianPackage:
     files: tuple[PinnedFile, ...]
 
 
-Source: TypeAlias = HttpMirrors | PypiWheel | DebianPackage
+@dataclass(frozen=True)
+class Drawing:
+    """No files: `stylex prepare` draws the images, the same for ever."""
+
+    label: str
+    files: tuple[PinnedFile, ...] = ()
+
+
+Source: TypeAlias = HttpMirrors | PypiWheel | DebianPackage | Drawing
 
 
 @dataclass(frozen=True)
@@ -65,8 +75,11 @@ class DatasetSpec:
     class_names: tuple[str, ...]  # the label of a class is its position
     channels: int
     licence: str
-    format: Literal["idx", "csv"]  # idx: official train and test files; csv: one file without an official split
+    # idx: official train and test files; csv: one file without an official split; drawn: no file
+    format: Literal["idx", "csv", "drawn"]
     sources: tuple[Source, ...]
+    factors: tuple[str, ...] = ()  # known of every image, in data/processed/<dataset>/<resolution>/factors.parquet
+    causes: tuple[str, ...] = ()  # those of the factors that make the label
 
 
 DIGITS = tuple("0123456789")
@@ -154,6 +167,12 @@ FASHION_DEBIAN = DebianPackage(
     ),
 )
 
+
+def _leaves(name: str, title: str) -> DatasetSpec:
+    source = Drawing(f"drawn by stylex.datasets.leaves, seed {leaves.SEEDS[name]}, {leaves.COUNT} images")
+    return DatasetSpec(name, title, leaves.CLASSES, 3, "MIT", "drawn", (source,), leaves.FACTORS, leaves.CAUSES)
+
+
 DATASETS: dict[str, DatasetSpec] = {
     spec.name: spec
     for spec in (
@@ -163,6 +182,8 @@ DATASETS: dict[str, DatasetSpec] = {
             "fashion_mnist", "Fashion-MNIST, 70,000 garments", GARMENTS, 1, "MIT", "idx",
             (FASHION_MIRRORS, FASHION_DEBIAN),
         ),
+        _leaves("leaves", "Drawn leaves with known factors"),
+        _leaves("leaves-biased", "Drawn leaves whose background follows the label on 95 % of the images"),
     )
 }  # fmt: skip
 

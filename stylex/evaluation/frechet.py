@@ -18,8 +18,7 @@ from stylex.classifiers import FeatureBackbone, load_backbone
 from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment
 from stylex.datasets import ImageSplit, load_split
 from stylex.distances import frechet_distance, kernel_distance, moments
-from stylex.errors import ArtifactError
-from stylex.evaluation.counterfactuals import apply_attributes, rendered
+from stylex.evaluation.counterfactuals import apply_attributes, positions_of, rendered
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
 from stylex.networks.stylespace import StyleVector
@@ -78,11 +77,7 @@ def towards_other_class(latents: Latents, attributes: dict[str, list[Attribute]]
 
 def real_features(backbone: FeatureBackbone, split: ImageSplit, latents: Latents, batch_size: int) -> Tensor:
     """Return the features [N, D] of the images that `latents` analysed, joined by id."""
-    positions = {identity: position for position, identity in enumerate(split.ids)}
-    missing = [identity for identity in latents.ids if identity not in positions]
-    if missing:
-        raise ArtifactError(f"image '{missing[0]}' of latents.parquet is not in the dataset; run encode again")
-    rows = torch.tensor([positions[identity] for identity in latents.ids])
+    rows = positions_of(split, latents)
     return torch.cat([embed(backbone, split.images(batch)) for batch in rows.split(batch_size)])
 
 
