@@ -8,10 +8,12 @@ from pathlib import Path
 from stylex.config import (
     BackboneConfig,
     ExperimentConfig,
+    RegressorConfig,
     SuiteConfig,
     load_backbone_config,
     load_experiment,
     load_pipeline,
+    load_regressor_config,
     load_suite,
 )
 from stylex.datasets.catalog import validate_dataset
@@ -20,12 +22,13 @@ from stylex.errors import ConfigError
 
 @dataclass(frozen=True)
 class Project:
-    """A suite by name, and the configuration of each of its experiments and of the backbones that they name."""
+    """A suite by name, and the configuration of each of its experiments and of the networks that they name."""
 
     suite_name: str
     suite: SuiteConfig
     experiments: dict[str, ExperimentConfig]
     backbones: dict[str, BackboneConfig]
+    regressors: dict[str, RegressorConfig]
 
 
 def load_project(root: Path, suite_name: str | None = None) -> Project:
@@ -34,7 +37,16 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
     suite = load_suite(root, name)
     experiments = {each: load_checked_experiment(root, each) for each in suite.experiments}
     references = sorted({experiment.stylex.perceptual_backbone for experiment in experiments.values()})
-    return Project(name, suite, experiments, {each: load_backbone_config(root, each) for each in references})
+    backbones = {each: load_backbone_config(root, each) for each in references}
+    measured = {each.evaluation.factor_regressor for each in experiments.values()}
+    regressors = {each: load_regressor_config(root, each) for each in sorted(filter(None, measured))}
+    for each in suite.experiments:
+        if "factors" in suite.tables and experiments[each].evaluation.factor_regressor is None:
+            raise ConfigError(
+                f"{root / 'config' / 'suites' / name}.yaml: tables: factors needs evaluation.factor_regressor in every"
+                f" experiment, and '{each}' has none; add it or leave the table out"
+            )
+    return Project(name, suite, experiments, backbones, regressors)
 
 
 def load_checked_experiment(root: Path, name: str) -> ExperimentConfig:

@@ -8,10 +8,13 @@ more than 1.5, its median: no noise, balanced classes, equal causes. An image is
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy
 import numpy.typing
-from PIL import Image, ImageDraw
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 FACTORS = ("spots", "yellowing", "curl", "size", "angle", "background")
 CAUSES = ("spots", "yellowing", "curl")  # of the label; the other factors have no part in it
@@ -67,6 +70,8 @@ def draw_leaves(factors: Floats, resolution: int) -> Bytes:
 
 def draw_leaf(factors: dict[str, float], resolution: int) -> Image.Image:
     """Draw one leaf, upright when angle is 0.5, its midrib an arc that turns by curl; RGB, resolution squared."""
+    from PIL import Image, ImageDraw
+
     canvas = resolution * SUPERSAMPLING
     image = Image.new("RGB", (canvas, canvas), (round(_mix(*SHADE, factors["background"])),) * 3)
     draw = ImageDraw.Draw(image)

@@ -20,7 +20,7 @@ from stylex.artifacts import provenance, read_json, write_table
 from stylex.attfind.records import Attribute, Direction, read_attributes
 from stylex.classifiers.regressor import FactorRegressor, load_regressor, r_squared, standardised
 from stylex.config import ExperimentConfig, ExperimentPaths, load_experiment, regressor_paths
-from stylex.datasets import load_split
+from stylex.datasets import dataset_spec, load_split
 from stylex.datasets.factors import read_factors
 from stylex.errors import ConfigError
 from stylex.evaluation.counterfactuals import apply_attributes, positions_of, rendered
@@ -31,7 +31,7 @@ from stylex.networks.synthesis import Synthesis
 from stylex.progress import progress
 
 CHANGE = "change_"  # prefix of the columns with the mean change of each factor
-FIT_COLUMNS = ("experiment", "factor", "n", "r2_images", "r2_reconstructions", "logit_weight")
+FIT_COLUMNS = ("experiment", "factor", "cause", "n", "r2_images", "r2_reconstructions", "logit_weight")
 
 
 def factors(root: Path, name: str, device: str) -> None:
@@ -47,6 +47,7 @@ def factors(root: Path, name: str, device: str) -> None:
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     batch_size, origin = config.evaluation.batch_size, provenance(config.digest(), config.seed, device)
 
+    causes = dataset_spec(config.dataset.name).causes
     base = factors_of(regressor, synthesis, latents.style_vector(), batch_size)
     moves = all_moves(config, paths, latents, synthesis.layout)
     rows = []
@@ -54,7 +55,9 @@ def factors(root: Path, name: str, device: str) -> None:
         for method, attributes in moves.items():
             for attribute in attributes:
                 change = changes(regressor, synthesis, latents, base, attribute, config.attfind.shift, batch_size)
-                rows.append({"experiment": name, "method": method} | row_of(attribute, change, regressor.class_names))
+                rows.append(
+                    {"experiment": name, "method": method} | row_of(attribute, change, regressor.class_names, causes)
+                )
                 counter.advance(1)
     write_table(paths.factors, pandas.DataFrame(rows), origin)
     fit = _fit(root, config, latents, regressor, read_json(trained.metrics), base)
@@ -113,11 +116,11 @@ def factors_of(regressor: FactorRegressor, synthesis: Synthesis, styles: StyleVe
     return torch.cat(parts) if parts else torch.zeros(0, len(regressor.class_names))
 
 
-def row_of(attribute: Attribute, change: Tensor, names: Sequence[str]) -> dict[str, Any]:
+def row_of(attribute: Attribute, change: Tensor, names: Sequence[str], causes: Sequence[str]) -> dict[str, Any]:
     """Return the columns of factors.csv of one move; change [n, F] in sd.
 
     factor: the one with the largest absolute mean change; purity: its share of the sum of those of all factors. Both
-    are empty where nothing was moved.
+    are empty where nothing was moved. cause: whether it is one of the label's.
     """
     mean = change.double().mean(dim=0) if len(change) else torch.full((len(names),), torch.nan, dtype=torch.float64)
     total = float(mean.abs().sum())
@@ -130,6 +133,7 @@ def row_of(attribute: Attribute, change: Tensor, names: Sequence[str]) -> dict[s
         "direction": attribute.direction.label,
         "n": len(change),
         "factor": names[best] if moved else None,
+        "cause": moved and names[best] in causes,
         "purity": float(mean[best].abs()) / total if moved else None,
         "change": float(mean[best]) if moved else None,
     } | {CHANGE + name: float(value) for name, value in zip(names, mean, strict=True)}
@@ -139,7 +143,7 @@ def _fit(
     root: Path, config: ExperimentConfig, latents: Latents, regressor: FactorRegressor, metrics: Mapping, base: Tensor
 ) -> list[dict[str, Any]]:
     """Return the rows of factor_fit.csv: what images and reconstructions tell of the factors, and how C weighs them."""
-    dataset, names = config.dataset, regressor.class_names
+    dataset, names, causes = config.dataset, regressor.class_names, dataset_spec(config.dataset.name).causes
     mean, sd = (torch.tensor([metrics[key][name] for name in names]) for key in ("mean", "sd"))
     true = standardised(read_factors(root, dataset.name, dataset.resolution), latents.ids, mean, sd)
     split = load_split(root, dataset, config.attfind.split)
@@ -152,10 +156,11 @@ def _fit(
         "r2_reconstructions": r_squared(base, true),
         "logit_weight": logit_weights(latents.logits, true),
     }
-    return [
-        {"factor": name, "n": len(true)} | {key: float(values[index]) for key, values in columns.items()}
-        for index, name in enumerate(names)
-    ]
+    rows = []
+    for index, name in enumerate(names):
+        measured = {key: float(values[index]) for key, values in columns.items()}
+        rows.append({"factor": name, "cause": name in causes, "n": len(true)} | measured)
+    return rows
 
 
 def logit_weights(logits: Tensor, true: Tensor) -> Tensor:

@@ -17,9 +17,10 @@ ARTIFACTS = ("classifier", "stylex", "latents", "effects", "attributes", "suffic
 
 
 def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str, str]:
-    """Return {config_digest, seed, commit, device, machine, python, version_…} of one of `ARTIFACTS`."""
+    """Return {config_digest, seed, commit, device, machine, python, version_…} of `factors` or one of `ARTIFACTS`."""
     paths = ExperimentPaths(root, experiment)
-    beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
+    tables = ("attributes", "sufficiency", "frechet", "factors")
+    beside = {name: getattr(paths, name) for name in tables}
     if artifact in beside:
         return read_json(beside[artifact].with_suffix(".provenance.json"))
     if artifact == "classifier":

@@ -14,7 +14,7 @@ import pandas
 from stylex.artifacts import read_table
 
 METHODS = {"StylEx": "stylex", "StylEx without CST": "without_cst", "Wu et al. (StyleSpace)": "wu_2021"}
-LABELS = {method: label for label, method in METHODS.items()}
+LABELS = {method: label for label, method in METHODS.items()} | {"random": "random moves"}
 POOLED = "both"
 SOURCES = {
     "lang_2021": "Lang et al. 2021",

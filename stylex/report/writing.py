@@ -7,13 +7,20 @@ from pathlib import Path
 from stylex.artifacts import write_table, write_text
 from stylex.config import ExperimentConfig, SuiteConfig, SuitePaths, load_experiment, load_suite
 from stylex.report.classifiers import classifiers_table
+from stylex.report.factors import factors_table
 from stylex.report.frechet import frechet_table
 from stylex.report.provenance import artifact_provenance
 from stylex.report.sufficiency import sufficiency_table
 from stylex.report.table import Table, to_latex, to_markdown
 
-SOURCES = {"classifiers": "classifier", "sufficiency": "sufficiency", "frechet": "frechet"}  # table: artifact
-BUILDERS = {"classifiers": classifiers_table, "sufficiency": sufficiency_table, "frechet": frechet_table}
+# Of each table: the artifact that it is made from.
+SOURCES = {"classifiers": "classifier", "sufficiency": "sufficiency", "frechet": "frechet", "factors": "factors"}
+BUILDERS = {
+    "classifiers": classifiers_table,
+    "sufficiency": sufficiency_table,
+    "frechet": frechet_table,
+    "factors": factors_table,
+}
 
 
 def tables(root: Path, suite: str) -> None:

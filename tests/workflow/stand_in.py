@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from stylex.config import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths
+from stylex.config import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths, regressor_paths
 from stylex.config.loading import load_suite
 from stylex.figures.names import FIGURE_NAMES
 
@@ -19,6 +19,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return [DatasetPaths(ROOT, first).manifest(int(rest[1]))]
         case "backbone":
             return network(backbone_paths(ROOT, first))
+        case "regressor":
+            return network(regressor_paths(ROOT, first))
         case "classifier":
             return network(experiment.classifier)
         case "train":
@@ -30,8 +32,9 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "attributes" | "sufficiency" | "frechet":
             table: Path = getattr(experiment, verb)
             return [table, table.with_suffix(".provenance.json")]
-        case "explain":
-            tables = experiment.independent, experiment.subset
+        case "explain" | "factors":
+            own = ("independent", "subset") if verb == "explain" else ("factors", "factor_fit")
+            tables = [getattr(experiment, name) for name in own]
             return [path for table in tables for path in (table, table.with_suffix(".provenance.json"))]
         case "figures":
             return [suite.figure(rest[0], name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")]

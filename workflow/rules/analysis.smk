@@ -1,4 +1,4 @@
-# From the trained networks to numbers: latents, AttFind, sufficiency and the Fréchet curve.
+# From the trained networks to numbers: latents, AttFind, sufficiency, the Fréchet curve, the factors moved.
 
 
 rule encode:
@@ -180,3 +180,39 @@ rule frechet:
         "Measuring Fréchet distances of {wildcards.experiment}"
     shell:
         "python -m stylex frechet {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule factors:
+    input:
+        manifest=manifest,
+        latents=EXPERIMENT.latents,
+        attributes=EXPERIMENT.attributes,
+        model=EXPERIMENT.stylex_model,
+        regressor=lambda wildcards: factor_regressor(wildcards).model,
+        metrics=lambda wildcards: factor_regressor(wildcards).metrics,
+        code=code(
+            "evaluation/factors.py",
+            "evaluation/counterfactuals.py",
+            "attfind/records.py",
+            "latents/table.py",
+            "datasets/factors.py",
+            "datasets/split.py",
+            *STYLEX_CODE,
+            *REGRESSOR_CODE,
+        ),
+    output:
+        with_provenance(EXPERIMENT.factors),
+        with_provenance(EXPERIMENT.factor_fit),
+    log:
+        "results/logs/factors/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/factors/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    params:
+        config=sections("seed", "attfind.shift", "attfind.split", "evaluation.random_moves"),
+    message:
+        "Measuring the known factors that the attributes of {wildcards.experiment} move"
+    shell:
+        "python -m stylex factors {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"

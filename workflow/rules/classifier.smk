@@ -1,4 +1,4 @@
-# The classifier to be explained, and the backbone behind perceptual and Fréchet distances.
+# The classifier to be explained, the backbone behind perceptual and Fréchet distances, the regressor of known factors.
 
 
 rule classifier:
@@ -45,3 +45,26 @@ rule backbone:
         "Training the backbone {wildcards.backbone}"
     shell:
         "python -m stylex backbone {wildcards.backbone} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule regressor:
+    input:
+        manifest=regressor_manifest,
+        code=code("classifiers/regressor.py", *NETWORK_TRAINING_CODE),
+    output:
+        model=REGRESSOR.model,
+        metrics=REGRESSOR.metrics,
+        history=REGRESSOR.history,
+    log:
+        "results/logs/regressor/{regressor}.log",
+    benchmark:
+        "results/benchmarks/rules/regressor/{regressor}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    params:
+        config=lambda wildcards: PROJECT.regressors[wildcards.regressor].model_dump_json(),
+    message:
+        "Training the regressor {wildcards.regressor}"
+    shell:
+        "python -m stylex regressor {wildcards.regressor} --threads {threads} 2> >(tee {log} >&2)"

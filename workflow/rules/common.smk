@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path.cwd()))
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 from stylex.cli.project import load_project
-from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths
+from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths, regressor_paths
 from stylex.config.loading import unknown_name
 from stylex.errors import ConfigError
 from stylex.figures.names import FIGURE_NAMES
@@ -33,6 +33,7 @@ SUITE = PROJECT.suite_name
 SUITE_PATHS = SuitePaths(Path(), SUITE)
 EXPERIMENT = ExperimentPaths(Path(), "{experiment}")
 BACKBONE = backbone_paths(Path(), "{backbone}")
+REGRESSOR = regressor_paths(Path(), "{regressor}")
 DATASET = DatasetPaths(Path(), "{dataset}")
 ENVIRONMENT = "../../environment.yml"
 
@@ -55,6 +56,7 @@ if os.environ.get("DVC_STAGE") and workflow.is_main_process:
 wildcard_constraints:
     experiment="|".join(PROJECT.experiments),
     backbone="|".join(PROJECT.backbones),
+    regressor="|".join(PROJECT.regressors) or "-",
     dataset="[^/]+",
     resolution=r"\d+",
     shard=r"\d{5}",
@@ -72,6 +74,7 @@ def code(*patterns):
 
 # What loads and runs the networks of an experiment.
 CLASSIFIER_CODE = ("classifiers/classifier.py", "classifiers/networks.py", "classifiers/wrapper.py")
+REGRESSOR_CODE = ("classifiers/networks.py", "classifiers/regressor.py", "classifiers/wrapper.py")
 BACKBONE_CODE = ("classifiers/backbone.py", "classifiers/networks.py", "classifiers/wrapper.py")
 STYLEX_CODE = ("networks/*.py",)
 NETWORK_TRAINING_CODE = (
@@ -80,6 +83,7 @@ NETWORK_TRAINING_CODE = (
     "classifiers/networks.py",
     "classifiers/training.py",
     "classifiers/wrapper.py",
+    "datasets/factors.py",
     "datasets/split.py",
 )
 
@@ -115,6 +119,15 @@ def backbone_model(wildcards):
     return backbone_paths(Path(), PROJECT.experiments[wildcards.experiment].stylex.perceptual_backbone).model
 
 
+def regressor_manifest(wildcards):
+    config = PROJECT.regressors[wildcards.regressor]
+    return DatasetPaths(Path(), config.dataset).manifest(config.resolution)
+
+
+def factor_regressor(wildcards):
+    return regressor_paths(Path(), PROJECT.experiments[wildcards.experiment].evaluation.factor_regressor)
+
+
 def suite_figures():
     return [
         SUITE_PATHS.figure(experiment, name, suffix)
@@ -140,9 +153,10 @@ def of_all_experiments(artifacts):
 
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
-    numbers = [
-        path for table in (paths.attributes, paths.sufficiency, paths.frechet) for path in with_provenance(table)
-    ]
+    tables = [paths.attributes, paths.sufficiency, paths.frechet]
+    if "factors" in PROJECT.suite.tables:
+        tables += [paths.factors, paths.factor_fit]
+    numbers = [path for table in tables for path in with_provenance(table)]
     return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
 
 

@@ -1,4 +1,4 @@
-# Raw files, downloaded and verified, and the image tables prepared from them.
+# Raw files, downloaded and verified, and the image tables prepared from them; drawn datasets have no raw files.
 
 
 rule download:
@@ -19,7 +19,14 @@ rule download:
 rule prepare:
     input:
         source=DATASET.raw / "source.json",
-        code=code("datasets/decoding.py", "datasets/images.py", "datasets/prepare.py", "datasets/splits.py"),
+        code=code(
+            "datasets/decoding.py",
+            "datasets/factors.py",
+            "datasets/images.py",
+            "datasets/leaves.py",
+            "datasets/prepare.py",
+            "datasets/splits.py",
+        ),
     output:
         DATASET.manifest("{resolution}"),
     log:

@@ -62,7 +62,7 @@ rule tables:
         ENVIRONMENT
     params:
         suite=SUITE,
-        config=suite_sections("domain", "published_domain", "dataset"),
+        config=suite_sections("seed", "domain", "published_domain", "dataset", "evaluation.factor_threshold"),
     message:
         "Writing the tables of the suite {params.suite}"
     shell:

@@ -1,0 +1,176 @@
+"""The table of attributes measured against truth: which known factors they move, how purely, and what chance finds."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import comb, isnan
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any, TypeAlias
+
+import pandas
+
+from stylex.artifacts import read_table
+from stylex.config import ExperimentConfig, ExperimentPaths
+from stylex.report.published import LABELS, POOLED
+from stylex.report.table import NOTHING, Block, Table, concatenated, percent
+
+TEXT = ("experiment", "method", "target_class", "direction", "factor")
+COLUMNS = (
+    "experiment", "domain", "model", "seed", "method", "target_class", "rank", "style_index", "direction", "n",
+    "factor", "cause", "purity", "change", "threshold",
+)  # fmt: skip
+CHANCE = "random"
+SHOWN = (1, 3, 5, 10)  # the k of a reader's table
+LISTED = 5  # attributes that are named one by one
+
+Rows: TypeAlias = list[dict[str, Any]]
+
+
+def factors_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Table:
+    """Build the table from each experiment's factors.csv and factor_fit.csv."""
+    parts, fit = [], []
+    for name, config in experiments.items():
+        model = "without_cst" if config.stylex.conditioning == "none" else "stylex"
+        common = {"domain": config.domain, "model": model, "seed": config.seed}
+        paths = ExperimentPaths(root, name)
+        moves = read_table(paths.factors, TEXT)
+        parts.append(moves.assign(**common, threshold=config.evaluation.factor_threshold))
+        fit += [row | common for row in read_table(paths.factor_fit, TEXT[:1]).to_dict("records")]
+    changes = [str(column) for column in parts[0].columns if str(column) not in COLUMNS]
+    data = concatenated(parts, (*COLUMNS, *changes))
+    rows: Rows = data.to_dict("records")
+    causes = list(dict.fromkeys(row["factor"] for row in fit if row["cause"]))
+    blocks = (_coverage(rows, causes), _named(rows), _fit(fit))
+    return Table("factors", "Attributes measured against known factors", data, blocks)
+
+
+def covered(moves: Rows, factors: Iterable[str], k: int) -> set[str]:
+    """Return those of `factors` that some move of rank <= k, of any class, moves most, by more than its threshold."""
+    return {row["factor"] for row in moves if row["rank"] <= k and _is_strong(row)} & set(factors)
+
+
+def covered_by_chance(moves: Rows, factors: Iterable[str], k: int) -> float:
+    """Return how many of `factors` k of these random moves a class, drawn without replacement, cover on average.
+
+    Of R moves of a class, c cover a factor: k of them miss it with the probability C(R - c, k) / C(R, k); classes are
+    drawn independently.
+    """
+    expected = 0.0
+    for factor in factors:
+        missed = 1.0
+        for part in grouped(moves, "target_class").values():
+            hits, taken = sum(row["factor"] == factor and _is_strong(row) for row in part), min(k, len(part))
+            missed *= comb(len(part) - hits, taken) / comb(len(part), taken)
+        expected += 1 - missed
+    return expected
+
+
+def grouped(rows: Rows, *keys: str) -> dict[tuple[Any, ...], Rows]:
+    """Return the rows by the values of `keys`, in order of appearance."""
+    groups: dict[tuple[Any, ...], Rows] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
+
+
+def over_seeds(values: Iterable[float], text: Callable[[float], str]) -> str:
+    """Write the mean of one value a seed, with the sample's standard deviation where there are several."""
+    known = [value for value in values if not isnan(value)]
+    if not known:
+        return NOTHING
+    return text(mean(known)) + (f" ± {text(stdev(known))}" if len(known) > 1 else "")
+
+
+def _is_strong(row: dict[str, Any]) -> bool:
+    return abs(row["change"]) > row["threshold"]  # False for NaN: nothing was moved
+
+
+def _coverage(rows: Rows, causes: list[str]) -> Block:
+    longest = max((row["rank"] for row in rows if row["method"] != CHANCE), default=1)
+    shown = [k for k in SHOWN if k <= longest]
+    lines = []
+    for (domain, model, method), group in grouped(rows, "domain", "model", "method").items():
+        directions = {target: part for (target,), part in grouped(group, "target_class").items()}
+        for target, part in [*directions.items(), (POOLED, group)]:
+            label = f"random moves, {LABELS[model]}" if method == CHANCE else LABELS.get(method, method)
+            line = {"Domain": domain, "Method": label}
+            line["Target class"] = "both directions" if target == POOLED else target
+            lines.append(line | _line(part, method == CHANCE, causes, shown))
+    limits = " or ".join(sorted({f"{row['threshold']:g}" for row in rows}))
+    caption = (
+        "This run: every attribute is applied alone to the n images that are not of the target class; a regressor tells"
+        " how far each factor moves, in sd of the factor. An attribute's factor is the one it moves most; purity is"
+        " the share of that factor in the sum of the absolute mean changes of all. A cause of the label"
+        f" ({', '.join(causes)}) is covered when an attribute of the top k moves it most, and by more than {limits} sd."
+        " Random moves: what k random coordinates and directions a class cover on average. Mean ± sd over seeds."
+        " Moved by the list: factors so moved by any attribute of it, and in how many seeds."
+    )
+    numeric = ("Seeds", "n", "Moves", "Purity, %", "Of a cause, %", *(f"Causes, k = {k}" for k in shown))
+    return Block(caption, pandas.DataFrame(lines), numeric)
+
+
+def _line(part: Rows, chance: bool, causes: list[str], shown: Sequence[int]) -> dict[str, object]:
+    """Return the measured cells of one method and target class; `part` has the moves of all seeds."""
+    seeds = list(grouped(part, "experiment").values())
+    counts = [sum(group[0]["n"] for group in grouped(each, "target_class").values()) for each in seeds]
+
+    def causes_of(moves: Rows, k: int) -> float:
+        return covered_by_chance(moves, causes, k) if chance else len(covered(moves, causes, k))
+
+    times = Counter(name for each in seeds for name in sorted(covered(each, _factors(each), max(shown))))
+    cells: dict[str, object] = {
+        "Seeds": len(seeds),
+        "n": " / ".join(str(count) for count in counts),
+        "Moves": " / ".join(str(len(each)) for each in seeds),
+        "Purity, %": over_seeds([_mean(each, "purity") for each in seeds], percent),
+        "Of a cause, %": over_seeds([_mean(each, "cause") for each in seeds], percent),
+    }
+    for k in shown:
+        cells[f"Causes, k = {k}"] = over_seeds([causes_of(each, k) for each in seeds], "{:.2f}".format)
+    moved = ", ".join(f"{factor} {number}/{len(seeds)}" for factor, number in times.most_common())
+    return cells | {"Moved by the list": NOTHING if chance else moved or "none"}
+
+
+def _factors(rows: Rows) -> set[str]:
+    return {row["factor"] for row in rows}
+
+
+def _mean(rows: Rows, key: str) -> float:
+    values = [float(row[key]) for row in rows if not isnan(row["change"])]
+    return mean(values) if values else float("nan")
+
+
+def _named(rows: Rows) -> Block:
+    lines = []
+    found = [row for row in rows if row["method"] != CHANCE]
+    for (experiment, method, target), part in grouped(found, "experiment", "method", "target_class").items():
+        by_rank = {row["rank"]: row for row in part}
+        line = {"Experiment": experiment, "Method": LABELS.get(method, method), "Target class": target}
+        lines.append(line | {f"{rank}": _move(by_rank.get(rank)) for rank in range(1, LISTED + 1)})
+    caption = f"The first {LISTED} attributes of each list: factor it moves most, mean change in sd, purity in %."
+    return Block(caption, pandas.DataFrame(lines))
+
+
+def _move(row: dict[str, Any] | None) -> str:
+    if row is None or isnan(row["change"]):
+        return NOTHING
+    return f"{row['factor']} {row['change']:+.2f} ({100 * row['purity']:.0f})"
+
+
+def _fit(fit: Rows) -> Block:
+    columns = {"R² of images": "r2_images", "R² of reconstructions": "r2_reconstructions", "Weight": "logit_weight"}
+    lines = []
+    for (domain, model, factor), part in grouped(fit, "domain", "model", "factor").items():
+        line = {"Domain": domain, "Method": LABELS[model], "Factor": factor}
+        line |= {"Cause": "yes" if part[0]["cause"] else "no", "Seeds": len(part)}
+        values = {title: over_seeds([row[key] for row in part], "{:.2f}".format) for title, key in columns.items()}
+        lines.append(line | values)
+    caption = (
+        "What the measure is worth, and what there is to find: R² of the regressor on the analysed images and on their"
+        " reconstructions (low: the generator has not learned the factor, and no attribute can move it); weight of each"
+        " factor in the explained classifier: change of the last class's logit less the first's, a sd of the factor, by"
+        " least squares over the same images. Mean ± sd over seeds."
+    )
+    return Block(caption, pandas.DataFrame(lines), ("Seeds", *columns))

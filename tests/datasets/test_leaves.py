@@ -1,0 +1,178 @@
+"""The drawn leaves: factors are independent, the label is a function of three, a factor changes what it should."""
+
+import numpy
+import pytest
+
+from stylex.artifacts import read_json
+from stylex.config import DatasetConfig, DatasetPaths
+from stylex.datasets import download, leaves, load_split, prepare
+from stylex.datasets.factors import Factors, by_halves, read_factors
+from stylex.datasets.leaves import AGREEMENT, COUNT, FACTORS, SEEDS, draw_leaf, draw_leaves, labels_of, sample_factors
+from stylex.errors import ArtifactError, ConfigError
+
+PLAIN = dict.fromkeys(FACTORS, 0.5) | {"spots": 0.0, "curl": 0.0}
+
+
+def pixels(resolution=64, **factors):
+    """Return [H, W, 3] float64 of one leaf."""
+    return numpy.asarray(draw_leaf(PLAIN | factors, resolution), float)
+
+
+def leaf_pixels(image):
+    """Return which pixels are not of the grey background."""
+    return numpy.ptp(image, axis=2) > 8
+
+
+@pytest.fixture
+def few(root, monkeypatch):
+    """A project with the first 200 leaves, prepared at 16x16."""
+    monkeypatch.setattr(leaves, "COUNT", 200)
+    download(root, "leaves")
+    prepare(root, "leaves", 16)
+    return root
+
+
+def test_factors_are_uniform_and_independent():
+    factors = sample_factors(COUNT, SEEDS["leaves"])
+    correlations = numpy.corrcoef(factors.T) - numpy.eye(len(FACTORS))
+    assert numpy.abs(correlations).max() < 4 / COUNT**0.5  # four standard errors
+    for factor in factors.T:
+        counts = numpy.histogram(factor, bins=10, range=(0, 1))[0]
+        assert counts.sum() == COUNT and numpy.abs(counts - COUNT / 10).max() < 5 * (0.09 * COUNT) ** 0.5
+
+
+def test_the_first_factors_do_not_depend_on_how_many_there_are():
+    assert numpy.array_equal(sample_factors(10, 3), sample_factors(1000, 3)[:10])
+    assert not numpy.array_equal(sample_factors(10, 3), sample_factors(10, 4))
+
+
+def test_the_label_is_the_sum_of_three_factors_above_one_and_a_half():
+    rows = {
+        (0.5, 0.5, 0.5, 1, 1, 1): 0,  # not above
+        (0.51, 0.5, 0.5, 0, 0, 0): 1,
+        (1, 0.49, 0, 1, 1, 1): 0,
+        (0, 0.6, 0.91, 0, 0, 0): 1,
+    }
+    assert labels_of(numpy.array(list(rows), float)).tolist() == list(rows.values())
+    factors = sample_factors(COUNT, SEEDS["leaves"])
+    labels = labels_of(factors)
+    assert numpy.array_equal(labels, factors[:, :3].sum(1) > 1.5)
+    assert abs(labels.mean() - 0.5) < 4 * 0.5 / COUNT**0.5
+
+
+def test_the_planted_bias_is_of_the_background_alone():
+    seed, agreement = SEEDS["leaves-biased"], AGREEMENT["leaves-biased"]
+    biased, fair = sample_factors(COUNT, seed, agreement), sample_factors(COUNT, seed)
+    assert numpy.array_equal(biased[:, :5], fair[:, :5])
+    agrees = (biased[:, 5] < 0.5) == labels_of(biased)
+    assert abs(agrees.mean() - 0.95) < 4 * (0.95 * 0.05 / COUNT) ** 0.5
+    counts = numpy.histogram(biased[:, 5], bins=10, range=(0, 1))[0]
+    assert numpy.abs(counts - COUNT / 10).max() < 5 * (0.09 * COUNT) ** 0.5
+
+
+@pytest.mark.parametrize("resolution", [32, 64])
+def test_the_same_factors_give_the_same_bytes(resolution):
+    factors = sample_factors(5, 0)
+    images = draw_leaves(factors, resolution)
+    assert images.shape == (5, 3, resolution, resolution) and images.dtype == numpy.uint8
+    assert images.tobytes() == draw_leaves(factors, resolution).tobytes()
+    assert draw_leaves(factors[2:3], resolution).tobytes() == images[2:3].tobytes()
+
+
+def test_a_resolution_is_the_other_one_seen_from_farther_away():
+    large, small = draw_leaves(sample_factors(20, 1), 64), draw_leaves(sample_factors(20, 1), 32)
+    averaged = large.reshape(20, 3, 32, 2, 32, 2).mean((3, 5))
+    assert numpy.abs(averaged - small).mean() < 4  # of 255
+
+
+def test_background_is_the_shade_of_the_corners():
+    for shade, expected in ((0.0, 40), (0.5, 132), (1.0, 225)):
+        image = pixels(background=shade)
+        assert set(image[[0, 0, -1, -1], [0, -1, 0, -1]].flatten()) == {expected}
+
+
+def test_yellowing_mixes_green_and_yellow():
+    place = (32, 38)  # in the blade, beside the midrib
+    for amount in (0.0, 0.25, 1.0):
+        green, yellow = numpy.array(leaves.GREEN), numpy.array(leaves.YELLOW)
+        assert numpy.abs(pixels(yellowing=amount)[place] - (green + amount * (yellow - green))).max() <= 0.5
+
+
+def test_the_area_of_the_spots_grows_with_the_factor():
+    def brown(amount):
+        return (numpy.abs(pixels(256, spots=amount) - leaves.BROWN).max(2) < 2).sum()
+
+    full = brown(1.0)
+    assert brown(0.0) == 0 and full > 0.02 * 256**2
+    for amount in (0.25, 0.5, 0.75):
+        assert brown(amount) == pytest.approx(amount * full, rel=0.08)
+
+
+def test_size_scales_the_leaf():
+    small, large = (leaf_pixels(pixels(256, size=size)).sum() for size in (0.0, 1.0))
+    assert large / small == pytest.approx((leaves.LENGTH[1] / leaves.LENGTH[0]) ** 2, rel=0.03)
+
+
+def test_angle_turns_the_leaf_and_curl_bends_it():
+    def slope(**factors):
+        rows, columns = numpy.nonzero(leaf_pixels(pixels(128, **factors)))
+        return numpy.polyfit(rows, columns, 1)[0]
+
+    def bend(**factors):
+        rows, columns = numpy.nonzero(leaf_pixels(pixels(128, **factors)))
+        return numpy.polyfit(rows, columns, 2)[0]
+
+    assert abs(slope(angle=0.5)) < 0.02 and slope(angle=0.9) < -0.2 and slope(angle=0.1) > 0.2
+    assert abs(bend()) < 1e-3 and bend(curl=0.5) > 2e-3 and bend(curl=1.0) > bend(curl=0.5)
+
+
+def test_a_leaf_stays_within_the_image():
+    for size, angle, curl in ((1, 0, 0), (1, 1, 0), (1, 0, 1), (1, 1, 1), (1, 0.5, 1), (1, 0.5, 0)):
+        inside = leaf_pixels(pixels(64, size=size, angle=angle, curl=curl))
+        assert not inside[[0, -1]].any() and not inside[:, [0, -1]].any()
+
+
+def test_factors_are_joined_to_the_prepared_images_by_id(few):
+    known = read_factors(few, "leaves", 16)
+    assert known.names == FACTORS and len(known.ids) == 200
+    config = DatasetConfig(name="leaves", resolution=16, classes=None, one_vs_rest=None)
+    for split in ("train", "val", "test"):
+        images = load_split(few, config, split)
+        values = known.of(images.ids)
+        assert images.class_names == ("healthy", "sick") and images.channels == 3
+        assert numpy.array_equal(images.labels.numpy(), labels_of(values))
+        assert numpy.array_equal(images.raw().numpy(), draw_leaves(values, 16))
+    with pytest.raises(ArtifactError, match="the factors of image 'nobody' are not known"):
+        known.of(["nobody"])
+
+
+def test_the_manifest_says_how_the_images_came_about(few):
+    manifest = read_json(DatasetPaths(few, "leaves").manifest(16))
+    assert manifest["source"] == {"name": "drawn by stylex.datasets.leaves, seed 20211, 20000 images", "files": {}}
+    assert manifest["preparation"]["causes"] == ["spots", "yellowing", "curl"]
+    assert manifest["channels"] == 3 and manifest["counts"]["train"].keys() == {"healthy", "sick"}
+
+
+def test_a_damaged_table_of_factors_is_made_anew(few):
+    path = DatasetPaths(few, "leaves").factors(16)
+    good = path.read_bytes()
+    path.write_bytes(good[:-9])
+    with pytest.raises(ArtifactError, match=r"factors\.parquet is damaged"):
+        read_factors(few, "leaves", 16)
+    prepare(few, "leaves", 16)
+    assert path.read_bytes() == good
+
+
+def test_a_dataset_without_factors_says_so(root):
+    with pytest.raises(ConfigError, match="dataset 'mnist' has no known factors; choose a drawn one such as leaves"):
+        read_factors(root, "mnist", 32)
+
+
+def test_halves_name_the_side_of_each_factor(few):
+    config = DatasetConfig(name="leaves", resolution=16, classes=None, one_vs_rest=None)
+    split = load_split(few, config, "val")
+    values = numpy.zeros((len(split), 2))
+    values[0], values[1], values[2] = (0.5, 0.4), (0.1, 0.9), (0.8, 0.7)
+    halves = by_halves(split, Factors(split.ids[::-1], ("a", "b"), values[::-1]))
+    assert halves.class_names == ("00", "01", "10", "11")
+    assert halves.labels[:4].tolist() == [2, 1, 3, 0] and halves.ids == split.ids
