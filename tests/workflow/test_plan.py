@@ -33,6 +33,13 @@ def test_everything_is_planned(virgin):
     assert counts["train"] == 2 and counts["report"] == 1
 
 
+def test_leaves_are_measured_by_one_regressor_and_need_no_download(virgin):
+    counts = virgin.planned("--config", "suite=leaves")
+    assert set(counts) == EVERYTHING | {"regressor", "factors"}
+    assert counts["regressor"] == 1 and counts["backbone"] == 2
+    assert counts["factors"] == counts["train"] == 7
+
+
 def test_second_run_does_nothing(built):
     built.executed()
     assert built.planned() == {}

@@ -1,0 +1,187 @@
+"""Attributes against known factors: on a linear generator and regressor by arithmetic, and file by file."""
+
+import pandas
+import pytest
+import torch
+from torch import nn
+
+from stylex.artifacts import read_table, write_json
+from stylex.attfind.effects import compute_effects
+from stylex.attfind.records import Attribute, Direction, read_attributes, write_attributes
+from stylex.attfind.selection import select
+from stylex.classifiers import build_network
+from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.config import ExperimentPaths, backbone_paths, load_experiment, regressor_paths
+from stylex.datasets import download, leaves, prepare
+from stylex.errors import ConfigError
+from stylex.evaluation.factors import changes, factors, factors_of, logit_weights, random_moves, row_of
+from stylex.evaluation.sufficiency import sufficiency
+from stylex.latents.encode import encode
+from stylex.latents.table import Latents, read_latents
+from stylex.networks.model import build_networks, save_stylex
+from stylex.networks.stylespace import StyleSpaceLayout
+
+NAMES = ("spots", "size", "angle")
+
+
+class StylesAsImages(nn.Module):
+    """A generator whose image is its StyleSpace vector."""
+
+    def __init__(self):
+        super().__init__()
+        self.constant = nn.Parameter(torch.zeros(()))
+
+    def render(self, styles):
+        return styles.space[:, :, None, None]
+
+
+class PixelsAsFactors(nn.Module):
+    """A regressor: spots = 2 x pixel 0, size = pixel 0 - pixel 1, angle = 0."""
+
+    class_names = NAMES
+
+    def forward(self, images):
+        x, y = images.flatten(1).T
+        return torch.stack([2 * x, x - y, 0 * x], 1)
+
+
+# Decisions 0, 1, 0. Minima (-0.5, -1), maxima (0.5, 3).
+STYLES = torch.tensor([[0.0, 0.0], [0.5, 3.0], [-0.5, -1.0]])
+LOGITS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
+
+
+@pytest.fixture
+def latents():
+    zeros = torch.zeros(3)
+    return Latents(
+        ids=["a", "b", "c"], labels=torch.zeros(3, dtype=torch.int64), logits=LOGITS, w=torch.zeros(3, 1),
+        styles=STYLES.clone(), to_rgb_styles=torch.zeros(3, 1), reconstruction_l1=zeros,
+        reconstruction_perceptual=zeros, reconstruction_logits=LOGITS, discriminator=zeros,
+        class_names=("healthy", "sick"), provenance={},
+    )  # fmt: skip
+
+
+def change_of(latents, attribute, shift=1.0, batch_size=2):
+    base = factors_of(PixelsAsFactors(), StylesAsImages(), latents.style_vector(), batch_size)
+    return changes(PixelsAsFactors(), StylesAsImages(), latents, base, attribute, shift, batch_size)
+
+
+def attribute(target, index, direction):
+    return Attribute(target, 1, index, 0, index, direction, 1.0, 1)
+
+
+def test_changes_and_row_by_hand(latents):
+    # Towards sick: images 0 and 2. Coordinate 0 to its maximum 0.5: by 0.5 and 1. Spots change by 1 and 2, size by
+    # 0.5 and 1, angle not at all. Means 1.5, 0.75, 0; purity 1.5 / 2.25.
+    move = attribute("sick", 0, Direction.TO_MAX)
+    change = change_of(latents, move)
+    assert change.tolist() == [[1.0, 0.5, 0.0], [2.0, 1.0, 0.0]]
+    row = row_of(move, change, NAMES, ("spots",))
+    assert (row["factor"], row["cause"], row["n"], row["change"]) == ("spots", True, 2, 1.5)
+    assert row["purity"] == pytest.approx(2 / 3)
+    assert [row[f"change_{name}"] for name in NAMES] == [1.5, 0.75, 0.0]
+    assert (row["target_class"], row["rank"], row["style_index"], row["direction"]) == ("sick", 1, 0, "to_max")
+
+
+def test_shift_sign_and_batch(latents):
+    # Half way down: 0 goes to -0.5 and -1 stays; images 0 and 2.
+    change = change_of(latents, attribute("sick", 1, Direction.TO_MIN), shift=0.5, batch_size=1)
+    assert change.tolist() == [[0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]
+    row = row_of(attribute("sick", 1, Direction.TO_MIN), change, NAMES, ("spots",))
+    assert (row["factor"], row["cause"], row["purity"], row["change"]) == ("size", False, 1.0, 0.25)
+
+
+def test_images_are_cut_at_black_and_white(latents):
+    # Towards healthy: image 1 alone. Its pixel 1, of 3, is seen as 1 before the move and -1 after it.
+    assert change_of(latents, attribute("healthy", 1, Direction.TO_MIN)).tolist() == [[0.0, 2.0, 0.0]]
+
+
+def test_opposite_changes_cancel_in_the_mean():
+    row = row_of(attribute("sick", 0, Direction.TO_MAX), torch.tensor([[1.0, 0.2], [-1.0, 0.2]]), ("a", "b"), ("a",))
+    assert (row["factor"], row["purity"]) == ("b", 1.0)
+
+
+@pytest.mark.parametrize("change", [torch.zeros(4, 3), torch.zeros(0, 3)])
+def test_a_move_that_moves_nothing_has_no_factor(change):
+    row = row_of(attribute("sick", 0, Direction.TO_MAX), change, NAMES, NAMES)
+    assert (row["factor"], row["purity"], row["change"], row["cause"]) == (None, None, None, False)
+
+
+def test_random_moves_are_different_moves_of_each_class():
+    layout = StyleSpaceLayout((3, 5))
+    moves = random_moves(("healthy", "sick"), layout, 16, torch.Generator().manual_seed(0))
+    for name in ("healthy", "sick"):
+        own = [(move.style_index, move.direction) for move in moves if move.target_class == name]
+        assert sorted(own) == [(index, direction) for index in range(8) for direction in Direction]
+    assert all((move.layer, move.channel) == layout.locate(move.style_index) for move in moves)
+    again = random_moves(("healthy", "sick"), layout, 3, torch.Generator().manual_seed(0))
+    assert again == random_moves(("healthy", "sick"), layout, 3, torch.Generator().manual_seed(0))
+    assert [move.rank for move in again] == [1, 2, 3, 1, 2, 3]
+
+
+def test_weights_of_a_linear_classifier_are_found():
+    true = torch.randn(50, 3, generator=torch.Generator().manual_seed(0))
+    margin = true @ torch.tensor([2.0, -1.0, 0.0]) + 7
+    logits = torch.stack([torch.full((50,), 3.0), margin + 3], 1)
+    assert logit_weights(logits, true).tolist() == pytest.approx([2.0, -1.0, 0.0], abs=1e-4)
+
+
+def random_network(path, role, names):
+    description = NetworkDescription(
+        role=role, name="random", architecture="resnet18", width=0.125, channels=3, resolution=32, class_names=names
+    )
+    save_network(path, build_network("resnet18", 3, len(names), 0.125), description, {})
+
+
+@pytest.fixture
+def project(root, monkeypatch):
+    """The experiment leaves up to sufficiency, on random networks and 200 colour images."""
+    monkeypatch.setattr(leaves, "COUNT", 200)
+    download(root, "leaves")
+    prepare(root, "leaves", 32)
+    torch.manual_seed(0)
+    paths, config = ExperimentPaths(root, "leaves"), load_experiment(root, "leaves")
+    random_network(paths.classifier.model, "classifier", leaves.CLASSES)
+    random_network(backbone_paths(root, "leaves-32").model, "backbone", ("a", "b"))
+    regressor = regressor_paths(root, "leaves-32")
+    random_network(regressor.model, "regressor", leaves.FACTORS)
+    statistics = {key: dict.fromkeys(leaves.FACTORS, value) for key, value in (("mean", 0.5), ("sd", 0.29))}
+    write_json(regressor.metrics, statistics)
+    save_stylex(paths.stylex_model, build_networks(config.stylex, 32, 3, 2, seed=0), {})
+    encode(root, "leaves", "cpu")
+    write_attributes(paths.attributes, [], {})
+    return root
+
+
+def test_files_of_the_stage(project):
+    paths = ExperimentPaths(project, "leaves")
+    decisions = read_latents(paths.latents).reconstruction_logits.argmax(1).bincount(minlength=2).tolist()
+    found = [Attribute("sick", rank, 5 * rank, 0, 5 * rank, Direction.TO_MAX, 1.0, 1) for rank in (1, 2)]
+    write_attributes(paths.attributes, found, {})
+    write_attributes(paths.wu_2021, found[:1], {})
+    factors(project, "leaves", "cpu")
+    table = read_table(paths.factors)
+    assert table["method"].value_counts().to_dict() == {"random": 2 * 64, "stylex": 2, "wu_2021": 1}
+    assert table["n"].tolist()[:3] == [decisions[0]] * 3
+    same = [f"change_{name}" for name in leaves.FACTORS]
+    first, second = (table[table["method"] == method].iloc[0] for method in ("stylex", "wu_2021"))
+    pandas.testing.assert_series_equal(first[same], second[same], check_names=False)
+    fit = read_table(paths.factor_fit)
+    assert fit["factor"].tolist() == list(leaves.FACTORS) and fit["cause"].tolist() == [True] * 3 + [False] * 3
+    assert set(fit["n"]) == {50} and (fit["r2_images"] < 0.5).all()  # the networks are random
+
+
+@pytest.mark.slow
+def test_colour_goes_through_attfind_and_sufficiency(project):
+    paths = ExperimentPaths(project, "leaves")
+    compute_effects(project, "leaves", "cpu")
+    select(project, "leaves")
+    assert set(read_attributes(paths.attributes)) <= set(leaves.CLASSES)
+    sufficiency(project, "leaves", "cpu")
+    table = read_table(paths.sufficiency)
+    assert table[table["target_class"] == "both"]["n"].tolist() == [50] * 10
+
+
+def test_an_experiment_without_a_regressor_says_so(root):
+    with pytest.raises(ConfigError, match=r"experiment 'mnist': set evaluation\.factor_regressor"):
+        factors(root, "mnist", "cpu")
