@@ -9,9 +9,10 @@ from stylex.errors import ConfigError
 
 
 def test_datasets_are_consistent():
-    assert sorted(DATASETS) == ["fashion_mnist", "mnist", "mnist-full"]
+    assert sorted(DATASETS) == ["fashion_mnist", "leaves", "leaves-biased", "mnist", "mnist-full"]
     for spec in DATASETS.values():
-        assert len(set(spec.class_names)) == 10
+        assert len(set(spec.class_names)) == (2 if spec.format == "drawn" else 10)
+        assert set(spec.causes) < set(spec.factors) or not spec.factors
         names = {tuple(file.name for file in source.files) for source in spec.sources}
         assert len(names) == 1, "every source brings the same files"
         for file in (file for source in spec.sources for file in source.files):
