@@ -6,9 +6,9 @@ import torch
 import yaml
 
 from stylex.artifacts import read_json, read_table
-from stylex.classifiers import load_backbone
+from stylex.classifiers import load_backbone, train_backbone
 from stylex.classifiers.regressor import fit_factors, load_regressor, r_squared, standardised
-from stylex.config import DatasetConfig, load_experiment, load_regressor_config, regressor_paths
+from stylex.config import DatasetConfig, backbone_paths, load_experiment, load_regressor_config, regressor_paths
 from stylex.datasets import download, leaves, load_split, prepare
 from stylex.datasets.factors import Factors, read_factors
 from stylex.errors import ArtifactError, ConfigError
@@ -70,6 +70,17 @@ def test_the_saved_network_tells_the_factors_that_its_metrics_state(trained):
 def test_a_regressor_is_no_backbone(trained):
     with pytest.raises(ArtifactError, match="holds a regressor, a backbone is needed"):
         load_backbone(regressor_paths(trained, "tiny").model)
+
+
+def test_a_backbone_can_learn_the_halves_of_all_factors(trained):
+    folder = trained / "config/backbones"
+    folder.mkdir()
+    (folder / "halves.yaml").write_text(yaml.safe_dump(TINY | {"labels": "factors", "epochs": 1}))
+    train_backbone(trained, "halves")
+    metrics = read_json(backbone_paths(trained, "halves").metrics)
+    assert len(metrics["class_names"]) == 64 and metrics["class_names"][5] == "000101"
+    assert sum(map(sum, metrics["confusion_matrix"])) == metrics["n"] == 250
+    assert load_backbone(backbone_paths(trained, "halves").model).class_names == tuple(metrics["class_names"])
 
 
 def test_mistakes_in_the_configuration(root):
