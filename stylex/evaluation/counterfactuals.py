@@ -25,9 +25,9 @@ def apply_attributes(latents: Latents, rows: Tensor, attributes: Sequence[Attrib
 
 
 def rendered(synthesis: Synthesis, styles: StyleVector, batch_size: int) -> Iterator[Tensor]:
-    """Yield the images of `styles`, at most `batch_size` at a time, on the network's device."""
-    device = synthesis.constant.device
-    for rows in torch.arange(len(styles.space)).split(batch_size):
+    """Yield the images of `styles`, at most `batch_size` at a time, on the network's device; nothing of no styles."""
+    device, count = synthesis.constant.device, len(styles.space)
+    for rows in torch.arange(count).split(batch_size) if count else ():
         with torch.inference_mode():
             images = synthesis.render(styles.select(rows).to(device))
         yield images

@@ -156,13 +156,14 @@ def project(root, monkeypatch):
 def test_files_of_the_stage(project):
     paths = ExperimentPaths(project, "leaves")
     decisions = read_latents(paths.latents).reconstruction_logits.argmax(1).bincount(minlength=2).tolist()
-    found = [Attribute("sick", rank, 5 * rank, 0, 5 * rank, Direction.TO_MAX, 1.0, 1) for rank in (1, 2)]
+    found = [Attribute(name, 1, 5, 0, 5, Direction.TO_MAX, 1.0, 1) for name in leaves.CLASSES]
     write_attributes(paths.attributes, found, {})
-    write_attributes(paths.wu_2021, found[:1], {})
+    write_attributes(paths.wu_2021, found, {})
     factors(project, "leaves", "cpu")
     table = read_table(paths.factors)
-    assert table["method"].value_counts().to_dict() == {"random": 2 * 64, "stylex": 2, "wu_2021": 1}
-    assert table["n"].tolist()[:3] == [decisions[0]] * 3
+    assert table["method"].value_counts().to_dict() == {"random": 2 * 64, "stylex": 2, "wu_2021": 2}
+    assert table["n"].tolist()[:4] == decisions[::-1] * 2  # a class may have no image to move: no factor then
+    assert (table["factor"].isna() == (table["n"] == 0)).all()
     same = [f"change_{name}" for name in leaves.FACTORS]
     first, second = (table[table["method"] == method].iloc[0] for method in ("stylex", "wu_2021"))
     pandas.testing.assert_series_equal(first[same], second[same], check_names=False)

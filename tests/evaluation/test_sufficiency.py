@@ -7,10 +7,11 @@ from torch import nn
 
 from stylex.attfind.records import Attribute, Direction
 from stylex.config import load_experiment
-from stylex.evaluation.counterfactuals import apply_attributes
+from stylex.evaluation.counterfactuals import apply_attributes, rendered
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.sufficiency import COLUMNS, flips_of, sufficiency_rows
 from stylex.latents.table import Latents
+from stylex.networks.stylespace import StyleVector
 
 
 class StylesAsImages(nn.Module):
@@ -85,6 +86,17 @@ def test_only_images_not_of_the_target_class(latents):
     towards_0 = [Attribute("0", 1, 2, 0, 2, Direction.TO_MIN, 1.0, 0)]
     # Image 2 alone is of class 1: coordinate 2 to its minimum -1 gives the sum -1.
     assert flips(latents, towards_0, target=0).tolist() == [[False], [True]]
+
+
+def test_no_image_is_rendered_where_all_are_of_the_target_class():
+    class OfImages(StylesAsImages):
+        def render(self, styles):
+            assert len(styles.space), "a network cannot render nothing"
+            return super().render(styles)
+
+    nothing = StyleVector(STYLES[:0], torch.zeros(0, 1))
+    assert list(rendered(OfImages(), nothing, 2)) == []
+    assert len(list(rendered(OfImages(), StyleVector(STYLES, torch.zeros(4, 1)), 3))) == 2
 
 
 def test_no_attribute_flips_nothing(latents):
