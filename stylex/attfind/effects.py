@@ -125,7 +125,7 @@ def write_screened(path: Path, measurement: Measurement, seed: int, origin: dict
         "engine": "screened",
         "confidence": str(options.confidence),
         "evaluations": f"{result.evaluations} of {len(latents.ids) * every}",
-        "moves measured on all images of a search": str(result.measured),
+        "moves measured on all images of a class": str(result.measured),
         "moves only bounded": str(result.bounded),
     }
     with effects_writer(path, header_of(latents, measurement.synthesis.layout, options, origin)) as writer:

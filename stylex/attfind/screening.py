@@ -39,8 +39,10 @@ class Screening:
     base_logits: Tensor  # [N, classes]
     effect: Tensor  # [N, 2, K, classes]; NaN where it was not measured
     evaluations: int  # moves rendered and classified
-    measured: int  # moves (coordinate and direction) measured on all images of the search for a class
-    bounded: int  # moves that were measured on fewer for each class
+    measured: (
+        int  # moves (coordinate and direction) measured on all images of a class's search; summed over the classes
+    )
+    bounded: int  # moves that were measured on fewer; summed likewise
 
 
 class Screen:
@@ -107,7 +109,7 @@ def screened(screen: Screen, threshold: float, max_attributes: int, confidence: 
     while requests := [request for search in searches if (request := next(search, None)) is not None]:
         screen.measure(*requests)
     known, decisions = ~screen.effect[..., 0].isnan(), screen.base.argmax(dim=1)
-    complete = torch.stack([known[decisions != target].all(dim=0) for target in range(screen.base.shape[1])]).any(dim=0)
+    complete = torch.stack([known[decisions != target].all(dim=0) for target in range(screen.base.shape[1])])
     return Screening(screen.base, screen.effect, screen.evaluations, int(complete.sum()), int((~complete).sum()))
 
 

@@ -66,8 +66,8 @@ def test_what_is_measured_is_exact_and_the_rest_is_no_number(networks):
     torch.testing.assert_close(result.effect[known], effect[known], rtol=0, atol=1e-4)
     assert result.evaluations == known[..., 0].sum()
     moves = known[..., 0].flatten(1)
-    complete = torch.stack([moves[base.argmax(1) != target].all(dim=0) for target in (0, 1)]).any(dim=0)
-    assert result.measured == complete.sum() and result.bounded == 2 * effect.shape[2] - result.measured
+    complete = torch.stack([moves[base.argmax(1) != target].all(dim=0) for target in (0, 1)])
+    assert result.measured == complete.sum() and result.bounded == 2 * 2 * effect.shape[2] - result.measured
     assert 0 < result.measured < result.bounded
     assert (moves.sum(dim=0) >= FIRST_IMAGES).all()
 
