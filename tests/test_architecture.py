@@ -70,6 +70,13 @@ def test_imports_follow_the_table(path):
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_reads_the_explained_classifier_asks_whose_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    if unit(path) != "config" and "paths.classifier" in text:
+        assert "ExperimentPaths(root" not in text, "use experiment_paths: classifier_of may name another experiment"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_file_is_short_and_says_what_it_is(path):
     text = path.read_text(encoding="utf-8")
     assert len(text.splitlines()) <= 350, "two concepts: make it two files"

@@ -21,7 +21,7 @@ from stylex.artifacts import provenance, write_table
 from stylex.attfind.engine import Moves, logits_of_moves, targets_of
 from stylex.attfind.records import Direction
 from stylex.classifiers import Classifier, load_classifier
-from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
+from stylex.config import AttFindConfig, experiment_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
@@ -194,7 +194,7 @@ def explain_analysed(root: Path, name: str, device: str) -> None:
 
     The target of an image is the runner-up of its reconstruction.
     """
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     latents, options = read_latents(paths.latents), config.attfind
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
     explainer = Explainer(networks, classifier, latents, options, device)

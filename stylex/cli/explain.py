@@ -93,11 +93,11 @@ def explain_files(root: Path, experiment: str, request: Request, device: str) ->
     from stylex.artifacts import provenance, write_json
     from stylex.attfind.explanations import Explainer
     from stylex.classifiers import load_classifier
-    from stylex.config import ExperimentPaths, load_experiment
+    from stylex.config import experiment_paths, load_experiment
     from stylex.latents.table import read_latents
     from stylex.networks.model import load_stylex
 
-    config, paths, outputs = load_experiment(root, experiment), ExperimentPaths(root, experiment), request.outputs()
+    config, paths, outputs = load_experiment(root, experiment), experiment_paths(root, experiment), request.outputs()
     latents, networks = read_latents(paths.latents), load_stylex(paths.stylex_model, device)
     classifier = load_classifier(paths.classifier.model, device)
     explainer = Explainer(networks, classifier, latents, config.attfind, device)

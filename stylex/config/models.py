@@ -24,6 +24,7 @@ from stylex.config.analysis import (
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
 
 
 def power_of_two(value: int) -> int:
@@ -253,12 +254,20 @@ class ExperimentConfig(Section):
     published_domain: str | None = Field(
         None, description="The domain of config/published/*.csv it reproduces, if any."
     )
+    classifier_of: Name | None = Field(
+        None, description="The experiment whose classifier is explained, in place of one trained for this."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     dataset: DatasetConfig
     classifier: ClassifierConfig
     stylex: StylexConfig
     attfind: AttFindConfig
     evaluation: EvaluationConfig
+
+    @property
+    def method(self) -> Method:
+        """Whether the classifier takes part in the training of StylEx: our name of the rows of [L] Table 3."""
+        return "without_cst" if self.stylex.conditioning == "none" else "stylex"
 
     @model_validator(mode="after")
     def _consistent(self) -> ExperimentConfig:

@@ -55,16 +55,21 @@ class ExperimentPaths:
 
     root: Path
     name: str
+    classifier_of: str | None = None
+    """The experiment whose classifier is explained; None: its own. `stylex.config.experiment_paths` fills it in."""
 
     @property
     def folder(self) -> Path:
         """Everything this experiment wrote."""
-        return self.root / "results" / "experiments" / self.name
+        return self._folder(self.name)
+
+    def _folder(self, name: str) -> Path:
+        return self.root / "results" / "experiments" / name
 
     @property
     def classifier(self) -> NetworkPaths:
         """The explained classifier."""
-        return NetworkPaths(self.folder / "classifier")
+        return NetworkPaths(self._folder(self.classifier_of or self.name) / "classifier")
 
     @property
     def stylex_model(self) -> Path:

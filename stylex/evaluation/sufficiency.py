@@ -12,7 +12,7 @@ from torch import Tensor
 from stylex.artifacts import provenance, write_table
 from stylex.attfind.records import Attribute, read_attributes
 from stylex.classifiers import Classifier, load_classifier
-from stylex.config import ExperimentConfig, ExperimentPaths, load_experiment
+from stylex.config import ExperimentConfig, experiment_paths, load_experiment
 from stylex.evaluation.counterfactuals import apply_attributes, rendered
 from stylex.evaluation.intervals import wilson_interval
 from stylex.latents.table import Latents, read_latents
@@ -28,7 +28,7 @@ COLUMNS = (
 
 def sufficiency(root: Path, name: str, device: str) -> None:
     """Write the experiment's sufficiency.csv: a row for each k and target class, and `both`, which pools them."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     latents, attributes = read_latents(paths.latents), read_attributes(paths.attributes)
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     classifier = load_classifier(paths.classifier.model, device)

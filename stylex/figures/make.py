@@ -10,7 +10,7 @@ import torch
 from stylex.artifacts import read_table
 from stylex.attfind.records import read_attributes, read_effects
 from stylex.classifiers import load_classifier
-from stylex.config import ExperimentPaths, SuitePaths, load_experiment
+from stylex.config import SuitePaths, experiment_paths, load_experiment
 from stylex.datasets.split import load_split
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.figures.attributes import draw_attributes
@@ -33,7 +33,7 @@ from stylex.networks.model import load_stylex
 
 def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> None:
     """Write <experiment>-attributes.png and .pdf: the top attributes, as figure 4 of [L]."""
-    config, paths = load_experiment(root, experiment), ExperimentPaths(root, experiment)
+    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
     attributes = top_attributes(read_attributes(paths.attributes), config.evaluation.figure_attributes)
     if not attributes:
         raise AttributesNotFoundError(f"{paths.attributes} holds no attribute; lower attfind.threshold or train longer")
@@ -47,7 +47,7 @@ def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> N
 
 def explanation_figures(root: Path, suite: str, experiment: str, device: str) -> None:
     """Write <experiment>-{independent,subset}.png and .pdf: single images explained, as figures 7 and 8 of [L]."""
-    config, paths = load_experiment(root, experiment), ExperimentPaths(root, experiment)
+    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
     every_step, few = config.attfind.max_attributes, config.evaluation.figure_attributes
     for name, path, steps in (("independent", paths.independent, few), ("subset", paths.subset, every_step)):
         rows = [row for row in read_steps(path) if row["step"] <= steps]
@@ -59,7 +59,7 @@ def explanation_figures(root: Path, suite: str, experiment: str, device: str) ->
 
 def _explanations(root: Path, experiment: str, rows: list[dict[str, Any]], device: str) -> list[Explanation]:
     """Render the images to show; `rows`: of independent.csv or subset.csv."""
-    config, paths = load_experiment(root, experiment), ExperimentPaths(root, experiment)
+    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
     latents, networks = read_latents(paths.latents), load_stylex(paths.stylex_model, device)
     split = load_split(root, config.dataset, config.attfind.split)
     extremes = torch.stack([latents.minima, latents.maxima]).to(device)
@@ -87,7 +87,7 @@ def _position(ids: list[str], identity: str, path: Path) -> int:
 
 def curve_figures(root: Path, suite: str, experiment: str) -> None:
     """Write <experiment>-{sufficiency,frechet,history}.png and .pdf."""
-    paths = ExperimentPaths(root, experiment)
+    paths = experiment_paths(root, experiment)
     figures = {
         "sufficiency": draw_sufficiency(read_table(paths.sufficiency, text=("target_class",))),
         "frechet": draw_frechet(read_table(paths.frechet)),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas
 
 from stylex.artifacts import read_json, read_table, require
-from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
+from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths
 from stylex.figures.names import FIGURE_NAMES
 from stylex.report.captions import SAMPLES, caption
 from stylex.report.provenance import ARTIFACTS, artifact_provenance, versions
@@ -56,7 +56,7 @@ class ExperimentPart:
 
 def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig) -> ExperimentPart:
     """Read one experiment; raise `ArtifactError` when a stage has not run."""
-    paths = ExperimentPaths(root, name)
+    paths = experiment_paths(root, name)
     metrics = read_json(paths.classifier.metrics)
     figures = SuitePaths(root, suite)
     pictures = [_picture(figures.figure(name, figure, "png"), figure, config) for figure in FIGURE_NAMES]

@@ -8,7 +8,7 @@ import pyarrow.parquet
 from safetensors import SafetensorError, safe_open
 
 from stylex.artifacts import read_json, require
-from stylex.config import ExperimentPaths
+from stylex.config import experiment_paths
 from stylex.errors import ArtifactError
 from stylex.latents.table import damage_reported, json_metadata
 
@@ -18,7 +18,7 @@ ARTIFACTS = ("classifier", "stylex", "latents", "effects", "attributes", "suffic
 
 def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str, str]:
     """Return {config_digest, seed, commit, device, machine, python, version_…} of one of `ARTIFACTS`."""
-    paths = ExperimentPaths(root, experiment)
+    paths = experiment_paths(root, experiment)
     beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
     if artifact in beside:
         return read_json(beside[artifact].with_suffix(".provenance.json"))

@@ -36,8 +36,14 @@ def test_dvc_iterates_over_what_the_suite_names():
             "dataset": each.dataset.name,
             "resolution": each.dataset.resolution,
             "backbone": each.stylex.perceptual_backbone,
+            "classifier": each.classifier_of or name,
         }
         for name, each in project.experiments.items()
+    }
+    assert pipeline["classifiers"] == {
+        name: {"dataset": each.dataset.name, "resolution": each.dataset.resolution}
+        for name, each in project.experiments.items()
+        if each.classifier_of is None
     }
 
 

@@ -5,7 +5,7 @@ rule encode:
     input:
         manifest=manifest,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         backbone=backbone_model,
         code=code("latents/*.py", "datasets/split.py", *STYLEX_CODE, *CLASSIFIER_CODE, *BACKBONE_CODE),
     output:
@@ -29,7 +29,7 @@ rule effects:
     input:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         code=code(
             "attfind/effects.py",
             "attfind/engine.py",
@@ -89,7 +89,7 @@ rule explanations:
     input:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         code=code(
             "attfind/explanations.py",
             "attfind/engine.py",
@@ -121,7 +121,7 @@ rule sufficiency:
         latents=EXPERIMENT.latents,
         attributes=EXPERIMENT.attributes,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         code=code(
             "evaluation/sufficiency.py",
             "evaluation/counterfactuals.py",

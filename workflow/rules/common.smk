@@ -92,7 +92,7 @@ def sections(*keys):
 
 def suite_sections(*keys):
     """The suite, and the named sections of each of its experiments, as JSON."""
-    experiments = {name: selected(name, keys) for name in PROJECT.experiments}
+    experiments = {name: selected(name, keys) for name in PROJECT.suite.experiments}
     return json.dumps({"suite": PROJECT.suite.model_dump(mode="json"), **experiments})
 
 
@@ -115,6 +115,15 @@ def backbone_model(wildcards):
     return backbone_paths(Path(), PROJECT.experiments[wildcards.experiment].stylex.perceptual_backbone).model
 
 
+def paths_of(experiment):
+    """Paths of an experiment by name, with its classifier's wherever that is."""
+    return ExperimentPaths(Path(), experiment, PROJECT.experiments[experiment].classifier_of)
+
+
+def classifier_model(wildcards):
+    return paths_of(wildcards.experiment).classifier.model
+
+
 def suite_figures():
     return [
         SUITE_PATHS.figure(experiment, name, suffix)
@@ -135,7 +144,7 @@ def with_provenance(table):
 
 def of_all_experiments(artifacts):
     """Paths of the same artifacts of all experiments of the suite; `artifacts` maps ExperimentPaths to paths."""
-    return [path for name in PROJECT.suite.experiments for path in artifacts(ExperimentPaths(Path(), name))]
+    return [path for name in PROJECT.suite.experiments for path in artifacts(paths_of(name))]
 
 
 def table_inputs(paths):
@@ -148,7 +157,7 @@ def table_inputs(paths):
 
 def effects_of(experiment):
     """All shards of the effects of an experiment."""
-    return ExperimentPaths(Path(), experiment).effects_shards(PROJECT.experiments[experiment].attfind.shards)
+    return paths_of(experiment).effects_shards(PROJECT.experiments[experiment].attfind.shards)
 
 
 def effects_sections(wildcards):

@@ -5,7 +5,7 @@ rule figures:
     input:
         manifest=manifest,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         history=EXPERIMENT.stylex_history,
         latents=EXPERIMENT.latents,
         effects=effects,
