@@ -281,8 +281,12 @@ class ExperimentConfig(Section):
                     f" {blocks} (4x4 up to {side}x{side})"
                 )
         self._divisible_batch()
-        if max(self.evaluation.sufficiency_k) > self.attfind.max_attributes:
-            raise ValueError("evaluation.sufficiency_k goes beyond attfind.max_attributes: raise the latter")
+        most, limit = max(self.evaluation.sufficiency_k), self.attfind.max_attributes
+        if most > limit:
+            raise ValueError(
+                f"evaluation.sufficiency_k goes up to {most}, but attfind.max_attributes is {limit}: raise the latter"
+                " or leave out the larger k"
+            )
         if max(self.evaluation.frechet_attributes, self.evaluation.figure_attributes) > self.attfind.max_attributes:
             raise ValueError("evaluation.frechet_attributes or figure_attributes goes beyond attfind.max_attributes")
         self._known_class()

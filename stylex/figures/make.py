@@ -48,7 +48,7 @@ def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> N
 def explanation_figures(root: Path, suite: str, experiment: str, device: str) -> None:
     """Write <experiment>-{independent,subset}.png and .pdf: single images explained, as figures 7 and 8 of [L]."""
     config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    every_step, few = config.attfind.max_attributes, config.evaluation.figure_attributes
+    every_step, few = config.evaluation.explanation_steps, config.evaluation.figure_attributes
     for name, path, steps in (("independent", paths.independent, few), ("subset", paths.subset, every_step)):
         rows = [row for row in read_steps(path) if row["step"] <= steps]
         if not rows:

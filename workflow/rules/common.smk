@@ -124,6 +124,11 @@ def classifier_model(wildcards):
     return paths_of(wildcards.experiment).classifier.model
 
 
+def attribute_lists(wildcards):
+    method = PROJECT.experiments[wildcards.experiment].method
+    return list(paths_of(wildcards.experiment).attribute_lists(method).values())
+
+
 def suite_figures():
     return [
         SUITE_PATHS.figure(experiment, name, suffix)

@@ -40,8 +40,8 @@ rule figures:
             "dataset",
             "attfind.split",
             "attfind.shift",
-            "attfind.max_attributes",
             "evaluation.figure_attributes",
+            "evaluation.explanation_steps",
         ),
     message:
         "Drawing the figures of {wildcards.experiment}"
