@@ -312,7 +312,7 @@ class SuiteConfig(Section):
 
     title: str
     experiments: list[Name] = Field(min_length=1)
-    tables: list[Literal["classifiers", "sufficiency", "frechet"]] = Field(min_length=1)
+    tables: list[Literal["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet"]] = Field(min_length=1)
 
 
 class PipelineConfig(Section):

@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas
 import torch
 
 from stylex.artifacts import read_table
 from stylex.attfind.records import read_attributes, read_effects
 from stylex.classifiers import load_classifier
-from stylex.config import SuitePaths, experiment_paths, load_experiment
+from stylex.config import SuitePaths, experiment_paths, load_experiment, load_suite
 from stylex.datasets.split import load_split
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.figures.attributes import draw_attributes
-from stylex.figures.curves import draw_frechet, draw_sufficiency
+from stylex.figures.curves import draw_frechet, draw_methods, draw_sufficiency
 from stylex.figures.examples import choose_examples, render_examples, top_attributes
 from stylex.figures.explanations import (
     Explanation,
@@ -85,11 +86,26 @@ def _position(ids: list[str], identity: str, path: Path) -> int:
     return ids.index(identity)
 
 
+def _sufficiency(root: Path, experiment: str) -> pandas.DataFrame:
+    """Return the experiment's own rows of sufficiency.csv, without those of the baseline."""
+    frame = read_table(experiment_paths(root, experiment).sufficiency, text=("method", "target_class"))
+    return frame.loc[frame["method"] == load_experiment(root, experiment).method]
+
+
+def _methods(root: Path, suite: str, experiment: str) -> pandas.DataFrame:
+    """Return the rows of all experiments of the suite that explain the same classifier."""
+    explained = experiment_paths(root, experiment).classifier
+    paths = [experiment_paths(root, name) for name in load_suite(root, suite).experiments]
+    parts = [read_table(each.sufficiency, text=("target_class",)) for each in paths if each.classifier == explained]
+    return pandas.concat(parts, ignore_index=True)
+
+
 def curve_figures(root: Path, suite: str, experiment: str) -> None:
-    """Write <experiment>-{sufficiency,frechet,history}.png and .pdf."""
+    """Write <experiment>-{sufficiency,methods,frechet,history}.png and .pdf."""
     paths = experiment_paths(root, experiment)
     figures = {
-        "sufficiency": draw_sufficiency(read_table(paths.sufficiency, text=("target_class",))),
+        "sufficiency": draw_sufficiency(_sufficiency(root, experiment)),
+        "methods": draw_methods(_methods(root, suite, experiment)),
         "frechet": draw_frechet(read_table(paths.frechet)),
         "history": draw_history(read_table(paths.stylex_history)),
     }

@@ -8,7 +8,7 @@ import yaml
 
 AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "explanations"}
-AFTER_ENCODE = AFTER_EFFECTS | {"encode"}
+AFTER_ENCODE = AFTER_EFFECTS | {"encode", "baseline"}  # of Wu et al., in the twin without the classifier
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
 EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
 
@@ -20,7 +20,10 @@ CHANGES = {
     "attfind: {batch_size: 7}": {"report"},
     "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
     "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},
-    "evaluation: {explained_images: 3}": {"explanations", "figures", "report"},
+    "evaluation: {explained_images: 3}": {"explanations", "figures", "tables", "report"},
+    "evaluation: {explanation_steps: 3}": {"explanations", "figures", "tables", "report"},
+    "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | {"baseline"},
+    "attfind: {against: '3'}": AFTER_ATTRIBUTES | {"baseline"},
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
     "seed: 7": AFTER_TRAIN | {"classifier"},
@@ -83,7 +86,9 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
     [
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
-        ("attfind/explanations.py", {"explanations", "figures", "report"}),
+        ("attfind/explanations.py", {"explanations", "figures", "tables", "report"}),
+        ("evaluation/wu_2021.py", {"baseline", "sufficiency", "figures", "tables", "report"}),
+        ("evaluation/paired.py", {"tables", "report"}),
         ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
         ("training/step.py", AFTER_TRAIN),
         ("distances.py", AFTER_TRAIN),

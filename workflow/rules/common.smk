@@ -96,6 +96,13 @@ def suite_sections(*keys):
     return json.dumps({"suite": PROJECT.suite.model_dump(mode="json"), **experiments})
 
 
+# What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
+TABLE_KEYS = ["domain", "published_domain", "dataset", "classifier_of", "stylex.conditioning", "attfind.shift"]
+TABLE_KEYS += ["evaluation.explanation_steps"]
+if "seeds" in PROJECT.suite.tables:
+    TABLE_KEYS += ["seed", "classifier", "stylex", "attfind", "evaluation"]
+
+
 def selected(experiment, keys):
     content = PROJECT.experiments[experiment].model_dump(mode="json")
     return {key: functools.reduce(dict.__getitem__, key.split("."), content) for key in keys}
@@ -129,6 +136,13 @@ def attribute_lists(wildcards):
     return list(paths_of(wildcards.experiment).attribute_lists(method).values())
 
 
+def compared(wildcards):
+    """What the figure of methods shows: sufficiency of all experiments of the suite that explain the same classifier."""
+    explained = paths_of(wildcards.experiment).classifier
+    every = [paths_of(name) for name in PROJECT.suite.experiments]
+    return [paths.sufficiency for paths in every if paths.classifier == explained]
+
+
 def suite_figures():
     return [
         SUITE_PATHS.figure(experiment, name, suffix)
@@ -154,9 +168,9 @@ def of_all_experiments(artifacts):
 
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
-    numbers = [
-        path for table in (paths.attributes, paths.sufficiency, paths.frechet) for path in with_provenance(table)
-    ]
+    lists = paths.attribute_lists(PROJECT.experiments[paths.name].method).values()
+    tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.frechet
+    numbers = [path for table in tables for path in with_provenance(table)]
     return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
 
 
