@@ -92,8 +92,8 @@ def _sufficiency(root: Path, experiment: str) -> pandas.DataFrame:
     return frame.loc[frame["method"] == load_experiment(root, experiment).method]
 
 
-def _methods(root: Path, suite: str, experiment: str) -> pandas.DataFrame:
-    """Return the rows of all experiments of the suite that explain the same classifier."""
+def methods_of_classifier(root: Path, suite: str, experiment: str) -> pandas.DataFrame:
+    """Return the rows of sufficiency.csv of all experiments of the suite that explain the same classifier."""
     explained = experiment_paths(root, experiment).classifier
     paths = [experiment_paths(root, name) for name in load_suite(root, suite).experiments]
     parts = [read_table(each.sufficiency, text=("target_class",)) for each in paths if each.classifier == explained]
@@ -105,7 +105,7 @@ def curve_figures(root: Path, suite: str, experiment: str) -> None:
     paths = experiment_paths(root, experiment)
     figures = {
         "sufficiency": draw_sufficiency(_sufficiency(root, experiment)),
-        "methods": draw_methods(_methods(root, suite, experiment)),
+        "methods": draw_methods(methods_of_classifier(root, suite, experiment)),
         "frechet": draw_frechet(read_table(paths.frechet)),
         "history": draw_history(read_table(paths.stylex_history)),
     }

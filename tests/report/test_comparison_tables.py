@@ -13,6 +13,7 @@ from stylex.config import ExperimentPaths, SuitePaths, load_experiment, load_sui
 from stylex.errors import ArtifactError
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.paired import mcnemar
+from stylex.figures.make import methods_of_classifier
 from stylex.report import tables
 from stylex.report.paired import COLUMNS, compared
 from stylex.report.seeds import over_seeds, seed_groups
@@ -76,6 +77,21 @@ def test_paired_table_of_the_demo(finished: Path):
     assert both in text
     origin = read_json(SuitePaths(finished, "demo").table("paired", "csv").with_suffix(".provenance.json"))
     assert origin["mnist-without-cst.config_digest"] == load_experiment(finished, "mnist-without-cst").digest()
+
+
+def test_a_suite_without_a_second_method_has_nothing_to_compare(measured: Path):
+    path = measured / "config/suites/demo.yaml"
+    path.write_text(yaml.safe_dump({"title": "One", "experiments": ["mnist"], "tables": ["paired"]}))
+    tables(measured, "demo")
+    assert SuitePaths(measured, "demo").table("paired", "csv").read_text() == ",".join(COLUMNS) + "\n"
+    assert "| Domain | Target class | A | B |" in SuitePaths(measured, "demo").table("paired", "md").read_text()
+
+
+def test_the_figure_of_methods_shows_what_explains_the_same_classifier(finished: Path):
+    for name in ("mnist", "mnist-without-cst"):
+        frame = methods_of_classifier(finished, "demo", name)
+        pairs = frame[["experiment", "method"]].drop_duplicates().to_numpy().tolist()
+        assert pairs == [["mnist", "stylex"], ["mnist-without-cst", "without_cst"], ["mnist-without-cst", "wu_2021"]]
 
 
 def steps(*rows: tuple[str, str, int, bool]) -> pandas.DataFrame:
