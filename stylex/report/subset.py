@@ -91,6 +91,6 @@ def _block(data: pandas.DataFrame) -> Block:
         "This run: percentage of images whose decision flips within k coordinates chosen for that very image, towards"
         " the second most probable class, with its 95 % Wilson interval. Subset: greedy, given what is moved already."
         " Independent: by the effect of each coordinate alone. The search asks the classifier about every coordinate of"
-        " the image, so these figures bound what a list for a whole class can reach."
+        " the very image, which a list for a whole class does not."
     )
     return Block(caption, pandas.DataFrame(rows), ("n", "Shift", *(f"{k} moved, %" for k in shown)))
