@@ -34,7 +34,8 @@ MAY_IMPORT = {
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table"},
     "evaluation": FOUNDATION | {"networks", "classifiers", "datasets", "distances", "latents.table", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
-    "report": FOUNDATION | {"latents.table", "attfind.records", "figures.names"},
+    "report": FOUNDATION
+    | {"latents.table", "attfind.records", "figures.names", "evaluation.intervals", "evaluation.paired"},
     "cli": EVERYTHING,
 }
 LIGHT = ("errors", "config", "artifacts", "cli", "cli.project", "figures.names", "config.schema")
@@ -67,6 +68,13 @@ def allowed(name: str, allowance: set[str]) -> bool:
 def test_imports_follow_the_table(path):
     allowance = MAY_IMPORT[unit(path)] | {unit(path)}
     assert not [name for name in imports(path) if not allowed(name, allowance)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_reads_the_explained_classifier_asks_whose_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    if unit(path) != "config" and "paths.classifier" in text:
+        assert "ExperimentPaths(root" not in text, "use experiment_paths: classifier_of may name another experiment"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -11,6 +11,7 @@ from stylex.artifacts import UNWRITABLE
 from stylex.cli import (
     attributes,
     backbone,
+    baseline,
     classifier,
     datasets,
     download,
@@ -41,6 +42,7 @@ VERBS = {
     "encode": encode.command,
     "effects": effects.command,
     "attributes": attributes.command,
+    "baseline": baseline.command,
     "sufficiency": sufficiency.command,
     "frechet": frechet.command,
     "explain": explain.command,

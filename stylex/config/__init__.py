@@ -1,7 +1,13 @@
 """Configuration: models (the definition), loading (YAML to models), paths (where artifacts live)."""
 
 from stylex.config.analysis import AttFindConfig, EvaluationConfig
-from stylex.config.loading import load_backbone_config, load_experiment, load_pipeline, load_suite
+from stylex.config.loading import (
+    experiment_paths,
+    load_backbone_config,
+    load_experiment,
+    load_pipeline,
+    load_suite,
+)
 from stylex.config.models import (
     BackboneConfig,
     ClassifierConfig,
@@ -19,6 +25,6 @@ from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, Sui
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
     "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
-    "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "load_backbone_config",
-    "load_experiment", "load_pipeline", "load_suite",
+    "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_paths",
+    "load_backbone_config", "load_experiment", "load_pipeline", "load_suite",
 ]  # fmt: skip

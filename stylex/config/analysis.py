@@ -95,8 +95,9 @@ class AttFindConfig(Section):
 class EvaluationConfig(Section):
     """Sufficiency ([L] 4.2.3) and Fréchet curve ([V] 5.2)."""
 
-    sufficiency_k: list[Positive]
+    sufficiency_k: list[Positive] = Field(min_length=1)
     frechet_attributes: Annotated[int, Field(ge=0)]
     figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
     explained_images: Positive = Field(8, description="Images explained one by one, evenly over the classes.")
+    explanation_steps: Positive = Field(10, description="Coordinates moved to explain one image, at the most.")
     batch_size: Positive

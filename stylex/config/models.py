@@ -24,6 +24,7 @@ from stylex.config.analysis import (
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
 
 
 def power_of_two(value: int) -> int:
@@ -253,12 +254,20 @@ class ExperimentConfig(Section):
     published_domain: str | None = Field(
         None, description="The domain of config/published/*.csv it reproduces, if any."
     )
+    classifier_of: Name | None = Field(
+        None, description="The experiment whose classifier is explained, in place of one trained for this."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     dataset: DatasetConfig
     classifier: ClassifierConfig
     stylex: StylexConfig
     attfind: AttFindConfig
     evaluation: EvaluationConfig
+
+    @property
+    def method(self) -> Method:
+        """Whether the classifier takes part in the training of StylEx: our name of the rows of [L] Table 3."""
+        return "without_cst" if self.stylex.conditioning == "none" else "stylex"
 
     @model_validator(mode="after")
     def _consistent(self) -> ExperimentConfig:
@@ -272,8 +281,12 @@ class ExperimentConfig(Section):
                     f" {blocks} (4x4 up to {side}x{side})"
                 )
         self._divisible_batch()
-        if max(self.evaluation.sufficiency_k) > self.attfind.max_attributes:
-            raise ValueError("evaluation.sufficiency_k goes beyond attfind.max_attributes: raise the latter")
+        most, limit = max(self.evaluation.sufficiency_k), self.attfind.max_attributes
+        if most > limit:
+            raise ValueError(
+                f"evaluation.sufficiency_k goes up to {most}, but attfind.max_attributes is {limit}: raise the latter"
+                " or leave out the larger k"
+            )
         if max(self.evaluation.frechet_attributes, self.evaluation.figure_attributes) > self.attfind.max_attributes:
             raise ValueError("evaluation.frechet_attributes or figure_attributes goes beyond attfind.max_attributes")
         self._known_class()
@@ -299,7 +312,7 @@ class SuiteConfig(Section):
 
     title: str
     experiments: list[Name] = Field(min_length=1)
-    tables: list[Literal["classifiers", "sufficiency", "frechet"]] = Field(min_length=1)
+    tables: list[Literal["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet"]] = Field(min_length=1)
 
 
 class PipelineConfig(Section):

@@ -55,16 +55,21 @@ class ExperimentPaths:
 
     root: Path
     name: str
+    classifier_of: str | None = None
+    """The experiment whose classifier is explained; None: its own. `stylex.config.experiment_paths` fills it in."""
 
     @property
     def folder(self) -> Path:
         """Everything this experiment wrote."""
-        return self.root / "results" / "experiments" / self.name
+        return self._folder(self.name)
+
+    def _folder(self, name: str) -> Path:
+        return self.root / "results" / "experiments" / name
 
     @property
     def classifier(self) -> NetworkPaths:
         """The explained classifier."""
-        return NetworkPaths(self.folder / "classifier")
+        return NetworkPaths(self._folder(self.classifier_of or self.name) / "classifier")
 
     @property
     def stylex_model(self) -> Path:
@@ -110,9 +115,23 @@ class ExperimentPaths:
         return self.folder / "attfind" / "attributes.csv"
 
     @property
+    def wu_2021(self) -> Path:
+        """The coordinates that Wu et al. would select; of experiments without classifier-specific training."""
+        return self.folder / "attfind" / "wu_2021.csv"
+
+    def attribute_lists(self, method: str) -> dict[str, Path]:
+        """Return the lists of attributes by method; `method` is what `ExperimentConfig.method` says."""
+        return {method: self.attributes} | ({"wu_2021": self.wu_2021} if method == "without_cst" else {})
+
+    @property
     def sufficiency(self) -> Path:
         """Fraction of flipped decisions."""
         return self.folder / "sufficiency.csv"
+
+    @property
+    def flips(self) -> Path:
+        """After how many attributes each image flips."""
+        return self.folder / "flips.csv"
 
     @property
     def frechet(self) -> Path:

@@ -16,10 +16,11 @@ from stylex.artifacts import provenance, write_table
 from stylex.attfind.records import Attribute, read_attributes
 from stylex.classifiers import FeatureBackbone, load_backbone
 from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment
+from stylex.config.analysis import ALL
 from stylex.datasets import ImageSplit, load_split
 from stylex.distances import frechet_distance, kernel_distance, moments
-from stylex.errors import ArtifactError
-from stylex.evaluation.counterfactuals import apply_attributes, rendered
+from stylex.errors import ArtifactError, AttributesNotFoundError
+from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, rendered, target_classes
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
 from stylex.networks.stylespace import StyleVector
@@ -35,11 +36,12 @@ def frechet(root: Path, name: str, device: str) -> None:
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     backbone = load_backbone(backbone_paths(root, config.stylex.perceptual_backbone).model, device)
     batch_size = config.evaluation.batch_size
-    real = real_features(backbone, load_split(root, config.dataset, config.attfind.split), latents, batch_size)
+    images = images_moved(latents, config.attfind.against)
+    real = real_features(backbone, load_split(root, config.dataset, config.attfind.split), latents, images, batch_size)
     rows = []
     with progress(f"frechet {name}", config.evaluation.frechet_attributes + 1, "points") as counter:
         for k in range(config.evaluation.frechet_attributes + 1):
-            styles = towards_other_class(latents, attributes, k, config.attfind.shift)
+            styles = towards_other_class(latents, attributes, k, config.attfind.shift).select(images)
             # As an image file would hold it: values beyond black and white are cut, nothing is rescaled.
             features = [embed(backbone, images.clamp(-1, 1)) for images in rendered(synthesis, styles, batch_size)]
             rows.append(
@@ -76,13 +78,28 @@ def towards_other_class(latents: Latents, attributes: dict[str, list[Attribute]]
     return StyleVector(space, latents.to_rgb_styles)
 
 
-def real_features(backbone: FeatureBackbone, split: ImageSplit, latents: Latents, batch_size: int) -> Tensor:
-    """Return the features [N, D] of the images that `latents` analysed, joined by id."""
+def images_moved(latents: Latents, against: str) -> Tensor:
+    """Return the rows [n] of the images that some attribute moves: all, or those of the class compared with."""
+    if against == ALL:
+        return torch.arange(len(latents.ids))
+    images = images_to_turn(latents, target_classes(latents, against)[0], against)  # the same for each target
+    if len(images) < 2:
+        raise AttributesNotFoundError(
+            f"fewer than two reconstructions are classified as '{against}' (attfind.against), which is no distribution;"
+            " train longer (stylex.training.images) or analyse more images (attfind.images)"
+        )
+    return images
+
+
+def real_features(
+    backbone: FeatureBackbone, split: ImageSplit, latents: Latents, images: Tensor, batch_size: int
+) -> Tensor:
+    """Return the features [n, D] of the real images behind the rows `images` [n] of `latents`, joined by id."""
     positions = {identity: position for position, identity in enumerate(split.ids)}
     missing = [identity for identity in latents.ids if identity not in positions]
     if missing:
         raise ArtifactError(f"image '{missing[0]}' of latents.parquet is not in the dataset; run encode again")
-    rows = torch.tensor([positions[identity] for identity in latents.ids])
+    rows = torch.tensor([positions[latents.ids[row]] for row in images.tolist()])
     return torch.cat([embed(backbone, split.images(batch)) for batch in rows.split(batch_size)])
 
 

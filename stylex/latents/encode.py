@@ -9,7 +9,7 @@ from torch import Tensor
 
 from stylex.artifacts import provenance
 from stylex.classifiers import Classifier, FeatureBackbone, load_backbone, load_classifier, perceptual_distance
-from stylex.config import ExperimentPaths, backbone_paths, load_experiment
+from stylex.config import backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import load_split
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, write_latents
@@ -19,7 +19,7 @@ from stylex.progress import progress
 
 def encode(root: Path, name: str, device: str) -> None:
     """Write the experiment's latents.parquet; raise `ArtifactError` when classifier and dataset disagree on classes."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     split = load_split(root, config.dataset, config.attfind.split)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
     backbone = load_backbone(backbone_paths(root, config.stylex.perceptual_backbone).model, device)

@@ -9,12 +9,14 @@ from pathlib import Path
 import pandas
 
 from stylex.artifacts import read_json, read_table, require
-from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
+from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths
 from stylex.figures.names import FIGURE_NAMES
 from stylex.report.captions import SAMPLES, caption
-from stylex.report.provenance import ARTIFACTS, artifact_provenance, versions
+from stylex.report.provenance import artifact_provenance, artifacts_of, versions
 from stylex.report.published import POOLED
 from stylex.report.table import Block, percent
+
+TOP = 10  # attributes in the headline, at the most, as [L] Table 3
 
 
 @dataclass(frozen=True)
@@ -56,11 +58,11 @@ class ExperimentPart:
 
 def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig) -> ExperimentPart:
     """Read one experiment; raise `ArtifactError` when a stage has not run."""
-    paths = ExperimentPaths(root, name)
+    paths = experiment_paths(root, name)
     metrics = read_json(paths.classifier.metrics)
     figures = SuitePaths(root, suite)
     pictures = [_picture(figures.figure(name, figure, "png"), figure, config) for figure in FIGURE_NAMES]
-    sources = {artifact: artifact_provenance(root, name, artifact) for artifact in ARTIFACTS}
+    sources = {artifact: artifact_provenance(root, name, artifact) for artifact in artifacts_of(config)}
     return ExperimentPart(
         name=name,
         title=config.title,
@@ -82,7 +84,10 @@ def _picture(path: Path, name: str, config: ExperimentConfig) -> Picture:
 
 def _headline(paths: ExperimentPaths) -> str:
     frame = read_table(paths.sufficiency, ("target_class",))
-    rows = {row["target_class"]: row for row in frame.sort_values(by="k").to_dict("records") if row["n"] > 0}
+    frame = frame.loc[frame["k"] <= max(TOP, min(frame["k"]))]
+    method = frame["method"].iloc[0]  # its own; the baseline of Wu et al. may follow
+    ordered = sorted(frame.to_dict("records"), key=lambda row: row["k"])
+    rows = {row["target_class"]: row for row in ordered if row["n"] > 0 and row["method"] == method}
     pooled = rows.pop(POOLED, None)  # of each target class the row of the largest k
     if pooled is None:
         return "No image could be tested."

@@ -8,12 +8,29 @@ from stylex.artifacts import write_table, write_text
 from stylex.config import ExperimentConfig, SuiteConfig, SuitePaths, load_experiment, load_suite
 from stylex.report.classifiers import classifiers_table
 from stylex.report.frechet import frechet_table
+from stylex.report.paired import paired_table
 from stylex.report.provenance import artifact_provenance
+from stylex.report.seeds import seeds_table
+from stylex.report.subset import subset_table
 from stylex.report.sufficiency import sufficiency_table
 from stylex.report.table import Table, to_latex, to_markdown
 
-SOURCES = {"classifiers": "classifier", "sufficiency": "sufficiency", "frechet": "frechet"}  # table: artifact
-BUILDERS = {"classifiers": classifiers_table, "sufficiency": sufficiency_table, "frechet": frechet_table}
+SOURCES = {
+    "classifiers": "classifier",
+    "sufficiency": "sufficiency",
+    "seeds": "sufficiency",
+    "paired": "flips",
+    "subset": "subset",
+    "frechet": "frechet",
+}  # table: artifact
+BUILDERS = {
+    "classifiers": classifiers_table,
+    "sufficiency": sufficiency_table,
+    "seeds": seeds_table,
+    "paired": paired_table,
+    "subset": subset_table,
+    "frechet": frechet_table,
+}
 
 
 def tables(root: Path, suite: str) -> None:

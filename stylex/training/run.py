@@ -12,7 +12,7 @@ from torch import Tensor
 
 from stylex.artifacts import sha256
 from stylex.classifiers import load_backbone, load_classifier
-from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment
+from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import ImageSplit, load_split
 from stylex.errors import ConfigError
 from stylex.training.batches import RealBatches
@@ -45,7 +45,7 @@ class Run:
 
 def prepare(root: Path, name: str, device: str, processes: Processes) -> tuple[Run, TrainingState]:
     """Read the experiment and what it trains on; return it with the state at step 0."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     stylex = config.stylex
     _check(config, device, processes)
     backbone = backbone_paths(root, stylex.perceptual_backbone).model

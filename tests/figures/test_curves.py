@@ -5,7 +5,7 @@ import numpy
 import pandas
 import pytest
 
-from stylex.figures.curves import draw_frechet, draw_sufficiency
+from stylex.figures.curves import draw_frechet, draw_methods, draw_sufficiency
 from stylex.figures.history import FROM_ZERO, draw_history, group_columns
 
 
@@ -27,6 +27,34 @@ def test_sufficiency_has_a_line_and_a_band_for_each_direction_and_pooled():
     assert len(axes.collections) == 3
     band = axes.collections[0].get_paths()[0].vertices
     assert band[:, 1].min() == pytest.approx(0.03) and band[:, 1].max() == pytest.approx(0.52)
+
+
+def methods_frame() -> pandas.DataFrame:
+    rows = []
+    for experiment, method, most in (("twin", "wu_2021", 0.2), ("twin", "without_cst", 0.5), ("own", "stylex", 0.9)):
+        for target in ("4", "both"):
+            common = {"experiment": experiment, "method": method, "target_class": target, "n": 250}
+            fractions = {k: most * k / 40 for k in (1, 10, 40)}
+            rows += [common | {"k": k, "fraction": x, "low": 0.8 * x, "high": x} for k, x in fractions.items()]
+    return pandas.DataFrame(rows)
+
+
+def test_methods_stand_side_by_side_pooled_and_in_a_fixed_order():
+    axes = draw_methods(methods_frame()).axes[0]
+    lines = {str(line.get_label()): list(line.get_ydata()) for line in axes.lines}
+    assert list(lines) == ["StylEx (n = 250)", "StylEx without CST (n = 250)", "Wu et al. (n = 250)"]
+    numpy.testing.assert_allclose(lines["Wu et al. (n = 250)"], [0.005, 0.05, 0.2])
+    assert axes.get_xscale() == "log" and [tick.get_text() for tick in axes.get_xticklabels()][-1] == "40"
+
+
+def test_two_experiments_of_one_method_are_told_apart():
+    frame = methods_frame().replace({"method": {"without_cst": "stylex"}})
+    labels = [str(line.get_label()) for line in draw_methods(frame).axes[0].lines]
+    assert labels[:2] == ["StylEx, own (n = 250)", "StylEx, twin (n = 250)"]
+
+
+def test_a_few_k_are_on_a_linear_scale():
+    assert draw_sufficiency(sufficiency_frame()).axes[0].get_xscale() == "linear"
 
 
 def test_series_differ_in_more_than_their_colour():

@@ -70,7 +70,7 @@ def test_links_lead_to_what_exists(page: Page):
 
 def test_every_image_is_a_png_with_a_text_for_those_who_do_not_see_it(page: Page, finished: Path):
     images = page.all("img")
-    assert len(images) == 2 * (len(FIGURE_NAMES) + 1)
+    assert len(images) == 4 * (len(FIGURE_NAMES) + 1)
     for attributes in images:
         content = base64.b64decode(str(attributes["src"]).partition("base64,")[2], validate=True)
         with Image.open(io.BytesIO(content)) as image:

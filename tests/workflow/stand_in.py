@@ -27,12 +27,14 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return [experiment.latents]
         case "effects":
             return [experiment.effects(int(rest[rest.index("--shard") + 1]))]
-        case "attributes" | "sufficiency" | "frechet":
-            table: Path = getattr(experiment, verb)
-            return [table, table.with_suffix(".provenance.json")]
+        case "attributes" | "frechet":
+            return with_provenance(getattr(experiment, verb))
+        case "baseline":
+            return with_provenance(experiment.wu_2021)
+        case "sufficiency":
+            return with_provenance(experiment.sufficiency, experiment.flips)
         case "explain":
-            tables = experiment.independent, experiment.subset
-            return [path for table in tables for path in (table, table.with_suffix(".provenance.json"))]
+            return with_provenance(experiment.independent, experiment.subset)
         case "figures":
             return [suite.figure(rest[0], name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")]
         case "tables":
@@ -41,6 +43,10 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "report":
             return [suite.report]
     raise SystemExit(f"no such verb: {verb}")
+
+
+def with_provenance(*tables: Path) -> list[Path]:
+    return [path for table in tables for path in (table, table.with_suffix(".provenance.json"))]
 
 
 def network(paths: NetworkPaths) -> list[Path]:

@@ -36,8 +36,15 @@ def test_dvc_iterates_over_what_the_suite_names():
             "dataset": each.dataset.name,
             "resolution": each.dataset.resolution,
             "backbone": each.stylex.perceptual_backbone,
+            "classifier": each.classifier_of or name,
         }
         for name, each in project.experiments.items()
+    }
+    assert pipeline["baselines"] == [name for name, each in project.experiments.items() if each.method == "without_cst"]
+    assert pipeline["classifiers"] == {
+        name: {"dataset": each.dataset.name, "resolution": each.dataset.resolution}
+        for name, each in project.experiments.items()
+        if each.classifier_of is None
     }
 
 
@@ -45,7 +52,8 @@ def test_report_stage_depends_on_every_experiment():
     pipeline = yaml.safe_load((ROOT / "config/pipeline.yaml").read_text())
     dependencies = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]["deps"]
     for name in pipeline["experiments"]:
-        assert f"results/experiments/{name}/sufficiency.csv" in dependencies
+        for table in ("sufficiency", "flips", "frechet", "subset"):
+            assert f"results/experiments/{name}/{table}.csv" in dependencies
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@ rule encode:
     input:
         manifest=manifest,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         backbone=backbone_model,
         code=code("latents/*.py", "datasets/split.py", *STYLEX_CODE, *CLASSIFIER_CODE, *BACKBONE_CODE),
     output:
@@ -29,7 +29,7 @@ rule effects:
     input:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         code=code(
             "attfind/effects.py",
             "attfind/engine.py",
@@ -89,7 +89,7 @@ rule explanations:
     input:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         code=code(
             "attfind/explanations.py",
             "attfind/engine.py",
@@ -109,19 +109,49 @@ rule explanations:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
-        config=sections("attfind.shift", "attfind.precision", "attfind.max_attributes", "evaluation.explained_images"),
+        config=sections(
+            "attfind.shift",
+            "attfind.precision",
+            "evaluation.explained_images",
+            "evaluation.explanation_steps",
+        ),
     message:
         "Explaining single images of {wildcards.experiment}"
     shell:
         "python -m stylex explain {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
+rule baseline:
+    input:
+        latents=EXPERIMENT.latents,
+        model=EXPERIMENT.stylex_model,
+        code=code(
+            "evaluation/wu_2021.py",
+            "evaluation/counterfactuals.py",
+            "attfind/records.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+        ),
+    output:
+        with_provenance(EXPERIMENT.wu_2021),
+    log:
+        "results/logs/baseline/{experiment}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        config=sections("attfind.against", "attfind.max_attributes"),
+    message:
+        "Selecting the coordinates of {wildcards.experiment} as Wu et al. do"
+    shell:
+        "python -m stylex baseline {wildcards.experiment} 2> >(tee {log} >&2)"
+
+
 rule sufficiency:
     input:
         latents=EXPERIMENT.latents,
-        attributes=EXPERIMENT.attributes,
+        attributes=attribute_lists,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         code=code(
             "evaluation/sufficiency.py",
             "evaluation/counterfactuals.py",
@@ -133,6 +163,7 @@ rule sufficiency:
         ),
     output:
         with_provenance(EXPERIMENT.sufficiency),
+        with_provenance(EXPERIMENT.flips),
     log:
         "results/logs/sufficiency/{experiment}.log",
     benchmark:
@@ -141,7 +172,7 @@ rule sufficiency:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
-        config=sections("seed", "domain", "published_domain", "attfind.shift", "evaluation.sufficiency_k"),
+        config=sections("seed", "domain", "attfind.shift", "attfind.against", "evaluation.sufficiency_k"),
     message:
         "Measuring the sufficiency of the attributes of {wildcards.experiment}"
     shell:
@@ -175,7 +206,7 @@ rule frechet:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
-        config=sections("seed", "attfind.shift", "evaluation.frechet_attributes"),
+        config=sections("seed", "attfind.shift", "attfind.against", "evaluation.frechet_attributes"),
     message:
         "Measuring Fréchet distances of {wildcards.experiment}"
     shell:

@@ -92,8 +92,15 @@ def sections(*keys):
 
 def suite_sections(*keys):
     """The suite, and the named sections of each of its experiments, as JSON."""
-    experiments = {name: selected(name, keys) for name in PROJECT.experiments}
+    experiments = {name: selected(name, keys) for name in PROJECT.suite.experiments}
     return json.dumps({"suite": PROJECT.suite.model_dump(mode="json"), **experiments})
+
+
+# What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
+TABLE_KEYS = ["domain", "published_domain", "dataset", "classifier_of", "stylex.conditioning", "attfind.shift"]
+TABLE_KEYS += ["evaluation.explanation_steps"]
+if "seeds" in PROJECT.suite.tables:
+    TABLE_KEYS += ["seed", "classifier", "stylex", "attfind", "evaluation"]
 
 
 def selected(experiment, keys):
@@ -113,6 +120,27 @@ def backbone_manifest(wildcards):
 
 def backbone_model(wildcards):
     return backbone_paths(Path(), PROJECT.experiments[wildcards.experiment].stylex.perceptual_backbone).model
+
+
+def paths_of(experiment):
+    """Paths of an experiment by name, with its classifier's wherever that is."""
+    return ExperimentPaths(Path(), experiment, PROJECT.experiments[experiment].classifier_of)
+
+
+def classifier_model(wildcards):
+    return paths_of(wildcards.experiment).classifier.model
+
+
+def attribute_lists(wildcards):
+    method = PROJECT.experiments[wildcards.experiment].method
+    return list(paths_of(wildcards.experiment).attribute_lists(method).values())
+
+
+def compared(wildcards):
+    """What the figure of methods shows: sufficiency of all experiments of the suite that explain the same classifier."""
+    explained = paths_of(wildcards.experiment).classifier
+    every = [paths_of(name) for name in PROJECT.suite.experiments]
+    return [paths.sufficiency for paths in every if paths.classifier == explained]
 
 
 def suite_figures():
@@ -135,20 +163,20 @@ def with_provenance(table):
 
 def of_all_experiments(artifacts):
     """Paths of the same artifacts of all experiments of the suite; `artifacts` maps ExperimentPaths to paths."""
-    return [path for name in PROJECT.suite.experiments for path in artifacts(ExperimentPaths(Path(), name))]
+    return [path for name in PROJECT.suite.experiments for path in artifacts(paths_of(name))]
 
 
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
-    numbers = [
-        path for table in (paths.attributes, paths.sufficiency, paths.frechet) for path in with_provenance(table)
-    ]
+    lists = paths.attribute_lists(PROJECT.experiments[paths.name].method).values()
+    tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.frechet
+    numbers = [path for table in tables for path in with_provenance(table)]
     return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
 
 
 def effects_of(experiment):
     """All shards of the effects of an experiment."""
-    return ExperimentPaths(Path(), experiment).effects_shards(PROJECT.experiments[experiment].attfind.shards)
+    return paths_of(experiment).effects_shards(PROJECT.experiments[experiment].attfind.shards)
 
 
 def effects_sections(wildcards):

@@ -5,14 +5,14 @@ rule figures:
     input:
         manifest=manifest,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         history=EXPERIMENT.stylex_history,
         latents=EXPERIMENT.latents,
         effects=effects,
         attributes=EXPERIMENT.attributes,
         independent=EXPERIMENT.independent,
         subset=EXPERIMENT.subset,
-        sufficiency=EXPERIMENT.sufficiency,
+        sufficiency=compared,
         frechet=EXPERIMENT.frechet,
         code=code(
             "figures/*.py",
@@ -40,8 +40,8 @@ rule figures:
             "dataset",
             "attfind.split",
             "attfind.shift",
-            "attfind.max_attributes",
             "evaluation.figure_attributes",
+            "evaluation.explanation_steps",
         ),
     message:
         "Drawing the figures of {wildcards.experiment}"
@@ -53,7 +53,9 @@ rule tables:
     input:
         results=of_all_experiments(table_inputs),
         published=["config/published/sufficiency.csv", "config/published/datasets.csv"],
-        code=code("report/*", "latents/table.py"),
+        code=code(
+            "report/*", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
+        ),
     output:
         suite_tables(),
     log:
@@ -62,7 +64,7 @@ rule tables:
         ENVIRONMENT
     params:
         suite=SUITE,
-        config=suite_sections("domain", "published_domain", "dataset"),
+        config=suite_sections(*TABLE_KEYS),
     message:
         "Writing the tables of the suite {params.suite}"
     shell:
@@ -75,7 +77,9 @@ rule report:
         tables=suite_tables(),
         results=of_all_experiments(table_inputs),
         samples=of_all_experiments(lambda paths: [paths.stylex_samples]),
-        code=code("report/*", "latents/table.py"),
+        code=code(
+            "report/*", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
+        ),
     output:
         report(SUITE_PATHS.report, category="Report"),
     log:
@@ -84,7 +88,9 @@ rule report:
         ENVIRONMENT
     params:
         suite=SUITE,
-        config=suite_sections("title", "domain", "seed", "dataset", "classifier", "stylex", "attfind", "evaluation"),
+        config=suite_sections(
+            "title", "domain", "seed", "classifier_of", "dataset", "classifier", "stylex", "attfind", "evaluation"
+        ),
     message:
         "Writing the report of the suite {params.suite}"
     shell:

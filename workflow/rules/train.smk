@@ -4,7 +4,7 @@
 rule train:
     input:
         manifest=manifest,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         backbone=backbone_model,
         code=code(
             "training/*.py",
