@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from stylex.config.analysis import (
     ALL,
+    INCEPTION,
     AttFindConfig,
     ClassName,
     EvaluationConfig,
@@ -234,6 +235,13 @@ class StylexConfig(Section):
     losses: LossesConfig
     training: TrainingConfig
     perceptual_backbone: Name = Field(description="A file of config/backbones, without its ending.")
+
+    @field_validator("perceptual_backbone")
+    @classmethod
+    def _own_name(cls, value: str) -> str:
+        if value == INCEPTION:
+            raise ValueError("in tables this name means pytorch-fid's network: give the backbone's file another one")
+        return value
 
     @model_validator(mode="after")
     def _without_classifier(self) -> StylexConfig:
