@@ -44,6 +44,20 @@ WEIGHTS: dict[str, PublishedWeights] = {
             "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
         ),
     ),
+    "alexnet": PublishedWeights(
+        "AlexNet of torchvision, trained on ImageNet",
+        "https://download.pytorch.org/models/",
+        PinnedFile(
+            "alexnet-owt-7be5be79.pth", 244_408_911, "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
+        ),
+    ),
+    "vgg16": PublishedWeights(
+        "VGG-16 of torchvision, trained on ImageNet",
+        "https://download.pytorch.org/models/",
+        PinnedFile(
+            "vgg16-397923af.pth", 553_433_881, "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
+        ),
+    ),
 }
 
 

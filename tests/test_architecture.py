@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "artifacts": {"errors"},
     "progress": set(),
     "datasets": FOUNDATION,
-    "classifiers": FOUNDATION | {"datasets"},
+    "classifiers": FOUNDATION | {"datasets", "pretrained"},
     "networks": FOUNDATION,
     "losses": set(),
     "distances": set(),
@@ -39,7 +39,7 @@ MAY_IMPORT = {
     "report": FOUNDATION | {"latents.table", "attfind.records", "figures.names"},
     "cli": EVERYTHING,
 }
-LIGHT = ("errors", "config", "artifacts", "cli", "cli.project", "figures.names", "config.schema")
+LIGHT = ("errors", "config", "artifacts", "cli", "cli.project", "figures.names", "config.schema", "pretrained")
 
 
 def unit(path: Path) -> str:
