@@ -52,7 +52,9 @@ class LpipsFeatures(nn.Module):
         scaling = ScalingLayer()  # ImageNet's mean and sd, in [-1, 1]
         self.register_buffer("shift", scaling.get_buffer("shift"))
         self.register_buffer("scale", scaling.get_buffer("scale"))
-        self.requires_grad_(False).eval()
+        self.requires_grad_(False)
+        self.network.eval()
+        self.training = False
 
     def train(self, mode: bool = True) -> Self:
         """Do nothing: eval mode is for ever."""

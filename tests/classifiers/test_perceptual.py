@@ -62,7 +62,8 @@ def test_gradient_is_finite_where_nothing_is_active():
 def test_frozen_for_ever_and_heads_are_kept_in_float32():
     features = LpipsFeatures("lpips-alex", random_state("lpips-alex"))
     features.train()
-    assert not features.training and not any(each.requires_grad for each in features.parameters())
+    assert not any(each.training for each in features.modules())
+    assert not any(each.requires_grad for each in features.parameters())
     low = copy.deepcopy(features)
     low.network.to(torch.bfloat16)
     assert {buffer.dtype for buffer in low.buffers()} == {torch.float32}
