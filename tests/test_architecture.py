@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "cli", "distances", "memory", "__init__",
+    "report", "cli", "distances", "memory", "pretrained", "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -24,21 +24,23 @@ MAY_IMPORT = {
     "artifacts": {"errors"},
     "progress": set(),
     "datasets": FOUNDATION,
-    "classifiers": FOUNDATION | {"datasets"},
+    "classifiers": FOUNDATION | {"datasets", "pretrained"},
     "networks": FOUNDATION,
     "losses": set(),
     "distances": set(),
     "memory": set(),
+    "pretrained": FOUNDATION | {"datasets"},
     "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances"},
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table"},
-    "evaluation": FOUNDATION | {"networks", "classifiers", "datasets", "distances", "latents.table", "attfind.records"},
+    "evaluation": FOUNDATION
+    | {"networks", "classifiers", "datasets", "distances", "pretrained", "latents.table", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
     "report": FOUNDATION
     | {"latents.table", "attfind.records", "figures.names", "evaluation.intervals", "evaluation.paired"},
     "cli": EVERYTHING,
 }
-LIGHT = ("errors", "config", "artifacts", "cli", "cli.project", "figures.names", "config.schema")
+LIGHT = ("errors", "config", "artifacts", "cli", "cli.project", "figures.names", "config.schema", "pretrained")
 
 
 def unit(path: Path) -> str:

@@ -27,6 +27,7 @@ from stylex.cli import (
     tables,
     train,
     validate,
+    weights,
 )
 from stylex.errors import StylexError
 
@@ -36,6 +37,7 @@ VERBS = {
     "schemas": schemas.command,
     "download": download.command,
     "prepare": prepare.command,
+    "weights": weights.command,
     "backbone": backbone.command,
     "classifier": classifier.command,
     "train": train.command,

@@ -120,12 +120,13 @@ def encode_files(
     """Return the columns of latents.parquet for images [N, C, H, W] in [-1, 1]."""
     import torch
 
-    from stylex.classifiers import load_backbone
-    from stylex.config import backbone_paths
+    from stylex.classifiers import load_perceptual
     from stylex.latents.encode import encode_images
 
-    backbone = load_backbone(backbone_paths(root, config.stylex.perceptual_backbone).model, str(images.device))
-    batches = [encode_images(networks, classifier, backbone, part) for part in images.split(config.attfind.batch_size)]
+    perceptual = load_perceptual(root, config.stylex, str(images.device))
+    batches = [
+        encode_images(networks, classifier, perceptual, part) for part in images.split(config.attfind.batch_size)
+    ]
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 
 

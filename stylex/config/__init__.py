@@ -20,11 +20,11 @@ from stylex.config.models import (
     SuiteConfig,
     TrainingConfig,
 )
-from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths
+from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths, weights_path
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
     "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
     "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_paths",
-    "load_backbone_config", "load_experiment", "load_pipeline", "load_suite",
+    "load_backbone_config", "load_experiment", "load_pipeline", "load_suite", "weights_path",
 ]  # fmt: skip

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Positive = Annotated[int, Field(ge=1)]
@@ -18,6 +18,7 @@ Weight = Annotated[float, Field(ge=0)]
 Precision = Literal["float32", "bfloat16"]
 Split = Literal["train", "val", "test"]
 ALL = "all"  # of attfind.against
+INCEPTION = "inception"  # pytorch-fid's network, as extractor of features: the only one whose distance is called FID
 
 
 class Section(BaseModel):
@@ -97,7 +98,23 @@ class EvaluationConfig(Section):
 
     sufficiency_k: list[Positive] = Field(min_length=1)
     frechet_attributes: Annotated[int, Field(ge=0)]
+    frechet_extractors: list[Literal["backbone", "inception"]] = Field(
+        ["backbone"],
+        min_length=1,
+        description="backbone: features of stylex.perceptual_backbone; inception: of pytorch-fid's network, which makes"
+        " the distance a FID.",
+    )
+    inception_weights: str | None = Field(
+        None, description="A copy of pytorch-fid's weights; default: data/weights/inception.pth, downloaded."
+    )
     figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
     explained_images: Positive = Field(8, description="Images explained one by one, evenly over the classes.")
     explanation_steps: Positive = Field(10, description="Coordinates moved to explain one image, at the most.")
     batch_size: Positive
+
+    @field_validator("frechet_extractors")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) != len(value):
+            raise ValueError("an extractor is listed twice: remove one")
+        return value

@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator
 
 from stylex.config.analysis import (
     ALL,
+    INCEPTION,
     AttFindConfig,
     ClassName,
     EvaluationConfig,
@@ -235,6 +236,26 @@ class StylexConfig(Section):
     losses: LossesConfig
     training: TrainingConfig
     perceptual_backbone: Name = Field(description="A file of config/backbones, without its ending.")
+    perceptual: Literal["backbone", "lpips-alex", "lpips-vgg"] = Field(
+        "backbone",
+        description="Distance of L_rec: in the backbone's features, or LPIPS with that network's published weights.",
+    )
+    lpips_weights: str | None = Field(
+        None, description="A copy of torchvision's AlexNet or VGG-16; default: downloaded to data/weights."
+    )
+
+    @property
+    def lpips_network(self) -> Literal["alexnet", "vgg16"] | None:
+        """The published weights that LPIPS needs, by name; None: it is not used."""
+        networks: dict[str, Literal["alexnet", "vgg16"]] = {"lpips-alex": "alexnet", "lpips-vgg": "vgg16"}
+        return networks.get(self.perceptual)
+
+    @field_validator("perceptual_backbone")
+    @classmethod
+    def _own_name(cls, value: str) -> str:
+        if value == INCEPTION:
+            raise ValueError("in tables this name means pytorch-fid's network: give the backbone's file another one")
+        return value
 
     @model_validator(mode="after")
     def _without_classifier(self) -> StylexConfig:

@@ -175,6 +175,11 @@ class SuitePaths:
         return self.folder / "index.html"
 
 
+def weights_path(root: Path, name: str, given: str | None = None) -> Path:
+    """Return the file of published weights: `given` (in the project's root, or absolute), else data/weights."""
+    return root / given if given else root / "data" / "weights" / f"{name}.pth"
+
+
 def backbone_paths(root: Path, name: str) -> NetworkPaths:
     """results/backbones/<backbone>, shared by the experiments that name it."""
     return NetworkPaths(root / "results" / "backbones" / name)

@@ -7,6 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
+from stylex.config.analysis import INCEPTION
 from stylex.figures.style import COLOURS, INK, panels, series_style, styled
 
 POOLED = "both"
@@ -67,29 +68,25 @@ def _axes_of_flips(axes: Axes, frame: pandas.DataFrame) -> None:
 def draw_frechet(frame: pandas.DataFrame) -> Figure:
     """Draw Fréchet distance and KID (mean ± sd over subsets) against the number of attributes moved.
 
-    `frame` has the columns n_attributes, n, extractor, frechet_distance, kid, kid_sd of one experiment.
+    `frame` has the columns n_attributes, n, extractor, frechet_distance, kid, kid_sd of one experiment; each extractor
+    has a pair of axes of its own, as their scales have nothing in common.
     """
-    figure, (upper, lower) = panels(2, height=1.7)
-    frame = frame.sort_values("n_attributes")
-    extractor, images = frame["extractor"].iloc[0], frame["n"].iloc[0]
-    upper.plot(frame["n_attributes"], frame["frechet_distance"], color=COLOURS[0], marker="o")
-    upper.set_ylabel("Fréchet distance")
-    upper.set_title(f"features of {extractor}, n = {images}", loc="left")
-    kid, deviation = 1000 * frame["kid"], 1000 * frame["kid_sd"]
-    lower.errorbar(
-        frame["n_attributes"],
-        kid,
-        yerr=deviation,
-        color=COLOURS[1],
-        marker="s",
-        capsize=2,
-        elinewidth=0.8,
-        capthick=0.8,
-    )
-    lower.set(ylabel="KID × 1000", xlabel="number of attributes moved")
-    for axes in (upper, lower):
-        _whole_numbers(axes)
-        axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    parts = [(str(name), part) for name, part in frame.groupby("extractor", sort=False)]
+    figure, axes = panels(2 * len(parts), height=1.7)
+    for (extractor, part), upper, lower in zip(parts, axes[::2], axes[1::2], strict=True):
+        part, fid = part.sort_values("n_attributes"), extractor == INCEPTION
+        upper.plot(part["n_attributes"], part["frechet_distance"], color=COLOURS[0], marker="o")
+        upper.set_ylabel("FID" if fid else "Fréchet distance")
+        network = "pytorch-fid's Inception" if fid else extractor
+        upper.set_title(f"features of {network}, n = {part['n'].iloc[0]}", loc="left")
+        kid, deviation = 1000 * part["kid"], 1000 * part["kid_sd"]
+        bars = {"color": COLOURS[1], "marker": "s", "capsize": 2, "elinewidth": 0.8, "capthick": 0.8}
+        lower.errorbar(part["n_attributes"], kid, yerr=deviation, **bars)
+        lower.set_ylabel("KID × 1000")
+        for each in (upper, lower):
+            _whole_numbers(each)
+            each.set_ylim(bottom=min(0.0, each.get_ylim()[0]))
+    axes[-1].set_xlabel("number of attributes moved")
     return figure
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from stylex.config import ExperimentConfig
+from stylex.config.analysis import INCEPTION
 
 SAMPLES = "samples"
 STEPS = (
@@ -32,8 +33,8 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
         ),
         "frechet": (
             f"Fréchet distance and KID of {title} against the number of attributes moved.",
-            "Distance between real images and reconstructions with the top attributes moved towards the other class."
-            " Features are of the network named above the curve: this is not FID. KID: mean ± sd over subsets.",
+            "Distance between real images and reconstructions with the top attributes moved towards the other class, in"
+            f" the features of the network named above the curve{_fid(config)}. KID: mean ± sd over subsets.",
         ),
         "history": (
             f"Loss terms, validation measurements, learning rate and speed of {title} against the images shown.",
@@ -59,6 +60,12 @@ def _compared(title: str, shift: float) -> dict[str, tuple[str, str]]:
             " Without CST: without classifier-specific training.",
         ),
     }
+
+
+def _fid(config: ExperimentConfig) -> str:
+    if INCEPTION not in (extractors := config.evaluation.frechet_extractors):
+        return ": this is not FID"
+    return " (FID: pytorch-fid's Inception)" + (": in all others it is not FID" if len(extractors) > 1 else "")
 
 
 def _explained(title: str) -> dict[str, tuple[str, str]]:

@@ -10,6 +10,7 @@ import pandas
 
 from stylex.artifacts import read_json, read_table, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths
+from stylex.config.analysis import INCEPTION
 from stylex.figures.names import FIGURE_NAMES
 from stylex.report.captions import SAMPLES, caption
 from stylex.report.provenance import artifact_provenance, artifacts_of, versions
@@ -113,8 +114,16 @@ def _facts(root: Path, config: ExperimentConfig, metrics: dict) -> list[tuple[st
         ("StylEx", f"{stylex.training.images} training images shown, conditioning: {stylex.conditioning}"),
         ("AttFind", f"{attfind.images} images of the {attfind.split} split at the most, shift {attfind.shift:g}"),
         ("Distances", f"features of {backbone}, trained here on all classes ({percent(measured)} % accurate)"),
+        *_published(config),
         ("Seed", str(config.seed)),
     ]
+
+
+def _published(config: ExperimentConfig) -> list[tuple[str, str]]:
+    """Name what published weights measured besides; the backbone measured the rest."""
+    lpips, fid = config.stylex.perceptual, INCEPTION in config.evaluation.frechet_extractors
+    facts = [("Perceptual distance", f"LPIPS ({lpips.removeprefix('lpips-')})")] if config.stylex.lpips_network else []
+    return facts + ([("FID", "pytorch-fid's Inception")] if fid else [])
 
 
 def _attributes(paths: ExperimentPaths, config: ExperimentConfig) -> Block:

@@ -6,23 +6,27 @@ import pandas
 import pytest
 import torch
 import yaml
+from torchvision.models import inception_v3
 
+from stylex.artifacts import read_json, read_table, sha256
 from stylex.attfind import effects as effects_stage
 from stylex.attfind import selection
 from stylex.attfind.records import read_attributes, read_effects, write_attributes
-from stylex.classifiers import build_network
+from stylex.classifiers import build_network, load_backbone
 from stylex.classifiers.wrapper import NetworkDescription, save_network
 from stylex.config import DatasetConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.evaluation import frechet as frechet_module
-from stylex.evaluation.frechet import embed, frechet, images_moved, real_features, towards_other_class
+from stylex.evaluation.extractors import BackboneFeatures
+from stylex.evaluation.frechet import analysed, frechet, images_moved, statistics, towards_other_class
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.evaluation.wu_2021 import baseline
 from stylex.latents import encode as encode_module
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, save_stylex
+from stylex.pretrained import WEIGHTS
 
 NAME = "mnist"
 
@@ -187,27 +191,49 @@ def test_a_class_of_one_reconstruction_has_no_distribution(project):
         images_moved(replace(latents, reconstruction_logits=logits), "5")
 
 
+def test_inception_stands_beside_the_backbone_under_its_own_name(project, monkeypatch):
+    asked = {"frechet_extractors": ["inception", "backbone"], "frechet_attributes": 0, "inception_weights": "mine.pth"}
+    path = project / "config" / "experiments" / f"{NAME}.yaml"
+    content = yaml.safe_load(path.read_text()) | {"evaluation": asked}
+    content["attfind"]["images"] = 6
+    path.write_text(yaml.safe_dump(content))
+    network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
+    torch.save(network.state_dict(), project / "mine.pth")
+    paths = ExperimentPaths(project, NAME)
+    encode(project, NAME, "cpu")
+    write_attributes(paths.attributes, [], {})
+    with pytest.raises(ArtifactError, match=r"mine.pth is not pt_inception-2015-12-05-6726825d.pth"):
+        frechet(project, NAME, "cpu")
+    assert not paths.frechet.exists()
+
+    published = replace(WEIGHTS["inception"].file, sha256=sha256(project / "mine.pth"))
+    monkeypatch.setitem(WEIGHTS, "inception", replace(WEIGHTS["inception"], file=published))
+    frechet(project, NAME, "cpu")
+    curve = read_table(paths.frechet)
+    assert curve[["n_attributes", "n", "extractor"]].to_numpy().tolist() == [[0, 6, "inception"], [0, 6, "random"]]
+    assert (curve["frechet_distance"] > 0).all() and curve["frechet_distance"].nunique() == 2
+    assert read_json(paths.frechet.with_suffix(".provenance.json"))["inception_sha256"] == published.sha256
+
+
 def test_real_images_are_joined_by_id(project):
     encode(project, NAME, "cpu")
     latents = read_latents(ExperimentPaths(project, NAME).latents)
-    backbone = frechet_module.load_backbone(backbone_paths(project, "mnist-32").model)
     split = digits()
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     shuffled = ImageSplit(
         split.labels[order], [split.ids[i] for i in order.tolist()], ("3", "5"), 1, 32, split.table, order.numpy()
     )
-    rows = torch.tensor([5, 0, 23])
-    expected = real_features(backbone, split, latents, rows, 7)
-    torch.testing.assert_close(real_features(backbone, shuffled, latents, rows, 2), expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(shuffled.images(analysed(shuffled, latents)), split.images(analysed(split, latents)))
     with pytest.raises(ArtifactError, match="is not in the dataset; run encode again"):
-        real_features(backbone, digits(3), latents, rows, 7)
+        analysed(digits(3), latents)
 
 
 def test_images_are_measured_as_they_are(project):
     # A replication rescaled images one by one before measuring them, which hides a change of contrast.
-    backbone = frechet_module.load_backbone(backbone_paths(project, "mnist-32").model)
+    extractor = BackboneFeatures(load_backbone(backbone_paths(project, "mnist-32").model))
     images = digits().images()
-    assert (embed(backbone, images) - embed(backbone, 0.5 * images)).abs().max() > 0.01
+    bright, faint = (statistics([extractor], [each], len(images), 0)[0].mean for each in (images, 0.5 * images))
+    assert (bright - faint).abs().max() > 0.01
 
 
 def test_each_image_is_moved_towards_the_class_it_is_not(project):

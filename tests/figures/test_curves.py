@@ -75,6 +75,16 @@ def test_frechet_names_its_extractor_and_kid_has_error_bars():
     assert "FID" not in upper.get_ylabel()
 
 
+def test_each_extractor_has_axes_of_its_own_and_only_inception_is_fid():
+    common = {"n_attributes": [0, 1], "n": 200, "kid": 0.001, "kid_sd": 0.0001}
+    inception = pandas.DataFrame(common | {"extractor": "inception", "frechet_distance": [40.0, 50.0]})
+    backbone = pandas.DataFrame(common | {"extractor": "mnist-32", "frechet_distance": [1.0, 2.0]})
+    axes = draw_frechet(pandas.concat([inception, backbone])).axes
+    assert [one.get_ylabel() for one in axes] == ["FID", "KID × 1000", "Fréchet distance", "KID × 1000"]
+    assert axes[0].get_title(loc="left").startswith("features of pytorch-fid's Inception")
+    assert [list(one.lines[0].get_ydata()) for one in axes[::2]] == [[40, 50], [1, 2]]
+
+
 def history_frame() -> pandas.DataFrame:
     return pandas.DataFrame({
         "images": [1000, 2000, 3000], "seconds": [7, 14, 21], "images_per_second": 140.0, "learning_rate": 0.002,

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from stylex.artifacts import read_table
+from stylex.artifacts import read_table, write_table
 from stylex.config import ExperimentPaths, SuitePaths, load_suite
 from stylex.errors import ArtifactError
 from stylex.report import tables
@@ -96,6 +96,21 @@ def test_frechet_names_the_extractor_in_the_column_and_never_says_fid(finished: 
     frame = read_table(SuitePaths(finished, "demo").table("frechet", "csv"))
     assert list(frame) == ["experiment", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd"]
     assert len(frame) == 44
+
+
+def test_fid_stands_beside_the_other_distance_and_the_caption_tells_them_apart(measured: Path):
+    path = ExperimentPaths(measured, "mnist").frechet
+    curve = read_table(path)
+    write_table(path, pandas.concat([curve.assign(extractor="inception", frechet_distance=33.0), curve]), {})
+    tables(measured, "demo")
+    text = read(measured, "frechet", "md")
+    header = next(line for line in text.splitlines() if line.startswith("| Attributes"))
+    assert (
+        r"| mnist (n = 200): FID | mnist: KID × 1000, inception | mnist (n = 200): Fréchet distance, net\_32 |"
+        in header
+    )
+    assert "| 0 | 33.00 | 1.00 ± 0.20 | 1.00 |" in text
+    assert "FID: 2048 features of pytorch-fid's Inception" in text and "this is not FID" in text
 
 
 def test_a_table_carries_the_provenance_of_each_experiment(finished: Path):

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-from stylex.config import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths
+from stylex.config import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths, weights_path
 from stylex.config.loading import load_suite
 from stylex.figures.names import FIGURE_NAMES
 
@@ -15,6 +15,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
     match verb:
         case "download":
             return [DatasetPaths(ROOT, first).raw / "source.json"]
+        case "weights":
+            return [weights_path(ROOT, first)]
         case "prepare":
             return [DatasetPaths(ROOT, first).manifest(int(rest[1]))]
         case "backbone":

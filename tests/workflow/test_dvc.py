@@ -48,6 +48,12 @@ def test_dvc_iterates_over_what_the_suite_names():
     }
 
 
+def test_dvc_need_not_know_published_weights():
+    """No stage of dvc.yaml has them as a dependency, so no experiment of its suite may ask for them."""
+    for experiment in load_project(ROOT, "demo").experiments.values():
+        assert experiment.evaluation.frechet_extractors == ["backbone"] and experiment.stylex.perceptual == "backbone"
+
+
 def test_report_stage_depends_on_every_experiment():
     pipeline = yaml.safe_load((ROOT / "config/pipeline.yaml").read_text())
     dependencies = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]["deps"]

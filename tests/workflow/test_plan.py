@@ -20,6 +20,8 @@ CHANGES = {
     "attfind: {batch_size: 7}": {"report"},
     "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
     "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},
+    "evaluation: {frechet_extractors: [backbone, inception]}": {"weights", "frechet", "figures", "tables", "report"},
+    "stylex: {perceptual: lpips-alex}": AFTER_TRAIN | {"weights"},
     "evaluation: {explained_images: 3}": {"explanations", "figures", "tables", "report"},
     "evaluation: {explanation_steps: 3}": {"explanations", "figures", "tables", "report"},
     "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | {"baseline"},
@@ -125,6 +127,12 @@ def test_interpreter_of_snakemake_runs_the_verbs(virgin):
     result = virgin.run(str(Path(sys.executable).parent / "snakemake"), "--cores", "2", "data/raw/mnist/source.json")
     assert result.returncode == 0, result.stderr
     assert virgin.executed() == ["download"]
+
+
+def test_weights_of_ones_own_need_no_download(built):
+    (built.root / "fid.pth").write_bytes(b"")
+    set_option(built, "evaluation: {frechet_extractors: [inception], inception_weights: fid.pth}")
+    assert set(built.planned()) == {"frechet", "figures", "tables", "report"}
 
 
 def set_option(project, change):

@@ -7,7 +7,8 @@ rule encode:
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
         backbone=backbone_model,
-        code=code("latents/*.py", "datasets/split.py", *STYLEX_CODE, *CLASSIFIER_CODE, *BACKBONE_CODE),
+        weights=lpips_weights,
+        code=code("latents/*.py", "datasets/split.py", *STYLEX_CODE, *CLASSIFIER_CODE, *PERCEPTUAL_CODE),
     output:
         EXPERIMENT.latents,
     log:
@@ -186,8 +187,12 @@ rule frechet:
         attributes=EXPERIMENT.attributes,
         model=EXPERIMENT.stylex_model,
         backbone=backbone_model,
+        weights=fid_weights,
         code=code(
             "evaluation/frechet.py",
+            "evaluation/extractors.py",
+            "evaluation/statistics.py",
+            "pretrained.py",
             "evaluation/counterfactuals.py",
             "distances.py",
             "attfind/records.py",
@@ -206,7 +211,13 @@ rule frechet:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
-        config=sections("seed", "attfind.shift", "attfind.against", "evaluation.frechet_attributes"),
+        config=sections(
+            "seed",
+            "attfind.shift",
+            "attfind.against",
+            "evaluation.frechet_attributes",
+            "evaluation.frechet_extractors",
+        ),
     message:
         "Measuring Fréchet distances of {wildcards.experiment}"
     shell:

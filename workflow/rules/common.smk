@@ -10,10 +10,12 @@ sys.path.insert(0, str(Path.cwd()))
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 from stylex.cli.project import load_project
-from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths
+from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths, weights_path
+from stylex.config.analysis import INCEPTION
 from stylex.config.loading import unknown_name
 from stylex.errors import ConfigError
 from stylex.figures.names import FIGURE_NAMES
+from stylex.pretrained import WEIGHTS
 
 
 def stop(message):
@@ -56,6 +58,7 @@ wildcard_constraints:
     experiment="|".join(PROJECT.experiments),
     backbone="|".join(PROJECT.backbones),
     dataset="[^/]+",
+    weights="|".join(WEIGHTS),
     resolution=r"\d+",
     shard=r"\d{5}",
 
@@ -73,6 +76,7 @@ def code(*patterns):
 # What loads and runs the networks of an experiment.
 CLASSIFIER_CODE = ("classifiers/classifier.py", "classifiers/networks.py", "classifiers/wrapper.py")
 BACKBONE_CODE = ("classifiers/backbone.py", "classifiers/networks.py", "classifiers/wrapper.py")
+PERCEPTUAL_CODE = (*BACKBONE_CODE, "classifiers/perceptual.py", "pretrained.py")
 STYLEX_CODE = ("networks/*.py",)
 NETWORK_TRAINING_CODE = (
     "classifiers/accuracy.py",
@@ -141,6 +145,19 @@ def compared(wildcards):
     explained = paths_of(wildcards.experiment).classifier
     every = [paths_of(name) for name in PROJECT.suite.experiments]
     return [paths.sufficiency for paths in every if paths.classifier == explained]
+
+
+def fid_weights(wildcards):
+    """The weights of pytorch-fid's Inception, where the experiment asks for a FID."""
+    evaluation = PROJECT.experiments[wildcards.experiment].evaluation
+    wanted = INCEPTION in evaluation.frechet_extractors
+    return [weights_path(Path(), INCEPTION, evaluation.inception_weights)] if wanted else []
+
+
+def lpips_weights(wildcards):
+    """The weights of LPIPS's network, where the experiment asks for LPIPS."""
+    stylex = PROJECT.experiments[wildcards.experiment].stylex
+    return [weights_path(Path(), stylex.lpips_network, stylex.lpips_weights)] if stylex.lpips_network else []
 
 
 def suite_figures():

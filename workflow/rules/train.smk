@@ -6,6 +6,7 @@ rule train:
         manifest=manifest,
         classifier=classifier_model,
         backbone=backbone_model,
+        weights=lpips_weights,
         code=code(
             "training/*.py",
             "losses/*.py",
@@ -13,7 +14,7 @@ rule train:
             "datasets/split.py",
             *STYLEX_CODE,
             *CLASSIFIER_CODE,
-            *BACKBONE_CODE,
+            *PERCEPTUAL_CODE,
         ),
     output:
         model=EXPERIMENT.stylex_model,
