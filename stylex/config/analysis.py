@@ -92,11 +92,29 @@ class AttFindConfig(Section):
         return self
 
 
+class GanalyzeConfig(Section):
+    """The single direction in W that [L] figure 2 compares with, learned as Goetschalckx et al. 2019 do."""
+
+    steps: Positive = Field(400, description="Steps of Adam; its rate falls linearly to 0.")
+    batch_size: Positive = Field(16, description="Analysed images a step, drawn at random.")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.05, description="In standard deviations of w, of the move at the full reach."
+    )
+    reach: Annotated[float, Field(gt=0, le=10)] = Field(
+        2.0, description="alpha is drawn up to this many times the median absolute log-odds of the analysed images."
+    )
+
+
 class EvaluationConfig(Section):
-    """Sufficiency ([L] 4.2.3) and Fréchet curve ([V] 5.2)."""
+    """Sufficiency ([L] 4.2.3), Fréchet curve ([V] 5.2), figures, and the direction they compare with."""
 
     sufficiency_k: list[Positive]
     frechet_attributes: Annotated[int, Field(ge=0)]
     figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
+    figure_class: ClassName | None = Field(
+        None,
+        description="The class whose probability the teaser, class and comparison figures show; default: the last.",
+    )
+    ganalyze: GanalyzeConfig = GanalyzeConfig()
     explained_images: Positive = Field(8, description="Images explained one by one, evenly over the classes.")
     batch_size: Positive
