@@ -4,10 +4,10 @@ After Goetschalckx et al. 2019, equation 1: theta minimises the mean of (A(G(w +
 over latents and random alpha. Here the assessor A is the log-odds of a class y, logit_y - logsumexp of the others: of a
 probability near 0 or 1, as ours are, alpha could not be added. So alpha and A are in logits.
 
-The latents are those of the analysed images, the ones that AttFind sees. G takes concat(w, c(x)). The direction lives in W
-alone and c stays the image's own: with c free, the best direction would be to tell G another answer of the classifier,
-which is no explanation. The other side of it: G may take the class from c and leave little of it to w; what a direction
-then fails to move, the header of the file says: the error beside the reach.
+The latents are those of the analysed images, the ones that AttFind sees. G takes concat(w, c(x)). The direction lives
+in W alone and c stays the image's own: with c free, the best direction would be to tell G another answer of the
+classifier, which is no explanation. The other side of it: G may take the class from c and leave little of it to w; what
+a direction then fails to move, the header of the file says: the error beside the reach.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""One attribute on several images, as a moving GIF and as a still: is it the same visible change on each ([L] figure 4)?
+"""One attribute on several images, as a moving GIF and as a still: is the visible change the same on each ([L] 4.1).
 
 The GIF sweeps the coordinate from its minimum over the analysed images to its maximum and back, slowly at the ends,
 without end. The still shows both ends and the reconstruction between them. Drawing is a pure function of arrays.
@@ -20,6 +20,7 @@ from PIL import ImageDraw, ImageFont
 from stylex.artifacts import atomic_path
 from stylex.attfind.records import Attribute, Direction
 from stylex.figures.examples import strongest
+from stylex.figures.names import ANIMATION_SECONDS
 from stylex.figures.style import COLUMN_WIDTH, INK, styled
 from stylex.figures.subject import Subject
 from stylex.figures.tiles import LOWERED, RAISED, Board, rgb, show
@@ -27,8 +28,7 @@ from stylex.networks.stylespace import StyleVector
 
 OF_EACH_SIDE = 2  # images not classified as the attribute's class, and images classified so
 STEPS = 15  # from one end to the other
-FRAME_TIME = 80  # milliseconds
-SECONDS = 2 * STEPS * FRAME_TIME / 1000  # there and back
+FRAME_TIME = round(500 * ANIMATION_SECONDS / STEPS)  # milliseconds
 MARGIN, LABEL, GAP, DIVIDE, TITLE = 0.05, 0.62, 0.05, 0.12, 0.32  # inches, of the still
 SMALL, LARGE, EDGE, HEAD, FOOT = 128, 192, 8, 26, 62  # pixels, of the GIF
 

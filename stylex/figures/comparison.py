@@ -18,7 +18,7 @@ from stylex.artifacts import load_tensors
 from stylex.errors import ArtifactError
 from stylex.figures.gradcam import grad_cam, overlay
 from stylex.figures.style import COLUMN_WIDTH, styled
-from stylex.figures.subject import Subject, faithful, opposite
+from stylex.figures.subject import Subject, opposite
 from stylex.figures.tiles import LOWERED, RAISED, Board, Image, show
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector
@@ -60,9 +60,8 @@ def read_direction(subject: Subject) -> tuple[Tensor, float]:
     tensors, header = load_tensors(path)
     theta, width = tensors.get("theta"), subject.latents.w.shape[1]
     if theta is None or theta.shape != (width,) or header.get("target_class") != subject.class_name:
-        raise ArtifactError(
-            f"{path} holds no direction of {width} numbers towards {subject.class_name}; delete it and run its stage again"
-        )
+        wanted = f"direction of {width} numbers towards {subject.class_name}"
+        raise ArtifactError(f"{path} holds no {wanted}; delete it and run its stage again")
     return theta, float(header["reach"])
 
 

@@ -69,7 +69,7 @@ def choose_examples(
 
 
 def strongest(attribute: Attribute, raises: bool, effects: Effects, latents: Latents, count: int) -> list[int]:
-    """Return the rows of at most `count` images of one side, by the rule of `choose_examples`, the first of it first."""
+    """Return the rows of at most `count` images of one side by the rule of `choose_examples`, best first."""
     position = {identity: row for row, identity in enumerate(latents.ids)}
     rows = torch.tensor([position[identity] for identity in effects.ids])
     chosen: list[int] = []

@@ -13,6 +13,7 @@ FIGURE_NAMES = (
     "history",
 )
 ANIMATION_NAMES = tuple(f"attribute-{number}" for number in range(1, 5))  # each a still (png, pdf) and a gif
+ANIMATION_SECONDS = 2.4  # of a gif, there and back
 
 
 def figure_files() -> list[tuple[str, str]]:

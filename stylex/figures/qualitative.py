@@ -21,7 +21,7 @@ from stylex.figures.tiles import note
 
 
 def qualitative_figures(root: Path, suite: str, experiment: str, device: str) -> None:
-    """Write <experiment>-{teaser,class-attributes,comparison,reconstructions,attribute-<n>} into results/<suite>/figures.
+    """Write <experiment>-{teaser,class-attributes,comparison,reconstructions,attribute-<n>}.
 
     Where AttFind found nothing to show, the figure says so.
     """

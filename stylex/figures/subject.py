@@ -68,7 +68,7 @@ class Subject:
 
     @torch.inference_mode()
     def rendered(self, styles: Sequence[StyleVector]) -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
-        """Return the images [n, H, W, C] and the probabilities [n, classes] that the classifier gives to these images."""
+        """Return the images [n, H, W, C] and the probabilities [n, classes] that the classifier gives to them."""
         space, to_rgb = torch.cat([one.space for one in styles]), torch.cat([one.to_rgb for one in styles])
         device = next(self.classifier.parameters()).device
         images, chances = [], []

@@ -20,7 +20,7 @@ Image = NDArray[numpy.float32]
 
 def rgb(image: Image) -> NDArray[numpy.float32]:
     """Return [H, W, 3] in [0, 1]."""
-    pixels = numpy.clip((image + 1) / 2, 0, 1)
+    pixels = numpy.clip((image + 1) / 2, 0, 1).astype(numpy.float32)
     return numpy.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 

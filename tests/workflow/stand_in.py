@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stylex.config import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths
 from stylex.config.loading import load_suite
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import figure_files
 
 ROOT = Path()
 
@@ -33,8 +33,10 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "explain":
             tables = experiment.independent, experiment.subset
             return [path for table in tables for path in (table, table.with_suffix(".provenance.json"))]
+        case "ganalyze":
+            return [experiment.ganalyze]
         case "figures":
-            return [suite.figure(rest[0], name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")]
+            return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files()]
         case "tables":
             names = load_suite(ROOT, first).tables
             return [suite.table(name, suffix) for name in names for suffix in ("csv", "md", "tex")]

@@ -8,7 +8,7 @@ import yaml
 
 AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "explanations"}
-AFTER_ENCODE = AFTER_EFFECTS | {"encode"}
+AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze"}
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
 EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
 
@@ -20,6 +20,8 @@ CHANGES = {
     "attfind: {batch_size: 7}": {"report"},
     "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
     "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},
+    "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures", "report"},
+    "evaluation: {figure_class: '3'}": {"ganalyze", "figures", "report"},
     "evaluation: {explained_images: 3}": {"explanations", "figures", "report"},
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
@@ -67,6 +69,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
         ("attfind/explanations.py", {"explanations", "figures", "report"}),
+        ("evaluation/ganalyze.py", {"ganalyze", "figures", "report"}),
         ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
         ("training/step.py", AFTER_TRAIN),
         ("distances.py", AFTER_TRAIN),

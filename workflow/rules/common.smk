@@ -13,7 +13,7 @@ from stylex.cli.project import load_project
 from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths
 from stylex.config.loading import unknown_name
 from stylex.errors import ConfigError
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import figure_files
 
 
 def stop(message):
@@ -119,8 +119,7 @@ def suite_figures():
     return [
         SUITE_PATHS.figure(experiment, name, suffix)
         for experiment in PROJECT.suite.experiments
-        for name in FIGURE_NAMES
-        for suffix in ("png", "pdf")
+        for name, suffix in figure_files()
     ]
 
 
