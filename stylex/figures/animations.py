@@ -44,6 +44,8 @@ class Sweep:
     before: NDArray[numpy.float32]  # [n], P(class) of the reconstructions
     images: NDArray[numpy.float32]  # [STEPS + 1, n, H, W, C], from the minimum to the maximum
     chances: NDArray[numpy.float32]  # [STEPS + 1, n]
+    direction: Direction  # the one that raises P(class)
+    others: int  # images before the first that is classified as the class
 
 
 def sweep_of(subject: Subject, attribute: Attribute, number: int) -> Sweep | None:
@@ -68,6 +70,8 @@ def sweep_of(subject: Subject, attribute: Attribute, number: int) -> Sweep | Non
         before=chances[:, target],
         images=images.reshape(STEPS + 1, len(rows), *images.shape[1:]),
         chances=moved[:, target].reshape(STEPS + 1, len(rows)),
+        direction=attribute.direction,
+        others=len(chosen[0]),
     )
 
 
@@ -83,27 +87,32 @@ def draw_still(sweep: Sweep) -> Figure:
     side = (COLUMN_WIDTH - 2 * MARGIN - LABEL - DIVIDE - 2 * GAP) / (2 * OF_EACH_SIDE)
     board = Board(TITLE + 3 * (side + GAP) + MARGIN)
     board.text(MARGIN, MARGIN, sweep.title, size=7, bold=True)
-    board.text(COLUMN_WIDTH - MARGIN, MARGIN, f"P({sweep.class_name})", size=7, align="right", bold=True)
-    lefts = [MARGIN + LABEL]
-    for column in range(1, count):
-        apart = sweep.predicted[column] != sweep.predicted[column - 1]
-        lefts.append(lefts[-1] + side + (DIVIDE if apart else GAP))
-    for left, name in zip(lefts, sweep.predicted, strict=True):
-        board.text(left + side / 2, TITLE - 0.11, f"classified {name}"[:18], size=5.5, align="center")
-    lines = (("▲ maximum", -1), ("reconstruction", None), ("▼ minimum", 0))
-    for line, (label, step) in enumerate(lines):
+    board.text(COLUMN_WIDTH - MARGIN, MARGIN, f"numbers: P({sweep.class_name})", size=6.5, align="right", bold=True)
+    lefts = [MARGIN + LABEL + column * (side + GAP) for column in range(count)]
+    lefts = [left + (DIVIDE - GAP) * (column >= sweep.others) for column, left in enumerate(lefts)]
+    _heads(board, sweep, lefts, side)
+    for line, (label, step) in enumerate((("▲ maximum", -1), ("reconstruction", None), ("▼ minimum", 0))):
         top = TITLE + line * (side + GAP)
-        board.text(MARGIN, top + side / 2 - 0.04, label, size=5.5)
-        for column, left in enumerate(lefts):
-            before = sweep.before[column]
-            image, chance = (
-                (sweep.reconstructions[column], before)
-                if step is None
-                else (sweep.images[step, column], sweep.chances[step, column])
-            )
-            frame = None if step is None else RAISED if chance > before else LOWERED
-            show(board.axes(left, top, side), image, f"{chance:.2f}", frame, width=1.5)
+        board.text(MARGIN, top + side / 2 - 0.04, label)
+        images = sweep.reconstructions if step is None else sweep.images[step]
+        chances = sweep.before if step is None else sweep.chances[step]
+        raises = (step == -1) == (sweep.direction == Direction.TO_MAX)
+        frame = None if step is None else RAISED if raises else LOWERED
+        for left, image, chance in zip(lefts, images, chances, strict=True):
+            show(board.axes(left, top, side), image, f"{chance:.2f}", frame)
     return board.figure
+
+
+def _heads(board: Board, sweep: Sweep, lefts: list[float], side: float) -> None:
+    """Write what the classifier makes of the reconstructions: once for neighbours of one class."""
+    first = 0
+    for after in range(1, len(lefts) + 1):
+        if after < len(lefts) and sweep.predicted[after] == sweep.predicted[first]:
+            continue
+        name = sweep.predicted[first]
+        text = f"classified {name}" if after - first > 1 else name
+        board.text((lefts[first] + lefts[after - 1] + side) / 2, TITLE - 0.11, text, align="center")
+        first = after
 
 
 def frames(sweep: Sweep) -> list[PIL.Image.Image]:

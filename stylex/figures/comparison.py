@@ -126,7 +126,7 @@ def draw_comparison(rows: Sequence[Compared], class_name: str, reach: float) -> 
             if column >= 2:
                 raised = column == 3 or (column >= BEFORE_ATTRIBUTES and not row.is_target)
                 frame = RAISED if raised else LOWERED
-            show(board.axes(left, top, side), image, "" if chance is None else f"{chance:.2f}", frame, width=1.5)
+            show(board.axes(left, top, side), image, "" if chance is None else f"{chance:.2f}", frame, small=True)
         top += side + GAP
     return board.figure
 

@@ -1,6 +1,6 @@
 """How well StylEx rebuilds images: a grid of originals, reconstructions and differences, the worst ones included.
 
-A line of three rows shows images from the smallest to the largest error, evenly spaced in rank; a second one the worst.
+Three rows show images from the smallest error upward, evenly spaced in rank; three more those with the largest errors.
 The numbers in the corners are the classifier's probability of the image's true class. Framed: the reconstruction is
 decided otherwise than the image. Drawing is a pure function of arrays.
 """
@@ -39,14 +39,15 @@ class Rebuilt:
 
 
 def choose_reconstructions(error: Tensor, count: int = IN_A_LINE) -> tuple[list[int], list[int]]:
-    """Return rows evenly spaced in rank of their error, smallest first, and the rows of the worst; error [N].
+    """Return the rows with the largest errors, and before them rows evenly spaced in rank, smallest first; error [N].
 
-    Fewer images than `count`: each once, in either list.
+    Of N images at most N // 2 are the worst: no image is shown twice.
     """
     order = error.argsort(stable=True).tolist()
-    count = min(count, len(order))
-    spaced = [order[step * (len(order) - 1) // max(count - 1, 1)] for step in range(count)]
-    return spaced, order[-count:]
+    worst = order[len(order) - min(count, len(order) // 2) :]
+    others = order[: len(order) - len(worst)]
+    count = min(count, len(others))
+    return [others[step * (len(others) - 1) // max(count - 1, 1)] for step in range(count)], worst
 
 
 def rebuilt(subject: Subject, rows: Sequence[int]) -> list[Rebuilt]:
@@ -72,7 +73,7 @@ def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) ->
     side = (COLUMN_WIDTH - 2 * MARGIN - LABEL - (IN_A_LINE - 1) * GAP) / IN_A_LINE
     block = TITLE + 3 * (side + GAP) + CAPTION
     board = Board(MARGIN + 2 * block + SCALE)
-    titles = ("from the smallest to the largest error, evenly spaced in rank", "the largest errors")
+    titles = ("from the smallest error upward, evenly spaced in rank", "the largest errors")
     for number, (title, images) in enumerate(zip(titles, (spaced, worst), strict=True)):
         top = MARGIN + number * block
         board.text(MARGIN, top, title, size=6.5, bold=True)
@@ -81,12 +82,12 @@ def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) ->
             board.text(MARGIN, top + line * (side + GAP) + side / 2 - 0.06, label, size=5.5)
         for column, one in enumerate(images):
             left = MARGIN + LABEL + column * (side + GAP)
-            show(board.axes(left, top, side), one.original, f"{one.before:.2f}")
+            show(board.axes(left, top, side), one.original, f"{one.before:.2f}", small=True)
             frame = None if one.kept else RAISED
-            show(board.axes(left, top + side + GAP, side), one.reconstruction, f"{one.after:.2f}", frame, width=1.5)
+            show(board.axes(left, top + side + GAP, side), one.reconstruction, f"{one.after:.2f}", frame, small=True)
             axes = board.axes(left, top + 2 * (side + GAP), side)
             axes.imshow(_difference(one), cmap=DIFFERENCES, vmin=-LARGEST, vmax=LARGEST, interpolation="nearest")
-            finish(axes, "", "#bbbbbb", width=0.4)
+            finish(axes, "", "#bbbbbb", small=True)
             text = f"{_short(one.class_name)}  {one.error:.3f}"
             board.text(left + side / 2, top + 3 * (side + GAP), text, size=5, align="center")
     _scale(board, side)
@@ -103,14 +104,10 @@ def _short(name: str, letters: int = 8) -> str:
 
 
 def _scale(board: Board, side: float) -> None:
-    left, top = MARGIN + LABEL, board.height - SCALE + 0.05
-    width = 3 * side + 2 * GAP
-    axes = board.axes(left, top, width, 0.06)
-    axes.imshow(numpy.linspace(-1, 1, 201)[None], cmap=DIFFERENCES, aspect="auto", extent=(-LARGEST, LARGEST, 0, 1))
-    axes.set(
-        yticks=[], xticks=[-LARGEST, 0, LARGEST], xticklabels=[f"−{LARGEST:g}: darker", "0", f"+{LARGEST:g}: brighter"]
-    )
-    axes.tick_params(labelsize=5, length=2, pad=1)
-    axes.grid(False)
-    board.text(left + width + 0.1, top - 0.01, "▢ framed: decided otherwise", size=5.5, colour=RAISED)
-    board.text(left + width + 0.1, top + 0.1, "below: true class, error", size=5.5)
+    left, top, width = MARGIN + LABEL + side, board.height - SCALE + 0.1, side + GAP
+    axes = board.axes(left, top, width, 0.08)
+    axes.imshow(numpy.linspace(-1, 1, 201)[None], cmap=DIFFERENCES, aspect="auto")
+    finish(axes, "", "#bbbbbb", small=True)
+    board.text(left - 0.04, top - 0.005, f"darker by {LARGEST:g}", align="right")
+    board.text(left + width + 0.04, top - 0.005, f"brighter by {LARGEST:g}")
+    board.text(COLUMN_WIDTH - MARGIN, top - 0.005, "▢ decided otherwise", align="right", colour=RAISED)

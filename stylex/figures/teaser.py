@@ -16,7 +16,7 @@ from stylex.attfind.records import Attribute, Direction, Effects
 from stylex.figures.explanations import ARROWS, Tile
 from stylex.figures.style import COLUMN_WIDTH, INK, styled
 from stylex.figures.subject import Subject, faithful
-from stylex.figures.tiles import LOWERED, RAISED, Board, show
+from stylex.figures.tiles import RAISED, Board, show
 from stylex.latents.table import Latents
 
 ATTRIBUTES = 5  # with all of them together, two lines of three tiles
@@ -86,7 +86,7 @@ def draw_teaser(heading: str, tiles: Sequence[Tile]) -> Figure:
             left += side + DIVIDE + (number - 2) % IN_A_LINE * (side + GAP)
         axes = board.axes(left, top, side)
         show(axes, tile.image, f"{tile.probability:.2f}", RAISED if number >= 2 else None)
-        _bar(board, left, top + side + 0.03, side, tile.probability, RAISED if number >= 2 else LOWERED)
+        _bar(board, left, top + side + 0.03, side, tile.probability, RAISED if number >= 2 else INK)
         board.text(left + side / 2, top + side + BAR + 0.06, tile.caption, size=5.5, align="center")
     return board.figure
 

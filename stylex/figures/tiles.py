@@ -24,20 +24,21 @@ def rgb(image: Image) -> NDArray[numpy.float32]:
     return numpy.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
-def show(axes: Axes, image: Image, corner: str = "", frame: str | None = None, width: float = FRAME) -> None:
-    """Draw an image with text in its top-left corner and, where a colour is given, a frame of `width` points."""
+def show(axes: Axes, image: Image, corner: str = "", frame: str | None = None, small: bool = False) -> None:
+    """Draw an image with text in its top-left corner and, where a colour is given, a frame; `small`: a small image."""
     axes.imshow(rgb(image), interpolation="nearest", aspect="equal")
-    finish(axes, corner, frame, width)
+    finish(axes, corner, frame, small)
 
 
-def finish(axes: Axes, corner: str, frame: str | None = None, width: float = FRAME) -> None:
+def finish(axes: Axes, corner: str, frame: str | None = None, small: bool = False) -> None:
     """Take ticks and grid away from axes that hold an image, and add text and frame."""
+    size, width = (5.0, 0.7 * FRAME) if small else (6.5, FRAME)
     axes.set(xticks=[], yticks=[])
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set(visible=frame is not None, edgecolor=frame or INK, linewidth=width)
     if corner:
-        text = axes.text(0.05, 0.94, corner, transform=axes.transAxes, ha="left", va="top", size=6.5, color="white")
+        text = axes.text(0.05, 0.94, corner, transform=axes.transAxes, ha="left", va="top", size=size, color="white")
         text.set_path_effects([patheffects.withStroke(linewidth=1.5, foreground=INK)])
 
 

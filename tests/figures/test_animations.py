@@ -5,11 +5,14 @@ from dataclasses import replace
 import numpy
 import pytest
 import torch
+from matplotlib.colors import to_hex
 from PIL import Image
 
+from stylex.attfind.records import Direction
 from stylex.figures.animations import STEPS, draw_still, frames, note_picture, positions, save_gif, sweep_of
 from stylex.figures.names import ANIMATION_SECONDS
 from stylex.figures.style import COLUMN_WIDTH
+from stylex.figures.tiles import LOWERED, RAISED
 from stylex.networks.stylespace import StyleVector
 
 
@@ -80,6 +83,11 @@ def test_the_still_shows_both_ends_and_the_reconstruction(subject, attribute):
     assert corners == [f"{chance:.2f}" for chance in expected]
     framed = [axes.spines["top"].get_visible() for axes in figure.axes]
     assert framed == [True] * 4 + [False] * 4 + [True] * 4
+    colours = [to_hex(axes.spines["top"].get_edgecolor()).upper() for axes in figure.axes]
+    ends = [RAISED, LOWERED] if attribute.direction == Direction.TO_MAX else [LOWERED, RAISED]
+    assert colours[:4] == [ends[0]] * 4 and colours[8:] == [ends[1]] * 4
+    edge = figure.bbox
+    assert all(text.get_window_extent().x1 <= edge.x1 for text in figure.texts)
 
 
 def test_no_image_no_sweep(subject, attribute):

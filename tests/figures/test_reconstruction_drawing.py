@@ -11,15 +11,15 @@ from stylex.figures.style import COLUMN_WIDTH
 
 
 def test_evenly_spaced_in_rank_and_the_worst():
-    error = torch.tensor([0.5, 0.1, 0.9, 0.3, 0.7, 0.2, 0.8, 0.4, 0.6, 0.0, 1.0])  # 11 ranks: every second one
+    error = torch.randperm(17, generator=torch.Generator().manual_seed(0)) / 10  # 11 below the worst 6
     spaced, worst = choose_reconstructions(error)
     assert error[spaced].tolist() == pytest.approx([0.0, 0.2, 0.4, 0.6, 0.8, 1.0])
-    assert error[worst].tolist() == pytest.approx([0.5, 0.6, 0.7, 0.8, 0.9, 1.0])
+    assert error[worst].tolist() == pytest.approx([1.1, 1.2, 1.3, 1.4, 1.5, 1.6])
 
 
 def test_few_images_are_each_shown_once():
-    assert choose_reconstructions(torch.tensor([0.3, 0.1])) == ([1, 0], [1, 0])
-    assert choose_reconstructions(torch.tensor([0.3])) == ([0], [0])
+    assert choose_reconstructions(torch.tensor([0.3, 0.1, 0.2])) == ([1, 2], [0])
+    assert choose_reconstructions(torch.tensor([0.3])) == ([0], [])
 
 
 def test_numbers_are_of_the_true_class_and_a_frame_says_another_decision(subject):
