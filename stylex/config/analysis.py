@@ -95,13 +95,14 @@ class AttFindConfig(Section):
 class GanalyzeConfig(Section):
     """The single direction in W that [L] figure 2 compares with, learned as Goetschalckx et al. 2019 do."""
 
-    steps: Positive = Field(400, description="Steps of Adam; its rate falls linearly to 0.")
-    batch_size: Positive = Field(16, description="Analysed images a step, drawn at random.")
+    steps: Positive = Field(default=400, description="Steps of Adam; its rate falls linearly to 0.")
+    batch_size: Positive = Field(default=16, description="Analysed images a step, drawn at random.")
     learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
-        0.05, description="In standard deviations of w, of the move at the full reach."
+        default=0.05, description="In standard deviations of w, of the move at the full reach."
     )
     reach: Annotated[float, Field(gt=0, le=10)] = Field(
-        2.0, description="alpha is drawn up to this many times the median absolute log-odds of the analysed images."
+        default=2.0,
+        description="alpha is drawn up to this many times the median absolute log-odds of the analysed images.",
     )
 
 

@@ -106,8 +106,8 @@ def _rebuilt(title: str) -> dict[str, tuple[str, str]]:
             "Analysed images, their reconstructions, and reconstruction minus image (mean of the channels). Numbers in"
             " the corners: the classifier's probability of the true class; below: the true class and the mean absolute"
             " error of pixels in [-1, 1]. A difference of 1 and more has the full colour. Orange frame: the"
-            " reconstruction is decided otherwise than the image. Images are chosen by rule: of all analysed ones in the order of"
-            " their error the last six, and of those before them six evenly spaced from the first on.",
+            " reconstruction is decided otherwise than the image. Images are chosen by rule: of all analysed ones in the"
+            " order of their error the last six, and of those before them six evenly spaced from the first on.",
         ),
     }
 
@@ -117,11 +117,11 @@ def _moving(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
         name: (
             f"One attribute of {config.title} at its maximum, unmoved and at its minimum on several images.",
             f"Attribute {number} of the figure of top attributes on up to four images: at its maximum over the analysed"
-            f" images, as reconstructed, and at its minimum (shift {config.attfind.shift:g}). Orange frame: the end that"
-            " AttFind found to raise the probability; blue: the other. The moving picture goes from minimum to maximum and back in"
-            f" {ANIMATION_SECONDS:g} s, slowly at the ends, without end. Images are chosen by rule: on either side of"
-            " the decision the two with the largest change by AttFind's records, first among those that the classifier"
-            " gets right and whose error is at most the median.",
+            f" images, as reconstructed, and at its minimum (shift {config.attfind.shift:g}). Orange frame: the end"
+            " that AttFind found to raise the probability; blue: the other. The moving picture goes from minimum to"
+            f" maximum and back in {ANIMATION_SECONDS:g} s, slowly at the ends, without end. Images are chosen by rule:"
+            " on either side of the decision the two with the largest change by AttFind's records, first among those"
+            " that the classifier gets right and whose error is at most the median.",
         )
         for number, name in enumerate(ANIMATION_NAMES, start=1)
     }
