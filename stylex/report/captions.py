@@ -106,8 +106,8 @@ def _rebuilt(title: str) -> dict[str, tuple[str, str]]:
             "Analysed images, their reconstructions, and reconstruction minus image (mean of the channels). Numbers in"
             " the corners: the classifier's probability of the true class; below: the true class and the mean absolute"
             " error of pixels in [-1, 1]. A difference of 1 and more has the full colour. Orange frame: the"
-            " reconstruction is decided otherwise than the image. Images are chosen by rule: of all analysed ones in the"
-            " order of their error the last six, and of those before them six evenly spaced from the first on.",
+            " reconstruction is decided otherwise than the image. Images are chosen by rule: of all analysed ones in"
+            " the order of their error the last six, and of those before them six evenly spaced from the first on.",
         ),
     }
 
