@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -29,13 +30,21 @@ BEFORE_ATTRIBUTES = 4  # image, Grad-CAM, both ways of the direction
 MARGIN, GAP, DIVIDE, HEADER, TITLE = 0.05, 0.04, 0.09, 0.3, 0.14  # inches
 
 
+class Seen(NamedTuple):
+    """One tile of a row."""
+
+    image: Image
+    probability: float | None = None  # of y; None: it is a map
+    raises: bool | None = None  # what the image was changed for; None: it was not
+
+
 @dataclass(frozen=True)
 class Compared:
-    """One row: (image, P(y)) of each column, the second of them with its heat map drawn in."""
+    """One row, a tile a column."""
 
     predicted: str
     is_target: bool  # it is classified y
-    tiles: tuple[tuple[Image, float | None], ...]
+    tiles: tuple[Seen, ...]
 
 
 def choose_compared(latents: Latents, target: int) -> tuple[list[int], list[int]]:
@@ -83,9 +92,10 @@ def _row(subject: Subject, row: int, is_target: bool) -> Compared:
     device = next(subject.classifier.parameters()).device
     heat = grad_cam(subject.classifier, original.to(device), decision[None])[0].cpu().numpy()
     image = original[0].permute(1, 2, 0).numpy()
-    first = (image, float(latents.logits[row].softmax(dim=0)[target])), (2 * overlay(image, heat) - 1, None)
-    moved = ((one, float(chance[target])) for one, chance in zip(images, chances, strict=True))
-    return Compared(latents.class_names[int(decision)], is_target, (*first, *moved))
+    tiles = [Seen(image, float(latents.logits[row].softmax(dim=0)[target])), Seen(2 * overlay(image, heat) - 1)]
+    meant = [False, True] + [not is_target] * len(moves)
+    tiles += [Seen(one, float(chance[target]), way) for one, chance, way in zip(images, chances, meant, strict=True)]
+    return Compared(latents.class_names[int(decision)], is_target, tuple(tiles))
 
 
 @torch.no_grad()
@@ -103,31 +113,27 @@ def draw_comparison(rows: Sequence[Compared], class_name: str, reach: float) -> 
     """Draw all rows under the names of the methods; `reach`: of GANalyze, in logits."""
     columns = BEFORE_ATTRIBUTES + ATTRIBUTES
     side = (COLUMN_WIDTH - 2 * MARGIN - 3 * DIVIDE - (columns - 4) * GAP) / columns
-    titles = sum(number == 0 or rows[number - 1].is_target != one.is_target for number, one in enumerate(rows))
-    board = Board(HEADER + len(rows) * (side + GAP) + titles * TITLE + MARGIN)
+    groups = [[row for row in rows if row.is_target == is_target] for is_target in (False, True)]
+    groups = [group for group in groups if group]
+    board = Board(HEADER + len(rows) * (side + GAP) + len(groups) * TITLE + MARGIN)
     lefts = [MARGIN]
     for column in range(1, columns):
-        lefts.append(lefts[-1] + side + (DIVIDE if column in (1, 2, 4) else GAP))
+        lefts.append(lefts[-1] + side + (DIVIDE if column in (1, 2, BEFORE_ATTRIBUTES) else GAP))
     _headings(board, lefts, side, reach)
     top = HEADER
-    for number, row in enumerate(rows):
-        if number == 0 or rows[number - 1].is_target != row.is_target:
-            kind = (
-                class_name
-                if row.is_target
-                else "otherwise"
-                if len({one.predicted for one in rows if not one.is_target}) > 1
-                else row.predicted
-            )
-            board.text(MARGIN, top, f"classified {kind}: P({class_name})", size=6, bold=True)
-            top += TITLE
-        for column, (left, (image, chance)) in enumerate(zip(lefts, row.tiles, strict=False)):
-            frame = None
-            if column >= 2:
-                raised = column == 3 or (column >= BEFORE_ATTRIBUTES and not row.is_target)
-                frame = RAISED if raised else LOWERED
-            show(board.axes(left, top, side), image, "" if chance is None else f"{chance:.2f}", frame, small=True)
-        top += side + GAP
+    for group in groups:
+        names = {row.predicted for row in group}
+        kind = names.pop() if len(names) == 1 else "otherwise"
+        board.text(MARGIN, top, f"classified {kind}: P({class_name})", size=6, bold=True)
+        top += TITLE
+        for row in group:
+            for left, tile in zip(lefts, row.tiles, strict=False):
+                corner = "" if tile.probability is None else f"{tile.probability:.2f}"
+                frame = None if tile.raises is None else RAISED if tile.raises else LOWERED
+                show(board.axes(left, top, side), tile.image, corner, frame, small=True)
+            if len(row.tiles) == BEFORE_ATTRIBUTES:
+                board.text(lefts[BEFORE_ATTRIBUTES], top + side / 2 - 0.04, "AttFind found no attribute")
+            top += side + GAP
     return board.figure
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy
 import pytest
 import torch
+from matplotlib.colors import to_rgba
 
 from stylex.artifacts import save_tensors
 from stylex.attfind.records import Direction
@@ -70,8 +71,6 @@ def test_frames_say_what_was_meant(subject):
             axes.spines["top"].get_edgecolor() if axes.spines["top"].get_visible() else None
             for axes in figure.axes[7 * number : 7 * number + 7]
         ]
-        from matplotlib.colors import to_rgba
-
         raised, lowered = to_rgba(RAISED), to_rgba(LOWERED)
         assert colours == [None, None, lowered, raised] + [lowered if row.is_target else raised] * 3
     edge = figure.bbox
@@ -80,6 +79,13 @@ def test_frames_say_what_was_meant(subject):
         assert one.x0 >= edge.x0 and one.x1 <= edge.x1 and one.y0 >= edge.y0 and one.y1 <= edge.y1
         for other in boxes[index + 1 :]:
             assert one.x1 <= other.x0 or other.x1 <= one.x0 or one.y1 <= other.y0 or other.y1 <= one.y0, (one, other)
+
+
+def test_without_attributes_the_figure_says_so(subject):
+    rows = compared(replace(subject, attributes={"dull": subject.attributes["dull"]}))
+    assert all(len(row.tiles) == 4 for row in rows)
+    texts = [text.get_text() for text in draw_comparison(rows, "bright", 3.0).texts]
+    assert texts.count("AttFind found no attribute") == len(rows)
 
 
 @pytest.mark.parametrize(("width", "name"), [(3, "bright"), (None, "dull")])
