@@ -70,7 +70,7 @@ def test_the_gif_loops_without_a_jump_in_the_time_that_is_stated(subject, attrib
         assert sum(durations) / 1000 == pytest.approx(ANIMATION_SECONDS)
         gif.seek(0)
         difference = numpy.abs(numpy.asarray(gif.convert("RGB"), int) - numpy.asarray(pictures[0], int))
-        assert difference.mean() < 4  # 256 colours for all frames
+        assert difference.mean() < 6  # 256 colours for all frames, of noise in 64x64x3
 
 
 def test_the_still_shows_both_ends_and_the_reconstruction(subject, attribute):

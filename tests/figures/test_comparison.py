@@ -25,7 +25,7 @@ def test_images_nearest_the_median_error_of_their_side(subject):
     latents = replace(
         subject.latents, labels=labels, logits=logits, reconstruction_logits=logits, reconstruction_l1=error
     )
-    assert choose_compared(latents, 1) == ([1, 3], [8, 7])
+    assert choose_compared(latents, 1) == ([1, 0], [8, 7])  # of an even number the lower median
     one_sided = replace(latents, reconstruction_logits=torch.eye(2)[torch.ones(12, dtype=torch.long)])
     assert choose_compared(one_sided, 1)[0] == []
 
@@ -37,10 +37,10 @@ def test_columns(subject):
     assert all(len(row.tiles) == 7 for row in rows)
     theta, reach = read_direction(subject)
     for row, place in zip(rows, others + targets, strict=True):
-        image, chance = row.tiles[0]
+        image, chance, _ = row.tiles[0]
         numpy.testing.assert_array_equal(image, subject.originals([place])[0].permute(1, 2, 0))
         assert chance == pytest.approx(subject.latents.logits[place].softmax(0)[1].item())
-        assert row.tiles[1][1] is None and row.tiles[1][0].shape[2] == 3
+        assert row.tiles[1].probability is None and row.tiles[1].image.shape[2] == 3
         w, logits = subject.latents.w[place : place + 1], subject.latents.logits[place : place + 1]
         for column, alpha in ((2, -reach), (3, reach)):
             styles = subject.networks.synthesis.styles(subject.networks.w_plus(w + alpha * theta, logits))
@@ -58,8 +58,8 @@ def test_columns(subject):
 @torch.no_grad()
 def assert_shows(subject, tile, styles):
     image = subject.networks.synthesis.render(styles)
-    numpy.testing.assert_allclose(tile[0], image[0].permute(1, 2, 0).numpy(), atol=1e-4)
-    assert tile[1] == pytest.approx(subject.classifier(image).softmax(1)[0, 1].item(), abs=1e-4)
+    numpy.testing.assert_allclose(tile.image, image[0].permute(1, 2, 0).numpy(), atol=1e-4)
+    assert tile.probability == pytest.approx(subject.classifier(image).softmax(1)[0, 1].item(), abs=1e-4)
 
 
 def test_frames_say_what_was_meant(subject):

@@ -13,8 +13,10 @@ from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES, figure_files
 OF_IMAGES = ("teaser", "class-attributes", "comparison", "reconstructions", *ANIMATION_NAMES)
 
 
-@pytest.mark.parametrize("found", [True, False], ids=["attributes", "no attribute"])
-def test_every_file(subject, tmp_path, monkeypatch, found):
+@pytest.mark.parametrize(
+    ("subject", "found"), [((3, 64), True), ((1, 32), False)], indirect=["subject"], ids=["colour", "no attribute"]
+)
+def test_every_file(subject, monkeypatch, found):
     subject = subject if found else replace(subject, attributes={})
     monkeypatch.setattr(qualitative, "load_subject", lambda root, experiment, device: subject)
     qualitative.qualitative_figures(subject.paths.root, "suite", "mnist", "cpu")
