@@ -17,11 +17,12 @@ from torch import Tensor
 
 from stylex.figures.style import COLUMN_WIDTH, styled
 from stylex.figures.subject import Subject
-from stylex.figures.tiles import RAISED, Board, Image, finish, show
+from stylex.figures.tiles import RAISED, Board, Image, edge, show
 
 IN_A_LINE = 6
-MARGIN, LABEL, GAP, TITLE, CAPTION, SCALE = 0.05, 0.52, 0.05, 0.17, 0.15, 0.3  # inches
+MARGIN, LABEL, GAP, TITLE, CAPTION, SCALE = 0.05, 0.6, 0.05, 0.17, 0.15, 0.3  # inches
 DIFFERENCES = "RdBu_r"  # told apart with any colour vision
+THIN = ("#bbbbbb", 0.4)
 LARGEST = 1.0  # of a difference, in units of pixels in [-1, 1]: full colour
 
 
@@ -78,8 +79,8 @@ def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) ->
         top = MARGIN + number * block
         board.text(MARGIN, top, title, size=6.5, bold=True)
         top += TITLE
-        for line, label in enumerate(("original", "reconstruc-\ntion", "difference")):
-            board.text(MARGIN, top + line * (side + GAP) + side / 2 - 0.06, label, size=5.5)
+        for line, label in enumerate(("original", "reconstruction", "difference")):
+            board.text(MARGIN, top + line * (side + GAP) + side / 2 - 0.04, label)
         for column, one in enumerate(images):
             left = MARGIN + LABEL + column * (side + GAP)
             show(board.axes(left, top, side), one.original, f"{one.before:.2f}", small=True)
@@ -87,7 +88,7 @@ def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) ->
             show(board.axes(left, top + side + GAP, side), one.reconstruction, f"{one.after:.2f}", frame, small=True)
             axes = board.axes(left, top + 2 * (side + GAP), side)
             axes.imshow(_difference(one), cmap=DIFFERENCES, vmin=-LARGEST, vmax=LARGEST, interpolation="nearest")
-            finish(axes, "", "#bbbbbb", small=True)
+            edge(axes, *THIN)
             text = f"{_short(one.class_name)}  {one.error:.3f}"
             board.text(left + side / 2, top + 3 * (side + GAP), text, size=5, align="center")
     _scale(board, side)
@@ -107,7 +108,7 @@ def _scale(board: Board, side: float) -> None:
     left, top, width = MARGIN + LABEL + side, board.height - SCALE + 0.1, side + GAP
     axes = board.axes(left, top, width, 0.08)
     axes.imshow(numpy.linspace(-1, 1, 201)[None], cmap=DIFFERENCES, aspect="auto")
-    finish(axes, "", "#bbbbbb", small=True)
+    edge(axes, *THIN)
     board.text(left - 0.04, top - 0.005, f"darker by {LARGEST:g}", align="right")
     board.text(left + width + 0.04, top - 0.005, f"brighter by {LARGEST:g}")
     board.text(COLUMN_WIDTH - MARGIN, top - 0.005, "▢ decided otherwise", align="right", colour=RAISED)

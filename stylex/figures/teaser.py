@@ -16,7 +16,7 @@ from stylex.attfind.records import Attribute, Direction, Effects
 from stylex.figures.explanations import ARROWS, Tile
 from stylex.figures.style import COLUMN_WIDTH, INK, styled
 from stylex.figures.subject import Subject, faithful
-from stylex.figures.tiles import RAISED, Board, show
+from stylex.figures.tiles import RAISED, Board, edge, show
 from stylex.latents.table import Latents
 
 ATTRIBUTES = 5  # with all of them together, two lines of three tiles
@@ -94,7 +94,5 @@ def draw_teaser(heading: str, tiles: Sequence[Tile]) -> Figure:
 def _bar(board: Board, left: float, top: float, width: float, value: float, colour: str) -> None:
     axes = board.axes(left, top, width, BAR)
     axes.barh(0, value, height=1, color=colour)
-    axes.set(xlim=(0, 1), ylim=(-0.5, 0.5), xticks=[], yticks=[])
-    axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set(visible=True, edgecolor=INK, linewidth=0.4)
+    axes.set(xlim=(0, 1), ylim=(-0.5, 0.5))
+    edge(axes, INK, 0.4)

@@ -31,15 +31,20 @@ def show(axes: Axes, image: Image, corner: str = "", frame: str | None = None, s
 
 
 def finish(axes: Axes, corner: str, frame: str | None = None, small: bool = False) -> None:
-    """Take ticks and grid away from axes that hold an image, and add text and frame."""
+    """Add text and frame to axes that hold an image."""
     size, width = (5.0, 0.7 * FRAME) if small else (6.5, FRAME)
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set(visible=frame is not None, edgecolor=frame or INK, linewidth=width)
+    edge(axes, frame, width)
     if corner:
         text = axes.text(0.05, 0.94, corner, transform=axes.transAxes, ha="left", va="top", size=size, color="white")
         text.set_path_effects([patheffects.withStroke(linewidth=1.5, foreground=INK)])
+
+
+def edge(axes: Axes, colour: str | None, width: float) -> None:
+    """Take ticks and grid away and draw the edge of the axes in a colour, `width` points wide; None: no edge."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=colour is not None, edgecolor=colour or INK, linewidth=width)
 
 
 class Board:
