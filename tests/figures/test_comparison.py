@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgba
 from stylex.artifacts import save_tensors
 from stylex.attfind.records import Direction
 from stylex.errors import ArtifactError
-from stylex.figures.comparison import choose_compared, compared, draw_comparison, read_direction
+from stylex.figures.comparison import Compared, Seen, choose_compared, compared, draw_comparison, read_direction
 from stylex.figures.style import COLUMN_WIDTH
 from stylex.figures.tiles import LOWERED, RAISED
 from stylex.networks.stylespace import StyleVector
@@ -79,6 +79,15 @@ def test_frames_say_what_was_meant(subject):
         assert one.x0 >= edge.x0 and one.x1 <= edge.x1 and one.y0 >= edge.y0 and one.y1 <= edge.y1
         for other in boxes[index + 1 :]:
             assert one.x1 <= other.x0 or other.x1 <= one.x0 or one.y1 <= other.y0 or other.y1 <= one.y0, (one, other)
+
+
+def test_other_classes_are_named_when_they_are_one():
+    image = numpy.zeros((8, 8, 3), numpy.float32)
+    rows = [Compared(name, name == "2", (Seen(image, 0.5),) * 5) for name in ("0", "0", "2")]
+    assert "classified 0: P(2)" in [text.get_text() for text in draw_comparison(rows, "2", 1.0).texts]
+    rows[0] = Compared("1", False, rows[0].tiles)
+    texts = [text.get_text() for text in draw_comparison(rows, "2", 1.0).texts]
+    assert "classified otherwise: P(2)" in texts and "classified 2: P(2)" in texts
 
 
 def test_without_attributes_the_figure_says_so(subject):
