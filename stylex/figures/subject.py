@@ -20,8 +20,6 @@ from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.networks.stylespace import StyleVector, move
 
-BATCH = 64  # images rendered at a time
-
 
 @dataclass(frozen=True)
 class Subject:
@@ -72,7 +70,7 @@ class Subject:
         space, to_rgb = torch.cat([one.space for one in styles]), torch.cat([one.to_rgb for one in styles])
         device = next(self.classifier.parameters()).device
         images, chances = [], []
-        for rows in torch.arange(len(space)).split(BATCH):
+        for rows in torch.arange(len(space)).split(self.config.evaluation.batch_size):
             batch = self.networks.synthesis.render(StyleVector(space[rows], to_rgb[rows]).to(device))
             images.append(batch.permute(0, 2, 3, 1).float().cpu())
             chances.append(self.classifier(batch).softmax(dim=1).cpu())
