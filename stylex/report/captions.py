@@ -48,7 +48,7 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
             "Validation images, their reconstructions by the averaged networks, and samples of the generator.",
         ),
     }
-    return (texts | _explained(title) | _compared(config) | _rebuilt(title) | _moving(config))[name]
+    return (texts | _explained(title) | _of_images(config) | _rebuilt(title) | _moving(config))[name]
 
 
 def _explained(title: str) -> dict[str, tuple[str, str]]:
@@ -66,7 +66,7 @@ def _explained(title: str) -> dict[str, tuple[str, str]]:
     }
 
 
-def _compared(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
+def _of_images(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
     title, shift, direction = config.title, config.attfind.shift, config.evaluation.ganalyze
     last = config.dataset.one_vs_rest or (config.dataset.classes or ["the last class"])[-1]
     shown = config.evaluation.figure_class or last
