@@ -93,8 +93,22 @@ class AttFindConfig(Section):
         return self
 
 
+class GanalyzeConfig(Section):
+    """The single direction in W that [L] figure 2 compares with, learned as Goetschalckx et al. 2019 do."""
+
+    steps: Positive = Field(default=400, description="Steps of Adam; its rate falls linearly to 0.")
+    batch_size: Positive = Field(default=16, description="Analysed images a step, drawn at random.")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.05, description="In standard deviations of w, of the move at the full reach."
+    )
+    reach: Annotated[float, Field(gt=0, le=10)] = Field(
+        default=2.0,
+        description="alpha is drawn up to this many times the median absolute log-odds of the analysed images.",
+    )
+
+
 class EvaluationConfig(Section):
-    """Sufficiency ([L] 4.2.3) and Fréchet curve ([V] 5.2)."""
+    """Sufficiency ([L] 4.2.3), Fréchet curve ([V] 5.2), figures, and the direction they compare with."""
 
     sufficiency_k: list[Positive] = Field(min_length=1)
     frechet_attributes: Annotated[int, Field(ge=0)]
@@ -108,6 +122,11 @@ class EvaluationConfig(Section):
         None, description="A copy of pytorch-fid's weights; default: data/weights/inception.pth, downloaded."
     )
     figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
+    figure_class: ClassName | None = Field(
+        None,
+        description="The class whose probability the teaser, class and comparison figures show; default: the last.",
+    )
+    ganalyze: GanalyzeConfig = GanalyzeConfig()
     explained_images: Positive = Field(8, description="Images explained one by one, evenly over the classes.")
     explanation_steps: Positive = Field(10, description="Coordinates moved to explain one image, at the most.")
     batch_size: Positive

@@ -317,6 +317,9 @@ class ExperimentConfig(Section):
         against, known = self.attfind.against, self.dataset.classes
         if known is not None and against not in (ALL, *known):
             raise ValueError(unknown_class(against, known))
+        shown = self.evaluation.figure_class
+        if known is not None and shown is not None and shown not in known:
+            raise ValueError(f"evaluation.figure_class: unknown class '{shown}'; choose one of {', '.join(known)}")
 
     def _divisible_batch(self) -> None:
         group, training = self.stylex.networks.minibatch_stddev_group, self.stylex.training

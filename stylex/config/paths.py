@@ -139,6 +139,11 @@ class ExperimentPaths:
         return self.folder / "frechet.csv"
 
     @property
+    def ganalyze(self) -> Path:
+        """The single direction in W that the figures compare with."""
+        return self.folder / "ganalyze.safetensors"
+
+    @property
     def independent(self) -> Path:
         """Explanations of single images: the coordinates with the largest effects."""
         return self.folder / "independent.csv"

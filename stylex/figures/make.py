@@ -43,7 +43,7 @@ def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> N
     classifier = load_classifier(paths.classifier.model, device)
     examples = choose_examples(attributes, effects, latents)
     rows = render_examples(attributes, examples, effects, latents, networks, classifier)
-    save(draw_attributes(rows), SuitePaths(root, suite), experiment, "attributes", _provenance(root, experiment))
+    save(draw_attributes(rows), SuitePaths(root, suite), experiment, "attributes", provenance_of(root, experiment))
 
 
 def explanation_figures(root: Path, suite: str, experiment: str, device: str) -> None:
@@ -55,7 +55,7 @@ def explanation_figures(root: Path, suite: str, experiment: str, device: str) ->
         if not rows:
             raise AttributesNotFoundError(f"{path} explains no image; raise attfind.shift or train longer")
         blocks = _explanations(root, experiment, rows, device)
-        save(draw_explanations(blocks), SuitePaths(root, suite), experiment, name, _provenance(root, experiment))
+        save(draw_explanations(blocks), SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
 
 
 def _explanations(root: Path, experiment: str, rows: list[dict[str, Any]], device: str) -> list[Explanation]:
@@ -110,9 +110,10 @@ def curve_figures(root: Path, suite: str, experiment: str) -> None:
         "history": draw_history(read_table(paths.stylex_history)),
     }
     for name, figure in figures.items():
-        save(figure, SuitePaths(root, suite), experiment, name, _provenance(root, experiment))
+        save(figure, SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
 
 
-def _provenance(root: Path, experiment: str) -> str:
+def provenance_of(root: Path, experiment: str) -> str:
+    """Return what the files of figures say of their origin."""
     config = load_experiment(root, experiment)
     return f"experiment {experiment}, config {config.digest()}, seed {config.seed}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas
@@ -11,7 +11,7 @@ import pandas
 from stylex.artifacts import read_json, read_table, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths
 from stylex.config.analysis import INCEPTION
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
 from stylex.report.captions import SAMPLES, caption
 from stylex.report.provenance import artifact_provenance, artifacts_of, versions
 from stylex.report.published import POOLED
@@ -28,6 +28,7 @@ class Picture:
     uri: str
     alternative: str  # for those who do not see it
     caption: str
+    animation: str | None = None  # the same, moving: a reader starts it
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,9 @@ def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig)
     metrics = read_json(paths.classifier.metrics)
     figures = SuitePaths(root, suite)
     pictures = [_picture(figures.figure(name, figure, "png"), figure, config) for figure in FIGURE_NAMES]
+    for figure in ANIMATION_NAMES:
+        still = _picture(figures.figure(name, figure, "png"), figure, config)
+        pictures.append(replace(still, animation=_uri(figures.figure(name, figure, "gif"))))
     sources = {artifact: artifact_provenance(root, name, artifact) for artifact in artifacts_of(config)}
     return ExperimentPart(
         name=name,
@@ -78,9 +82,13 @@ def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig)
 
 
 def _picture(path: Path, name: str, config: ExperimentConfig) -> Picture:
-    encoded = base64.b64encode(require(path).read_bytes()).decode("ascii")
     alternative, text = caption(name, config)
-    return Picture(name, f"data:image/png;base64,{encoded}", alternative, text)
+    return Picture(name, _uri(path), alternative, text)
+
+
+def _uri(path: Path) -> str:
+    encoded = base64.b64encode(require(path).read_bytes()).decode("ascii")
+    return f"data:image/{path.suffix[1:]};base64,{encoded}"
 
 
 def _headline(paths: ExperimentPaths) -> str:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stylex.artifacts import provenance, write_json, write_table
+from stylex.artifacts import provenance, save_tensors, write_json, write_table
 from stylex.attfind.explanations import Step, table
 from stylex.attfind.records import (
     IMAGES_TOWARDS,
@@ -90,6 +90,10 @@ def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
     write_explanations(paths, latents, networks, origin)
     write_sufficiency(paths, name, config, methods, origin)
     write_curves(paths, name, origin)
+    theta = torch.linspace(-0.1, 0.1, latents.w.shape[1])
+    save_tensors(
+        paths.ganalyze, {"theta": theta}, {"target_class": names[-1], "reach": "4.0", "error": "1.0", **origin}
+    )
 
 
 @torch.no_grad()

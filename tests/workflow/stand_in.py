@@ -5,7 +5,7 @@ from pathlib import Path
 
 from stylex.config import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths, weights_path
 from stylex.config.loading import load_suite
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import figure_files
 
 ROOT = Path()
 
@@ -37,8 +37,10 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return with_provenance(experiment.sufficiency, experiment.flips)
         case "explain":
             return with_provenance(experiment.independent, experiment.subset)
+        case "ganalyze":
+            return [experiment.ganalyze]
         case "figures":
-            return [suite.figure(rest[0], name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")]
+            return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files()]
         case "tables":
             names = load_suite(ROOT, first).tables
             return [suite.table(name, suffix) for name in names for suffix in ("csv", "md", "tex")]

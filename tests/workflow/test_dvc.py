@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from stylex.cli.project import load_project
+from stylex.figures.names import figure_files
 
 ROOT = Path(__file__).parents[2]
 
@@ -60,6 +61,12 @@ def test_report_stage_depends_on_every_experiment():
     for name in pipeline["experiments"]:
         for table in ("sufficiency", "flips", "frechet", "subset"):
             assert f"results/experiments/{name}/{table}.csv" in dependencies
+
+
+def test_dvc_keeps_every_figure():
+    outputs = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["figures"]["do"]["outs"]
+    names = [f"results/${{suite}}/figures/${{key}}-{name}.{suffix}" for name, suffix in figure_files()]
+    assert sorted(path for output in outputs for path in output) == sorted(names)
 
 
 @pytest.mark.slow

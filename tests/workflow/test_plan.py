@@ -8,7 +8,7 @@ import yaml
 
 AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "explanations"}
-AFTER_ENCODE = AFTER_EFFECTS | {"encode", "baseline"}  # of Wu et al., in the twin without the classifier
+AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze", "baseline"}  # baseline: of Wu et al., in the twin without the classifier
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
 EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
 
@@ -24,6 +24,8 @@ CHANGES = {
     "stylex: {perceptual: lpips-alex}": AFTER_TRAIN | {"weights"},
     "evaluation: {explained_images: 3}": {"explanations", "figures", "tables", "report"},
     "evaluation: {explanation_steps: 3}": {"explanations", "figures", "tables", "report"},
+    "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures", "report"},
+    "evaluation: {figure_class: '3'}": {"ganalyze", "figures", "report"},
     "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | {"baseline"},
     "attfind: {against: '3'}": AFTER_ATTRIBUTES | {"baseline"},
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
@@ -91,6 +93,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("attfind/explanations.py", {"explanations", "figures", "tables", "report"}),
         ("evaluation/wu_2021.py", {"baseline", "sufficiency", "figures", "tables", "report"}),
         ("evaluation/paired.py", {"tables", "report"}),
+        ("evaluation/ganalyze.py", {"ganalyze", "figures", "report"}),
         ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
         ("training/step.py", AFTER_TRAIN),
         ("distances.py", AFTER_TRAIN),

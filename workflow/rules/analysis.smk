@@ -222,3 +222,26 @@ rule frechet:
         "Measuring Fréchet distances of {wildcards.experiment}"
     shell:
         "python -m stylex frechet {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule ganalyze:
+    input:
+        latents=EXPERIMENT.latents,
+        model=EXPERIMENT.stylex_model,
+        classifier=classifier_model,
+        code=code("evaluation/ganalyze.py", "latents/table.py", *STYLEX_CODE, *CLASSIFIER_CODE),
+    output:
+        EXPERIMENT.ganalyze,
+    log:
+        "results/logs/ganalyze/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/ganalyze/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    params:
+        config=sections("seed", "evaluation.figure_class", "evaluation.ganalyze"),
+    message:
+        "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
+    shell:
+        "python -m stylex ganalyze {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"

@@ -14,7 +14,7 @@ from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_pa
 from stylex.config.analysis import INCEPTION
 from stylex.config.loading import unknown_name
 from stylex.errors import ConfigError
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import figure_files
 from stylex.pretrained import WEIGHTS
 
 
@@ -164,8 +164,7 @@ def suite_figures():
     return [
         SUITE_PATHS.figure(experiment, name, suffix)
         for experiment in PROJECT.suite.experiments
-        for name in FIGURE_NAMES
-        for suffix in ("png", "pdf")
+        for name, suffix in figure_files()
     ]
 
 

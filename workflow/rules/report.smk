@@ -14,6 +14,7 @@ rule figures:
         subset=EXPERIMENT.subset,
         sufficiency=compared,
         frechet=EXPERIMENT.frechet,
+        ganalyze=EXPERIMENT.ganalyze,
         code=code(
             "figures/*.py",
             "attfind/records.py",
@@ -23,11 +24,7 @@ rule figures:
             *CLASSIFIER_CODE,
         ),
     output:
-        expand(
-            str(SUITE_PATHS.figure("{{experiment}}", "{name}", "{suffix}")),
-            name=FIGURE_NAMES,
-            suffix=["png", "pdf"],
-        ),
+        [SUITE_PATHS.figure("{experiment}", name, suffix) for name, suffix in figure_files()],
     log:
         f"results/logs/figures/{SUITE}-{{experiment}}.log",
     conda:
@@ -42,6 +39,7 @@ rule figures:
             "attfind.shift",
             "evaluation.figure_attributes",
             "evaluation.explanation_steps",
+            "evaluation.figure_class",
         ),
     message:
         "Drawing the figures of {wildcards.experiment}"
