@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "cli", "distances", "memory", "__init__",
+    "report", "study", "cli", "distances", "memory", "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -34,6 +34,9 @@ MAY_IMPORT = {
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table"},
     "evaluation": FOUNDATION | {"networks", "classifiers", "datasets", "distances", "latents.table", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
+    "study": FOUNDATION
+    | {"networks", "classifiers", "datasets.catalog", "datasets.transfer", "latents.table", "attfind.records"}
+    | {"figures.examples"},
     "report": FOUNDATION | {"latents.table", "attfind.records", "figures.names"},
     "cli": EVERYTHING,
 }

@@ -1,6 +1,6 @@
 """Configuration: models (the definition), loading (YAML to models), paths (where artifacts live)."""
 
-from stylex.config.analysis import AttFindConfig, EvaluationConfig
+from stylex.config.analysis import AttFindConfig, EvaluationConfig, StudyConfig
 from stylex.config.loading import load_backbone_config, load_experiment, load_pipeline, load_suite
 from stylex.config.models import (
     BackboneConfig,
@@ -19,6 +19,6 @@ from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, Sui
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
     "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
-    "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "load_backbone_config",
-    "load_experiment", "load_pipeline", "load_suite",
+    "StudyConfig", "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths",
+    "load_backbone_config", "load_experiment", "load_pipeline", "load_suite",
 ]  # fmt: skip

@@ -18,6 +18,7 @@ from stylex.config.analysis import (
     Positive,
     Precision,
     Section,
+    StudyConfig,
     Weight,
     unknown_class,
 )
@@ -259,6 +260,7 @@ class ExperimentConfig(Section):
     stylex: StylexConfig
     attfind: AttFindConfig
     evaluation: EvaluationConfig
+    study: StudyConfig = StudyConfig()
 
     @model_validator(mode="after")
     def _consistent(self) -> ExperimentConfig:
@@ -299,7 +301,7 @@ class SuiteConfig(Section):
 
     title: str
     experiments: list[Name] = Field(min_length=1)
-    tables: list[Literal["classifiers", "sufficiency", "frechet"]] = Field(min_length=1)
+    tables: list[Literal["classifiers", "sufficiency", "frechet", "user_study"]] = Field(min_length=1)
 
 
 class PipelineConfig(Section):
