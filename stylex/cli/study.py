@@ -44,7 +44,8 @@ def analyse(
 @app.command()
 def published() -> None:
     """Recompute the replications' published tables from their raw answers, and say where a cell does not follow."""
-    from stylex.study.published import published_path, recompute
+    from stylex.config import recomputed_user_study
+    from stylex.study.published import recompute
     from stylex.study.screen import describe_published
 
-    typer.echo("\n".join([*describe_published(recompute(Path())), f"written to {published_path(Path())}"]))
+    typer.echo("\n".join([*describe_published(recompute(Path())), f"written to {recomputed_user_study(Path())}"]))

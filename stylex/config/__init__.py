@@ -14,11 +14,18 @@ from stylex.config.models import (
     SuiteConfig,
     TrainingConfig,
 )
-from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths
+from stylex.config.paths import (
+    DatasetPaths,
+    ExperimentPaths,
+    NetworkPaths,
+    SuitePaths,
+    backbone_paths,
+    recomputed_user_study,
+)
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
     "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
     "StudyConfig", "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths",
-    "load_backbone_config", "load_experiment", "load_pipeline", "load_suite",
+    "load_backbone_config", "load_experiment", "load_pipeline", "load_suite", "recomputed_user_study",
 ]  # fmt: skip

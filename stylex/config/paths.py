@@ -179,3 +179,8 @@ class SuitePaths:
 def backbone_paths(root: Path, name: str) -> NetworkPaths:
     """results/backbones/<backbone>, shared by the experiments that name it."""
     return NetworkPaths(root / "results" / "backbones" / name)
+
+
+def recomputed_user_study(root: Path) -> Path:
+    """Return the file of what the replications' raw answers give, if they were downloaded; no output of a rule."""
+    return root / "results" / "published" / "user_study.csv"

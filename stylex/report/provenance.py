@@ -13,13 +13,27 @@ from stylex.errors import ArtifactError
 from stylex.latents.table import damage_reported, json_metadata
 
 VERSION = "version_"
-ARTIFACTS = ("classifier", "stylex", "latents", "effects", "attributes", "sufficiency", "frechet")  # as made
+ARTIFACTS = (
+    "classifier",
+    "stylex",
+    "latents",
+    "effects",
+    "attributes",
+    "sufficiency",
+    "frechet",
+    "observer",
+)  # as made
 
 
 def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str, str]:
     """Return {config_digest, seed, commit, device, machine, python, version_…} of one of `ARTIFACTS`."""
     paths = ExperimentPaths(root, experiment)
-    beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
+    beside = {
+        "attributes": paths.attributes,
+        "sufficiency": paths.sufficiency,
+        "frechet": paths.frechet,
+        "observer": paths.observer,
+    }
     if artifact in beside:
         return read_json(beside[artifact].with_suffix(".provenance.json"))
     if artifact == "classifier":

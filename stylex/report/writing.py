@@ -11,9 +11,15 @@ from stylex.report.frechet import frechet_table
 from stylex.report.provenance import artifact_provenance
 from stylex.report.sufficiency import sufficiency_table
 from stylex.report.table import Table, to_latex, to_markdown
+from stylex.report.user_study import user_study_table
 
-SOURCES = {"classifiers": "classifier", "sufficiency": "sufficiency", "frechet": "frechet"}  # table: artifact
-BUILDERS = {"classifiers": classifiers_table, "sufficiency": sufficiency_table, "frechet": frechet_table}
+SOURCES = {
+    "classifiers": "classifier", "sufficiency": "sufficiency", "frechet": "frechet", "user_study": "observer",
+}  # table: artifact  # fmt: skip
+BUILDERS = {
+    "classifiers": classifiers_table, "sufficiency": sufficiency_table, "frechet": frechet_table,
+    "user_study": user_study_table,
+}  # fmt: skip
 
 
 def tables(root: Path, suite: str) -> None:

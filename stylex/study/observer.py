@@ -62,8 +62,8 @@ def observe(root: Path, name: str, device: str) -> None:
             right = eye.answers([moves for moves, _ in draws]) == numpy.array([correct for _, correct in draws])
             rows.append(common | question_row(row, right))
             counter.advance(1)
-    for method in lists:
-        rows.append(common | total_row(method, [row for row in rows if row["method"] == method]))
+    by_method = {method: [row for row in rows if row["method"] == method] for method in lists}
+    rows += [common | total_row(method, answered) for method, answered in by_method.items() if answered]
     frame = pandas.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[3:6], "Int64"))
     write_table(paths.observer, frame, provenance(config.digest(), config.seed, device))
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pandas
 
 from stylex.artifacts import provenance, read_table, require, write_table
+from stylex.config import recomputed_user_study
 from stylex.errors import StudyError
 from stylex.study.sources import G_ANSWERS, G_DESCRIPTIONS, SOURCES, V_ANSWERS, V_KEY, AnswerSource, download_answers
 from stylex.study.statistics import Summary, summarise
@@ -58,15 +59,10 @@ def recompute(root: Path, sources: Mapping[str, AnswerSource] = SOURCES) -> pand
     words = pandas.concat([vandervleuten_words(first), vandegeijn_words(second)], ignore_index=True)
     pins = {each.file.name: each.file.sha256 for source in sources.values() for each in source.files}
     origin = provenance("none", 0) | pins
-    path = published_path(root)
+    path = recomputed_user_study(root)
     write_table(path, frame, origin)
     write_table(path.with_name("user_study_words.csv"), words, origin)
     return frame
-
-
-def published_path(root: Path) -> Path:
-    """Return the file that `recompute` writes."""
-    return root / "results" / "published" / "user_study.csv"
 
 
 def vandervleuten_blocks(folder: Path) -> list[Block]:

@@ -15,7 +15,6 @@ import numpy
 import torch
 
 from stylex.attfind.records import Attribute, Direction
-from stylex.errors import AttributesNotFoundError
 from stylex.latents.table import Latents
 
 EXAMPLES = 2  # of attribute i in part 1
@@ -47,19 +46,15 @@ class Question:
 def design(lists: Mapping[str, Sequence[Attribute]], latents: Latents, seed: int) -> list[Question]:
     """Return all questions, part 1 first, in random order within a part; `lists`: top attributes by method.
 
-    Raises `AttributesNotFoundError` when a method has fewer than two.
+    A method with a single attribute has no question in part 1: there is nothing to tell it from.
     """
     random = numpy.random.default_rng(seed)
     first, second = [], []
     for method, attributes in lists.items():
-        if len(attributes) < 2:
-            raise AttributesNotFoundError(
-                f"a question compares two attributes, {method} has {len(attributes)}; lower attfind.threshold or train"
-                " longer"
-            )
         order = random.permutation(len(attributes)).tolist()
-        for i, j in zip(order, [*order[1:], order[0]], strict=True):
-            first.append((method, i, j, *comparison(attributes[i], attributes[j], latents, random)))
+        for i, j in zip(order, [*order[1:], *order[:1]], strict=True):
+            if i != j:
+                first.append((method, i, j, *comparison(attributes[i], attributes[j], latents, random)))
             second.append((method, i, tuple(draw_moves(attributes[i], DESCRIBED, latents, random))))
     questions = []
     for number, place in enumerate(random.permutation(len(first)).tolist(), start=1):

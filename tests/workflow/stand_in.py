@@ -33,6 +33,11 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "explain":
             tables = experiment.independent, experiment.subset
             return [path for table in tables for path in (table, table.with_suffix(".provenance.json"))]
+        case "study":
+            ours = ExperimentPaths(ROOT, rest[0])
+            table = ours.study_key if first == "build" else ours.observer
+            pages = [ours.study_page] if first == "build" else []
+            return [*pages, table, table.with_suffix(".provenance.json")]
         case "figures":
             return [suite.figure(rest[0], name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")]
         case "tables":

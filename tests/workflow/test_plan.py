@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
+AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "explanations"}
 AFTER_ENCODE = AFTER_EFFECTS | {"encode"}
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
@@ -21,6 +21,8 @@ CHANGES = {
     "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
     "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},
     "evaluation: {explained_images: 3}": {"explanations", "figures", "report"},
+    "study: {attributes: 3}": {"study", "observer", "tables", "report"},
+    "study: {observer_draws: 3}": {"observer", "tables", "report"},
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
     "seed: 7": AFTER_TRAIN | {"classifier"},
@@ -68,6 +70,8 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("attfind/engine.py", AFTER_EFFECTS),
         ("attfind/explanations.py", {"explanations", "figures", "report"}),
         ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
+        ("study/observer.py", {"observer", "tables", "report"}),
+        ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
         ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"tables", "report"}),

@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path.cwd()))
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 from stylex.cli.project import load_project
-from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths
+from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths, recomputed_user_study
 from stylex.config.loading import unknown_name
 from stylex.errors import ConfigError
 from stylex.figures.names import FIGURE_NAMES
@@ -141,7 +141,9 @@ def of_all_experiments(artifacts):
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
     numbers = [
-        path for table in (paths.attributes, paths.sufficiency, paths.frechet) for path in with_provenance(table)
+        path
+        for table in (paths.attributes, paths.sufficiency, paths.frechet, paths.study_key, paths.observer)
+        for path in with_provenance(table)
     ]
     return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
 
@@ -161,3 +163,9 @@ def effects_sections(wildcards):
 
 def effects(wildcards):
     return effects_of(wildcards.experiment)
+
+
+def answers_of_people():
+    """Answers that people gave, here or in the published studies: read where there are some, never waited for."""
+    people = of_all_experiments(lambda paths: [paths.study_people])
+    return [path for path in (*people, recomputed_user_study(Path())) if path.is_file()]
