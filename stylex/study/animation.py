@@ -9,7 +9,6 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from stylex.attfind.records import Direction
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import move
 from stylex.networks.synthesis import Synthesis
@@ -25,8 +24,8 @@ def frames_of(synthesis: Synthesis, latents: Latents, moved: Move, shift: float)
     device = synthesis.constant.device
     row, index = torch.tensor([moved.row]), torch.tensor([moved.attribute.style_index])
     styles = latents.style_vector(row)
-    extremes = latents.maxima if moved.attribute.direction == Direction.TO_MAX else latents.minima
-    space = [move(styles.space, index, extremes[index], shift * step / (STEPS - 1)) for step in range(STEPS)]
+    extreme = moved.extreme(latents)
+    space = [move(styles.space, index, extreme, shift * step / (STEPS - 1)) for step in range(STEPS)]
     every = styles._replace(space=torch.cat(space), to_rgb=styles.to_rgb.expand(STEPS, -1))
     images = synthesis.render(every.to(device)).clamp(-1, 1)
     return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()

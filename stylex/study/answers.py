@@ -59,6 +59,8 @@ def read_answers(paths: Sequence[Path]) -> pandas.DataFrame:
     """Read the participants' files as one table of text; empty answers are left out."""
     frames = []
     for path in paths:
+        if not path.is_file():
+            raise StudyError(f"{path} does not exist; give the CSV files that the questionnaire handed out")
         frame = read_table(path, ANSWER_COLUMNS)
         missing = [column for column in ANSWER_COLUMNS if column not in frame]
         if missing:

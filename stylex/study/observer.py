@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import provenance, write_table
-from stylex.attfind.records import Attribute, Direction
+from stylex.attfind.records import Attribute
 from stylex.classifiers import FeatureBackbone, load_backbone
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.errors import ArtifactError
@@ -29,7 +29,7 @@ from stylex.networks.synthesis import Synthesis
 from stylex.progress import progress
 from stylex.study.answers import ALL, read_key
 from stylex.study.build import attribute_lists
-from stylex.study.questions import EXAMPLES, SIDES, Move, comparison
+from stylex.study.questions import EXAMPLES, SIDES, Move, comparison, move_on
 from stylex.study.statistics import clopper_pearson, mean_and_sds
 
 COLUMNS = (
@@ -96,9 +96,7 @@ class Eye:
 
     def _moved(self, space: Tensor, moved: Move) -> Tensor:
         index = torch.tensor([moved.attribute.style_index])
-        to_max = moved.attribute.direction == Direction.TO_MAX
-        extremes = self.latents.maxima if to_max else self.latents.minima
-        return move(space, index, extremes[index], self.shift)
+        return move(space, index, moved.extreme(self.latents), self.shift)
 
     def features(self, images: Tensor) -> Tensor:
         """Return all scales as one vector an image, [n, D]: its squared distances are perceptual distances."""
@@ -135,7 +133,7 @@ def shown_moves(
     right, wrong = pair
     candidates = (right, wrong) if row["correct"] == "A" else (wrong, right)
     shown = zip((*[right] * EXAMPLES, *candidates), images, strict=True)
-    return tuple(Move(attribute, position[identity]) for attribute, identity in shown)
+    return tuple(move_on(attribute, position[identity], latents) for attribute, identity in shown)
 
 
 def question_row(row: dict[Any, Any], right: numpy.ndarray) -> dict[str, object]:

@@ -98,6 +98,8 @@ def test_another_questionnaire_the_same_participant_twice_and_nothing(key_path, 
         analyse(key_path, [foreign])
     with pytest.raises(StudyError, match="participant a1 answered already; give each file once"):
         analyse(key_path, [two[0], two[0]])
+    with pytest.raises(StudyError, match=r"absent\.csv does not exist; give the CSV"):
+        analyse(key_path, [tmp_path / "absent.csv"])
     with pytest.raises(StudyError, match="no file of answers"):
         analyse(key_path, [])
     (tmp_path / "empty.csv").write_text("study,participant,question,answer\n")

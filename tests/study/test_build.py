@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from stylex.attfind.records import read_attributes
+from stylex.attfind.records import Direction, read_attributes
 from stylex.cli import main
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.latents.table import read_latents
@@ -18,7 +18,7 @@ from stylex.networks.model import load_stylex
 from stylex.networks.stylespace import move
 from stylex.study.animation import STEPS, encode_gif, frames_of
 from stylex.study.answers import read_key
-from stylex.study.questions import Move
+from stylex.study.questions import Move, move_on
 
 GIF = re.compile(r"data:image/gif;base64,([A-Za-z0-9+/=]+)")
 
@@ -58,7 +58,7 @@ def test_the_gifs_are_in_the_order_of_the_key(asked):
         a, b = pair if row["correct"] == "A" else pair[::-1]
         shown = zip((pair[0], pair[0], a, b), json.loads(row["images"]), strict=True)
         expected = [
-            encode_gif(frames_of(synthesis, latents, Move(each, latents.ids.index(image)), shift))
+            encode_gif(frames_of(synthesis, latents, move_on(each, latents.ids.index(image), latents), shift))
             for each, image in shown
         ]
         first, second, upper, lower = expected  # the page: examples left, candidates right
@@ -69,9 +69,9 @@ def test_frames_go_from_the_reconstruction_to_the_full_move(asked):
     paths = ExperimentPaths(asked, "mnist")
     latents, synthesis = read_latents(paths.latents), load_stylex(paths.stylex_model).synthesis
     attribute = read_attributes(paths.attributes)["5"][0]
-    frames = frames_of(synthesis, latents, Move(attribute, 4), 2.0)
+    frames = frames_of(synthesis, latents, Move(attribute, 4, Direction.TO_MIN), 2.0)
     styles = latents.style_vector(torch.tensor([4]))
-    extreme = (latents.minima, latents.maxima)[attribute.direction][[attribute.style_index]]
+    extreme = latents.minima[[attribute.style_index]]
     moved = styles._replace(space=move(styles.space, torch.tensor([attribute.style_index]), extreme, 2.0))
     for frame, wanted in ((frames[0], styles), (frames[-1], moved)):
         image = ((synthesis.render(wanted).clamp(-1, 1) + 1) * 127.5)[0, 0].detach().numpy()

@@ -2,13 +2,13 @@
 
 from collections import Counter
 
-import torch
+import numpy
 
 from stylex.attfind.records import read_attributes
 from stylex.config import ExperimentPaths
 from stylex.figures.examples import top_attributes
 from stylex.latents.table import read_latents
-from stylex.study.questions import design, draw_moves
+from stylex.study.questions import design, draw_moves, move_on, pool
 
 
 def material(root, count=4):
@@ -64,15 +64,38 @@ def test_a_single_attribute_is_described_but_not_compared(asked):
     assert [one.name for one in design({"stylex": attributes[:1]}, latents, 0)] == ["2-01"]
 
 
-def test_images_are_of_another_class_and_move_far(asked):
-    import numpy
+def test_the_class_of_an_image_never_gives_the_answer_away(asked):
+    attributes, latents = material(asked)
+    assert {each.target_class for each in attributes} == {"3", "5"}
+    decided = latents.reconstruction_logits.argmax(1).tolist()
+    for seed in range(20):
+        for one in design({"stylex": attributes}, latents, seed):
+            target = latents.class_names.index(attributes[one.number - 1].target_class)
+            assert {decided[move.row] for move in one.moves} == {1 - target}
 
+
+def test_an_image_that_has_the_class_already_moves_the_opposite_way(asked):
     (attribute, *_), latents = material(asked)
     target = latents.class_names.index(attribute.target_class)
-    eligible = torch.nonzero(latents.reconstruction_logits.argmax(1) != target).flatten()
+    for row, decided in enumerate(latents.reconstruction_logits.argmax(1).tolist()):
+        move = move_on(attribute, row, latents)
+        assert (move.direction == attribute.direction) is (decided != target)
+        bounds = (latents.minima, latents.maxima)[move.direction]
+        assert move.extreme(latents) == bounds[attribute.style_index]
+
+
+def test_images_move_far(asked):
+    (attribute, *_), latents = material(asked)
+    rows = pool(attribute, latents)
     extreme = (latents.minima, latents.maxima)[attribute.direction][attribute.style_index]
-    travel = (latents.styles[:, attribute.style_index] - extreme).abs()
-    half = set(eligible[travel[eligible].argsort(descending=True)][:6].tolist())
+    travel = (latents.styles[rows, attribute.style_index] - extreme).abs()
+    half = {rows[place] for place in travel.argsort(descending=True)[:6].tolist()}
     random = numpy.random.default_rng(0)
-    drawn = {move.row for _ in range(40) for move in draw_moves(attribute, 4, latents, random)}
+    drawn = {move.row for _ in range(40) for move in draw_moves(attribute, 4, rows, latents, random)}
     assert drawn == half
+
+
+def test_too_few_images_come_twice(asked):
+    (attribute, *_), latents = material(asked)
+    drawn = draw_moves(attribute, 4, [2], latents, numpy.random.default_rng(0))
+    assert [move.row for move in drawn] == [2, 2, 2, 2]
