@@ -85,7 +85,7 @@ def _printed(root: Path) -> list[dict[str, Any]]:
 
 def _reason(source: str) -> str:
     if source.startswith("lang_2021"):
-        return "raw answers are not published"
+        return "no file of raw answers is known"
     return "raw answers are not downloaded: `stylex study published` fetches them"
 
 

@@ -39,7 +39,7 @@ def test_every_printed_cell_is_there_with_the_reason_for_an_empty_one(finished: 
     assert len(context) == 13 and set(context["From the raw answers"]) == {"–"}
     first, last = context.iloc[0], context.iloc[-1]
     assert (first["Source"], first["Published"]) == ("Lang et al. 2021, Table 2", "0.783 ± 0.186")
-    assert first["Does the printed cell follow?"] == "raw answers are not published"
+    assert first["Does the printed cell follow?"] == "no file of raw answers is known"
     assert "not downloaded: `stylex study published` fetches them" in last["Does the printed cell follow?"]
 
 
