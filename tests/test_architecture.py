@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "cli", "distances", "memory", "pretrained", "__init__",
+    "report", "study", "cli", "distances", "memory", "pretrained", "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -36,6 +36,9 @@ MAY_IMPORT = {
     "evaluation": FOUNDATION
     | {"networks", "classifiers", "datasets", "distances", "pretrained", "latents.table", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
+    "study": FOUNDATION
+    | {"networks", "classifiers", "datasets.catalog", "datasets.transfer", "latents.table", "attfind.records"}
+    | {"figures.examples"},
     "report": FOUNDATION
     | {"latents.table", "attfind.records", "figures.names", "evaluation.intervals", "evaluation.paired"},
     "cli": EVERYTHING,

@@ -24,6 +24,7 @@ from stylex.cli import (
     prepare,
     report,
     schemas,
+    study,
     sufficiency,
     tables,
     train,
@@ -64,6 +65,7 @@ app = typer.Typer(
 )
 for name, command in VERBS.items():
     app.command(name)(command)
+app.add_typer(study.app, name="study")
 
 
 def main(arguments: list[str] | None = None) -> int:

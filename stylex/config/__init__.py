@@ -1,6 +1,6 @@
 """Configuration: models (the definition), loading (YAML to models), paths (where artifacts live)."""
 
-from stylex.config.analysis import AttFindConfig, EvaluationConfig
+from stylex.config.analysis import AttFindConfig, EvaluationConfig, StudyConfig
 from stylex.config.loading import (
     experiment_paths,
     load_backbone_config,
@@ -20,11 +20,19 @@ from stylex.config.models import (
     SuiteConfig,
     TrainingConfig,
 )
-from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths, weights_path
+from stylex.config.paths import (
+    DatasetPaths,
+    ExperimentPaths,
+    NetworkPaths,
+    SuitePaths,
+    backbone_paths,
+    recomputed_user_study,
+    weights_path,
+)
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
     "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
-    "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_paths",
-    "load_backbone_config", "load_experiment", "load_pipeline", "load_suite", "weights_path",
+    "StudyConfig", "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_paths",
+    "load_backbone_config", "load_experiment", "load_pipeline", "load_suite", "recomputed_user_study", "weights_path",
 ]  # fmt: skip

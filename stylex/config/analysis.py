@@ -137,3 +137,14 @@ class EvaluationConfig(Section):
         if len(set(value)) != len(value):
             raise ValueError("an extractor is listed twice: remove one")
         return value
+
+
+class StudyConfig(Section):
+    """The user study ([L] 4.2.2): its questions, and the machine observer that answers them too."""
+
+    attributes: Annotated[int, Field(ge=2)] = Field(
+        default=6, description="Top attributes asked about, of each method ([L]: 6). Fewer, if fewer were found."
+    )
+    observer_draws: Positive = Field(
+        default=100, description="Draws of images for each question that the machine observer answers; people see one."
+    )

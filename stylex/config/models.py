@@ -19,6 +19,7 @@ from stylex.config.analysis import (
     Positive,
     Precision,
     Section,
+    StudyConfig,
     Weight,
     unknown_class,
 )
@@ -284,6 +285,7 @@ class ExperimentConfig(Section):
     stylex: StylexConfig
     attfind: AttFindConfig
     evaluation: EvaluationConfig
+    study: StudyConfig = StudyConfig()
 
     @property
     def method(self) -> Method:
@@ -336,7 +338,9 @@ class SuiteConfig(Section):
 
     title: str
     experiments: list[Name] = Field(min_length=1)
-    tables: list[Literal["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet"]] = Field(min_length=1)
+    tables: list[Literal["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet", "user_study"]] = Field(
+        min_length=1
+    )
 
 
 class PipelineConfig(Section):

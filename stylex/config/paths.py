@@ -153,6 +153,26 @@ class ExperimentPaths:
         """Explanations of single images: a greedy search for a flip."""
         return self.folder / "subset.csv"
 
+    @property
+    def study_page(self) -> Path:
+        """The questionnaire of the user study."""
+        return self.folder / "study" / "index.html"
+
+    @property
+    def study_key(self) -> Path:
+        """Its questions and their right answers, for those who analyse."""
+        return self.folder / "study" / "key.csv"
+
+    @property
+    def study_people(self) -> Path:
+        """What participants answered, once there are some; no output of a rule."""
+        return self.folder / "study" / "people.csv"
+
+    @property
+    def observer(self) -> Path:
+        """What the machine observer answered."""
+        return self.folder / "observer.csv"
+
 
 @dataclass(frozen=True)
 class SuitePaths:
@@ -188,3 +208,8 @@ def weights_path(root: Path, name: str, given: str | None = None) -> Path:
 def backbone_paths(root: Path, name: str) -> NetworkPaths:
     """results/backbones/<backbone>, shared by the experiments that name it."""
     return NetworkPaths(root / "results" / "backbones" / name)
+
+
+def recomputed_user_study(root: Path) -> Path:
+    """Return the file of what the replications' raw answers give, if they were downloaded; no output of a rule."""
+    return root / "results" / "published" / "user_study.csv"

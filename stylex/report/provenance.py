@@ -15,7 +15,7 @@ from stylex.latents.table import damage_reported, json_metadata
 VERSION = "version_"
 ARTIFACTS = (
     "classifier", "stylex", "latents", "effects", "attributes", "independent", "subset", "sufficiency", "flips",
-    "frechet",
+    "frechet", "observer",
 )  # fmt: skip  # as made
 
 
@@ -27,6 +27,7 @@ def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str,
     paths = experiment_paths(root, experiment)
     beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
     beside |= {"independent": paths.independent, "subset": paths.subset, "flips": paths.flips, "wu_2021": paths.wu_2021}
+    beside |= {"observer": paths.observer}
     if artifact in beside:
         return read_json(beside[artifact].with_suffix(".provenance.json"))
     if artifact == "classifier":

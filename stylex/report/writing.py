@@ -14,6 +14,7 @@ from stylex.report.seeds import seeds_table
 from stylex.report.subset import subset_table
 from stylex.report.sufficiency import sufficiency_table
 from stylex.report.table import Table, to_latex, to_markdown
+from stylex.report.user_study import user_study_table
 
 SOURCES = {
     "classifiers": "classifier",
@@ -22,6 +23,7 @@ SOURCES = {
     "paired": "flips",
     "subset": "subset",
     "frechet": "frechet",
+    "user_study": "observer",
 }  # table: artifact
 BUILDERS = {
     "classifiers": classifiers_table,
@@ -30,6 +32,7 @@ BUILDERS = {
     "paired": paired_table,
     "subset": subset_table,
     "frechet": frechet_table,
+    "user_study": user_study_table,
 }
 
 

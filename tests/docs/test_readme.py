@@ -113,6 +113,11 @@ CHECKS: dict[str, Check | str] = {
         f"{EXPLAIN}test_options_and_files_of_any_kind"
     ),
     "stylex weights inception": "tests/test_pretrained.py::test_downloaded_verified_and_read",
+    "stylex study build mnist": "tests/study/test_build.py::test_page_and_key_are_written",
+    "stylex study analyse --key results/experiments/mnist/study/key.csv answers-1.csv answers-2.csv": (
+        "tests/study/test_answers.py::test_the_command_writes_people_and_words"
+    ),
+    "stylex study published": "tests/study/test_published.py::test_the_command_downloads_and_says_what_does_not_follow",
     "snakemake --cores 2": "tests/workflow/test_end_to_end.py::test_every_artifact_is_there",
     "snakemake --cores 8 --profile slurm": plans("--cores", "8", "--profile", "slurm"),
     "snakemake --cores 8 --profile slurm -n": plans("--cores", "8", "--profile", "slurm"),

@@ -94,6 +94,7 @@ def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
     save_tensors(
         paths.ganalyze, {"theta": theta}, {"target_class": names[-1], "reach": "4.0", "error": "1.0", **origin}
     )
+    write_study(paths, name, origin)
 
 
 @torch.no_grad()
@@ -204,3 +205,17 @@ def write_curves(paths: ExperimentPaths, name: str, origin: dict[str, str]) -> N
     history = history.assign(val_class_kept=0.9, val_frechet_distance=5.0 - 0.2 * points)
     write_table(paths.stylex_history, history, origin)
     Image.new("L", (96, 24), 128).save(paths.stylex_samples)
+
+
+def write_study(paths: ExperimentPaths, name: str, origin: dict[str, str]) -> None:
+    """Write what the questionnaire's key and the machine observer leave: two questions, each answered ten times."""
+    common = {"experiment": name, "method": "stylex", "extractor": "net_32", "seed": 0}
+    rows = [
+        common | {"question": question, "n": 10, "correct": correct, "accuracy": correct / 10, "low": 0.5, "high": 1.0}
+        for question, correct in (("1-01", 10), ("1-02", 8))
+    ]
+    total = {"question": "all", "n": 20, "correct": 18, "accuracy": 0.9, "low": 0.683, "high": 0.988}
+    rows.append(common | total | {"population_sd": 0.1, "sample_sd": 0.1414})
+    write_table(paths.observer, pandas.DataFrame(rows), origin)
+    key = pandas.DataFrame({"study": "0123456789ab", "question": ["1-01", "1-02"], "method": "stylex"})
+    write_table(paths.study_key, key, origin)

@@ -39,6 +39,11 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return with_provenance(experiment.independent, experiment.subset)
         case "ganalyze":
             return [experiment.ganalyze]
+        case "study":
+            ours = ExperimentPaths(ROOT, rest[0])
+            if first == "build":
+                return [ours.study_page, *with_provenance(ours.study_key)]
+            return with_provenance(ours.observer)
         case "figures":
             return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files()]
         case "tables":

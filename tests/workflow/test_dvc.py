@@ -78,7 +78,7 @@ def test_repro_records_what_snakemake_computed_and_computes_through_it(versioned
     assert "stylex/attfind" in versioned.run("dvc", "status").stdout
     assert_repro(versioned)
     # The tables that come out are the same to the byte, so figures and report stay as they are.
-    assert set(versioned.executed()) == {"attributes", "sufficiency", "frechet"}
+    assert set(versioned.executed()) == {"attributes", "sufficiency", "frechet", "study"}
 
 
 def test_repro_refuses_without_the_records_of_snakemake(versioned):

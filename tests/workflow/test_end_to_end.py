@@ -29,9 +29,10 @@ EXPERIMENT = {
     },
     "attfind": {"images": 24, "max_attributes": 3, "threshold": 0.0},
     "evaluation": {"sufficiency_k": [1, 3], "frechet_attributes": 1, "figure_attributes": 2, "ganalyze": {"steps": 20}},
+    "study": {"attributes": 2, "observer_draws": 4},
 }
-SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["classifiers", "sufficiency", "frechet"]}
-AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
+SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["classifiers", "sufficiency", "frechet", "user_study"]}
+AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
 
 pytestmark = pytest.mark.slow
 
@@ -60,6 +61,9 @@ def test_every_artifact_is_there(finished):
         paths.independent,
         paths.subset,
         paths.ganalyze,
+        paths.study_page,
+        paths.study_key,
+        paths.observer,
         suite.report,
         *(suite.figure("tiny", name, suffix) for name, suffix in figure_files()),
         *(suite.table(name, suffix) for name in SUITE["tables"] for suffix in ("csv", "md", "tex")),

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
+AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "explanations"}
 AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze", "baseline"}  # baseline: of Wu et al., in the twin without the classifier
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
@@ -28,6 +28,8 @@ CHANGES = {
     "evaluation: {figure_class: '3'}": {"ganalyze", "figures", "report"},
     "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | {"baseline"},
     "attfind: {against: '3'}": AFTER_ATTRIBUTES | {"baseline"},
+    "study: {attributes: 3}": {"study", "observer", "tables", "report"},
+    "study: {observer_draws: 3}": {"observer", "tables", "report"},
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
     "seed: 7": AFTER_TRAIN | {"classifier"},
@@ -95,6 +97,8 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("evaluation/paired.py", {"tables", "report"}),
         ("evaluation/ganalyze.py", {"ganalyze", "figures", "report"}),
         ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
+        ("study/observer.py", {"observer", "tables", "report"}),
+        ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
         ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"tables", "report"}),

@@ -245,3 +245,73 @@ rule ganalyze:
         "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
     shell:
         "python -m stylex ganalyze {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule study:
+    input:
+        latents=EXPERIMENT.latents,
+        attributes=attribute_lists,
+        model=EXPERIMENT.stylex_model,
+        code=code(
+            "study/animation.py",
+            "study/answers.py",
+            "study/build.py",
+            "study/questions.py",
+            "study/templates/*",
+            "figures/examples.py",
+            "attfind/records.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+        ),
+    output:
+        EXPERIMENT.study_page,
+        with_provenance(EXPERIMENT.study_key),
+    log:
+        "results/logs/study/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/study/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    params:
+        config=sections("title", "seed", "stylex.conditioning", "attfind.shift", "study.attributes"),
+    message:
+        "Making the questionnaire of {wildcards.experiment}"
+    shell:
+        "python -m stylex study build {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule observer:
+    input:
+        latents=EXPERIMENT.latents,
+        attributes=attribute_lists,
+        key=EXPERIMENT.study_key,
+        model=EXPERIMENT.stylex_model,
+        backbone=backbone_model,
+        code=code(
+            "study/answers.py",
+            "study/build.py",
+            "study/observer.py",
+            "study/questions.py",
+            "study/statistics.py",
+            "figures/examples.py",
+            "attfind/records.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+            *BACKBONE_CODE,
+        ),
+    output:
+        with_provenance(EXPERIMENT.observer),
+    log:
+        "results/logs/observer/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/observer/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    params:
+        config=sections("seed", "stylex.conditioning", "attfind.shift", "study"),
+    message:
+        "Answering the questionnaire of {wildcards.experiment} by machine"
+    shell:
+        "python -m stylex study observe {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"

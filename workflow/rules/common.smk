@@ -10,7 +10,14 @@ sys.path.insert(0, str(Path.cwd()))
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 from stylex.cli.project import load_project
-from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths, weights_path
+from stylex.config import (
+    DatasetPaths,
+    ExperimentPaths,
+    SuitePaths,
+    backbone_paths,
+    recomputed_user_study,
+    weights_path,
+)
 from stylex.config.analysis import INCEPTION
 from stylex.config.loading import unknown_name
 from stylex.errors import ConfigError
@@ -186,6 +193,7 @@ def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
     lists = paths.attribute_lists(PROJECT.experiments[paths.name].method).values()
     tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.frechet
+    tables += paths.study_key, paths.observer
     numbers = [path for table in tables for path in with_provenance(table)]
     return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
 
@@ -205,3 +213,9 @@ def effects_sections(wildcards):
 
 def effects(wildcards):
     return effects_of(wildcards.experiment)
+
+
+def answers_of_people():
+    """Answers that people gave, here or in the published studies: read where there are some, never waited for."""
+    people = of_all_experiments(lambda paths: [paths.study_people])
+    return [path for path in (*people, recomputed_user_study(Path())) if path.is_file()]

@@ -50,7 +50,8 @@ rule figures:
 rule tables:
     input:
         results=of_all_experiments(table_inputs),
-        published=["config/published/sufficiency.csv", "config/published/datasets.csv"],
+        answers=answers_of_people(),
+        published=expand("config/published/{name}.csv", name=["sufficiency", "datasets", "user_study"]),
         code=code(
             "report/*", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
         ),
@@ -74,6 +75,7 @@ rule report:
         figures=suite_figures(),
         tables=suite_tables(),
         results=of_all_experiments(table_inputs),
+        answers=answers_of_people(),
         samples=of_all_experiments(lambda paths: [paths.stylex_samples]),
         code=code(
             "report/*", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
