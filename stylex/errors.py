@@ -52,3 +52,7 @@ class TrainingDivergedError(StylexError):
 
 class AttributesNotFoundError(StylexError):
     """AttFind had no image to explain, or no coordinate raised the target class."""
+
+
+class StudyError(StylexError):
+    """Answers of a user study do not fit its questions, or are not what was published."""

@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "cli", "distances", "memory", "__init__",
+    "report", "study", "cli", "distances", "memory", "pretrained", "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -24,20 +24,26 @@ MAY_IMPORT = {
     "artifacts": {"errors"},
     "progress": set(),
     "datasets": FOUNDATION,
-    "classifiers": FOUNDATION | {"datasets"},
+    "classifiers": FOUNDATION | {"datasets", "pretrained"},
     "networks": FOUNDATION,
     "losses": set(),
     "distances": set(),
     "memory": set(),
+    "pretrained": FOUNDATION | {"datasets"},
     "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances"},
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table"},
-    "evaluation": FOUNDATION | {"networks", "classifiers", "datasets", "distances", "latents.table", "attfind.records"},
+    "evaluation": FOUNDATION
+    | {"networks", "classifiers", "datasets", "distances", "pretrained", "latents.table", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
-    "report": FOUNDATION | {"latents.table", "attfind.records", "figures.names"},
+    "study": FOUNDATION
+    | {"networks", "classifiers", "datasets.catalog", "datasets.transfer", "latents.table", "attfind.records"}
+    | {"figures.examples"},
+    "report": FOUNDATION
+    | {"latents.table", "attfind.records", "figures.names", "evaluation.intervals", "evaluation.paired"},
     "cli": EVERYTHING,
 }
-LIGHT = ("errors", "config", "artifacts", "cli", "cli.project", "figures.names", "config.schema")
+LIGHT = ("errors", "config", "artifacts", "cli", "cli.project", "figures.names", "config.schema", "pretrained")
 
 
 def unit(path: Path) -> str:
@@ -67,6 +73,13 @@ def allowed(name: str, allowance: set[str]) -> bool:
 def test_imports_follow_the_table(path):
     allowance = MAY_IMPORT[unit(path)] | {unit(path)}
     assert not [name for name in imports(path) if not allowed(name, allowance)]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_what_reads_the_explained_classifier_asks_whose_it_is(path):
+    text = path.read_text(encoding="utf-8")
+    if unit(path) != "config" and "paths.classifier" in text:
+        assert "ExperimentPaths(root" not in text, "use experiment_paths: classifier_of may name another experiment"
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,8 +1,8 @@
 """The two searches of AttFind for one target class: Algorithm 1 of [L] 3.3, and the variant of the notebook [N].
 
 Both take the effects on the images to be explained, effect [X, 2, K] in logits, and which moves are allowed, [2, K].
-A move that was not measured on every image (NaN) is never chosen. A coordinate is used once: an image cannot be moved
-both ways. An average over no image is not an effect: when every image is explained, the search ends.
+A move that was not measured on every image (its mean is NaN) is never chosen. A coordinate is used once: an image
+cannot be moved both ways. An average over no image is not an effect: when every image is explained, the search ends.
 """
 
 from __future__ import annotations
@@ -34,7 +34,8 @@ class Search(NamedTuple):
 def paper(effect: Tensor, allowed: Tensor, threshold: float, limit: int, ranking: str) -> Search:
     """Run Algorithm 1 of [L]: an image whose effect of the chosen move is above `threshold` is explained and leaves.
 
-    A coordinate whose mean is positive in both directions is discarded, whichever direction is allowed.
+    A coordinate whose mean is positive in both directions is discarded, whichever direction is allowed. (The screened
+    engine leaves the opposite of a move unmeasured where it knows from its bounds that the mean is not positive.)
     """
     left, found = effect, []
     used = torch.zeros(effect.shape[2], dtype=torch.bool)
@@ -42,7 +43,7 @@ def paper(effect: Tensor, allowed: Tensor, threshold: float, limit: int, ranking
         if not len(left):
             return Search(found, "every image is explained")
         mean = left.mean(dim=0)
-        consistent = ~(mean > 0).all(dim=0) & ~mean.isnan().any(dim=0)
+        consistent = ~(mean > 0).all(dim=0)
         best = _best(left, mean, (mean > 0) & consistent & allowed & ~used, threshold, ranking)
         if best is None:
             return Search(found, _exhausted(ranking))

@@ -19,7 +19,7 @@ from stylex.attfind.engine import Judge, every_move, logits_of_moves, targets_of
 from stylex.attfind.records import EffectsHeader, EffectsRow, effects_writer
 from stylex.attfind.screening import Screen, screened
 from stylex.classifiers import Classifier, load_classifier
-from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
+from stylex.config import AttFindConfig, experiment_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
@@ -79,7 +79,7 @@ class Measurement:
 
 def compute_effects(root: Path, name: str, device: str, shard: int = 0) -> None:
     """Write one shard of the experiment's effects; attfind.shards says how many there are."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     options = config.attfind
     if not 0 <= shard < options.shards:
         raise ArtifactError(f"shard {shard} does not exist: attfind.shards of {name} is {options.shards}")
@@ -125,7 +125,7 @@ def write_screened(path: Path, measurement: Measurement, seed: int, origin: dict
         "engine": "screened",
         "confidence": str(options.confidence),
         "evaluations": f"{result.evaluations} of {len(latents.ids) * every}",
-        "moves measured on every image": str(result.measured),
+        "moves measured on all images of a class": str(result.measured),
         "moves only bounded": str(result.bounded),
     }
     with effects_writer(path, header_of(latents, measurement.synthesis.layout, options, origin)) as writer:

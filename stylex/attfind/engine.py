@@ -17,7 +17,6 @@ from stylex.networks.layers import ModulatedConv2d
 from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Activations, Synthesis
 
-IMAGES = 64  # whose shared states are held at a time
 Judge = Callable[[Tensor], Tensor]  # images [N, C, H, W] -> [N, outputs]
 
 
@@ -61,11 +60,11 @@ def logits_of_moves(
     styles: of N images; `batch_size`: moves rendered and classified at a time.
     """
     found, rows = [], []
-    for first in range(0, len(styles.space), IMAGES):
-        inside = torch.nonzero((moves.image >= first) & (moves.image < first + IMAGES)).flatten()
+    for first in range(0, len(styles.space), batch_size):  # as many shared states are held at a time
+        inside = torch.nonzero((moves.image >= first) & (moves.image < first + batch_size)).flatten()
         if not len(inside):
             continue
-        some, local = moves.select(inside), styles.select(slice(first, first + IMAGES))
+        some, local = moves.select(inside), styles.select(slice(first, first + batch_size))
         for images, which in _rendered(synthesis, local, replace(some, image=some.image - first), batch_size):
             found.append(classifier(images).float())
             rows.append(inside[which])

@@ -19,9 +19,9 @@ from torch import Tensor
 
 from stylex.artifacts import provenance, write_table
 from stylex.attfind.engine import Moves, logits_of_moves, targets_of
-from stylex.attfind.records import Direction
+from stylex.attfind.records import IMAGES_TOWARDS, Direction
 from stylex.classifiers import Classifier, load_classifier
-from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
+from stylex.config import AttFindConfig, experiment_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
@@ -194,7 +194,7 @@ def explain_analysed(root: Path, name: str, device: str) -> None:
 
     The target of an image is the runner-up of its reconstruction.
     """
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     latents, options = read_latents(paths.latents), config.attfind
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
     explainer = Explainer(networks, classifier, latents, options, device)
@@ -202,15 +202,18 @@ def explain_analysed(root: Path, name: str, device: str) -> None:
     ids, styles = [latents.ids[row] for row in rows.tolist()], latents.style_vector(rows).to(device)
     targets = runners_up(explainer.answers(styles))
     target_names = [latents.class_names[target] for target in targets.tolist()]
+    steps = config.evaluation.explanation_steps
     origin = provenance(config.digest(), config.seed, device) | {
         "shift": str(options.shift),
         "precision": options.precision,
-        "attributes": f"at most {options.max_attributes} for each of {len(ids)} images",
+        "attributes": f"at most {steps} for each of {len(ids)} images",
+        # Also of images that nothing turns, which have no row.
+        **{f"{IMAGES_TOWARDS} {name}": str(target_names.count(name)) for name in latents.class_names},
     }
     files = {Method.INDEPENDENT: paths.independent, Method.SUBSET: paths.subset}
     with progress(f"explain {name}", len(files) * len(ids)) as counter:
         for method, path in files.items():
-            found = explainer.explain(styles, targets, method, options.max_attributes)
+            found = explainer.explain(styles, targets, method, steps)
             write_table(path, table(ids, target_names, found), origin)
             counter.advance(len(ids))
 

@@ -20,6 +20,7 @@ from stylex.artifacts import atomic_path, read_table, write_table
 from stylex.errors import ArtifactError
 from stylex.latents.table import damage_reported, json_metadata, read_parquet, vector_column, vectors
 
+IMAGES_TOWARDS = "images towards"  # key, before a class, of the provenance of independent.csv and subset.csv
 ROW_GROUP = 16  # images held in memory while writing
 COLUMNS = ("target_class", "rank", "style_index", "layer", "channel", "direction", "mean_effect", "images_explained")
 
@@ -161,8 +162,8 @@ class Attribute:
     layer: int
     channel: int
     direction: Direction
-    mean_effect: float  # logits, over the images still unexplained
-    images_explained: int
+    mean_effect: float  # logits, over the images still unexplained; NaN where another method selected it
+    images_explained: int | None  # None where another method selected it
 
 
 def write_attributes(path: Path, attributes: list[Attribute], provenance: dict[str, str]) -> None:
@@ -182,6 +183,7 @@ def read_attributes(path: Path) -> dict[str, list[Attribute]]:
     for values in frame.sort_values("rank", kind="stable")[list(COLUMNS)].itertuples(index=False, name=None):
         row = dict(zip(COLUMNS, values, strict=True))
         row["direction"] = Direction[row["direction"].upper()]
+        row["images_explained"] = None if pandas.isna(row["images_explained"]) else int(row["images_explained"])
         attribute = Attribute(**row)
         attributes.setdefault(attribute.target_class, []).append(attribute)
     return attributes

@@ -1,10 +1,10 @@
 """AttFind for a small part of its work: measure only what can still be among the attributes.
 
-The effects of all coordinates are first estimated by one backward pass an image, effect ~ slope x gradient x move. All
-moves are then measured on a few random images, and what the estimate leaves out (the residual) gives each move's mean
-effect a confidence interval. Algorithm 1 runs on these: while more than one move may have the largest mean, those are
-measured on twice as many images (successive elimination, Even-Dar et al. 2006). The winner is measured on every
-image. What is not measured stays NaN in the effects file: a bound is never reported as an effect.
+The effects of all coordinates are first estimated by one backward pass an image, gradient x move. All moves are then
+measured on a few random images, and a line through each move's measurements over its estimates gives the mean effect a
+confidence interval. Algorithm 1 runs on these: while more than one move may have the largest mean, those are measured
+on half as many images again (successive elimination, Even-Dar et al. 2006). The winner is measured on every image.
+What is not measured stays NaN in the effects file: a bound is never reported as an effect.
 
 The residuals on images that are explained already count as representative for the others, until few are left; as far
 as that holds, each attribute is the one that the exhaustive search would choose, with the confidence asked for.
@@ -12,6 +12,8 @@ as that holds, each attribute is the one that the exhaustive search would choose
 
 from __future__ import annotations
 
+import math
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -22,8 +24,11 @@ from stylex.attfind.engine import Judge, Moves, logits_of_moves, targets_of
 from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Synthesis
 
-FIRST_IMAGES = 8  # on which every move is measured
-LAST_IMAGES = 16  # when no more are left, every move is measured on all of them
+FIRST_IMAGES = 6  # on which every move is measured
+LAST_IMAGES = 8  # when no more are left, every move is measured on all of them
+LINE_IMAGES = 6  # measured on as many, a move gets a line of its own
+GROWTH = 1.5  # of the number of images on which contested moves are measured
+Request = tuple[Tensor, Tensor]  # images [n] on which moves [m] have to be measured
 SHOWN = 16  # images of a class on which its attributes are measured the other way, to show some in a figure
 
 
@@ -34,8 +39,10 @@ class Screening:
     base_logits: Tensor  # [N, classes]
     effect: Tensor  # [N, 2, K, classes]; NaN where it was not measured
     evaluations: int  # moves rendered and classified
-    measured: int  # moves (coordinate and direction) measured on every image of a search
-    bounded: int  # moves that were measured on some images only
+    measured: (
+        int  # moves (coordinate and direction) measured on all images of a class's search; summed over the classes
+    )
+    bounded: int  # moves that were measured on fewer; summed likewise
 
 
 class Screen:
@@ -73,12 +80,13 @@ class Screen:
             logits.append(found.detach().cpu())
         return torch.cat(logits), torch.cat(estimates)
 
-    def measure(self, images: Tensor, moves: Tensor) -> None:
-        """Measure the moves [m] (flat indices of [2, K]) on the images [n], where that is not done yet."""
+    def measure(self, *requests: Request) -> None:
+        """Measure moves [m] (flat indices of [2, K]) on images [n], for each request, where that is not done yet."""
         size = self.targets.shape[2]
-        image, move = torch.meshgrid(images, moves, indexing="ij")
-        missing = self.effect.flatten(1, 2)[image, move, 0].isnan()
-        image, move = image[missing], move[missing]
+        missing = torch.zeros(len(self.base), 2 * size, dtype=torch.bool)
+        for images, moves in requests:
+            missing[images[:, None], moves] = True
+        image, move = torch.nonzero(missing & self.effect[..., 0].flatten(1).isnan()).unbind(dim=1)
         if not len(image):
             return
         value = self.targets.flatten(1)[image.to(self.targets.device), move.to(self.targets.device)]
@@ -89,55 +97,51 @@ class Screen:
 
 
 def screened(screen: Screen, threshold: float, max_attributes: int, confidence: float, seed: int) -> Screening:
-    """Run Algorithm 1 for every class, measuring only what decides it.
+    """Run Algorithm 1 for every class, measuring only what decides it; all classes together, for larger batches.
 
     `threshold` in logits; `confidence`: of each choice, say 0.95; `seed`: of the order of the images.
     """
     generator = torch.Generator().manual_seed(seed)
-    size = screen.targets.shape[2]
+    searches = []
     for target in range(screen.base.shape[1]):
         images = torch.randperm(len(screen.base), generator=generator)
-        target_class = screen.base[images].argmax(dim=1) == target
-        others, own = images[~target_class], images[target_class]
-        if not len(others):
-            continue
-        chosen = torch.tensor(_search(screen, target, others, threshold, max_attributes, confidence), dtype=torch.int64)
-        screen.measure(own[:SHOWN], (chosen + size) % (2 * size))
-    known = ~screen.effect[..., 0].isnan()
-    return Screening(
-        screen.base,
-        screen.effect,
-        screen.evaluations,
-        measured=int(known.all(dim=0).sum()),
-        bounded=int((~known.all(dim=0)).sum()),
-    )
+        searches.append(_search(screen, target, images, threshold, max_attributes, confidence))
+    while requests := [request for search in searches if (request := next(search, None)) is not None]:
+        screen.measure(*requests)
+    known, decisions = ~screen.effect[..., 0].isnan(), screen.base.argmax(dim=1)
+    complete = torch.stack([known[decisions != target].all(dim=0) for target in range(screen.base.shape[1])])
+    return Screening(screen.base, screen.effect, screen.evaluations, int(complete.sum()), int((~complete).sum()))
 
 
 def _search(
     screen: Screen, target: int, images: Tensor, threshold: float, max_attributes: int, confidence: float
-) -> list[int]:
-    """Return the moves chosen for one class; `images` in random order."""
+) -> Iterator[Request]:
+    """Yield what has to be measured to choose the moves of one class; `images` in random order."""
     size = screen.targets.shape[2]
-    screen.measure(images[:FIRST_IMAGES], torch.arange(2 * size))
-    left, used = images, torch.zeros(size, dtype=torch.bool)
+    target_class = screen.base[images].argmax(dim=1) == target
+    others, own = images[~target_class], images[target_class]
+    yield others[:FIRST_IMAGES], torch.arange(2 * size)
+    left, used = others, torch.zeros(size, dtype=torch.bool)
     found: list[int] = []
     while len(found) < max_attributes and len(left):
         if len(left) <= LAST_IMAGES:
-            screen.measure(left, torch.nonzero(~used.repeat(2)).flatten())
-        best = _winner(screen, target, images, left, used, confidence)
+            yield left, torch.nonzero(~used.repeat(2)).flatten()
+        best = yield from _winner(screen, target, others, left, used, confidence)
         if best is None:
             break
         found.append(best)
         used[best % size] = True
         explained = screen.effect.flatten(1, 2)[left, best, target] > threshold
         left = left[~explained]
-    return found
+    yield own[:SHOWN], (torch.tensor(found, dtype=torch.int64) + size) % (2 * size)
 
 
-def _winner(screen: Screen, target: int, images: Tensor, left: Tensor, used: Tensor, confidence: float) -> int | None:
+def _winner(
+    screen: Screen, target: int, images: Tensor, left: Tensor, used: Tensor, confidence: float
+) -> Generator[Request, None, int | None]:
     """Return the move with the largest positive mean on the images `left`, raised in one direction only, or None.
 
-    Measures more until one move alone can be it; that one is measured on all of `left`, both ways.
+    Asks for more measurements until one move alone can be it; that one is measured on all of `left`.
     """
     size, count = len(used), FIRST_IMAGES
     while True:
@@ -157,30 +161,43 @@ def _winner(screen: Screen, target: int, images: Tensor, left: Tensor, used: Ten
             best = int(low.masked_fill(~possible, 0).argmax())
             if low[best] <= 0:
                 return None
-            screen.measure(left, torch.tensor([(best + size) % (2 * size)]))
+            # A larger one that was discarded, for raising the class both ways: by measurements, not by its bounds.
+            discarded = torch.nonzero((low == high) & (low > low[best]) & ~used.repeat(2)).flatten()
+            yield left, (discarded + size) % (2 * size)
             return best
-        count = min(2 * count, len(left))
-        screen.measure(left[:count], wanted)
+        count = min(math.ceil(GROWTH * count), len(left))
+        yield left[:count], wanted
 
 
 def intervals(screen: Screen, target: int, images: Tensor, left: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
     """Return the bounds [2 K] of each move's mean effect on the images `left`; equal where it was measured on all.
 
-    Where an image was not measured, the estimate and the mean residual stand for it, with Student's prediction interval
-    at the confidence that Bonferroni asks of each move.
+    The effect of an image that was not measured is predicted by the move's own line through those that were, over the
+    first-order estimate (by their mean where there are too few for a line). The bounds are Student's prediction
+    interval of the mean of all such images, at the confidence that Bonferroni asks of each move, with each residual as
+    the line through the other images leaves it: a line through few points fits those too well.
     """
     effect = screen.effect.flatten(1, 2)[images, :, target].double()  # [X, 2 K]
     estimate = screen.estimate.flatten(1, 2)[images, :, target].double()
-    known = ~effect.isnan()
-    slope = (effect.nan_to_num() * estimate).sum() / (estimate.square() * known).sum().clamp_min(1e-30)
-    residual = (effect - slope * estimate).nan_to_num()
-    number = known.sum(dim=0)
-    mean = residual.sum(dim=0) / number
-    variance = ((residual - mean) * known).square().sum(dim=0) / (number - 1).clamp_min(1)
-    here = torch.isin(images, left)
-    centre = torch.where(known, effect, slope * estimate + mean)[here].mean(dim=0)
-    guessed = (~known[here]).sum(dim=0)
-    quantile = student.ppf(1 - (1 - confidence) / (2 * effect.shape[1]), (number - 1).clamp_min(1).numpy())
-    error = (variance * (1 / number + 1 / guessed.clamp_min(1))).sqrt() * guessed / len(left)
+    known, here = ~effect.isnan(), torch.isin(images, left)
+    number, guessed = known.sum(dim=0), (~known[here]).sum(dim=0)
+    x_mean, y_mean = _mean(estimate, known), _mean(effect, known)
+    x, y = (estimate - x_mean) * known, (effect - y_mean).nan_to_num()
+    spread = x.square().sum(dim=0)
+    line = (number >= LINE_IMAGES) & (spread > 0)
+    slope = torch.where(line, (x * y).sum(dim=0) / spread.clamp_min(1e-30), 0.0)
+    freedom = (number - 1 - line.long()).clamp_min(1)
+    leverage = 1 / number + torch.where(line, x.square() / spread.clamp_min(1e-30), 0.0)
+    residual = (y - slope * x) / (1 - leverage).clamp_min(1e-6)  # of each image by the line through the others
+    variance = (residual * known).square().sum(dim=0) / freedom
+    away = torch.where(line, (_mean(estimate[here], ~known[here]) - x_mean).square() / spread.clamp_min(1e-30), 0.0)
+    centre = torch.where(known, effect, y_mean + slope * (estimate - x_mean))[here].mean(dim=0)
+    quantile = student.ppf(1 - (1 - confidence) / (2 * effect.shape[1]), freedom.numpy())
+    error = (variance * (1 / number + 1 / guessed.clamp_min(1) + away)).sqrt() * guessed / len(left)
     half = torch.where(guessed > 0, torch.from_numpy(quantile) * error, 0.0)
     return centre - half, centre + half
+
+
+def _mean(values: Tensor, where: Tensor) -> Tensor:
+    """Return the mean [M] of values [X, M] over the rows of each column that `where` names; 0 where it names none."""
+    return values.masked_fill(~where, 0.0).sum(dim=0) / where.sum(dim=0).clamp_min(1)

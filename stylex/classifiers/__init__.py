@@ -4,9 +4,10 @@ from stylex.classifiers.backbone import FeatureBackbone, load_backbone, perceptu
 from stylex.classifiers.classifier import Classifier, load_classifier
 from stylex.classifiers.experiment import fine_tune, train_backbone
 from stylex.classifiers.networks import build_network
+from stylex.classifiers.perceptual import LpipsFeatures, PerceptualFeatures, load_perceptual
 from stylex.classifiers.training import train_network
 
 __all__ = [
-    "Classifier", "FeatureBackbone", "build_network", "fine_tune", "load_backbone", "load_classifier",
-    "perceptual_distance", "train_backbone", "train_network",
+    "Classifier", "FeatureBackbone", "LpipsFeatures", "PerceptualFeatures", "build_network", "fine_tune",
+    "load_backbone", "load_classifier", "load_perceptual", "perceptual_distance", "train_backbone", "train_network",
 ]  # fmt: skip

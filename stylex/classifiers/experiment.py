@@ -23,7 +23,7 @@ from stylex.config import (
 )
 from stylex.datasets import load_split
 from stylex.datasets.factors import by_halves, read_factors
-from stylex.errors import AccuracyError
+from stylex.errors import AccuracyError, ConfigError
 
 
 class _Trained(NamedTuple):
@@ -36,9 +36,15 @@ class _Trained(NamedTuple):
 def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
     """Train the experiment's classifier; write model.safetensors, metrics.json and history.csv.
 
-    Raise `AccuracyError`, and write nothing, when its accuracy on the test split is below classifier.min_accuracy.
+    Raise `AccuracyError`, and write nothing, when its accuracy on the test split is below classifier.min_accuracy, and
+    `ConfigError` when the experiment has no classifier of its own.
     """
     config = load_experiment(root, experiment_name)
+    if config.classifier_of is not None:
+        raise ConfigError(
+            f"experiment '{experiment_name}' explains the classifier of '{config.classifier_of}' (classifier_of); run"
+            f" `stylex classifier {config.classifier_of}`"
+        )
     wanted = config.classifier.min_accuracy
     trained = _train(root, "classifier", experiment_name, config.classifier, config.dataset, config.seed, device)
     if trained.metrics["accuracy"] < wanted:

@@ -7,7 +7,7 @@ A classifier left in training mode normalises an image by its batch mates; one o
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import ValidationError
 from torch import nn
@@ -20,6 +20,7 @@ from stylex.errors import ArtifactError
 
 HEADER = "network"  # key of the description in the safetensors header
 Role = Literal["classifier", "backbone", "regressor"]
+Network = TypeVar("Network", bound=nn.Module)
 
 
 class NetworkDescription(Section):
@@ -79,7 +80,7 @@ def load_network(path: Path, role: Role) -> tuple[ImageNetwork, NetworkDescripti
     return network, description
 
 
-def fold_normalisation(network: ImageNetwork) -> ImageNetwork:
+def fold_normalisation(network: Network) -> Network:
     """Merge every batch normalisation of an eval-mode network into the convolution before it, in place."""
     for module in list(network.modules()):
         children = list(module.named_children())

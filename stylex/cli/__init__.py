@@ -11,6 +11,7 @@ from stylex.artifacts import UNWRITABLE
 from stylex.cli import (
     attributes,
     backbone,
+    baseline,
     classifier,
     datasets,
     download,
@@ -20,14 +21,17 @@ from stylex.cli import (
     factors,
     figures,
     frechet,
+    ganalyze,
     prepare,
     regressor,
     report,
     schemas,
+    study,
     sufficiency,
     tables,
     train,
     validate,
+    weights,
 )
 from stylex.errors import StylexError
 
@@ -37,6 +41,7 @@ VERBS = {
     "schemas": schemas.command,
     "download": download.command,
     "prepare": prepare.command,
+    "weights": weights.command,
     "backbone": backbone.command,
     "regressor": regressor.command,
     "classifier": classifier.command,
@@ -44,10 +49,12 @@ VERBS = {
     "encode": encode.command,
     "effects": effects.command,
     "attributes": attributes.command,
+    "baseline": baseline.command,
     "sufficiency": sufficiency.command,
     "frechet": frechet.command,
     "factors": factors.command,
     "explain": explain.command,
+    "ganalyze": ganalyze.command,
     "figures": figures.command,
     "tables": tables.command,
     "report": report.command,
@@ -62,6 +69,7 @@ app = typer.Typer(
 )
 for name, command in VERBS.items():
     app.command(name)(command)
+app.add_typer(study.app, name="study")
 
 
 def main(arguments: list[str] | None = None) -> int:

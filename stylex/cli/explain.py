@@ -61,7 +61,7 @@ def command(
         Method, typer.Option(help="subset: greedy, until the flip; independent: the largest effects.")
     ] = Method.SUBSET,
     attributes: Annotated[
-        int | None, typer.Option(min=1, help="Coordinates moved at the most; default: attfind.max_attributes.")
+        int | None, typer.Option(min=1, help="Coordinates moved at the most; default: evaluation.explanation_steps.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder; default: results/experiments/EXPERIMENT/explanations.")
@@ -93,18 +93,19 @@ def explain_files(root: Path, experiment: str, request: Request, device: str) ->
     from stylex.artifacts import provenance, write_json
     from stylex.attfind.explanations import Explainer
     from stylex.classifiers import load_classifier
-    from stylex.config import ExperimentPaths, load_experiment
+    from stylex.config import experiment_paths, load_experiment
     from stylex.latents.table import read_latents
     from stylex.networks.model import load_stylex
 
-    config, paths, outputs = load_experiment(root, experiment), ExperimentPaths(root, experiment), request.outputs()
+    config, paths, outputs = load_experiment(root, experiment), experiment_paths(root, experiment), request.outputs()
     latents, networks = read_latents(paths.latents), load_stylex(paths.stylex_model, device)
     classifier = load_classifier(paths.classifier.model, device)
     explainer = Explainer(networks, classifier, latents, config.attfind, device)
     images = read_images(request.files, networks.image_channels, networks.resolution).to(device)
     columns = encode_files(root, config, networks, classifier, images)
     origin = provenance(config.digest(), config.seed, device)
-    explained = list(explanations_of(request, explainer, images, columns, latents.class_names))
+    limit = request.attributes or config.evaluation.explanation_steps
+    explained = list(explanations_of(request, explainer, images, columns, latents.class_names, limit))
     for path, one in zip(outputs, explained, strict=True):
         draw(path, one, explainer, f"experiment {experiment}, config {config.digest()}, seed {config.seed}")
         write_json(
@@ -119,12 +120,13 @@ def encode_files(
     """Return the columns of latents.parquet for images [N, C, H, W] in [-1, 1]."""
     import torch
 
-    from stylex.classifiers import load_backbone
-    from stylex.config import backbone_paths
+    from stylex.classifiers import load_perceptual
     from stylex.latents.encode import encode_images
 
-    backbone = load_backbone(backbone_paths(root, config.stylex.perceptual_backbone).model, str(images.device))
-    batches = [encode_images(networks, classifier, backbone, part) for part in images.split(config.attfind.batch_size)]
+    perceptual = load_perceptual(root, config.stylex, str(images.device))
+    batches = [
+        encode_images(networks, classifier, perceptual, part) for part in images.split(config.attfind.batch_size)
+    ]
     return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
 
 
@@ -134,14 +136,17 @@ def explanations_of(
     images: torch.Tensor,
     columns: dict[str, torch.Tensor],
     class_names: Sequence[str],
+    limit: int,
 ) -> Iterator[Explained]:
-    """Yield the explanation of each file; raise `AttributesNotFoundError` where nothing raises the target class."""
+    """Yield the explanation of each file, of at most `limit` steps.
+
+    Raise `AttributesNotFoundError` where nothing raises the target class.
+    """
     from stylex.attfind import explanations
     from stylex.networks.stylespace import StyleVector
 
     targets = targets_of_files(request, columns["reconstruction_logits"], class_names)
     styles = StyleVector(columns["styles"], columns["to_rgb_styles"])
-    limit = request.attributes or explainer.options.max_attributes
     found = explainer.explain(styles, targets, explanations.Method(request.method), limit)
     for number, (file, target, steps) in enumerate(zip(request.files, targets.tolist(), found, strict=True)):
         if not steps:

@@ -22,7 +22,11 @@ from stylex.errors import ConfigError
 
 @dataclass(frozen=True)
 class Project:
-    """A suite by name, and the configuration of each of its experiments and of the networks that they name."""
+    """A suite by name, and the configuration of each of its experiments and of what they name.
+
+    That is backbones, regressors, and experiments outside the suite whose classifiers are explained in it; these come
+    last.
+    """
 
     suite_name: str
     suite: SuiteConfig
@@ -36,6 +40,8 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
     name = suite_name or load_pipeline(root).suite
     suite = load_suite(root, name)
     experiments = {each: load_checked_experiment(root, each) for each in suite.experiments}
+    explained = {each.classifier_of for each in experiments.values() if each.classifier_of} - set(experiments)
+    experiments |= {each: load_checked_experiment(root, each) for each in sorted(explained)}
     references = sorted({experiment.stylex.perceptual_backbone for experiment in experiments.values()})
     backbones = {each: load_backbone_config(root, each) for each in references}
     measured = {each.evaluation.factor_regressor for each in experiments.values()}

@@ -27,5 +27,6 @@ def command(
         dataset = config.dataset
         classes = dataset.one_vs_rest or ", ".join(dataset.classes or ["all classes"])
         images = config.stylex.training.images
-        typer.echo(f"  {name}: {dataset.name} ({classes}), {dataset.resolution}x{dataset.resolution}, {images} images")
+        line = f"  {name}: {dataset.name} ({classes}), {dataset.resolution}x{dataset.resolution}, {images} images"
+        typer.echo(line + (f", classifier of {config.classifier_of}" if config.classifier_of else ""))
     typer.echo(f"all {len(names)} experiments of config/experiments are valid")

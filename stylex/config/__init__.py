@@ -1,7 +1,8 @@
 """Configuration: models (the definition), loading (YAML to models), paths (where artifacts live)."""
 
-from stylex.config.analysis import AttFindConfig, EvaluationConfig
+from stylex.config.analysis import AttFindConfig, EvaluationConfig, StudyConfig
 from stylex.config.loading import (
+    experiment_paths,
     load_backbone_config,
     load_experiment,
     load_pipeline,
@@ -21,12 +22,21 @@ from stylex.config.models import (
     SuiteConfig,
     TrainingConfig,
 )
-from stylex.config.paths import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths, regressor_paths
+from stylex.config.paths import (
+    DatasetPaths,
+    ExperimentPaths,
+    NetworkPaths,
+    SuitePaths,
+    backbone_paths,
+    recomputed_user_study,
+    regressor_paths,
+    weights_path,
+)
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
     "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
-    "RegressorConfig", "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths",
-    "load_backbone_config", "load_experiment", "load_pipeline", "load_regressor_config", "load_suite",
-    "regressor_paths",
+    "RegressorConfig", "StudyConfig", "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths",
+    "experiment_paths", "load_backbone_config", "load_experiment", "load_pipeline", "load_regressor_config",
+    "load_suite", "recomputed_user_study", "regressor_paths", "weights_path",
 ]  # fmt: skip

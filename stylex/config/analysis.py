@@ -10,14 +10,16 @@ import json
 from collections.abc import Sequence
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
 Positive = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
 Precision = Literal["float32", "bfloat16"]
 Split = Literal["train", "val", "test"]
 ALL = "all"  # of attfind.against
+INCEPTION = "inception"  # pytorch-fid's network, as extractor of features: the only one whose distance is called FID
 
 
 class Section(BaseModel):
@@ -92,13 +94,42 @@ class AttFindConfig(Section):
         return self
 
 
-class EvaluationConfig(Section):
-    """Sufficiency ([L] 4.2.3) and Fréchet curve ([V] 5.2)."""
+class GanalyzeConfig(Section):
+    """The single direction in W that [L] figure 2 compares with, learned as Goetschalckx et al. 2019 do."""
 
-    sufficiency_k: list[Positive]
+    steps: Positive = Field(default=400, description="Steps of Adam; its rate falls linearly to 0.")
+    batch_size: Positive = Field(default=16, description="Analysed images a step, drawn at random.")
+    learning_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.05, description="In standard deviations of w, of the move at the full reach."
+    )
+    reach: Annotated[float, Field(gt=0, le=10)] = Field(
+        default=2.0,
+        description="alpha is drawn up to this many times the median absolute log-odds of the analysed images.",
+    )
+
+
+class EvaluationConfig(Section):
+    """Sufficiency ([L] 4.2.3), Fréchet curve ([V] 5.2), figures, and the direction they compare with."""
+
+    sufficiency_k: list[Positive] = Field(min_length=1)
     frechet_attributes: Annotated[int, Field(ge=0)]
+    frechet_extractors: list[Literal["backbone", "inception"]] = Field(
+        ["backbone"],
+        min_length=1,
+        description="backbone: features of stylex.perceptual_backbone; inception: of pytorch-fid's network, which makes"
+        " the distance a FID.",
+    )
+    inception_weights: str | None = Field(
+        None, description="A copy of pytorch-fid's weights; default: data/weights/inception.pth, downloaded."
+    )
     figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
+    figure_class: ClassName | None = Field(
+        None,
+        description="The class whose probability the teaser, class and comparison figures show; default: the last.",
+    )
+    ganalyze: GanalyzeConfig = GanalyzeConfig()
     explained_images: Positive = Field(8, description="Images explained one by one, evenly over the classes.")
+    explanation_steps: Positive = Field(10, description="Coordinates moved to explain one image, at the most.")
     factor_regressor: str | None = Field(
         None, description="A file of config/regressors: attributes are measured by the known factors that they move."
     )
@@ -107,3 +138,21 @@ class EvaluationConfig(Section):
     )
     random_moves: Positive = Field(64, description="Random moves measured beside the attributes, for chance levels.")
     batch_size: Positive
+
+    @field_validator("frechet_extractors")
+    @classmethod
+    def _each_once(cls, value: list[str]) -> list[str]:
+        if len(set(value)) != len(value):
+            raise ValueError("an extractor is listed twice: remove one")
+        return value
+
+
+class StudyConfig(Section):
+    """The user study ([L] 4.2.2): its questions, and the machine observer that answers them too."""
+
+    attributes: Annotated[int, Field(ge=2)] = Field(
+        default=6, description="Top attributes asked about, of each method ([L]: 6). Fewer, if fewer were found."
+    )
+    observer_draws: Positive = Field(
+        default=100, description="Draws of images for each question that the machine observer answers; people see one."
+    )

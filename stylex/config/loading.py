@@ -1,4 +1,8 @@
-"""Read the YAML files of config/, merge what they extend, validate, and say clearly what is wrong."""
+"""Read the YAML files of config/, merge what they extend, validate, and say clearly what is wrong.
+
+An experiment extends a preset or another experiment, by name; a name that is both is refused. Presets,
+backbones and regressors extend presets.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,6 @@ import yaml
 from pydantic import ValidationError
 
 from stylex.config.models import (
-    LIST,
-    NOTATIONS,
     BackboneConfig,
     ExperimentConfig,
     PipelineConfig,
@@ -19,6 +21,8 @@ from stylex.config.models import (
     Section,
     SuiteConfig,
 )
+from stylex.config.networks import LIST, NOTATIONS
+from stylex.config.paths import ExperimentPaths
 from stylex.errors import ConfigError
 
 Model = TypeVar("Model", bound=Section)
@@ -58,9 +62,10 @@ def load_suite(root: Path, name: str) -> SuiteConfig:
 
 
 def load_experiment(root: Path, name: str) -> ExperimentConfig:
-    """Read config/experiments/<name>.yaml with the presets it extends; the backbone it names must exist and fit."""
+    """Read config/experiments/<name>.yaml with what it extends; what else it names must exist and fit."""
     path = _named(root, "experiments", name)
-    experiment = _validate(ExperimentConfig, _with_presets(root, path), path)
+    experiment = _validate(ExperimentConfig, _with_bases(root, path), path)
+    _check_classifier(root, path, experiment)
     reference = experiment.stylex.perceptual_backbone
     _named(root, "backbones", reference, f"{path}: stylex.perceptual_backbone: ")
     backbone = load_backbone_config(root, reference)
@@ -72,6 +77,11 @@ def load_experiment(root: Path, name: str) -> ExperimentConfig:
         )
     _check_regressor(root, path, experiment)
     return experiment
+
+
+def experiment_paths(root: Path, name: str) -> ExperimentPaths:
+    """Return where the artifacts of an experiment are, those of its classifier where `classifier_of` says."""
+    return ExperimentPaths(root, name, load_experiment(root, name).classifier_of)
 
 
 def _check_regressor(root: Path, path: Path, experiment: ExperimentConfig) -> None:
@@ -90,13 +100,13 @@ def _check_regressor(root: Path, path: Path, experiment: ExperimentConfig) -> No
 def load_backbone_config(root: Path, name: str) -> BackboneConfig:
     """Read config/backbones/<name>.yaml with the presets it extends."""
     path = _named(root, "backbones", name)
-    return _validate(BackboneConfig, _with_presets(root, path), path)
+    return _validate(BackboneConfig, _with_bases(root, path), path)
 
 
 def load_regressor_config(root: Path, name: str) -> RegressorConfig:
     """Read config/regressors/<name>.yaml with the presets it extends."""
     path = _named(root, "regressors", name)
-    return _validate(RegressorConfig, _with_presets(root, path), path)
+    return _validate(RegressorConfig, _with_bases(root, path), path)
 
 
 def available(root: Path, kind: str) -> list[str]:
@@ -134,15 +144,48 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _with_presets(root: Path, path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
+def _with_bases(root: Path, path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in seen:
-        raise ConfigError(f"{path}: extends: the presets extend each other in a circle; remove one 'extends'")
+        circle = " -> ".join(each.stem for each in (*seen[seen.index(path) :], path))
+        raise ConfigError(f"{path}: extends: {circle} is a circle; remove one 'extends'")
     content = _read(path)
-    preset = content.pop("extends", None)
-    if preset is None:
+    base = content.pop("extends", None)
+    if base is None:
         return content
-    base = _named(root, "presets", str(preset), f"{path}: extends: ")
-    return _merge(_with_presets(root, base, (*seen, path)), content)
+    return _merge(_with_bases(root, _base(root, path, str(base)), (*seen, path)), content)
+
+
+def _base(root: Path, path: Path, name: str) -> Path:
+    """Return the file that `path` extends: of a preset, or, where `path` is an experiment, of another experiment."""
+    if path.parent.name != "experiments":
+        return _named(root, "presets", name, f"{path}: extends: ")
+    folders = [root / "config" / kind for kind in ("presets", "experiments")]
+    found = [file for folder in folders if (file := folder / f"{name}.yaml").is_file()]
+    if len(found) > 1:
+        raise ConfigError(f"{path}: extends: '{name}' is both {found[0]} and {found[1]}; rename one of them")
+    if not found:
+        known = sorted({*available(root, "presets"), *available(root, "experiments")} - {path.stem})
+        raise ConfigError(f"{path}: extends: {unknown_name('preset or experiment', name, known)}")
+    return found[0]
+
+
+def _check_classifier(root: Path, path: Path, experiment: ExperimentConfig) -> None:
+    """Raise `ConfigError` unless the classifier that `classifier_of` names answers this experiment's question."""
+    if (name := experiment.classifier_of) is None:
+        return
+    context = f"{path}: classifier_of: "
+    if name == path.stem:
+        raise ConfigError(f"{context}'{name}' is this experiment; leave classifier_of out to train its own classifier")
+    source = _named(root, "experiments", name, context)
+    other = _validate(ExperimentConfig, _with_bases(root, source), source)
+    if other.classifier_of is not None:
+        raise ConfigError(f"{context}'{name}' has no classifier of its own; name '{other.classifier_of}'")
+    for section in ("dataset", "classifier"):
+        if getattr(other, section) != getattr(experiment, section):
+            raise ConfigError(
+                f"{context}the section '{section}' differs from that of '{name}', whose classifier is explained; leave"
+                f" it out and extend '{name}', or leave classifier_of out"
+            )
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -5,25 +5,28 @@ Values that a paper states are cited beside the preset that sets them, not here:
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from stylex.config.analysis import (
     ALL,
+    INCEPTION,
     AttFindConfig,
     ClassName,
     EvaluationConfig,
     Positive,
     Precision,
+    Rate,
     Section,
+    StudyConfig,
     Weight,
     unknown_class,
 )
+from stylex.config.networks import NetworksConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
-Rate = Annotated[float, Field(gt=0, le=1)]
+Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
 
 
 def power_of_two(value: int) -> int:
@@ -110,88 +113,6 @@ class RegressorConfig(FineTuningConfig):
         return value
 
 
-class CapacityWidths(Section):
-    """Widths as in the code of [V]: 2 x capacity x resolution / s channels at s x s (D, E: 4 x), at most `fmap_max`."""
-
-    capacity: Positive
-    fmap_max: Positive
-
-    def at(self, side: int, resolution: int, generator: bool) -> int:
-        """Return the channels at side x side of images of `resolution`."""
-        return min(self.fmap_max, self.capacity * (2 if generator else 4) * resolution // side)
-
-
-class BaseWidths(Section):
-    """Widths as in StyleGAN2: channel_base / s channels at s x s, at most `channel_max`."""
-
-    channel_base: Positive
-    channel_max: Positive
-
-    def at(self, side: int, resolution: int, generator: bool) -> int:
-        """Return the channels at side x side, whatever the resolution and the network."""
-        return max(1, min(self.channel_max, self.channel_base // side))
-
-
-# Tags of the notations in which widths are given; no key is called so.
-LIST = "<list>"
-NOTATIONS: dict[str, type[Section]] = {"<capacity>": CapacityWidths, "<base>": BaseWidths}
-
-
-def _notation(value: object) -> str | None:
-    """Return the notation in which widths are given, told by keys that may be misspelt; None: in no known one."""
-    if isinstance(value, list):
-        return LIST
-    keys = [str(key) for key in dict(value)] if isinstance(value, (dict, Section)) else []
-
-    def known(notation: str) -> int:
-        return sum(bool(get_close_matches(key, NOTATIONS[notation].model_fields)) for key in keys)
-
-    best = max(NOTATIONS, key=known)
-    return best if known(best) else None
-
-
-Widths = Annotated[
-    Annotated[list[Positive], Tag(LIST)]
-    | Annotated[CapacityWidths, Tag("<capacity>")]
-    | Annotated[BaseWidths, Tag("<base>")],
-    Discriminator(
-        _notation,
-        custom_error_type="widths",
-        custom_error_message="give a list of channels, capacity and fmap_max, or channel_base and channel_max",
-    ),
-]
-
-
-class NetworksConfig(Section):
-    """Widths and depths of the generator, encoder, discriminator and mapping network."""
-
-    latent_dim: Positive = Field(description="Dimension of z and of w.")
-    mapping_layers: Positive
-    mapping_lr_multiplier: Rate
-    generator_channels: Widths = Field(
-        description="Channels at 4x4, 8x8, … up to the image's resolution: a list,"
-        " {capacity, fmap_max} as in the code of [V] or {channel_base, channel_max} as in StyleGAN2."
-    )
-    encoder_channels: Widths
-    discriminator_channels: Widths
-    minibatch_stddev_group: Positive
-    downsampling: Literal["fir", "box"] = Field(
-        "fir", description="fir: StyleGAN2's filter in D and E; box: 2x2 means."
-    )
-    to_rgb: Literal["skip", "last"] = Field(
-        "skip", description="skip: an image at every resolution, summed; last: at the full resolution only."
-    )
-    noise: bool = Field(True, description="A noise map for every layer of the generator.")
-
-    def widths(self, network: Literal["generator", "encoder", "discriminator"], resolution: int) -> list[int]:
-        """Return the channels of a network at 4x4, 8x8, … up to the resolution."""
-        channels = getattr(self, f"{network}_channels")
-        if isinstance(channels, list):
-            return channels
-        sides = [4 << block for block in range(resolution.bit_length() - 2)]
-        return [channels.at(side, resolution, network == "generator") for side in sides]
-
-
 class LossesConfig(Section):
     """Weights of the terms of L_adv + L_reg + L_rec + L_cls ([L] 3.2)."""
 
@@ -252,6 +173,26 @@ class StylexConfig(Section):
     losses: LossesConfig
     training: TrainingConfig
     perceptual_backbone: Name = Field(description="A file of config/backbones, without its ending.")
+    perceptual: Literal["backbone", "lpips-alex", "lpips-vgg"] = Field(
+        "backbone",
+        description="Distance of L_rec: in the backbone's features, or LPIPS with that network's published weights.",
+    )
+    lpips_weights: str | None = Field(
+        None, description="A copy of torchvision's AlexNet or VGG-16; default: downloaded to data/weights."
+    )
+
+    @property
+    def lpips_network(self) -> Literal["alexnet", "vgg16"] | None:
+        """The published weights that LPIPS needs, by name; None: it is not used."""
+        networks: dict[str, Literal["alexnet", "vgg16"]] = {"lpips-alex": "alexnet", "lpips-vgg": "vgg16"}
+        return networks.get(self.perceptual)
+
+    @field_validator("perceptual_backbone")
+    @classmethod
+    def _own_name(cls, value: str) -> str:
+        if value == INCEPTION:
+            raise ValueError("in tables this name means pytorch-fid's network: give the backbone's file another one")
+        return value
 
     @model_validator(mode="after")
     def _without_classifier(self) -> StylexConfig:
@@ -271,12 +212,21 @@ class ExperimentConfig(Section):
     published_domain: str | None = Field(
         None, description="The domain of config/published/*.csv it reproduces, if any."
     )
+    classifier_of: Name | None = Field(
+        None, description="The experiment whose classifier is explained, in place of one trained for this."
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     dataset: DatasetConfig
     classifier: ClassifierConfig
     stylex: StylexConfig
     attfind: AttFindConfig
     evaluation: EvaluationConfig
+    study: StudyConfig = StudyConfig()
+
+    @property
+    def method(self) -> Method:
+        """Whether the classifier takes part in the training of StylEx: our name of the rows of [L] Table 3."""
+        return "without_cst" if self.stylex.conditioning == "none" else "stylex"
 
     @model_validator(mode="after")
     def _consistent(self) -> ExperimentConfig:
@@ -290,8 +240,12 @@ class ExperimentConfig(Section):
                     f" {blocks} (4x4 up to {side}x{side})"
                 )
         self._divisible_batch()
-        if max(self.evaluation.sufficiency_k) > self.attfind.max_attributes:
-            raise ValueError("evaluation.sufficiency_k goes beyond attfind.max_attributes: raise the latter")
+        most, limit = max(self.evaluation.sufficiency_k), self.attfind.max_attributes
+        if most > limit:
+            raise ValueError(
+                f"evaluation.sufficiency_k goes up to {most}, but attfind.max_attributes is {limit}: raise the latter"
+                " or leave out the larger k"
+            )
         if max(self.evaluation.frechet_attributes, self.evaluation.figure_attributes) > self.attfind.max_attributes:
             raise ValueError("evaluation.frechet_attributes or figure_attributes goes beyond attfind.max_attributes")
         self._known_class()
@@ -301,6 +255,9 @@ class ExperimentConfig(Section):
         against, known = self.attfind.against, self.dataset.classes
         if known is not None and against not in (ALL, *known):
             raise ValueError(unknown_class(against, known))
+        shown = self.evaluation.figure_class
+        if known is not None and shown is not None and shown not in known:
+            raise ValueError(f"evaluation.figure_class: unknown class '{shown}'; choose one of {', '.join(known)}")
 
     def _divisible_batch(self) -> None:
         group, training = self.stylex.networks.minibatch_stddev_group, self.stylex.training
@@ -317,7 +274,9 @@ class SuiteConfig(Section):
 
     title: str
     experiments: list[Name] = Field(min_length=1)
-    tables: list[Literal["classifiers", "sufficiency", "frechet", "factors"]] = Field(min_length=1)
+    tables: list[
+        Literal["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet", "factors", "user_study"]
+    ] = Field(min_length=1)
 
 
 class PipelineConfig(Section):

@@ -59,16 +59,21 @@ class ExperimentPaths:
 
     root: Path
     name: str
+    classifier_of: str | None = None
+    """The experiment whose classifier is explained; None: its own. `stylex.config.experiment_paths` fills it in."""
 
     @property
     def folder(self) -> Path:
         """Everything this experiment wrote."""
-        return self.root / "results" / "experiments" / self.name
+        return self._folder(self.name)
+
+    def _folder(self, name: str) -> Path:
+        return self.root / "results" / "experiments" / name
 
     @property
     def classifier(self) -> NetworkPaths:
         """The explained classifier."""
-        return NetworkPaths(self.folder / "classifier")
+        return NetworkPaths(self._folder(self.classifier_of or self.name) / "classifier")
 
     @property
     def stylex_model(self) -> Path:
@@ -114,19 +119,28 @@ class ExperimentPaths:
         return self.folder / "attfind" / "attributes.csv"
 
     @property
+    def wu_2021(self) -> Path:
+        """The coordinates that Wu et al. would select; of experiments without classifier-specific training."""
+        return self.folder / "attfind" / "wu_2021.csv"
+
+    def attribute_lists(self, method: str) -> dict[str, Path]:
+        """Return the lists of attributes by method; `method` is what `ExperimentConfig.method` says."""
+        return {method: self.attributes} | ({"wu_2021": self.wu_2021} if method == "without_cst" else {})
+
+    @property
     def sufficiency(self) -> Path:
         """Fraction of flipped decisions."""
         return self.folder / "sufficiency.csv"
 
     @property
+    def flips(self) -> Path:
+        """After how many attributes each image flips."""
+        return self.folder / "flips.csv"
+
+    @property
     def frechet(self) -> Path:
         """Fréchet distance against the number of attributes."""
         return self.folder / "frechet.csv"
-
-    @property
-    def wu_2021(self) -> Path:
-        """The coordinates that the selection of Wu et al. chooses, where it has run."""
-        return self.folder / "attfind" / "wu_2021.csv"
 
     @property
     def factors(self) -> Path:
@@ -139,6 +153,11 @@ class ExperimentPaths:
         return self.folder / "factor_fit.csv"
 
     @property
+    def ganalyze(self) -> Path:
+        """The single direction in W that the figures compare with."""
+        return self.folder / "ganalyze.safetensors"
+
+    @property
     def independent(self) -> Path:
         """Explanations of single images: the coordinates with the largest effects."""
         return self.folder / "independent.csv"
@@ -147,6 +166,26 @@ class ExperimentPaths:
     def subset(self) -> Path:
         """Explanations of single images: a greedy search for a flip."""
         return self.folder / "subset.csv"
+
+    @property
+    def study_page(self) -> Path:
+        """The questionnaire of the user study."""
+        return self.folder / "study" / "index.html"
+
+    @property
+    def study_key(self) -> Path:
+        """Its questions and their right answers, for those who analyse."""
+        return self.folder / "study" / "key.csv"
+
+    @property
+    def study_people(self) -> Path:
+        """What participants answered, once there are some; no output of a rule."""
+        return self.folder / "study" / "people.csv"
+
+    @property
+    def observer(self) -> Path:
+        """What the machine observer answered."""
+        return self.folder / "observer.csv"
 
 
 @dataclass(frozen=True)
@@ -175,6 +214,11 @@ class SuitePaths:
         return self.folder / "index.html"
 
 
+def weights_path(root: Path, name: str, given: str | None = None) -> Path:
+    """Return the file of published weights: `given` (in the project's root, or absolute), else data/weights."""
+    return root / given if given else root / "data" / "weights" / f"{name}.pth"
+
+
 def backbone_paths(root: Path, name: str) -> NetworkPaths:
     """results/backbones/<backbone>, shared by the experiments that name it."""
     return NetworkPaths(root / "results" / "backbones" / name)
@@ -183,3 +227,8 @@ def backbone_paths(root: Path, name: str) -> NetworkPaths:
 def regressor_paths(root: Path, name: str) -> NetworkPaths:
     """results/regressors/<regressor>, shared by the experiments that name it."""
     return NetworkPaths(root / "results" / "regressors" / name)
+
+
+def recomputed_user_study(root: Path) -> Path:
+    """Return the file of what the replications' raw answers give, if they were downloaded; no output of a rule."""
+    return root / "results" / "published" / "user_study.csv"

@@ -23,7 +23,13 @@ from stylex.config import ExperimentConfig, ExperimentPaths, load_experiment, re
 from stylex.datasets import dataset_spec, load_split
 from stylex.datasets.factors import read_factors
 from stylex.errors import ConfigError
-from stylex.evaluation.counterfactuals import apply_attributes, positions_of, rendered
+from stylex.evaluation.counterfactuals import (
+    apply_attributes,
+    images_to_turn,
+    positions_of,
+    rendered,
+    target_classes,
+)
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
@@ -54,7 +60,7 @@ def factors(root: Path, name: str, device: str) -> None:
     with progress(f"factors {name}", sum(map(len, moves.values())), "moves") as counter:
         for method, attributes in moves.items():
             for attribute in attributes:
-                change = changes(regressor, synthesis, latents, base, attribute, config.attfind.shift, batch_size)
+                change = changes(regressor, synthesis, latents, base, attribute, config)
                 rows.append(
                     {"experiment": name, "method": method} | row_of(attribute, change, regressor.class_names, causes)
                 )
@@ -69,12 +75,12 @@ def all_moves(
     config: ExperimentConfig, paths: ExperimentPaths, latents: Latents, layout: StyleSpaceLayout
 ) -> dict[str, list[Attribute]]:
     """Return the moves to measure by method; `random` is drawn from the experiment's seed."""
-    own = "without_cst" if config.stylex.conditioning == "none" else "stylex"
-    lists = {own: paths.attributes} | ({"wu_2021": paths.wu_2021} if paths.wu_2021.is_file() else {})
+    lists = paths.attribute_lists(config.method)
     found = {method: list(chain.from_iterable(read_attributes(path).values())) for method, path in lists.items()}
     generator = torch.Generator().manual_seed(config.seed)
     count = min(config.evaluation.random_moves, 2 * layout.size)
-    return found | {"random": random_moves(latents.class_names, layout, count, generator)}
+    targets = target_classes(latents, config.attfind.against)
+    return found | {"random": random_moves(targets, layout, count, generator)}
 
 
 def random_moves(
@@ -96,17 +102,15 @@ def changes(
     latents: Latents,
     base: Tensor,
     attribute: Attribute,
-    shift: float,
-    batch_size: int,
+    config: ExperimentConfig,
 ) -> Tensor:
-    """Return [n, F]: the change of each factor, in sd, where the attribute alone is applied to images not of its class.
+    """Return [n, F]: the change of each factor, in sd, where the attribute alone is applied to the images to be turned.
 
-    base [N, F]: the factors of the unmoved reconstructions. As in sufficiency, the class is that of the reconstruction.
+    base [N, F]: the factors of the unmoved reconstructions. The n images are those of sufficiency.
     """
-    target = latents.class_names.index(attribute.target_class)
-    rows = torch.nonzero(latents.reconstruction_logits.argmax(dim=1) != target).flatten()
-    moved = factors_of(regressor, synthesis, apply_attributes(latents, rows, [attribute], shift), batch_size)
-    return moved - base[rows]
+    rows = images_to_turn(latents, attribute.target_class, config.attfind.against)
+    styles = apply_attributes(latents, rows, [attribute], config.attfind.shift)
+    return factors_of(regressor, synthesis, styles, config.evaluation.batch_size) - base[rows]
 
 
 def factors_of(regressor: FactorRegressor, synthesis: Synthesis, styles: StyleVector, batch_size: int) -> Tensor:

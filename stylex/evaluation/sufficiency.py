@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pandas
@@ -12,8 +12,8 @@ from torch import Tensor
 from stylex.artifacts import provenance, write_table
 from stylex.attfind.records import Attribute, read_attributes
 from stylex.classifiers import Classifier, load_classifier
-from stylex.config import ExperimentConfig, ExperimentPaths, load_experiment
-from stylex.evaluation.counterfactuals import apply_attributes, rendered
+from stylex.config import ExperimentConfig, experiment_paths, load_experiment
+from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, rendered, target_classes
 from stylex.evaluation.intervals import wilson_interval
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
@@ -27,61 +27,83 @@ COLUMNS = (
 
 
 def sufficiency(root: Path, name: str, device: str) -> None:
-    """Write the experiment's sufficiency.csv: a row for each k and target class, and `both`, which pools them."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
-    latents, attributes = read_latents(paths.latents), read_attributes(paths.attributes)
+    """Write sufficiency.csv and flips.csv of the experiment.
+
+    sufficiency.csv: a row for each method, k and target class, and `both`, which pools the classes. Methods: AttFind,
+    and without classifier-specific training the selection of Wu et al. too. flips.csv: a row for each method and image.
+    """
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
+    latents = read_latents(paths.latents)
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     classifier = load_classifier(paths.classifier.model, device)
-    flips: dict[str, Tensor] = {}
-    with progress(f"sufficiency {name}", len(latents.class_names), "classes") as counter:
-        for target, class_name in enumerate(latents.class_names):
-            found = attributes.get(class_name, [])
-            flips[class_name] = flips_of(
-                synthesis, classifier, latents, found, target, config.attfind.shift, config.evaluation.batch_size
-            )
-            counter.advance(1)
-    frame = pandas.DataFrame(sufficiency_rows(name, config, flips), columns=list(COLUMNS))
-    write_table(paths.sufficiency, frame, provenance(config.digest(), config.seed, device))
+    targets, lists = target_classes(latents, config.attfind.against), paths.attribute_lists(config.method)
+    rows: list[dict[str, object]] = []
+    flips: list[pandas.DataFrame] = []
+    with progress(f"sufficiency {name}", len(lists) * len(targets), "lists of attributes") as counter:
+        for method, path in lists.items():
+            attributes = read_attributes(path)
+            first: dict[str, Tensor] = {}
+            for target in targets:
+                found, images = attributes.get(target, []), images_to_turn(latents, target, config.attfind.against)
+                first[target] = first_flips(synthesis, classifier, latents, images, found, target, config)
+                flips.append(flips_frame([latents.ids[row] for row in images], method, target, first[target]))
+                counter.advance(1)
+            rows += sufficiency_rows(name, config, method, first)
+    origin = provenance(config.digest(), config.seed, device)
+    write_table(paths.flips, pandas.concat(flips, ignore_index=True), origin)
+    write_table(paths.sufficiency, pandas.DataFrame(rows, columns=list(COLUMNS)), origin)
 
 
-def flips_of(
+def first_flips(
     synthesis: Synthesis,
     classifier: Classifier,
     latents: Latents,
+    images: Tensor,
     attributes: Sequence[Attribute],
-    target: int,
-    shift: float,
-    batch_size: int,
+    target: str,
+    config: ExperimentConfig,
 ) -> Tensor:
-    """Return [len(attributes) + 1, n] bool: entry [k, i] says that image i became `target` at some k' <= k.
+    """Return after how many attributes each image first becomes `target`, [n] int64; 0: after none.
 
-    The n images are those whose reconstruction is not classified as `target`; row 0 is all False.
+    images [n] int64: rows of `latents`, none of them decided as the target. Attributes are moved cumulatively.
     """
-    rows = torch.nonzero(latents.reconstruction_logits.argmax(dim=1) != target).flatten()
-    flipped = [torch.zeros(len(rows), dtype=torch.bool)]
+    first, left = torch.zeros_like(images), torch.arange(len(images))
     for k in range(1, len(attributes) + 1):
-        styles = apply_attributes(latents, rows, attributes[:k], shift)
-        decisions = [classifier(images).argmax(dim=1).cpu() for images in rendered(synthesis, styles, batch_size)]
-        flipped.append(flipped[-1] | (torch.cat(decisions) == target) if decisions else flipped[-1])
-    return torch.stack(flipped)
+        if not len(left):
+            break
+        styles = apply_attributes(latents, images[left], attributes[:k], config.attfind.shift)
+        batches = rendered(synthesis, styles, config.evaluation.batch_size)
+        decisions = torch.cat([classifier(batch).argmax(dim=1).cpu() for batch in batches])
+        flipped = decisions == latents.class_names.index(target)
+        first[left[flipped]] = k
+        left = left[~flipped]
+    return first
 
 
-def sufficiency_rows(name: str, config: ExperimentConfig, flips: dict[str, Tensor]) -> list[dict[str, object]]:
-    """Return the rows of sufficiency.csv; `flips` by target class as `flips_of` gives them.
+def flips_frame(ids: Sequence[str], method: str, target: str, first: Tensor) -> pandas.DataFrame:
+    """Return rows of flips.csv of the images `ids`; first [n] as `first_flips` gives it. Never flipped: empty."""
+    first_k = pandas.array([k or None for k in first.tolist()], "Int64")
+    return pandas.DataFrame({"id": ids, "method": method, "target_class": target, "first_k": first_k})
 
-    When Algorithm 1 found fewer than k attributes, the row of k applies those it found.
+
+def sufficiency_rows(
+    name: str, config: ExperimentConfig, method: str, first: Mapping[str, Tensor]
+) -> list[dict[str, object]]:
+    """Return one method's rows of sufficiency.csv; `first` by target class as `first_flips` gives it.
+
+    When fewer than k attributes were found, the row of k applies those that were.
     """
     common = {
         "experiment": name,
         "domain": config.domain,
-        "method": "without_cst" if config.stylex.conditioning == "none" else "stylex",
+        "method": method,
         "shift": config.attfind.shift,
         "seed": config.seed,
         "published": None,
     }
     rows = []
     for k in config.evaluation.sufficiency_k:
-        counts = {target: (int(flip[min(k, len(flip) - 1)].sum()), flip.shape[1]) for target, flip in flips.items()}
+        counts = {target: (int(((flip > 0) & (flip <= k)).sum()), len(flip)) for target, flip in first.items()}
         counts["both"] = (sum(flipped for flipped, _ in counts.values()), sum(n for _, n in counts.values()))
         for target, (flipped, n) in counts.items():
             low, high = wilson_interval(flipped, n)

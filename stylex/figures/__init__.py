@@ -9,9 +9,10 @@ from pathlib import Path
 
 
 def experiment_figures(root: Path, suite: str, experiment: str, device: str) -> None:
-    """Write every figure of `stylex.figures.names.FIGURE_NAMES` as PNG and PDF into results/<suite>/figures."""
-    from stylex.figures import make
+    """Write every file of `stylex.figures.names.figure_files` into results/<suite>/figures."""
+    from stylex.figures import make, qualitative
 
     make.attribute_figures(root, suite, experiment, device)
     make.explanation_figures(root, suite, experiment, device)
     make.curve_figures(root, suite, experiment)
+    qualitative.qualitative_figures(root, suite, experiment, device)

@@ -11,18 +11,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy
-from matplotlib import patheffects
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stylex.figures.style import COLUMN_WIDTH, INK, styled
+from stylex.figures.style import COLUMN_WIDTH, styled
+from stylex.figures.tiles import LOWERED, RAISED, show
 
-RAISED = "#D55E00"  # frame of a counterfactual meant to raise the target class
-LOWERED = "#0072B2"  # frame of a counterfactual meant to lower it
 LABEL_WIDTH, PAIR_GAP, BLOCK_GAP, ROW_GAP, MARGIN = 0.74, 0.05, 0.17, 0.09, 0.05  # inches
 HEADER, BLOCK_TITLE = 0.33, 0.13  # inches
-FRAME = 2.0  # points
 
 
 @dataclass(frozen=True)
@@ -112,24 +108,10 @@ def _label(figure: Figure, row: AttributeRow, middle: float) -> None:
 def _draw_pair(figure: Figure, pair: Pair | None, boxes: list[tuple[float, float, float]]) -> None:
     width, height = figure.get_size_inches()
     axes = [figure.add_axes((x / width, y / height, side / width, side / height)) for x, y, side in boxes]
-    for one in axes:
-        one.set_axis_off()
     if pair is None:
+        for one in axes:
+            one.set_axis_off()
         axes[0].text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=axes[0].transAxes)
         return
-    _show(axes[0], pair.reconstruction, f"{pair.before:.2f}")
-    _show(axes[1], pair.counterfactual, f"{pair.after:.2f}")
-    colour = RAISED if pair.raises else LOWERED
-    axes[1].set_axis_on()
-    axes[1].set(xticks=[], yticks=[])
-    axes[1].grid(False)
-    for spine in axes[1].spines.values():
-        spine.set(visible=True, edgecolor=colour, linewidth=FRAME)
-
-
-def _show(axes: Axes, image: NDArray[numpy.float32], probability: str) -> None:
-    pixels = numpy.clip((image + 1) / 2, 0, 1)
-    pixels = numpy.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    axes.imshow(pixels, interpolation="nearest", aspect="equal")
-    text = axes.text(0.05, 0.94, probability, transform=axes.transAxes, ha="left", va="top", size=6.5, color="white")
-    text.set_path_effects([patheffects.withStroke(linewidth=1.5, foreground=INK)])
+    show(axes[0], pair.reconstruction, f"{pair.before:.2f}")
+    show(axes[1], pair.counterfactual, f"{pair.after:.2f}", RAISED if pair.raises else LOWERED)

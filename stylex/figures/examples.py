@@ -68,6 +68,19 @@ def choose_examples(
     return chosen
 
 
+def strongest(attribute: Attribute, raises: bool, effects: Effects, latents: Latents, count: int) -> list[int]:
+    """Return the rows of at most `count` images of one side by the rule of `choose_examples`, best first."""
+    position = {identity: row for row, identity in enumerate(latents.ids)}
+    rows = torch.tensor([position[identity] for identity in effects.ids])
+    chosen: list[int] = []
+    while len(chosen) < count:
+        index = _best(attribute, raises, effects, latents, rows, set(chosen))
+        if index is None or index in chosen:
+            break
+        chosen.append(index)
+    return [int(rows[index]) for index in chosen]
+
+
 def _best(
     attribute: Attribute, raises: bool, effects: Effects, latents: Latents, rows: Tensor, shown: set[int]
 ) -> int | None:

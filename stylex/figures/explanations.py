@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy
 import torch
-from matplotlib import patheffects
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
@@ -23,8 +21,8 @@ from torch import Tensor
 from stylex.artifacts import atomic_path, read_table
 from stylex.attfind.records import Direction
 from stylex.errors import ArtifactError
-from stylex.figures.attributes import FRAME, RAISED
-from stylex.figures.style import COLUMN_WIDTH, DPI, INK, styled
+from stylex.figures.style import COLUMN_WIDTH, DPI, styled
+from stylex.figures.tiles import RAISED, show
 from stylex.networks.stylespace import StyleVector, move
 from stylex.networks.synthesis import Synthesis
 
@@ -132,7 +130,7 @@ def draw_explanations(explanations: Sequence[Explanation]) -> Figure:
         figure.text(MARGIN / COLUMN_WIDTH, top / height, one.title, ha="left", va="top", size=7, weight="bold")
         for tile, (x, y) in zip(one.tiles, _places(top - TITLE, side), strict=False):
             axes = figure.add_axes((x / COLUMN_WIDTH, y / height, side / COLUMN_WIDTH, side / height))
-            _draw_tile(axes, tile)
+            show(axes, tile.image, f"{tile.probability:.2f}", RAISED if tile.flipped else None)
             centre = (x + side / 2) / COLUMN_WIDTH
             figure.text(centre, (y - 0.03) / height, tile.caption, ha="center", va="top", size=5.2, linespacing=1.1)
         top -= taken
@@ -147,18 +145,6 @@ def _places(top: float, side: float) -> Iterator[tuple[float, float]]:
         for column in range(IN_A_LINE):
             yield MARGIN + column * (side + GAP), top - side
         top -= side + CAPTION
-
-
-def _draw_tile(axes: Axes, tile: Tile) -> None:
-    pixels = numpy.clip((tile.image + 1) / 2, 0, 1)
-    pixels = numpy.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
-    axes.imshow(pixels, interpolation="nearest", aspect="equal")
-    axes.set(xticks=[], yticks=[])
-    axes.grid(False)
-    for spine in axes.spines.values():
-        spine.set(visible=tile.flipped, edgecolor=RAISED, linewidth=FRAME)
-    text = axes.text(0.05, 0.94, f"{tile.probability:.2f}", transform=axes.transAxes, va="top", size=6.5, color="white")
-    text.set_path_effects([patheffects.withStroke(linewidth=1.5, foreground=INK)])
 
 
 def save_explanation(path: Path, explanation: Explanation, provenance: str) -> None:

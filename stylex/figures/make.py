@@ -5,16 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas
 import torch
 
 from stylex.artifacts import read_table
 from stylex.attfind.records import read_attributes, read_effects
 from stylex.classifiers import load_classifier
-from stylex.config import ExperimentPaths, SuitePaths, load_experiment
+from stylex.config import SuitePaths, experiment_paths, load_experiment, load_suite
 from stylex.datasets.split import load_split
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.figures.attributes import draw_attributes
-from stylex.figures.curves import draw_frechet, draw_sufficiency
+from stylex.figures.curves import draw_frechet, draw_methods, draw_sufficiency
 from stylex.figures.examples import choose_examples, render_examples, top_attributes
 from stylex.figures.explanations import (
     Explanation,
@@ -33,7 +34,7 @@ from stylex.networks.model import load_stylex
 
 def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> None:
     """Write <experiment>-attributes.png and .pdf: the top attributes, as figure 4 of [L]."""
-    config, paths = load_experiment(root, experiment), ExperimentPaths(root, experiment)
+    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
     attributes = top_attributes(read_attributes(paths.attributes), config.evaluation.figure_attributes)
     if not attributes:
         raise AttributesNotFoundError(f"{paths.attributes} holds no attribute; lower attfind.threshold or train longer")
@@ -42,24 +43,24 @@ def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> N
     classifier = load_classifier(paths.classifier.model, device)
     examples = choose_examples(attributes, effects, latents)
     rows = render_examples(attributes, examples, effects, latents, networks, classifier)
-    save(draw_attributes(rows), SuitePaths(root, suite), experiment, "attributes", _provenance(root, experiment))
+    save(draw_attributes(rows), SuitePaths(root, suite), experiment, "attributes", provenance_of(root, experiment))
 
 
 def explanation_figures(root: Path, suite: str, experiment: str, device: str) -> None:
     """Write <experiment>-{independent,subset}.png and .pdf: single images explained, as figures 7 and 8 of [L]."""
-    config, paths = load_experiment(root, experiment), ExperimentPaths(root, experiment)
-    every_step, few = config.attfind.max_attributes, config.evaluation.figure_attributes
+    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
+    every_step, few = config.evaluation.explanation_steps, config.evaluation.figure_attributes
     for name, path, steps in (("independent", paths.independent, few), ("subset", paths.subset, every_step)):
         rows = [row for row in read_steps(path) if row["step"] <= steps]
         if not rows:
             raise AttributesNotFoundError(f"{path} explains no image; raise attfind.shift or train longer")
         blocks = _explanations(root, experiment, rows, device)
-        save(draw_explanations(blocks), SuitePaths(root, suite), experiment, name, _provenance(root, experiment))
+        save(draw_explanations(blocks), SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
 
 
 def _explanations(root: Path, experiment: str, rows: list[dict[str, Any]], device: str) -> list[Explanation]:
     """Render the images to show; `rows`: of independent.csv or subset.csv."""
-    config, paths = load_experiment(root, experiment), ExperimentPaths(root, experiment)
+    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
     latents, networks = read_latents(paths.latents), load_stylex(paths.stylex_model, device)
     split = load_split(root, config.dataset, config.attfind.split)
     extremes = torch.stack([latents.minima, latents.maxima]).to(device)
@@ -85,18 +86,34 @@ def _position(ids: list[str], identity: str, path: Path) -> int:
     return ids.index(identity)
 
 
+def _sufficiency(root: Path, experiment: str) -> pandas.DataFrame:
+    """Return the experiment's own rows of sufficiency.csv, without those of the baseline."""
+    frame = read_table(experiment_paths(root, experiment).sufficiency, text=("method", "target_class"))
+    return frame.loc[frame["method"] == load_experiment(root, experiment).method]
+
+
+def methods_of_classifier(root: Path, suite: str, experiment: str) -> pandas.DataFrame:
+    """Return the rows of sufficiency.csv of all experiments of the suite that explain the same classifier."""
+    explained = experiment_paths(root, experiment).classifier
+    paths = [experiment_paths(root, name) for name in load_suite(root, suite).experiments]
+    parts = [read_table(each.sufficiency, text=("target_class",)) for each in paths if each.classifier == explained]
+    return pandas.concat(parts, ignore_index=True)
+
+
 def curve_figures(root: Path, suite: str, experiment: str) -> None:
-    """Write <experiment>-{sufficiency,frechet,history}.png and .pdf."""
-    paths = ExperimentPaths(root, experiment)
+    """Write <experiment>-{sufficiency,methods,frechet,history}.png and .pdf."""
+    paths = experiment_paths(root, experiment)
     figures = {
-        "sufficiency": draw_sufficiency(read_table(paths.sufficiency, text=("target_class",))),
+        "sufficiency": draw_sufficiency(_sufficiency(root, experiment)),
+        "methods": draw_methods(methods_of_classifier(root, suite, experiment)),
         "frechet": draw_frechet(read_table(paths.frechet)),
         "history": draw_history(read_table(paths.stylex_history)),
     }
     for name, figure in figures.items():
-        save(figure, SuitePaths(root, suite), experiment, name, _provenance(root, experiment))
+        save(figure, SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
 
 
-def _provenance(root: Path, experiment: str) -> str:
+def provenance_of(root: Path, experiment: str) -> str:
+    """Return what the files of figures say of their origin."""
     config = load_experiment(root, experiment)
     return f"experiment {experiment}, config {config.digest()}, seed {config.seed}"

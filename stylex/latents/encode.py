@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import provenance
-from stylex.classifiers import Classifier, FeatureBackbone, load_backbone, load_classifier, perceptual_distance
-from stylex.config import ExperimentPaths, backbone_paths, load_experiment
+from stylex.classifiers import Classifier, PerceptualFeatures, load_classifier, load_perceptual, perceptual_distance
+from stylex.config import experiment_paths, load_experiment
 from stylex.datasets import load_split
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, write_latents
@@ -19,10 +19,10 @@ from stylex.progress import progress
 
 def encode(root: Path, name: str, device: str) -> None:
     """Write the experiment's latents.parquet; raise `ArtifactError` when classifier and dataset disagree on classes."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     split = load_split(root, config.dataset, config.attfind.split)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
-    backbone = load_backbone(backbone_paths(root, config.stylex.perceptual_backbone).model, device)
+    perceptual = load_perceptual(root, config.stylex, device)
     if tuple(classifier.class_names) != tuple(split.class_names):
         raise ArtifactError(
             f"{paths.classifier.model} knows the classes {', '.join(classifier.class_names)}, the experiment"
@@ -32,11 +32,11 @@ def encode(root: Path, name: str, device: str) -> None:
     parts: list[dict[str, Tensor]] = []
     with progress(f"encode {name}", len(chosen)) as counter:
         for batch in chosen.split(config.attfind.batch_size):
-            parts.append(encode_images(networks, classifier, backbone, split.images(batch).to(device)))
+            parts.append(encode_images(networks, classifier, perceptual, split.images(batch).to(device)))
             counter.advance(len(batch))
     origin = provenance(config.digest(), config.seed, device) | {
         "split": config.attfind.split,
-        "perceptual_backbone": backbone.name,
+        "perceptual": perceptual.name,
     }
     columns = {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
     ids = [split.ids[index] for index in chosen.tolist()]
@@ -46,20 +46,20 @@ def encode(root: Path, name: str, device: str) -> None:
 
 @torch.inference_mode()
 def encode_images(
-    networks: StylexNetworks, classifier: Classifier, backbone: FeatureBackbone, images: Tensor
+    networks: StylexNetworks, classifier: Classifier, perceptual: PerceptualFeatures, images: Tensor
 ) -> dict[str, Tensor]:
     """Return the tensor columns of the table for images [N, C, H, W] in [-1, 1]; row i depends on image i alone."""
     logits, w = classifier(images), networks.encoder(images)
     styles = networks.synthesis.styles(networks.w_plus(w, logits))
     reconstruction = networks.synthesis.render(styles)
-    perceptual = perceptual_distance(backbone.features(reconstruction), backbone.features(images))
+    distance = perceptual_distance(perceptual.features(reconstruction), perceptual.features(images))
     return {
         "logits": logits,
         "w": w,
         "styles": styles.space,
         "to_rgb_styles": styles.to_rgb,
         "reconstruction_l1": (reconstruction - images).abs().mean(dim=(1, 2, 3)),
-        "reconstruction_perceptual": perceptual,
+        "reconstruction_perceptual": distance,
         "reconstruction_logits": classifier(reconstruction),
         "discriminator": networks.discriminator(reconstruction, logits.softmax(dim=1), group=1),
     }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from stylex.config import ExperimentConfig
+from stylex.config.analysis import INCEPTION
+from stylex.figures.names import ANIMATION_NAMES, ANIMATION_SECONDS
 
 SAMPLES = "samples"
 STEPS = (
@@ -32,8 +34,8 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
         ),
         "frechet": (
             f"Fréchet distance and KID of {title} against the number of attributes moved.",
-            "Distance between real images and reconstructions with the top attributes moved towards the other class."
-            " Features are of the network named above the curve: this is not FID. KID: mean ± sd over subsets.",
+            "Distance between real images and reconstructions with the top attributes moved towards the other class, in"
+            f" the features of the network named above the curve{_fid(config)}. KID: mean ± sd over subsets.",
         ),
         "history": (
             f"Loss terms, validation measurements, learning rate and speed of {title} against the images shown.",
@@ -47,7 +49,26 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
             "Validation images, their reconstructions by the averaged networks, and samples of the generator.",
         ),
     }
-    return (texts | _explained(title))[name]
+    texts |= _compared(title, attfind.shift) | _explained(title)
+    texts |= _of_images(config) | _rebuilt(title) | _moving(config)
+    return texts[name]
+
+
+def _compared(title: str, shift: float) -> dict[str, tuple[str, str]]:
+    return {
+        "methods": (
+            f"Fraction of flipped decisions against the number of attributes, by method, on the classifier of {title}.",
+            "Sufficiency of the methods that explain this classifier, as Table 3 of Lang et al. 2021: decisions flipped"
+            f" within the top k attributes, all directions pooled, with 95 % Wilson intervals (shift {shift:g})."
+            " Without CST: without classifier-specific training.",
+        ),
+    }
+
+
+def _fid(config: ExperimentConfig) -> str:
+    if INCEPTION not in (extractors := config.evaluation.frechet_extractors):
+        return ": this is not FID"
+    return " (FID: pytorch-fid's Inception)" + (": in all others it is not FID" if len(extractors) > 1 else "")
 
 
 def _explained(title: str) -> dict[str, tuple[str, str]]:
@@ -62,4 +83,65 @@ def _explained(title: str) -> dict[str, tuple[str, str]]:
             "Single images explained by subset selection, as figure 8 of Lang et al. 2021: each step moves what raises"
             " the target class the most, given the steps before, until the decision flips." + STEPS,
         ),
+    }
+
+
+def _of_images(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
+    title, shift, direction = config.title, config.attfind.shift, config.evaluation.ganalyze
+    last = config.dataset.one_vs_rest or (config.dataset.classes or ["the last class"])[-1]
+    shown = config.evaluation.figure_class or last
+    return {
+        "teaser": (
+            f"One image of {title}, its reconstruction, and counterfactuals of single attributes with probabilities.",
+            f"One image and the top attributes towards {shown}, as figure 1 of Lang et al. 2021. Framed: one attribute"
+            f" moved alone (shift {shift:g}), at last all of these together. Numbers and bars: the classifier's"
+            f" probability of {shown}. ▲ to the coordinate's maximum, ▼ to its minimum. The image is chosen by a rule"
+            " that looks for a favourable one: among the images of another class that are classified rightly, rebuilt"
+            " with the same decision and with at most the median error, the one on which the weakest attribute"
+            " raises the probability the most, by AttFind's records.",
+        ),
+        "class-attributes": (
+            f"Top attributes of {title} for one class: rows of reconstructions and framed counterfactuals.",
+            f"The top attributes of one class, {shown}, as figure 6 of Lang et al. 2021 shows them of one class of"
+            " many. Numbers, frames and the choice of images are as in the figure of all classes.",
+        ),
+        "comparison": (
+            f"Images of {title}: Grad-CAM, one learned direction both ways, and single attributes, with probabilities.",
+            f"StylEx beside two other explanations, as figure 2 of Lang et al. 2021; numbers: probability of {shown}."
+            " Grad-CAM (Selvaraju et al. 2017): evidence for the classifier's decision in its last convolutional stage,"
+            " each map scaled to its largest value. GANalyze (Goetschalckx et al. 2019): w + α θ along one direction θ,"
+            f" learned in W so that the log-odds of {shown} change by α; the conditioning stays the image's own. The"
+            f" ends shown are ±{direction.reach:g} times the median absolute log-odds. StylEx: one attribute moved"
+            f" (shift {shift:g}), on images classified {shown} the opposite way. Orange frame: meant to raise the"
+            " probability; blue: to lower it. Images are chosen by rule: on either side, of those classified rightly,"
+            " and rebuilt with the same decision, the two whose reconstruction error is nearest the median.",
+        ),
+    }
+
+
+def _rebuilt(title: str) -> dict[str, tuple[str, str]]:
+    return {
+        "reconstructions": (
+            f"Images of {title}, their reconstructions and the differences, from the best to the worst.",
+            "Analysed images, their reconstructions, and reconstruction minus image (mean of the channels). Numbers in"
+            " the corners: the classifier's probability of the true class; below: the true class and the mean absolute"
+            " error of pixels in [-1, 1]. A difference of 1 and more has the full colour. Orange frame: the"
+            " reconstruction is decided otherwise than the image. Images are chosen by rule: of all analysed ones in"
+            " the order of their error the last six, and of those before them six evenly spaced from the first on.",
+        ),
+    }
+
+
+def _moving(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
+    return {
+        name: (
+            f"One attribute of {config.title} at its maximum, unmoved and at its minimum on several images.",
+            f"Attribute {number} of the figure of top attributes on up to four images: at its maximum over the analysed"
+            f" images, as reconstructed, and at its minimum (shift {config.attfind.shift:g}). Orange frame: the end"
+            " that AttFind found to raise the probability; blue: the other. The moving picture goes from minimum to"
+            f" maximum and back in {ANIMATION_SECONDS:g} s, slowly at the ends, without end. Images are chosen by rule:"
+            " on either side of the decision the two with the largest change by AttFind's records, first among those"
+            " that the classifier gets right and whose error is at most the median.",
+        )
+        for number, name in enumerate(ANIMATION_NAMES, start=1)
     }

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas
 
 from stylex.artifacts import read_json
-from stylex.config import ExperimentConfig, ExperimentPaths
+from stylex.config import ExperimentConfig, experiment_paths
 from stylex.latents.table import read_latents
 from stylex.report.published import read_published
 from stylex.report.table import Block, Table, percent
@@ -21,7 +21,7 @@ def classifiers_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -
 
 
 def _row(root: Path, name: str, config: ExperimentConfig) -> dict[str, object]:
-    paths = ExperimentPaths(root, name)
+    paths = experiment_paths(root, name)
     metrics = read_json(paths.classifier.metrics)
     latents = read_latents(paths.latents)
     kept = latents.reconstruction_logits.argmax(1) == latents.logits.argmax(1)

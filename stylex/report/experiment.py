@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas
 
 from stylex.artifacts import read_json, read_table, require
-from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
-from stylex.figures.names import FIGURE_NAMES
+from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths
+from stylex.config.analysis import INCEPTION
+from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
 from stylex.report.captions import SAMPLES, caption
-from stylex.report.provenance import ARTIFACTS, artifact_provenance, versions
+from stylex.report.provenance import artifact_provenance, artifacts_of, versions
 from stylex.report.published import POOLED
 from stylex.report.table import Block, percent
+
+TOP = 10  # attributes in the headline, at the most, as [L] Table 3
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,7 @@ class Picture:
     uri: str
     alternative: str  # for those who do not see it
     caption: str
+    animation: str | None = None  # the same, moving: a reader starts it
 
 
 @dataclass(frozen=True)
@@ -56,11 +60,14 @@ class ExperimentPart:
 
 def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig) -> ExperimentPart:
     """Read one experiment; raise `ArtifactError` when a stage has not run."""
-    paths = ExperimentPaths(root, name)
+    paths = experiment_paths(root, name)
     metrics = read_json(paths.classifier.metrics)
     figures = SuitePaths(root, suite)
     pictures = [_picture(figures.figure(name, figure, "png"), figure, config) for figure in FIGURE_NAMES]
-    sources = {artifact: artifact_provenance(root, name, artifact) for artifact in ARTIFACTS}
+    for figure in ANIMATION_NAMES:
+        still = _picture(figures.figure(name, figure, "png"), figure, config)
+        pictures.append(replace(still, animation=_uri(figures.figure(name, figure, "gif"))))
+    sources = {artifact: artifact_provenance(root, name, artifact) for artifact in artifacts_of(config)}
     return ExperimentPart(
         name=name,
         title=config.title,
@@ -75,14 +82,21 @@ def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig)
 
 
 def _picture(path: Path, name: str, config: ExperimentConfig) -> Picture:
-    encoded = base64.b64encode(require(path).read_bytes()).decode("ascii")
     alternative, text = caption(name, config)
-    return Picture(name, f"data:image/png;base64,{encoded}", alternative, text)
+    return Picture(name, _uri(path), alternative, text)
+
+
+def _uri(path: Path) -> str:
+    encoded = base64.b64encode(require(path).read_bytes()).decode("ascii")
+    return f"data:image/{path.suffix[1:]};base64,{encoded}"
 
 
 def _headline(paths: ExperimentPaths) -> str:
     frame = read_table(paths.sufficiency, ("target_class",))
-    rows = {row["target_class"]: row for row in frame.sort_values(by="k").to_dict("records") if row["n"] > 0}
+    frame = frame.loc[frame["k"] <= max(TOP, min(frame["k"]))]
+    method = frame["method"].iloc[0]  # its own; the baseline of Wu et al. may follow
+    ordered = sorted(frame.to_dict("records"), key=lambda row: row["k"])
+    rows = {row["target_class"]: row for row in ordered if row["n"] > 0 and row["method"] == method}
     pooled = rows.pop(POOLED, None)  # of each target class the row of the largest k
     if pooled is None:
         return "No image could be tested."
@@ -108,8 +122,16 @@ def _facts(root: Path, config: ExperimentConfig, metrics: dict) -> list[tuple[st
         ("StylEx", f"{stylex.training.images} training images shown, conditioning: {stylex.conditioning}"),
         ("AttFind", f"{attfind.images} images of the {attfind.split} split at the most, shift {attfind.shift:g}"),
         ("Distances", f"features of {backbone}, trained here on all classes ({percent(measured)} % accurate)"),
+        *_published(config),
         ("Seed", str(config.seed)),
     ]
+
+
+def _published(config: ExperimentConfig) -> list[tuple[str, str]]:
+    """Name what published weights measured besides; the backbone measured the rest."""
+    lpips, fid = config.stylex.perceptual, INCEPTION in config.evaluation.frechet_extractors
+    facts = [("Perceptual distance", f"LPIPS ({lpips.removeprefix('lpips-')})")] if config.stylex.lpips_network else []
+    return facts + ([("FID", "pytorch-fid's Inception")] if fid else [])
 
 
 def _attributes(paths: ExperimentPaths, config: ExperimentConfig) -> Block:

@@ -32,8 +32,7 @@ def factors_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Ta
     """Build the table from each experiment's factors.csv and factor_fit.csv."""
     parts, fit = [], []
     for name, config in experiments.items():
-        model = "without_cst" if config.stylex.conditioning == "none" else "stylex"
-        common = {"domain": config.domain, "model": model, "seed": config.seed}
+        common = {"domain": config.domain, "model": config.method, "seed": config.seed}
         paths = ExperimentPaths(root, name)
         moves = read_table(paths.factors, TEXT)
         parts.append(moves.assign(**common, threshold=config.evaluation.factor_threshold))

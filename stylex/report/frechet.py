@@ -9,6 +9,7 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
+from stylex.config.analysis import INCEPTION
 from stylex.report.table import NOTHING, Block, Table, concatenated
 
 COLUMNS = ("experiment", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd")
@@ -20,18 +21,38 @@ def frechet_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Ta
     parts = [read_table(ExperimentPaths(root, name).frechet, ("experiment", "extractor")) for name in experiments]
     data = concatenated(parts, COLUMNS)
     columns: dict[str, dict[int, str]] = {}
-    for experiment, part in data.groupby("experiment", sort=False):
+    for _, part in data.groupby(["experiment", "extractor"], sort=False):
         rows = part.to_dict("records")
-        extractor, n = rows[0]["extractor"], rows[0]["n"]
-        distance, kid = f"{experiment} (n = {n}): Fréchet distance, {extractor}", f"{experiment}: KID × 1000"
+        experiment, extractor = rows[0]["experiment"], rows[0]["extractor"]
+        distance = f"{experiment} (n = {rows[0]['n']}): {distance_name(extractor)}"
         columns[distance] = {row["n_attributes"]: f"{row['frechet_distance']:.2f}" for row in rows}
+        kid = f"{experiment}: KID × 1000, {extractor}"
         columns[kid] = {row["n_attributes"]: f"{1000 * row['kid']:.2f} ± {1000 * row['kid_sd']:.2f}" for row in rows}
     counts = sorted(set(data["n_attributes"]))
     cells = {name: [values.get(count, NOTHING) for count in counts] for name, values in columns.items()}
     frame = pandas.DataFrame({ATTRIBUTES: counts, **cells})
-    caption = (
-        "This run: distance between the features of real images and of their reconstructions with the top attributes"
-        " moved. The column names the feature extractor, a network trained here: this is not FID, and the curves that"
-        " van der Vleuten et al. 2022 plot in their figure 3 are not comparable. KID: mean ± sd over subsets."
-    )
+    caption = _caption(set(data["extractor"]))
     return Table("frechet", "Distance to the real images", data, (Block(caption, frame, (ATTRIBUTES, *columns)),))
+
+
+def distance_name(extractor: str) -> str:
+    """Return what the Fréchet distance of these features is called: FID for pytorch-fid's Inception alone."""
+    return "FID" if extractor == INCEPTION else f"Fréchet distance, {extractor}"
+
+
+def _caption(extractors: set[str]) -> str:
+    text = (
+        "This run: distance between the features of real images and of their reconstructions with the top attributes"
+        " moved. KID: mean ± sd over subsets."
+    )
+    if INCEPTION in extractors:
+        text += (
+            " FID: 2048 features of pytorch-fid's Inception. It falls as n grows, so only numbers of the same n can be"
+            " compared."
+        )
+    if extractors - {INCEPTION}:
+        text += (
+            " Under another name the features are those of a network trained here: this is not FID, and the curves that"
+            " van der Vleuten et al. 2022 plot in their figure 3 are not comparable."
+        )
+    return text

@@ -8,19 +8,26 @@ import pyarrow.parquet
 from safetensors import SafetensorError, safe_open
 
 from stylex.artifacts import read_json, require
-from stylex.config import ExperimentPaths
+from stylex.config import ExperimentConfig, experiment_paths
 from stylex.errors import ArtifactError
 from stylex.latents.table import damage_reported, json_metadata
 
 VERSION = "version_"
-ARTIFACTS = ("classifier", "stylex", "latents", "effects", "attributes", "sufficiency", "frechet")  # as made
+ARTIFACTS = (
+    "classifier", "stylex", "latents", "effects", "attributes", "independent", "subset", "sufficiency", "flips",
+    "frechet", "observer",
+)  # fmt: skip  # as made
 
 
 def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str, str]:
-    """Return {config_digest, seed, commit, device, machine, python, version_…} of `factors` or one of `ARTIFACTS`."""
-    paths = ExperimentPaths(root, experiment)
-    tables = ("attributes", "sufficiency", "frechet", "factors")
-    beside = {name: getattr(paths, name) for name in tables}
+    """Return {config_digest, seed, commit, device, machine, python, version_…} of an artifact.
+
+    One of `artifacts_of`, or `factors`, which only suites with that table have.
+    """
+    paths = experiment_paths(root, experiment)
+    beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
+    beside |= {"independent": paths.independent, "subset": paths.subset, "flips": paths.flips, "wu_2021": paths.wu_2021}
+    beside |= {"observer": paths.observer, "factors": paths.factors}
     if artifact in beside:
         return read_json(beside[artifact].with_suffix(".provenance.json"))
     if artifact == "classifier":
@@ -28,6 +35,11 @@ def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str,
     if artifact == "stylex":
         return _tensor_header(paths.stylex_model)
     return _parquet_header({"latents": paths.latents, "effects": paths.effects()}[artifact])
+
+
+def artifacts_of(config: ExperimentConfig) -> list[str]:
+    """Return `ARTIFACTS` and what experiments like this one have beside them."""
+    return [*ARTIFACTS, *(["wu_2021"] if config.method == "without_cst" else [])]
 
 
 def versions(provenance: dict[str, str]) -> str:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pandas
 
@@ -72,3 +73,10 @@ def concatenated(frames: Iterable[pandas.DataFrame], columns: tuple[str, ...]) -
 def percent(fraction: float) -> str:
     """Write a fraction as a percentage without its sign; nothing when it is not a number."""
     return NOTHING if pandas.isna(fraction) else f"{100 * fraction:.1f}"
+
+
+def interval(record: Mapping[Any, Any] | None) -> str:
+    """Write fraction, low and high of a record as percentages; nothing when there is no record or no number."""
+    if record is None or pandas.isna(record["fraction"]):
+        return NOTHING
+    return f"{percent(record['fraction'])} ({percent(record['low'])}–{percent(record['high'])})"

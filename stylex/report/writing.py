@@ -9,17 +9,33 @@ from stylex.config import ExperimentConfig, SuiteConfig, SuitePaths, load_experi
 from stylex.report.classifiers import classifiers_table
 from stylex.report.factors import factors_table
 from stylex.report.frechet import frechet_table
+from stylex.report.paired import paired_table
 from stylex.report.provenance import artifact_provenance
+from stylex.report.seeds import seeds_table
+from stylex.report.subset import subset_table
 from stylex.report.sufficiency import sufficiency_table
 from stylex.report.table import Table, to_latex, to_markdown
+from stylex.report.user_study import user_study_table
 
-# Of each table: the artifact that it is made from.
-SOURCES = {"classifiers": "classifier", "sufficiency": "sufficiency", "frechet": "frechet", "factors": "factors"}
+SOURCES = {
+    "classifiers": "classifier",
+    "sufficiency": "sufficiency",
+    "seeds": "sufficiency",
+    "paired": "flips",
+    "subset": "subset",
+    "frechet": "frechet",
+    "factors": "factors",
+    "user_study": "observer",
+}  # table: artifact
 BUILDERS = {
     "classifiers": classifiers_table,
     "sufficiency": sufficiency_table,
+    "seeds": seeds_table,
+    "paired": paired_table,
+    "subset": subset_table,
     "frechet": frechet_table,
     "factors": factors_table,
+    "user_study": user_study_table,
 }
 
 

@@ -28,7 +28,7 @@ class Reals:
     logits: Tensor
     """C(x) [B, classes]"""
     features: list[Tensor]
-    """The backbone's maps, [B, ...] each; empty without a perceptual loss."""
+    """Maps of the perceptual distance, [B, ...] each; empty without a perceptual loss."""
 
     def rows(self, rows: slice) -> Reals:
         """Return the images of `rows`."""
@@ -38,7 +38,7 @@ class Reals:
 class RealBatches:
     """Endless shuffled batches, of which each process gets its share.
 
-    C(x) and, where memory allows, the backbone's features are computed once an image, unless images are shifted at
+    C(x) and, where memory allows, the perceptual features are computed once an image, unless images are shifted at
     random.
     """
 
@@ -98,7 +98,7 @@ class RealBatches:
         if not self.perceptual:
             return []
         with autocast(self.config, self.device):
-            return self.judges.training_backbone.features(images)
+            return self.judges.training_perceptual.features(images)
 
     def _fits(self) -> bool:
         one = self._features(self.split.images(torch.zeros(1, dtype=torch.int64)).to(self.device))

@@ -6,22 +6,31 @@ import copy
 
 import torch
 
-from stylex.classifiers import Classifier, FeatureBackbone
+from stylex.classifiers import Classifier, FeatureBackbone, PerceptualFeatures
 from stylex.config import TrainingConfig
 
 
 class Judges:
-    """The classifier to be explained, and the backbone of the perceptual distance.
+    """The classifier to be explained, the backbone of the Fréchet distance, and what the perceptual distance is of.
 
     Real images are judged in float32, fakes in the precision of training, by copies of the frozen weights that need no
-    casting in every step.
+    casting in every step. Without `perceptual` the backbone is that too.
     """
 
-    def __init__(self, classifier: Classifier, backbone: FeatureBackbone, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self,
+        classifier: Classifier,
+        backbone: FeatureBackbone,
+        dtype: torch.dtype = torch.float32,
+        perceptual: PerceptualFeatures | None = None,
+    ) -> None:
         self.classifier, self.backbone = classifier, backbone
         low = dtype != torch.float32
         self.training_classifier = copy.deepcopy(classifier).to(dtype) if low else classifier
-        self.training_backbone = copy.deepcopy(backbone).to(dtype) if low else backbone
+        self.training_perceptual = perceptual or backbone
+        if low:
+            self.training_perceptual = copy.deepcopy(self.training_perceptual)
+            self.training_perceptual.network.to(dtype)  # the heads of LPIPS stay as they are
 
 
 def precision(config: TrainingConfig, device: str) -> torch.dtype:

@@ -11,8 +11,8 @@ from pathlib import Path
 from torch import Tensor
 
 from stylex.artifacts import sha256
-from stylex.classifiers import load_backbone, load_classifier
-from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment
+from stylex.classifiers import load_backbone, load_classifier, load_perceptual
+from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import ImageSplit, load_split
 from stylex.errors import ConfigError
 from stylex.training.batches import RealBatches
@@ -45,12 +45,13 @@ class Run:
 
 def prepare(root: Path, name: str, device: str, processes: Processes) -> tuple[Run, TrainingState]:
     """Read the experiment and what it trains on; return it with the state at step 0."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     stylex = config.stylex
     _check(config, device, processes)
     backbone = backbone_paths(root, stylex.perceptual_backbone).model
     classifier = load_classifier(paths.classifier.model, device)
-    judges = Judges(classifier, load_backbone(backbone, device), precision(stylex.training, device))
+    perceptual = load_perceptual(root, stylex, device)
+    judges = Judges(classifier, load_backbone(backbone, device), precision(stylex.training, device), perceptual)
     split, validation = load_split(root, config.dataset, "train"), load_split(root, config.dataset, "val")
     state = initial_state(stylex, split.resolution, split.channels, len(split.class_names), config.seed, device)
     identity = (

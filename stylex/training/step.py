@@ -205,7 +205,7 @@ def reconstruction_terms(
     losses, images = config.losses, fakes.images
     terms = {"reconstruction_x": l1(images, reals.images)}
     if losses.reconstruction_perceptual:
-        features = judges.training_backbone.features(images)
+        features = judges.training_perceptual.features(images)
         terms["reconstruction_perceptual"] = perceptual_distance(features, reals.features).mean()
     if losses.reconstruction_w:
         terms["reconstruction_w"] = l1(networks.encoder(images), fakes.w)

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from stylex.attfind.engine import IMAGES, Moves, every_move, logits_of_moves, targets_of
+from stylex.attfind.engine import Moves, every_move, logits_of_moves, targets_of
 from stylex.attfind.records import Direction
 from stylex.classifiers import Classifier, build_network
 from stylex.classifiers.wrapper import NetworkDescription
@@ -123,7 +123,7 @@ def test_any_mix_of_images_and_coordinates_in_any_order(synthesis, classifier, s
 
 
 def test_more_images_than_are_held_at_a_time(synthesis, classifier):
-    count = IMAGES + 3
+    count = 16 + 3
     styles = synthesis.styles(torch.randn(count, 6, generator=torch.Generator().manual_seed(4)))
     moves = Moves(torch.arange(count).flip(0), torch.arange(count) % synthesis.layout.size, torch.full((count,), 2.5))
     logits = logits_of_moves(synthesis, classifier, styles, moves, 16)

@@ -66,7 +66,8 @@ def test_what_is_measured_is_exact_and_the_rest_is_no_number(networks):
     torch.testing.assert_close(result.effect[known], effect[known], rtol=0, atol=1e-4)
     assert result.evaluations == known[..., 0].sum()
     moves = known[..., 0].flatten(1)
-    assert result.measured == moves.all(dim=0).sum() and result.bounded == 2 * effect.shape[2] - result.measured
+    complete = torch.stack([moves[base.argmax(1) != target].all(dim=0) for target in (0, 1)])
+    assert result.measured == complete.sum() and result.bounded == 2 * 2 * effect.shape[2] - result.measured
     assert 0 < result.measured < result.bounded
     assert (moves.sum(dim=0) >= FIRST_IMAGES).all()
 
@@ -77,7 +78,7 @@ def test_intervals_hold_the_true_mean(networks):
     for seed in range(20):
         screen = Screen(*networks, extremes, 1.0, 512)
         images = torch.randperm(len(base), generator=torch.Generator().manual_seed(seed))
-        screen.measure(images[:16], torch.arange(2 * effect.shape[2]))
+        screen.measure((images[:16], torch.arange(2 * effect.shape[2])))
         low, high = intervals(screen, 0, images, images, 0.95)
         true = effect[..., 0].flatten(1).double().mean(dim=0)
         covered += int(((low <= true) & (true <= high)).sum())
@@ -88,8 +89,8 @@ def test_intervals_hold_the_true_mean(networks):
 def test_an_interval_of_complete_measurements_is_a_point(networks):
     base, effect, extremes = exhaustive(networks)
     screen, images = Screen(*networks, extremes, 1.0, 512), torch.arange(len(base))
-    screen.measure(images, torch.tensor([3, 7]))
-    screen.measure(images[:FIRST_IMAGES], torch.arange(2 * effect.shape[2]))
+    screen.measure((images, torch.tensor([3, 7])))
+    screen.measure((images[:FIRST_IMAGES], torch.arange(2 * effect.shape[2])))
     low, high = intervals(screen, 1, images, images[10:], 0.95)
     assert low[3] == high[3] == pytest.approx(effect[10:, 0, 3, 1].double().mean().item(), abs=1e-4)
     assert (high - low > 0).sum() == 2 * effect.shape[2] - 2

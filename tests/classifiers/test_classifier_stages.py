@@ -7,7 +7,7 @@ from stylex.classifiers import fine_tune, load_backbone, load_classifier, train_
 from stylex.classifiers.accuracy import accuracy, predict
 from stylex.config import DatasetConfig, ExperimentPaths, backbone_paths
 from stylex.datasets import load_split
-from stylex.errors import AccuracyError
+from stylex.errors import AccuracyError, ConfigError
 
 TINY = {"epochs": 4, "batch_size": 32, "max_images": 320, "width": 0.125, "learning_rate": 0.01, "max_translation": 1}
 
@@ -73,3 +73,9 @@ def test_a_backbone_of_all_digits(project):
     backbone = load_backbone(paths.model)
     assert backbone.name == "resnet18-tiny"
     assert backbone.embedding(torch.zeros(1, 1, 32, 32)).shape == (1, 64)
+
+
+def test_an_experiment_that_explains_the_classifier_of_another_trains_none(root):
+    with pytest.raises(ConfigError, match="explains the classifier of 'mnist'.*run `stylex classifier mnist`"):
+        fine_tune(root, "mnist-without-cst")
+    assert not (root / "results").exists()

@@ -33,8 +33,8 @@ def project(mnist_root, tmp_path_factory):
     content = yaml.safe_load(file.read_text())
     channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
     content["stylex"]["networks"] = channels | {"latent_dim": 8}
-    content["attfind"] = {"images": 24, "shift": 2.0, "precision": "float32", "batch_size": 64, "max_attributes": 4}
-    content["evaluation"] = {"explained_images": 6, "sufficiency_k": [1], "frechet_attributes": 1}
+    content["attfind"] = {"images": 24, "shift": 2.0, "precision": "float32", "batch_size": 64}
+    content["evaluation"] = {"explained_images": 6, "explanation_steps": 4}
     file.write_text(yaml.safe_dump(content))
     paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
     torch.manual_seed(0)
@@ -232,6 +232,8 @@ def test_without_files_the_first_images_of_the_analysis_are_explained(here):
             assert step["target_class"] == ("5", "3")[decision]
         origin = read_json(path.with_suffix(".provenance.json"))
         assert origin["shift"] == "2.0" and origin["attributes"] == "at most 4 for each of 6 images"
+        decisions = [int(latents.reconstruction_logits[latents.ids.index(name)].argmax()) for name in first]
+        assert [origin[f"images towards {name}"] for name in ("5", "3")] == [str(decisions.count(i)) for i in (0, 1)]
     subset = read_steps(paths.subset)
     for step, following in zip(subset, subset[1:], strict=False):
         if step["id"] == following["id"]:

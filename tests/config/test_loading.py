@@ -72,6 +72,10 @@ def test_what_yaml_offers_against_repetition_still_works(root):
         ("attfind: {algorithm: notebook, threshold: -1}", ["set a threshold of at least 0"]),
         ("attfind: {engine: screened, shards: 2}", ["engine screened", "not with shards: set shards: 1"]),
         ("attfind: {engine: screened, unstable_filter: 0}", ["not with unstable_filter: leave it out"]),
+        ("evaluation: {frechet_extractors: [fid]}", ["frechet_extractors.0 = 'fid'", "'backbone' or 'inception'"]),
+        ("evaluation: {frechet_extractors: [inception, inception]}", ["an extractor is listed twice: remove one"]),
+        ("stylex: {perceptual_backbone: inception}", ["this name means pytorch-fid's network"]),
+        ("stylex: {perceptual_backbone: mnist-32, perceptual: lpips}", ["stylex.perceptual = 'lpips'", "'lpips-vgg'"]),
         ("attfind: {shards: 0}", ["attfind.shards = 0", "greater than or equal to 1"]),
     ],
 )

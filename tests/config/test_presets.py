@@ -32,6 +32,7 @@ def test_a_preset_and_a_dataset_make_an_experiment(root, preset):
     assert config.classifier.min_accuracy == 0.95
     losses = config.stylex.losses
     assert (losses.reconstruction_x, losses.reconstruction_perceptual, losses.reconstruction_w) == (0.1, 0.1, 1)
+    assert config.stylex.perceptual == "lpips-vgg" and "inception" in config.evaluation.frechet_extractors
     assert losses.adversarial == "logistic" and losses.classifier_divergence == "forward"
 
 

@@ -1,25 +1,33 @@
 """encode, effects, attributes, sufficiency and Fréchet curve, file by file, on small random networks."""
 
+from dataclasses import replace
+
 import pandas
 import pytest
 import torch
 import yaml
+from torchvision.models import inception_v3
 
+from stylex.artifacts import read_json, read_table, sha256
 from stylex.attfind import effects as effects_stage
 from stylex.attfind import selection
-from stylex.attfind.records import read_attributes, read_effects
-from stylex.classifiers import build_network
+from stylex.attfind.records import read_attributes, read_effects, write_attributes
+from stylex.classifiers import build_network, load_backbone
 from stylex.classifiers.wrapper import NetworkDescription, save_network
-from stylex.config import DatasetConfig, ExperimentPaths, backbone_paths, load_experiment
+from stylex.config import DatasetConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import ImageSplit
-from stylex.errors import ArtifactError
+from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.evaluation import frechet as frechet_module
-from stylex.evaluation.frechet import embed, frechet, real_features, towards_other_class
+from stylex.evaluation.counterfactuals import positions_of
+from stylex.evaluation.extractors import BackboneFeatures
+from stylex.evaluation.frechet import frechet, images_moved, statistics, towards_other_class
 from stylex.evaluation.sufficiency import sufficiency
+from stylex.evaluation.wu_2021 import baseline
 from stylex.latents import encode as encode_module
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, save_stylex
+from stylex.pretrained import WEIGHTS
 
 NAME = "mnist"
 
@@ -115,26 +123,118 @@ def test_every_file_of_the_analysis(project):
     assert (curve["frechet_distance"] > 0).all()
 
 
+def test_flips_of_single_images_add_up_to_the_fractions(project):
+    encode(project, NAME, "cpu")
+    effects_stage.compute_effects(project, NAME, "cpu")
+    selection.select(project, NAME)
+    sufficiency(project, NAME, "cpu")
+    paths = ExperimentPaths(project, NAME)
+    flips = pandas.read_csv(paths.flips, dtype={"target_class": str})
+    assert list(flips.columns) == ["id", "method", "target_class", "first_k"]
+    assert sorted(flips["id"]) == sorted(read_latents(paths.latents).ids)
+    for row in pandas.read_csv(paths.sufficiency, dtype={"target_class": str}).to_dict("records"):
+        own = flips if row["target_class"] == "both" else flips[flips["target_class"] == row["target_class"]]
+        assert (len(own), (own["first_k"] <= row["k"]).sum()) == (row["n"], row["flipped"])
+
+
+def test_without_the_classifier_two_methods_are_measured_on_the_same_images(project):
+    twin = f"{NAME}-without-cst"
+    config, paths = load_experiment(project, twin), experiment_paths(project, twin)
+    save_stylex(paths.stylex_model, build_networks(config.stylex, 32, 1, 2, seed=0), {})
+    assert paths.classifier == ExperimentPaths(project, NAME).classifier
+    encode(project, twin, "cpu")
+    effects_stage.compute_effects(project, twin, "cpu")
+    select_some(project, twin)
+    baseline(project, twin)
+    sufficiency(project, twin, "cpu")
+    flips = pandas.read_csv(paths.flips, dtype={"target_class": str})
+    images = {method: set(part["id"]) for method, part in flips.groupby("method")}
+    assert set(images) == {"without_cst", "wu_2021"} and images["without_cst"] == images["wu_2021"]
+    table = pandas.read_csv(paths.sufficiency)
+    assert table["method"].drop_duplicates().tolist() == ["without_cst", "wu_2021"]
+
+
+def select_some(root, name):
+    """Select attributes, where random networks have any; where not, an empty list is a list too."""
+    try:
+        selection.select(root, name)
+    except AttributesNotFoundError:
+        write_attributes(ExperimentPaths(root, name).attributes, [], {})
+
+
+def test_against_one_class_its_images_alone_are_measured(project):
+    path = project / "config/experiments" / f"{NAME}.yaml"
+    content = yaml.safe_load(path.read_text())
+    content["attfind"]["against"] = "3"
+    path.write_text(yaml.safe_dump(content))
+    encode(project, NAME, "cpu")
+    effects_stage.compute_effects(project, NAME, "cpu")
+    selection.select(project, NAME)
+    sufficiency(project, NAME, "cpu")
+    frechet(project, NAME, "cpu")
+    paths = ExperimentPaths(project, NAME)
+    latents = read_latents(paths.latents)
+    of_three = [identity for identity, first, second in zip(latents.ids, *latents.reconstruction_logits.T, strict=True)
+                if first >= second]  # fmt: skip
+    assert 0 < len(of_three) < len(latents.ids)
+    flips = pandas.read_csv(paths.flips, dtype={"target_class": str})
+    assert flips["id"].tolist() == of_three and set(flips["target_class"]) == {"5"}
+    table = pandas.read_csv(paths.sufficiency, dtype={"target_class": str})
+    assert set(table["target_class"]) == {"5", "both"} and set(table["n"]) == {len(of_three)}
+    assert set(pandas.read_csv(paths.frechet)["n"]) == {len(of_three)}
+
+
+def test_a_class_of_one_reconstruction_has_no_distribution(project):
+    encode(project, NAME, "cpu")
+    latents = read_latents(ExperimentPaths(project, NAME).latents)
+    logits = torch.tensor([[1.0, 0.0]]).repeat(len(latents.ids), 1)
+    with pytest.raises(AttributesNotFoundError, match="fewer than two reconstructions are classified as '5'"):
+        images_moved(replace(latents, reconstruction_logits=logits), "5")
+
+
+def test_inception_stands_beside_the_backbone_under_its_own_name(project, monkeypatch):
+    asked = {"frechet_extractors": ["inception", "backbone"], "frechet_attributes": 0, "inception_weights": "mine.pth"}
+    path = project / "config" / "experiments" / f"{NAME}.yaml"
+    content = yaml.safe_load(path.read_text()) | {"evaluation": asked}
+    content["attfind"]["images"] = 6
+    path.write_text(yaml.safe_dump(content))
+    network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
+    torch.save(network.state_dict(), project / "mine.pth")
+    paths = ExperimentPaths(project, NAME)
+    encode(project, NAME, "cpu")
+    write_attributes(paths.attributes, [], {})
+    with pytest.raises(ArtifactError, match=r"mine.pth is not pt_inception-2015-12-05-6726825d.pth"):
+        frechet(project, NAME, "cpu")
+    assert not paths.frechet.exists()
+
+    published = replace(WEIGHTS["inception"].file, sha256=sha256(project / "mine.pth"))
+    monkeypatch.setitem(WEIGHTS, "inception", replace(WEIGHTS["inception"], file=published))
+    frechet(project, NAME, "cpu")
+    curve = read_table(paths.frechet)
+    assert curve[["n_attributes", "n", "extractor"]].to_numpy().tolist() == [[0, 6, "inception"], [0, 6, "random"]]
+    assert (curve["frechet_distance"] > 0).all() and curve["frechet_distance"].nunique() == 2
+    assert read_json(paths.frechet.with_suffix(".provenance.json"))["inception_sha256"] == published.sha256
+
+
 def test_real_images_are_joined_by_id(project):
     encode(project, NAME, "cpu")
     latents = read_latents(ExperimentPaths(project, NAME).latents)
-    backbone = frechet_module.load_backbone(backbone_paths(project, "mnist-32").model)
     split = digits()
     order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
     shuffled = ImageSplit(
         split.labels[order], [split.ids[i] for i in order.tolist()], ("3", "5"), 1, 32, split.table, order.numpy()
     )
-    expected = real_features(backbone, split, latents, 7)
-    torch.testing.assert_close(real_features(backbone, shuffled, latents, 100), expected, rtol=1e-4, atol=1e-5)
+    assert torch.equal(shuffled.images(positions_of(shuffled, latents)), split.images(positions_of(split, latents)))
     with pytest.raises(ArtifactError, match="is not in the dataset; run encode again"):
-        real_features(backbone, digits(3), latents, 7)
+        positions_of(digits(3), latents)
 
 
 def test_images_are_measured_as_they_are(project):
     # A replication rescaled images one by one before measuring them, which hides a change of contrast.
-    backbone = frechet_module.load_backbone(backbone_paths(project, "mnist-32").model)
+    extractor = BackboneFeatures(load_backbone(backbone_paths(project, "mnist-32").model))
     images = digits().images()
-    assert (embed(backbone, images) - embed(backbone, 0.5 * images)).abs().max() > 0.01
+    bright, faint = (statistics([extractor], [each], len(images), 0)[0].mean for each in (images, 0.5 * images))
+    assert (bright - faint).abs().max() > 0.01
 
 
 def test_each_image_is_moved_towards_the_class_it_is_not(project):

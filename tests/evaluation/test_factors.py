@@ -1,5 +1,7 @@
 """Attributes against known factors: on a linear generator and regressor by arithmetic, and file by file."""
 
+from pathlib import Path
+
 import pandas
 import pytest
 import torch
@@ -21,6 +23,7 @@ from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import build_networks, save_stylex
 from stylex.networks.stylespace import StyleSpaceLayout
 
+ROOT = Path(__file__).parents[2]
 NAMES = ("spots", "size", "angle")
 
 
@@ -63,7 +66,11 @@ def latents():
 
 def change_of(latents, attribute, shift=1.0, batch_size=2):
     base = factors_of(PixelsAsFactors(), StylesAsImages(), latents.style_vector(), batch_size)
-    return changes(PixelsAsFactors(), StylesAsImages(), latents, base, attribute, shift, batch_size)
+    config = load_experiment(ROOT, "leaves")
+    attfind = config.attfind.model_copy(update={"shift": shift})
+    evaluation = config.evaluation.model_copy(update={"batch_size": batch_size})
+    config = config.model_copy(update={"attfind": attfind, "evaluation": evaluation})
+    return changes(PixelsAsFactors(), StylesAsImages(), latents, base, attribute, config)
 
 
 def attribute(target, index, direction):
@@ -135,37 +142,37 @@ def random_network(path, role, names):
 
 @pytest.fixture
 def project(root, monkeypatch):
-    """The experiment leaves up to sufficiency, on random networks and 200 colour images."""
+    """The experiment leaves and its twin without the classifier up to encode, on random networks and 200 images."""
     monkeypatch.setattr(leaves, "COUNT", 200)
     download(root, "leaves")
     prepare(root, "leaves", 32)
     torch.manual_seed(0)
-    paths, config = ExperimentPaths(root, "leaves"), load_experiment(root, "leaves")
-    random_network(paths.classifier.model, "classifier", leaves.CLASSES)
+    random_network(ExperimentPaths(root, "leaves").classifier.model, "classifier", leaves.CLASSES)
     random_network(backbone_paths(root, "leaves-32").model, "backbone", ("a", "b"))
     regressor = regressor_paths(root, "leaves-32")
     random_network(regressor.model, "regressor", leaves.FACTORS)
     statistics = {key: dict.fromkeys(leaves.FACTORS, value) for key, value in (("mean", 0.5), ("sd", 0.29))}
     write_json(regressor.metrics, statistics)
-    save_stylex(paths.stylex_model, build_networks(config.stylex, 32, 3, 2, seed=0), {})
-    encode(root, "leaves", "cpu")
-    write_attributes(paths.attributes, [], {})
+    for name in ("leaves", "leaves-without-cst"):
+        networks = build_networks(load_experiment(root, name).stylex, 32, 3, 2, seed=0)
+        save_stylex(ExperimentPaths(root, name).stylex_model, networks, {})
+        encode(root, name, "cpu")
     return root
 
 
 def test_files_of_the_stage(project):
-    paths = ExperimentPaths(project, "leaves")
+    paths = ExperimentPaths(project, "leaves-without-cst")
     decisions = read_latents(paths.latents).reconstruction_logits.argmax(1).bincount(minlength=2).tolist()
     found = [Attribute(name, 1, 5, 0, 5, Direction.TO_MAX, 1.0, 1) for name in leaves.CLASSES]
     write_attributes(paths.attributes, found, {})
     write_attributes(paths.wu_2021, found, {})
-    factors(project, "leaves", "cpu")
+    factors(project, "leaves-without-cst", "cpu")
     table = read_table(paths.factors)
-    assert table["method"].value_counts().to_dict() == {"random": 2 * 64, "stylex": 2, "wu_2021": 2}
+    assert table["method"].value_counts().to_dict() == {"random": 2 * 64, "without_cst": 2, "wu_2021": 2}
     assert table["n"].tolist()[:4] == decisions[::-1] * 2  # a class may have no image to move: no factor then
     assert (table["factor"].isna() == (table["n"] == 0)).all()
     same = [f"change_{name}" for name in leaves.FACTORS]
-    first, second = (table[table["method"] == method].iloc[0] for method in ("stylex", "wu_2021"))
+    first, second = (table[table["method"] == method].iloc[0] for method in ("without_cst", "wu_2021"))
     pandas.testing.assert_series_equal(first[same], second[same], check_names=False)
     fit = read_table(paths.factor_fit)
     assert fit["factor"].tolist() == list(leaves.FACTORS) and fit["cause"].tolist() == [True] * 3 + [False] * 3
@@ -180,7 +187,7 @@ def test_colour_goes_through_attfind_and_sufficiency(project):
     assert set(read_attributes(paths.attributes)) <= set(leaves.CLASSES)
     sufficiency(project, "leaves", "cpu")
     table = read_table(paths.sufficiency)
-    assert table[table["target_class"] == "both"]["n"].tolist() == [50] * 10
+    assert table[table["target_class"] == "both"]["n"].unique().tolist() == [50]
 
 
 def test_an_experiment_without_a_regressor_says_so(root):

@@ -1,15 +1,19 @@
 """Sufficiency on a linear generator and classifier, where the answer is known by arithmetic."""
 
+from dataclasses import replace
+
 import pandas
 import pytest
 import torch
 from torch import nn
 
+from stylex.artifacts import write_table
 from stylex.attfind.records import Attribute, Direction
 from stylex.config import load_experiment
-from stylex.evaluation.counterfactuals import apply_attributes, rendered
+from stylex.errors import ConfigError
+from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, rendered, target_classes
 from stylex.evaluation.intervals import wilson_interval
-from stylex.evaluation.sufficiency import COLUMNS, flips_of, sufficiency_rows
+from stylex.evaluation.sufficiency import COLUMNS, first_flips, flips_frame, sufficiency_rows
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector
 
@@ -43,6 +47,9 @@ TOWARDS_1 = [
 ]
 
 
+TOWARDS_0 = [Attribute("0", 1, 2, 0, 2, Direction.TO_MIN, 1.0, 0)]
+
+
 @pytest.fixture
 def latents():
     count = len(STYLES)
@@ -62,30 +69,41 @@ def latents():
     )
 
 
-def flips(latents, attributes=TOWARDS_1, target=1, shift=1.0, batch_size=2):
-    return flips_of(StylesAsImages(), SumOfPixels(), latents, attributes, target, shift, batch_size)
+@pytest.fixture
+def flips(root, latents):
+    """After how many attributes each image first flips."""
+
+    def measure(attributes=TOWARDS_1, target="1", shift=1.0, batch_size=2):
+        config = load_experiment(root, "mnist")
+        config = config.model_copy(update={
+            "attfind": config.attfind.model_copy(update={"shift": shift}),
+            "evaluation": config.evaluation.model_copy(update={"batch_size": batch_size}),
+        })  # fmt: skip
+        images = images_to_turn(latents, target, "all")
+        return first_flips(StylesAsImages(), SumOfPixels(), latents, images, attributes, target, config)
+
+    return measure
 
 
-def test_flips_by_hand(latents):
+def test_flips_by_hand(flips):
     # Images 0, 1 and 3 are of class 0. k = 1: sums +0.5, -3, -3. k = 2: +1.5, -1, -1. k = 3: -1, -1, -1.
     # Image 0 flips at k = 1 and counts at every k after, though the third attribute turns it back.
-    assert flips(latents).tolist() == [[False] * 3, [True, False, False], [True, False, False], [True, False, False]]
+    assert flips().tolist() == [1, 0, 0]
 
 
-def test_shift_scales_the_move(latents):
+def test_shift_scales_the_move(flips):
     # Shift 2, k = 1: coordinate 1 goes to s + 2 (1 - s): 3, 1, 4; sums 2.5, -3, 0 (not above 0). k = 2: 4.5, +1, +4.
-    assert flips(latents, TOWARDS_1[:2], shift=2.0)[1:].tolist() == [[True, False, False], [True, True, True]]
+    assert flips(TOWARDS_1[:2], shift=2.0).tolist() == [1, 2, 2]
 
 
-def test_does_not_depend_on_the_batch_size_and_changes_nothing(latents):
-    assert torch.equal(flips(latents, batch_size=1), flips(latents, batch_size=100))
+def test_does_not_depend_on_the_batch_size_and_changes_nothing(flips, latents):
+    assert torch.equal(flips(batch_size=1), flips(batch_size=100))
     assert torch.equal(latents.styles, STYLES)
 
 
-def test_only_images_not_of_the_target_class(latents):
-    towards_0 = [Attribute("0", 1, 2, 0, 2, Direction.TO_MIN, 1.0, 0)]
+def test_only_images_not_of_the_target_class(flips):
     # Image 2 alone is of class 1: coordinate 2 to its minimum -1 gives the sum -1.
-    assert flips(latents, towards_0, target=0).tolist() == [[False], [True]]
+    assert flips(TOWARDS_0, target="0").tolist() == [1]
 
 
 def test_no_image_is_rendered_where_all_are_of_the_target_class():
@@ -99,8 +117,15 @@ def test_no_image_is_rendered_where_all_are_of_the_target_class():
     assert len(list(rendered(OfImages(), StyleVector(STYLES, torch.zeros(4, 1)), 3))) == 2
 
 
-def test_no_attribute_flips_nothing(latents):
-    assert flips(latents, []).tolist() == [[False] * 3]
+def test_no_attribute_flips_nothing(flips):
+    assert flips([]).tolist() == [0, 0, 0]
+
+
+def test_against_one_class_only_its_images_are_turned_and_not_into_it(latents):
+    three = replace(latents, class_names=("a", "b", "c"), reconstruction_logits=torch.eye(3)[[0, 1, 2, 1]])
+    assert target_classes(three, "b") == ["a", "c"] and target_classes(three, "all") == ["a", "b", "c"]
+    assert [images_to_turn(three, target, "b").tolist() for target in ("a", "c")] == [[1, 3], [1, 3]]
+    assert images_to_turn(three, "a", "all").tolist() == [1, 2, 3]
 
 
 def test_apply_attributes_moves_from_the_original_value(latents):
@@ -109,16 +134,16 @@ def test_apply_attributes_moves_from_the_original_value(latents):
     assert torch.equal(apply_attributes(latents, torch.tensor([1]), [], 2.0).space, STYLES[1:2])
 
 
-def test_rows(root, latents):
+def test_rows(root, flips):
     config = load_experiment(root, "mnist")
-    towards_0 = [Attribute("0", 1, 2, 0, 2, Direction.TO_MIN, 1.0, 0)]
-    rows = sufficiency_rows("mnist", config, {"0": flips(latents, towards_0, target=0), "1": flips(latents)})
+    rows = sufficiency_rows("mnist", config, "stylex", {"0": flips(TOWARDS_0, target="0"), "1": flips()})
     frame = pandas.DataFrame(rows, columns=list(COLUMNS))
-    assert frame["target_class"].tolist() == ["0", "1", "both"] * 10
-    assert frame["k"].tolist() == [k for k in range(1, 11) for _ in range(3)]
-    last = frame[frame["k"] == 10].set_index("target_class")
-    assert last["n"].to_dict() == {"0": 1, "1": 3, "both": 4}
-    assert last["flipped"].to_dict() == {"0": 1, "1": 1, "both": 2}
+    assert frame["target_class"].tolist() == ["0", "1", "both"] * 11
+    assert frame["k"].tolist() == [k for k in (*range(1, 11), 40) for _ in range(3)]
+    for k in (10, 40):  # no more than three attributes were found: they count at every k beyond
+        last = frame[frame["k"] == k].set_index("target_class")
+        assert last["n"].to_dict() == {"0": 1, "1": 3, "both": 4}
+        assert last["flipped"].to_dict() == {"0": 1, "1": 1, "both": 2}
     assert last.loc["both", "fraction"] == 0.5
     assert (last.loc["both", "low"], last.loc["both", "high"]) == wilson_interval(2, 4)
     assert set(frame["method"]) == {"stylex"}
@@ -127,7 +152,22 @@ def test_rows(root, latents):
     )
 
 
-def test_method_names_the_missing_conditioning(root, latents):
+def test_an_image_that_flips_later_counts_from_there(root):
     config = load_experiment(root, "mnist")
-    without = config.model_copy(update={"stylex": config.stylex.model_copy(update={"conditioning": "none"})})
-    assert {row["method"] for row in sufficiency_rows("x", without, {"1": flips(latents)})} == {"without_cst"}
+    rows = sufficiency_rows("mnist", config, "stylex", {"1": torch.tensor([3, 1, 0, 11])})
+    assert {row["k"]: row["flipped"] for row in rows if row["target_class"] == "1"} == (
+        {1: 1, 2: 1} | dict.fromkeys(range(3, 11), 2) | {40: 3}
+    )
+
+
+def test_flips_of_single_images_round_trip(tmp_path):
+    frame = flips_frame(["007", "b"], "wu_2021", "1", torch.tensor([0, 12]))
+    write_table(tmp_path / "flips.csv", frame, {})
+    assert (tmp_path / "flips.csv").read_text() == "id,method,target_class,first_k\n007,wu_2021,1,\nb,wu_2021,1,12\n"
+
+
+def test_k_beyond_what_attfind_keeps_is_refused(root):
+    path = root / "config/experiments/mnist.yaml"
+    path.write_text(path.read_text() + "attfind: {max_attributes: 10}\n")
+    with pytest.raises(ConfigError, match="sufficiency_k goes up to 40, but attfind.max_attributes is 10: raise"):
+        load_experiment(root, "mnist")

@@ -5,7 +5,7 @@ import numpy
 import pandas
 import pytest
 
-from stylex.figures.curves import draw_frechet, draw_sufficiency
+from stylex.figures.curves import draw_frechet, draw_methods, draw_sufficiency
 from stylex.figures.history import FROM_ZERO, draw_history, group_columns
 
 
@@ -29,6 +29,34 @@ def test_sufficiency_has_a_line_and_a_band_for_each_direction_and_pooled():
     assert band[:, 1].min() == pytest.approx(0.03) and band[:, 1].max() == pytest.approx(0.52)
 
 
+def methods_frame() -> pandas.DataFrame:
+    rows = []
+    for experiment, method, most in (("twin", "wu_2021", 0.2), ("twin", "without_cst", 0.5), ("own", "stylex", 0.9)):
+        for target in ("4", "both"):
+            common = {"experiment": experiment, "method": method, "target_class": target, "n": 250}
+            fractions = {k: most * k / 40 for k in (1, 10, 40)}
+            rows += [common | {"k": k, "fraction": x, "low": 0.8 * x, "high": x} for k, x in fractions.items()]
+    return pandas.DataFrame(rows)
+
+
+def test_methods_stand_side_by_side_pooled_and_in_a_fixed_order():
+    axes = draw_methods(methods_frame()).axes[0]
+    lines = {str(line.get_label()): list(line.get_ydata()) for line in axes.lines}
+    assert list(lines) == ["StylEx (n = 250)", "StylEx without CST (n = 250)", "Wu et al. (n = 250)"]
+    numpy.testing.assert_allclose(lines["Wu et al. (n = 250)"], [0.005, 0.05, 0.2])
+    assert axes.get_xscale() == "log" and [tick.get_text() for tick in axes.get_xticklabels()][-1] == "40"
+
+
+def test_two_experiments_of_one_method_are_told_apart():
+    frame = methods_frame().replace({"method": {"without_cst": "stylex"}})
+    labels = [str(line.get_label()) for line in draw_methods(frame).axes[0].lines]
+    assert labels[:2] == ["StylEx, own (n = 250)", "StylEx, twin (n = 250)"]
+
+
+def test_a_few_k_are_on_a_linear_scale():
+    assert draw_sufficiency(sufficiency_frame()).axes[0].get_xscale() == "linear"
+
+
 def test_series_differ_in_more_than_their_colour():
     lines = draw_sufficiency(sufficiency_frame()).axes[0].lines
     assert len({line.get_color() for line in lines}) == len({line.get_marker() for line in lines}) == 3
@@ -45,6 +73,16 @@ def test_frechet_names_its_extractor_and_kid_has_error_bars():
     bars = lower.containers[0][2][0].get_segments()
     numpy.testing.assert_allclose([bar[1, 1] - bar[0, 1] for bar in bars], [0.2, 0.4, 0.6])
     assert "FID" not in upper.get_ylabel()
+
+
+def test_each_extractor_has_axes_of_its_own_and_only_inception_is_fid():
+    common = {"n_attributes": [0, 1], "n": 200, "kid": 0.001, "kid_sd": 0.0001}
+    inception = pandas.DataFrame(common | {"extractor": "inception", "frechet_distance": [40.0, 50.0]})
+    backbone = pandas.DataFrame(common | {"extractor": "mnist-32", "frechet_distance": [1.0, 2.0]})
+    axes = draw_frechet(pandas.concat([inception, backbone])).axes
+    assert [one.get_ylabel() for one in axes] == ["FID", "KID × 1000", "Fréchet distance", "KID × 1000"]
+    assert axes[0].get_title(loc="left").startswith("features of pytorch-fid's Inception")
+    assert [list(one.lines[0].get_ydata()) for one in axes[::2]] == [[40, 50], [1, 2]]
 
 
 def history_frame() -> pandas.DataFrame:

@@ -10,12 +10,29 @@ import pytest
 import torch
 from PIL import Image
 
-from stylex.artifacts import provenance, write_json, write_table
+from stylex.artifacts import provenance, save_tensors, write_json, write_table
 from stylex.attfind.explanations import Step, table
-from stylex.attfind.records import Attribute, Direction, EffectsHeader, EffectsRow, effects_writer, write_attributes
+from stylex.attfind.records import (
+    IMAGES_TOWARDS,
+    Attribute,
+    Direction,
+    EffectsHeader,
+    EffectsRow,
+    effects_writer,
+    read_attributes,
+    write_attributes,
+)
 from stylex.classifiers.networks import build_network
 from stylex.classifiers.wrapper import NetworkDescription, save_network
-from stylex.config import DatasetPaths, ExperimentConfig, ExperimentPaths, backbone_paths, load_experiment, load_suite
+from stylex.config import (
+    DatasetPaths,
+    ExperimentConfig,
+    ExperimentPaths,
+    backbone_paths,
+    experiment_paths,
+    load_experiment,
+    load_suite,
+)
 from stylex.datasets import dataset_spec
 from stylex.evaluation.intervals import wilson_interval
 from stylex.figures import experiment_figures
@@ -32,9 +49,10 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which the demo suite is complete, figures, tables and page included. Tests must not change it."""
     root = tmp_path_factory.mktemp("finished")
     shutil.copytree(REPOSITORY / "config", root / "config")
-    for name in load_suite(root, "demo").experiments:
-        config = load_experiment(root, name)
-        write_experiment(root, name, config)
+    names = load_suite(root, "demo").experiments
+    for name in names:
+        write_experiment(root, name, load_experiment(root, name))
+    for name in names:
         experiment_figures(root, "demo", name, "cpu")
     tables(root, "demo")
     render(root, "demo")
@@ -49,11 +67,12 @@ def measured(tmp_path: Path, finished: Path) -> Path:
 
 
 def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
-    paths = ExperimentPaths(root, name)
+    paths = experiment_paths(root, name)
     origin = provenance(config.digest(), config.seed)
     names = tuple(config.dataset.classes or ())
     metrics = {"accuracy": 0.9875, "n": 400, "class_names": list(names), "confusion_matrix": [[197, 3], [2, 198]]}
-    write_json(paths.classifier.metrics, {**metrics, "provenance": origin})
+    if config.classifier_of is None:
+        write_json(paths.classifier.metrics, {**metrics, "provenance": origin})
     write_json(backbone_paths(root, config.stylex.perceptual_backbone).metrics, {"accuracy": 0.97})
     description = NetworkDescription(
         role="classifier", name=name, architecture="resnet18", width=0.125, channels=1, resolution=32, class_names=names
@@ -64,9 +83,18 @@ def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
     save_stylex(paths.stylex_model, networks, origin)
     latents = write_analysis(paths, networks, names, origin)
     write_images(root, config, latents.ids)
+    methods = list(paths.attribute_lists(config.method))
     write_effects(paths, latents, networks, origin)
+    if len(methods) > 1:
+        write_attributes(paths.wu_2021, read_attributes(paths.attributes)[names[0]], origin)
     write_explanations(paths, latents, networks, origin)
-    write_curves(paths, name, config, origin)
+    write_sufficiency(paths, name, config, methods, origin)
+    write_curves(paths, name, origin)
+    theta = torch.linspace(-0.1, 0.1, latents.w.shape[1])
+    save_tensors(
+        paths.ganalyze, {"theta": theta}, {"target_class": names[-1], "reach": "4.0", "error": "1.0", **origin}
+    )
+    write_study(paths, name, origin)
 
 
 @torch.no_grad()
@@ -136,21 +164,39 @@ def write_explanations(
          Step(2, row + 20, *layout.locate(row + 20), Direction.TO_MAX, 0.4, 0.8, True)]
         for row in range(len(decisions))
     ]  # fmt: skip
-    steps = table(latents.ids, [latents.class_names[1 - decision] for decision in decisions], found)
+    targets = [latents.class_names[1 - decision] for decision in decisions]
+    steps = table(latents.ids, targets, found)
+    origin = origin | {f"{IMAGES_TOWARDS} {name}": str(targets.count(name)) for name in latents.class_names}
     write_table(paths.independent, steps, origin)
     write_table(paths.subset, steps, origin)
 
 
-def write_curves(paths: ExperimentPaths, name: str, config: ExperimentConfig, origin: dict[str, str]) -> None:
-    common = {"experiment": name, "domain": config.domain, "method": "stylex", "shift": 2.0, "seed": config.seed}
-    rows = []
-    for k in range(1, 11):
-        first, second = (*(config.dataset.classes or ()),)
-        for target, flipped, n in ((first, 9 * k, 100), (second, 5 * k, 100), ("both", 14 * k, 200)):
-            low, high = wilson_interval(flipped, n)
-            count = {"target_class": target, "k": k, "n": n, "flipped": flipped, "fraction": flipped / n}
-            rows.append(common | count | {"low": low, "high": high, "published": None})
+def write_sufficiency(
+    paths: ExperimentPaths, name: str, config: ExperimentConfig, methods: list[str], origin: dict[str, str]
+) -> None:
+    """Write what each method flips: StylEx the most, a half of that without CST, a quarter by the baseline."""
+    common = {"experiment": name, "domain": config.domain, "shift": 2.0, "seed": config.seed}
+    first, second = (*(config.dataset.classes or ()),)
+    rows, flips = [], []
+    for method in methods:
+        share = {"stylex": 1, "without_cst": 2, "wu_2021": 4}[method]
+        for k in (*range(1, 11), 40):
+            counts = {first: (9 * min(k, 10) // share, 100), second: (5 * min(k, 10) // share, 100)}
+            counts["both"] = (sum(flipped for flipped, _ in counts.values()), 200)
+            for target, (flipped, n) in counts.items():
+                low, high = wilson_interval(flipped, n)
+                count = {"method": method, "target_class": target, "k": k, "n": n, "flipped": flipped}
+                rows.append(common | count | {"fraction": flipped / n, "low": low, "high": high, "published": None})
+        for target in (first, second):
+            for image in range(100):
+                first_k = 1 + image // 10 if image % share == 0 else None
+                row = {"id": f"{target}-{image}", "method": method, "target_class": target, "first_k": first_k}
+                flips.append(row)
     write_table(paths.sufficiency, pandas.DataFrame(rows), origin)
+    write_table(paths.flips, pandas.DataFrame(flips).astype({"first_k": "Int64"}), origin)
+
+
+def write_curves(paths: ExperimentPaths, name: str, origin: dict[str, str]) -> None:
     frechet = pandas.DataFrame({"experiment": name, "n_attributes": range(11), "n": 200, "extractor": "net_32"})
     points = numpy.arange(11)
     frechet = frechet.assign(frechet_distance=1.0 + points, kid=0.001 * (1 + points), kid_sd=0.0002)
@@ -159,3 +205,17 @@ def write_curves(paths: ExperimentPaths, name: str, config: ExperimentConfig, or
     history = history.assign(val_class_kept=0.9, val_frechet_distance=5.0 - 0.2 * points)
     write_table(paths.stylex_history, history, origin)
     Image.new("L", (96, 24), 128).save(paths.stylex_samples)
+
+
+def write_study(paths: ExperimentPaths, name: str, origin: dict[str, str]) -> None:
+    """Write what the questionnaire's key and the machine observer leave: two questions, each answered ten times."""
+    common = {"experiment": name, "method": "stylex", "extractor": "net_32", "seed": 0}
+    rows = [
+        common | {"question": question, "n": 10, "correct": correct, "accuracy": correct / 10, "low": 0.5, "high": 1.0}
+        for question, correct in (("1-01", 10), ("1-02", 8))
+    ]
+    total = {"question": "all", "n": 20, "correct": 18, "accuracy": 0.9, "low": 0.683, "high": 0.988}
+    rows.append(common | total | {"population_sd": 0.1, "sample_sd": 0.1414})
+    write_table(paths.observer, pandas.DataFrame(rows), origin)
+    key = pandas.DataFrame({"study": "0123456789ab", "question": ["1-01", "1-02"], "method": "stylex"})
+    write_table(paths.study_key, key, origin)

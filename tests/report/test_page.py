@@ -12,7 +12,7 @@ from PIL import Image
 from stylex.artifacts import save_tensors
 from stylex.config import ExperimentPaths, SuitePaths, load_suite
 from stylex.errors import ArtifactError
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
 from stylex.report import render
 
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -59,7 +59,10 @@ def test_nothing_is_loaded_from_elsewhere(page: Page):
     for tag, attributes in page.elements:
         for name in ("src", "href", "srcset", "data", "action"):
             value = attributes.get(name)
-            assert value is None or value.startswith(("#", "data:image/png;base64,")), (tag, value[:80])
+            assert value is None or value.startswith(("#", "data:image/png;base64,", "data:image/gif;base64,")), (
+                tag,
+                value[:80],
+            )
     assert not page.all("script") and not page.all("link")
 
 
@@ -68,17 +71,32 @@ def test_links_lead_to_what_exists(page: Page):
     assert {str(link["href"])[1:] for link in page.all("a")} <= targets
 
 
-def test_every_image_is_a_png_with_a_text_for_those_who_do_not_see_it(page: Page, finished: Path):
+def test_every_image_is_whole_with_a_text_for_those_who_do_not_see_it(page: Page, finished: Path):
     images = page.all("img")
-    assert len(images) == 2 * (len(FIGURE_NAMES) + 1)
+    assert len(images) == 4 * (len(FIGURE_NAMES) + 2 * len(ANIMATION_NAMES) + 1)
     for attributes in images:
         content = base64.b64decode(str(attributes["src"]).partition("base64,")[2], validate=True)
         with Image.open(io.BytesIO(content)) as image:
             image.verify()
-            assert image.format == "PNG"
+            assert image.format == ("GIF" if "image/gif" in str(attributes["src"]) else "PNG")
         assert len(str(attributes["alt"])) > 20
     first = SuitePaths(finished, "demo").figure("mnist", "attributes", "png").read_bytes()
     assert str(images[0]["src"]).endswith(base64.b64encode(first).decode())
+
+
+def test_nothing_moves_before_a_reader_asks(page: Page, finished: Path):
+    """Inside a closed <details>: whatever prefers-reduced-motion says, and without a script."""
+    inside = False
+    moving = []
+    for tag, attributes in page.elements:
+        if tag == "details":
+            inside = attributes.get("class") == "motion" and "open" not in attributes
+        elif tag == "figcaption":
+            inside = False
+        elif tag == "img" and "image/gif" in str(attributes["src"]):
+            moving.append(inside)
+    experiments = load_suite(finished, "demo").experiments
+    assert len(moving) == len(experiments) * len(ANIMATION_NAMES) and all(moving)
 
 
 def test_every_table_is_there_with_a_caption(page: Page, finished: Path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from stylex.config import SuitePaths
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
 
 PHONE = 390  # CSS pixels
 # A copy of the page measures itself in a frame of a phone's width and tells the page around it.
@@ -54,5 +54,5 @@ def test_it_opens_decodes_every_image_and_fits_the_width(finished: Path, tmp_pat
     result.feed(browser.stdout)
     measured = json.loads(result.text)
     assert measured["title"] == "StylEx on MNIST and Fashion-MNIST"
-    assert measured["images"] == 2 * (len(FIGURE_NAMES) + 1) and measured["broken"] == 0
+    assert measured["images"] == 4 * (len(FIGURE_NAMES) + 2 * len(ANIMATION_NAMES) + 1) and measured["broken"] == 0
     assert measured["view"] == width and measured["width"] <= width

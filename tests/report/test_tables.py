@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas
 import pytest
 
-from stylex.artifacts import read_table
+from stylex.artifacts import read_table, write_table
 from stylex.config import ExperimentPaths, SuitePaths, load_suite
 from stylex.errors import ArtifactError
 from stylex.report import tables
@@ -31,7 +31,8 @@ def test_sufficiency_csv_has_the_fixed_columns_and_the_values_of_the_experiments
     text = ("target_class",)
     ours = read_table(SuitePaths(finished, "demo").table("sufficiency", "csv"), text)
     assert list(ours.columns) == COLUMNS
-    parts = [read_table(ExperimentPaths(finished, name).sufficiency, text) for name in ("mnist", "fashion-mnist")]
+    names = load_suite(finished, "demo").experiments
+    parts = [read_table(ExperimentPaths(finished, name).sufficiency, text) for name in names]
     expected = pandas.concat(parts, ignore_index=True)[COLUMNS[:-1]]
     pandas.testing.assert_frame_equal(ours[COLUMNS[:-1]], expected, check_dtype=False)
     assert ours["published"].isna().all()
@@ -43,20 +44,33 @@ def test_a_reproduced_domain_gets_its_published_figure_and_no_other_does(measure
     tables(measured, "demo")
     frame = read_table(SuitePaths(measured, "demo").table("sufficiency", "csv"), ("target_class",))
     filled = frame[frame["published"].notna()]
-    assert filled[["experiment", "target_class", "k", "published"]].to_numpy().tolist() == [["mnist", "both", 10, 0.25]]
+    assert filled[["experiment", "method", "target_class", "k", "published"]].to_numpy().tolist() == [
+        ["mnist", "stylex", "both", 10, 0.25],
+        ["mnist", "stylex", "both", 40, 0.94],
+        ["mnist-without-cst", "without_cst", "both", 10, 0.157],  # it extends mnist
+        ["mnist-without-cst", "wu_2021", "both", 10, 0.01],
+    ]
     line = next(
         line for line in read(measured, "sufficiency", "md").splitlines() if "| mnist |" in line and "both" in line
     )
-    assert line.endswith("| 25.0 (k = 10) |")
+    assert line.endswith("| 25.0 (k = 10), 94.0 (k = 40) |")
 
 
 def test_a_reader_sees_percentages_intervals_n_and_each_direction(finished: Path):
     lines = read(finished, "sufficiency", "md").splitlines()
     header = next(line for line in lines if line.startswith("| Experiment"))
-    assert "| k = 1, % | k = 5, % | k = 10, % |" in header and "k = 2" not in header
+    assert "| k = 1, % | k = 5, % | k = 10, % | k = 40, % |" in header and "k = 2" not in header
     ours = [line for line in lines if line.startswith("| mnist |")]
     assert [line.split(" | ")[3] for line in ours] == ["3", "5", "both directions"]
-    assert "| 200 | 2 | 7.0 (4.2–11.4) | 35.0 (28.7–41.8) | 70.0 (63.3–75.9) | – |" in ours[2]
+    assert "| 200 | 2 | 7.0 (4.2–11.4) | 35.0 (28.7–41.8) | 70.0 (63.3–75.9) | 70.0 (63.3–75.9) | – |" in ours[2]
+
+
+def test_methods_of_a_domain_stand_together(finished: Path):
+    text = read(finished, "sufficiency", "md")
+    cells = [line.split(" | ") for line in text.splitlines() if "both directions" in line]
+    assert [row[2] for row in cells] == ["StylEx", "StylEx without CST", "Wu et al. (StyleSpace)"] * 2
+    twins = [[name, f"{name}-without-cst", f"{name}-without-cst"] for name in ("mnist", "fashion-mnist")]
+    assert [row[0] for row in cells] == [f"| {name}" for names in twins for name in names]
 
 
 def test_published_rows_carry_their_own_source_and_domain(finished: Path):
@@ -81,7 +95,22 @@ def test_frechet_names_the_extractor_in_the_column_and_never_says_fid(finished: 
     assert "| 0 | 1.00 | 1.00 ± 0.20 |" in text
     frame = read_table(SuitePaths(finished, "demo").table("frechet", "csv"))
     assert list(frame) == ["experiment", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd"]
-    assert len(frame) == 22
+    assert len(frame) == 44
+
+
+def test_fid_stands_beside_the_other_distance_and_the_caption_tells_them_apart(measured: Path):
+    path = ExperimentPaths(measured, "mnist").frechet
+    curve = read_table(path)
+    write_table(path, pandas.concat([curve.assign(extractor="inception", frechet_distance=33.0), curve]), {})
+    tables(measured, "demo")
+    text = read(measured, "frechet", "md")
+    header = next(line for line in text.splitlines() if line.startswith("| Attributes"))
+    assert (
+        r"| mnist (n = 200): FID | mnist: KID × 1000, inception | mnist (n = 200): Fréchet distance, net\_32 |"
+        in header
+    )
+    assert "| 0 | 33.00 | 1.00 ± 0.20 | 1.00 |" in text
+    assert "FID: 2048 features of pytorch-fid's Inception" in text and "this is not FID" in text
 
 
 def test_a_table_carries_the_provenance_of_each_experiment(finished: Path):

@@ -3,9 +3,17 @@
 import sys
 from pathlib import Path
 
-from stylex.config import DatasetPaths, ExperimentPaths, NetworkPaths, SuitePaths, backbone_paths, regressor_paths
+from stylex.config import (
+    DatasetPaths,
+    ExperimentPaths,
+    NetworkPaths,
+    SuitePaths,
+    backbone_paths,
+    regressor_paths,
+    weights_path,
+)
 from stylex.config.loading import load_suite
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import figure_files
 
 ROOT = Path()
 
@@ -15,6 +23,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
     match verb:
         case "download":
             return [DatasetPaths(ROOT, first).raw / "source.json"]
+        case "weights":
+            return [weights_path(ROOT, first)]
         case "prepare":
             return [DatasetPaths(ROOT, first).manifest(int(rest[1]))]
         case "backbone":
@@ -29,21 +39,35 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return [experiment.latents]
         case "effects":
             return [experiment.effects(int(rest[rest.index("--shard") + 1]))]
-        case "attributes" | "sufficiency" | "frechet":
-            table: Path = getattr(experiment, verb)
-            return [table, table.with_suffix(".provenance.json")]
-        case "explain" | "factors":
-            own = ("independent", "subset") if verb == "explain" else ("factors", "factor_fit")
-            tables = [getattr(experiment, name) for name in own]
-            return [path for table in tables for path in (table, table.with_suffix(".provenance.json"))]
+        case "attributes" | "frechet":
+            return with_provenance(getattr(experiment, verb))
+        case "baseline":
+            return with_provenance(experiment.wu_2021)
+        case "sufficiency":
+            return with_provenance(experiment.sufficiency, experiment.flips)
+        case "explain":
+            return with_provenance(experiment.independent, experiment.subset)
+        case "factors":
+            return with_provenance(experiment.factors, experiment.factor_fit)
+        case "ganalyze":
+            return [experiment.ganalyze]
+        case "study":
+            ours = ExperimentPaths(ROOT, rest[0])
+            if first == "build":
+                return [ours.study_page, *with_provenance(ours.study_key)]
+            return with_provenance(ours.observer)
         case "figures":
-            return [suite.figure(rest[0], name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")]
+            return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files()]
         case "tables":
             names = load_suite(ROOT, first).tables
             return [suite.table(name, suffix) for name in names for suffix in ("csv", "md", "tex")]
         case "report":
             return [suite.report]
     raise SystemExit(f"no such verb: {verb}")
+
+
+def with_provenance(*tables: Path) -> list[Path]:
+    return [path for table in tables for path in (table, table.with_suffix(".provenance.json"))]
 
 
 def network(paths: NetworkPaths) -> list[Path]:

@@ -7,7 +7,7 @@ import yaml
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentPaths, SuitePaths, backbone_paths
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import figure_files
 
 BACKBONE = {"extends": "backbone-32", "dataset": "mnist", "epochs": 1, "max_images": 512}
 EXPERIMENT = {
@@ -28,10 +28,11 @@ EXPERIMENT = {
         "training": {"images": 1024, "ema_half_life": 64, "checkpoint_interval": 512, "sample_interval": 512},
     },
     "attfind": {"images": 24, "max_attributes": 3, "threshold": 0.0},
-    "evaluation": {"sufficiency_k": [1, 3], "frechet_attributes": 1, "figure_attributes": 2},
+    "evaluation": {"sufficiency_k": [1, 3], "frechet_attributes": 1, "figure_attributes": 2, "ganalyze": {"steps": 20}},
+    "study": {"attributes": 2, "observer_draws": 4},
 }
-SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["classifiers", "sufficiency", "frechet"]}
-AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
+SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["classifiers", "sufficiency", "frechet", "user_study"]}
+AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
 
 pytestmark = pytest.mark.slow
 
@@ -59,8 +60,12 @@ def test_every_artifact_is_there(finished):
         paths.effects(),
         paths.independent,
         paths.subset,
+        paths.ganalyze,
+        paths.study_page,
+        paths.study_key,
+        paths.observer,
         suite.report,
-        *(suite.figure("tiny", name, suffix) for name in FIGURE_NAMES for suffix in ("png", "pdf")),
+        *(suite.figure("tiny", name, suffix) for name, suffix in figure_files()),
         *(suite.table(name, suffix) for name in SUITE["tables"] for suffix in ("csv", "md", "tex")),
     ]
     assert not [file for file in files if not file.is_file() or file.stat().st_size == 0]

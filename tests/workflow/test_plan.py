@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "figures", "tables", "report"}
+AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "explanations"}
-AFTER_ENCODE = AFTER_EFFECTS | {"encode"}
+AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze", "baseline"}  # baseline: of Wu et al., in the twin without the classifier
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
 EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
 
@@ -20,7 +20,16 @@ CHANGES = {
     "attfind: {batch_size: 7}": {"report"},
     "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
     "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},
-    "evaluation: {explained_images: 3}": {"explanations", "figures", "report"},
+    "evaluation: {frechet_extractors: [backbone, inception]}": {"weights", "frechet", "figures", "tables", "report"},
+    "stylex: {perceptual: lpips-alex}": AFTER_TRAIN | {"weights"},
+    "evaluation: {explained_images: 3}": {"explanations", "figures", "tables", "report"},
+    "evaluation: {explanation_steps: 3}": {"explanations", "figures", "tables", "report"},
+    "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures", "report"},
+    "evaluation: {figure_class: '3'}": {"ganalyze", "figures", "report"},
+    "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | {"baseline"},
+    "attfind: {against: '3'}": AFTER_ATTRIBUTES | {"baseline"},
+    "study: {attributes: 3}": {"study", "observer", "tables", "report"},
+    "study: {observer_draws: 3}": {"observer", "tables", "report"},
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
     "seed: 7": AFTER_TRAIN | {"classifier"},
@@ -30,7 +39,7 @@ CHANGES = {
 def test_everything_is_planned(virgin):
     counts = virgin.planned()
     assert set(counts) == EVERYTHING
-    assert counts["train"] == 2 and counts["report"] == 1
+    assert counts["train"] == 4 and counts["classifier"] == 2 and counts["report"] == 1
 
 
 def test_leaves_are_measured_by_one_regressor_and_need_no_download(virgin):
@@ -38,6 +47,7 @@ def test_leaves_are_measured_by_one_regressor_and_need_no_download(virgin):
     assert set(counts) == EVERYTHING | {"regressor", "factors"}
     assert counts["regressor"] == 1 and counts["backbone"] == 2
     assert counts["factors"] == counts["train"] == 7
+    assert counts["classifier"] == 4 and counts["baseline"] == 3  # a twin explains the classifier of its seed
 
 
 def test_second_run_does_nothing(built):
@@ -53,11 +63,28 @@ def test_changed_option_reruns_what_depends_on_it(built, change):
     assert set(built.planned()) == CHANGES[change]
 
 
-def test_changed_training_reruns_one_experiment(built):
+def test_changed_training_reruns_the_experiment_and_what_extends_it(built):
     built.edit("config/experiments/mnist.yaml", "    images: 48000", "    images: 64000")
     counts = built.planned()
     assert set(counts) == AFTER_TRAIN
+    assert counts["train"] == 2
+
+
+def test_changed_twin_leaves_the_experiment_and_its_classifier_alone(built):
+    with (built.root / "config/experiments/mnist-without-cst.yaml").open("a") as file:
+        file.write("  training: {images: 64000}\n")
+    counts = built.planned()
+    assert set(counts) == AFTER_TRAIN
     assert counts["train"] == 1
+
+
+def test_a_suite_of_a_twin_alone_trains_the_classifier_that_it_explains(virgin):
+    path = virgin.root / "config/suites/demo.yaml"
+    suite = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(suite | {"experiments": ["mnist-without-cst"]}))
+    counts = virgin.planned()
+    assert counts["classifier"] == counts["train"] == 1
+    assert virgin.snakemake("results/experiments/mnist/classifier/model.safetensors").returncode == 0
 
 
 def test_changed_backbone_reruns_the_training_that_uses_it(built):
@@ -65,7 +92,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         file.write("epochs: 1\n")
     counts = built.planned()
     assert set(counts) == AFTER_TRAIN | {"backbone"}
-    assert counts["train"] == 1
+    assert counts["train"] == 2
 
 
 @pytest.mark.parametrize(
@@ -73,8 +100,13 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
     [
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
-        ("attfind/explanations.py", {"explanations", "figures", "report"}),
+        ("attfind/explanations.py", {"explanations", "figures", "tables", "report"}),
+        ("evaluation/wu_2021.py", {"baseline", "sufficiency", "figures", "tables", "report"}),
+        ("evaluation/paired.py", {"tables", "report"}),
+        ("evaluation/ganalyze.py", {"ganalyze", "figures", "report"}),
         ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
+        ("study/observer.py", {"observer", "tables", "report"}),
+        ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
         ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"tables", "report"}),
@@ -110,6 +142,12 @@ def test_interpreter_of_snakemake_runs_the_verbs(virgin):
     result = virgin.run(str(Path(sys.executable).parent / "snakemake"), "--cores", "2", "data/raw/mnist/source.json")
     assert result.returncode == 0, result.stderr
     assert virgin.executed() == ["download"]
+
+
+def test_weights_of_ones_own_need_no_download(built):
+    (built.root / "fid.pth").write_bytes(b"")
+    set_option(built, "evaluation: {frechet_extractors: [inception], inception_weights: fid.pth}")
+    assert set(built.planned()) == {"frechet", "figures", "tables", "report"}
 
 
 def set_option(project, change):

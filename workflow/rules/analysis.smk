@@ -5,9 +5,10 @@ rule encode:
     input:
         manifest=manifest,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         backbone=backbone_model,
-        code=code("latents/*.py", "datasets/split.py", *STYLEX_CODE, *CLASSIFIER_CODE, *BACKBONE_CODE),
+        weights=lpips_weights,
+        code=code("latents/*.py", "datasets/split.py", *STYLEX_CODE, *CLASSIFIER_CODE, *PERCEPTUAL_CODE),
     output:
         EXPERIMENT.latents,
     log:
@@ -29,7 +30,7 @@ rule effects:
     input:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         code=code(
             "attfind/effects.py",
             "attfind/engine.py",
@@ -89,7 +90,7 @@ rule explanations:
     input:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         code=code(
             "attfind/explanations.py",
             "attfind/engine.py",
@@ -109,19 +110,49 @@ rule explanations:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
-        config=sections("attfind.shift", "attfind.precision", "attfind.max_attributes", "evaluation.explained_images"),
+        config=sections(
+            "attfind.shift",
+            "attfind.precision",
+            "evaluation.explained_images",
+            "evaluation.explanation_steps",
+        ),
     message:
         "Explaining single images of {wildcards.experiment}"
     shell:
         "python -m stylex explain {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
+rule baseline:
+    input:
+        latents=EXPERIMENT.latents,
+        model=EXPERIMENT.stylex_model,
+        code=code(
+            "evaluation/wu_2021.py",
+            "evaluation/counterfactuals.py",
+            "attfind/records.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+        ),
+    output:
+        with_provenance(EXPERIMENT.wu_2021),
+    log:
+        "results/logs/baseline/{experiment}.log",
+    conda:
+        ENVIRONMENT
+    params:
+        config=sections("attfind.against", "attfind.max_attributes"),
+    message:
+        "Selecting the coordinates of {wildcards.experiment} as Wu et al. do"
+    shell:
+        "python -m stylex baseline {wildcards.experiment} 2> >(tee {log} >&2)"
+
+
 rule sufficiency:
     input:
         latents=EXPERIMENT.latents,
-        attributes=EXPERIMENT.attributes,
+        attributes=attribute_lists,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         code=code(
             "evaluation/sufficiency.py",
             "evaluation/counterfactuals.py",
@@ -133,6 +164,7 @@ rule sufficiency:
         ),
     output:
         with_provenance(EXPERIMENT.sufficiency),
+        with_provenance(EXPERIMENT.flips),
     log:
         "results/logs/sufficiency/{experiment}.log",
     benchmark:
@@ -141,7 +173,7 @@ rule sufficiency:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
-        config=sections("seed", "domain", "published_domain", "attfind.shift", "evaluation.sufficiency_k"),
+        config=sections("seed", "domain", "attfind.shift", "attfind.against", "evaluation.sufficiency_k"),
     message:
         "Measuring the sufficiency of the attributes of {wildcards.experiment}"
     shell:
@@ -155,8 +187,12 @@ rule frechet:
         attributes=EXPERIMENT.attributes,
         model=EXPERIMENT.stylex_model,
         backbone=backbone_model,
+        weights=fid_weights,
         code=code(
             "evaluation/frechet.py",
+            "evaluation/extractors.py",
+            "evaluation/statistics.py",
+            "pretrained.py",
             "evaluation/counterfactuals.py",
             "distances.py",
             "attfind/records.py",
@@ -175,7 +211,13 @@ rule frechet:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
-        config=sections("seed", "attfind.shift", "evaluation.frechet_attributes"),
+        config=sections(
+            "seed",
+            "attfind.shift",
+            "attfind.against",
+            "evaluation.frechet_attributes",
+            "evaluation.frechet_extractors",
+        ),
     message:
         "Measuring Fréchet distances of {wildcards.experiment}"
     shell:
@@ -186,7 +228,7 @@ rule factors:
     input:
         manifest=manifest,
         latents=EXPERIMENT.latents,
-        attributes=EXPERIMENT.attributes,
+        attributes=attribute_lists,
         model=EXPERIMENT.stylex_model,
         regressor=lambda wildcards: factor_regressor(wildcards).model,
         metrics=lambda wildcards: factor_regressor(wildcards).metrics,
@@ -211,8 +253,108 @@ rule factors:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
-        config=sections("seed", "attfind.shift", "attfind.split", "evaluation.random_moves"),
+        config=sections(
+            "seed",
+            "stylex.conditioning",
+            "attfind.shift",
+            "attfind.split",
+            "attfind.against",
+            "evaluation.random_moves",
+        ),
     message:
         "Measuring the known factors that the attributes of {wildcards.experiment} move"
     shell:
         "python -m stylex factors {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule ganalyze:
+    input:
+        latents=EXPERIMENT.latents,
+        model=EXPERIMENT.stylex_model,
+        classifier=classifier_model,
+        code=code("evaluation/ganalyze.py", "latents/table.py", *STYLEX_CODE, *CLASSIFIER_CODE),
+    output:
+        EXPERIMENT.ganalyze,
+    log:
+        "results/logs/ganalyze/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/ganalyze/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    params:
+        config=sections("seed", "evaluation.figure_class", "evaluation.ganalyze"),
+    message:
+        "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
+    shell:
+        "python -m stylex ganalyze {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule study:
+    input:
+        latents=EXPERIMENT.latents,
+        attributes=attribute_lists,
+        model=EXPERIMENT.stylex_model,
+        code=code(
+            "study/animation.py",
+            "study/answers.py",
+            "study/build.py",
+            "study/questions.py",
+            "study/templates/*",
+            "figures/examples.py",
+            "attfind/records.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+        ),
+    output:
+        EXPERIMENT.study_page,
+        with_provenance(EXPERIMENT.study_key),
+    log:
+        "results/logs/study/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/study/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    params:
+        config=sections("title", "seed", "stylex.conditioning", "attfind.shift", "study.attributes"),
+    message:
+        "Making the questionnaire of {wildcards.experiment}"
+    shell:
+        "python -m stylex study build {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule observer:
+    input:
+        latents=EXPERIMENT.latents,
+        attributes=attribute_lists,
+        key=EXPERIMENT.study_key,
+        model=EXPERIMENT.stylex_model,
+        backbone=backbone_model,
+        code=code(
+            "study/answers.py",
+            "study/build.py",
+            "study/observer.py",
+            "study/questions.py",
+            "study/statistics.py",
+            "figures/examples.py",
+            "attfind/records.py",
+            "latents/table.py",
+            *STYLEX_CODE,
+            *BACKBONE_CODE,
+        ),
+    output:
+        with_provenance(EXPERIMENT.observer),
+    log:
+        "results/logs/observer/{experiment}.log",
+    benchmark:
+        "results/benchmarks/rules/observer/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    params:
+        config=sections("seed", "stylex.conditioning", "attfind.shift", "study"),
+    message:
+        "Answering the questionnaire of {wildcards.experiment} by machine"
+    shell:
+        "python -m stylex study observe {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"

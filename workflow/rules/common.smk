@@ -10,10 +10,20 @@ sys.path.insert(0, str(Path.cwd()))
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 from stylex.cli.project import load_project
-from stylex.config import DatasetPaths, ExperimentPaths, SuitePaths, backbone_paths, regressor_paths
+from stylex.config import (
+    DatasetPaths,
+    ExperimentPaths,
+    SuitePaths,
+    backbone_paths,
+    recomputed_user_study,
+    regressor_paths,
+    weights_path,
+)
+from stylex.config.analysis import INCEPTION
 from stylex.config.loading import unknown_name
 from stylex.errors import ConfigError
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.names import figure_files
+from stylex.pretrained import WEIGHTS
 
 
 def stop(message):
@@ -58,6 +68,7 @@ wildcard_constraints:
     backbone="|".join(PROJECT.backbones),
     regressor="|".join(PROJECT.regressors) or "-",
     dataset="[^/]+",
+    weights="|".join(WEIGHTS),
     resolution=r"\d+",
     shard=r"\d{5}",
 
@@ -76,6 +87,7 @@ def code(*patterns):
 CLASSIFIER_CODE = ("classifiers/classifier.py", "classifiers/networks.py", "classifiers/wrapper.py")
 REGRESSOR_CODE = ("classifiers/networks.py", "classifiers/regressor.py", "classifiers/wrapper.py")
 BACKBONE_CODE = ("classifiers/backbone.py", "classifiers/networks.py", "classifiers/wrapper.py")
+PERCEPTUAL_CODE = (*BACKBONE_CODE, "classifiers/perceptual.py", "pretrained.py")
 STYLEX_CODE = ("networks/*.py",)
 NETWORK_TRAINING_CODE = (
     "classifiers/accuracy.py",
@@ -96,8 +108,17 @@ def sections(*keys):
 
 def suite_sections(*keys):
     """The suite, and the named sections of each of its experiments, as JSON."""
-    experiments = {name: selected(name, keys) for name in PROJECT.experiments}
+    experiments = {name: selected(name, keys) for name in PROJECT.suite.experiments}
     return json.dumps({"suite": PROJECT.suite.model_dump(mode="json"), **experiments})
+
+
+# What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
+TABLE_KEYS = ["domain", "published_domain", "dataset", "classifier_of", "stylex.conditioning", "attfind.shift"]
+TABLE_KEYS += ["evaluation.explanation_steps"]
+if "factors" in PROJECT.suite.tables:
+    TABLE_KEYS += ["seed", "evaluation.factor_threshold"]
+if "seeds" in PROJECT.suite.tables:
+    TABLE_KEYS += ["seed", "classifier", "stylex", "attfind", "evaluation"]
 
 
 def selected(experiment, keys):
@@ -128,12 +149,45 @@ def factor_regressor(wildcards):
     return regressor_paths(Path(), PROJECT.experiments[wildcards.experiment].evaluation.factor_regressor)
 
 
+def paths_of(experiment):
+    """Paths of an experiment by name, with its classifier's wherever that is."""
+    return ExperimentPaths(Path(), experiment, PROJECT.experiments[experiment].classifier_of)
+
+
+def classifier_model(wildcards):
+    return paths_of(wildcards.experiment).classifier.model
+
+
+def attribute_lists(wildcards):
+    method = PROJECT.experiments[wildcards.experiment].method
+    return list(paths_of(wildcards.experiment).attribute_lists(method).values())
+
+
+def compared(wildcards):
+    """What the figure of methods shows: sufficiency of all experiments of the suite that explain the same classifier."""
+    explained = paths_of(wildcards.experiment).classifier
+    every = [paths_of(name) for name in PROJECT.suite.experiments]
+    return [paths.sufficiency for paths in every if paths.classifier == explained]
+
+
+def fid_weights(wildcards):
+    """The weights of pytorch-fid's Inception, where the experiment asks for a FID."""
+    evaluation = PROJECT.experiments[wildcards.experiment].evaluation
+    wanted = INCEPTION in evaluation.frechet_extractors
+    return [weights_path(Path(), INCEPTION, evaluation.inception_weights)] if wanted else []
+
+
+def lpips_weights(wildcards):
+    """The weights of LPIPS's network, where the experiment asks for LPIPS."""
+    stylex = PROJECT.experiments[wildcards.experiment].stylex
+    return [weights_path(Path(), stylex.lpips_network, stylex.lpips_weights)] if stylex.lpips_network else []
+
+
 def suite_figures():
     return [
         SUITE_PATHS.figure(experiment, name, suffix)
         for experiment in PROJECT.suite.experiments
-        for name in FIGURE_NAMES
-        for suffix in ("png", "pdf")
+        for name, suffix in figure_files()
     ]
 
 
@@ -148,21 +202,23 @@ def with_provenance(table):
 
 def of_all_experiments(artifacts):
     """Paths of the same artifacts of all experiments of the suite; `artifacts` maps ExperimentPaths to paths."""
-    return [path for name in PROJECT.suite.experiments for path in artifacts(ExperimentPaths(Path(), name))]
+    return [path for name in PROJECT.suite.experiments for path in artifacts(paths_of(name))]
 
 
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
-    tables = [paths.attributes, paths.sufficiency, paths.frechet]
+    lists = paths.attribute_lists(PROJECT.experiments[paths.name].method).values()
+    tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.frechet
+    tables += paths.study_key, paths.observer
     if "factors" in PROJECT.suite.tables:
-        tables += [paths.factors, paths.factor_fit]
+        tables += paths.factors, paths.factor_fit
     numbers = [path for table in tables for path in with_provenance(table)]
     return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
 
 
 def effects_of(experiment):
     """All shards of the effects of an experiment."""
-    return ExperimentPaths(Path(), experiment).effects_shards(PROJECT.experiments[experiment].attfind.shards)
+    return paths_of(experiment).effects_shards(PROJECT.experiments[experiment].attfind.shards)
 
 
 def effects_sections(wildcards):
@@ -175,3 +231,9 @@ def effects_sections(wildcards):
 
 def effects(wildcards):
     return effects_of(wildcards.experiment)
+
+
+def answers_of_people():
+    """Answers that people gave, here or in the published studies: read where there are some, never waited for."""
+    people = of_all_experiments(lambda paths: [paths.study_people])
+    return [path for path in (*people, recomputed_user_study(Path())) if path.is_file()]

@@ -1,4 +1,5 @@
-# Raw files, downloaded and verified, and the image tables prepared from them; drawn datasets have no raw files.
+# Raw files and published weights, downloaded and verified, and the image tables prepared from them.
+# Drawn datasets have no raw files.
 
 
 rule download:
@@ -14,6 +15,21 @@ rule download:
         "Downloading {wildcards.dataset}"
     shell:
         "python -m stylex download {wildcards.dataset} 2> >(tee {log} >&2)"
+
+
+rule weights:
+    input:
+        code=code("pretrained.py", "datasets/transfer.py"),
+    output:
+        weights_path(Path(), "{weights}"),
+    log:
+        "results/logs/weights/{weights}.log",
+    conda:
+        ENVIRONMENT
+    message:
+        "Downloading the published weights {wildcards.weights}"
+    shell:
+        "python -m stylex weights {wildcards.weights} 2> >(tee {log} >&2)"
 
 
 rule prepare:

@@ -5,15 +5,16 @@ rule figures:
     input:
         manifest=manifest,
         model=EXPERIMENT.stylex_model,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         history=EXPERIMENT.stylex_history,
         latents=EXPERIMENT.latents,
         effects=effects,
         attributes=EXPERIMENT.attributes,
         independent=EXPERIMENT.independent,
         subset=EXPERIMENT.subset,
-        sufficiency=EXPERIMENT.sufficiency,
+        sufficiency=compared,
         frechet=EXPERIMENT.frechet,
+        ganalyze=EXPERIMENT.ganalyze,
         code=code(
             "figures/*.py",
             "attfind/records.py",
@@ -23,11 +24,7 @@ rule figures:
             *CLASSIFIER_CODE,
         ),
     output:
-        expand(
-            str(SUITE_PATHS.figure("{{experiment}}", "{name}", "{suffix}")),
-            name=FIGURE_NAMES,
-            suffix=["png", "pdf"],
-        ),
+        [SUITE_PATHS.figure("{experiment}", name, suffix) for name, suffix in figure_files()],
     log:
         f"results/logs/figures/{SUITE}-{{experiment}}.log",
     conda:
@@ -40,8 +37,9 @@ rule figures:
             "dataset",
             "attfind.split",
             "attfind.shift",
-            "attfind.max_attributes",
             "evaluation.figure_attributes",
+            "evaluation.explanation_steps",
+            "evaluation.figure_class",
         ),
     message:
         "Drawing the figures of {wildcards.experiment}"
@@ -52,8 +50,11 @@ rule figures:
 rule tables:
     input:
         results=of_all_experiments(table_inputs),
-        published=["config/published/sufficiency.csv", "config/published/datasets.csv"],
-        code=code("report/*", "latents/table.py"),
+        answers=answers_of_people(),
+        published=expand("config/published/{name}.csv", name=["sufficiency", "datasets", "user_study"]),
+        code=code(
+            "report/*", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
+        ),
     output:
         suite_tables(),
     log:
@@ -62,7 +63,7 @@ rule tables:
         ENVIRONMENT
     params:
         suite=SUITE,
-        config=suite_sections("seed", "domain", "published_domain", "dataset", "evaluation.factor_threshold"),
+        config=suite_sections(*TABLE_KEYS),
     message:
         "Writing the tables of the suite {params.suite}"
     shell:
@@ -74,8 +75,11 @@ rule report:
         figures=suite_figures(),
         tables=suite_tables(),
         results=of_all_experiments(table_inputs),
+        answers=answers_of_people(),
         samples=of_all_experiments(lambda paths: [paths.stylex_samples]),
-        code=code("report/*", "latents/table.py"),
+        code=code(
+            "report/*", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
+        ),
     output:
         report(SUITE_PATHS.report, category="Report"),
     log:
@@ -84,7 +88,9 @@ rule report:
         ENVIRONMENT
     params:
         suite=SUITE,
-        config=suite_sections("title", "domain", "seed", "dataset", "classifier", "stylex", "attfind", "evaluation"),
+        config=suite_sections(
+            "title", "domain", "seed", "classifier_of", "dataset", "classifier", "stylex", "attfind", "evaluation"
+        ),
     message:
         "Writing the report of the suite {params.suite}"
     shell:

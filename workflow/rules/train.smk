@@ -4,8 +4,9 @@
 rule train:
     input:
         manifest=manifest,
-        classifier=EXPERIMENT.classifier.model,
+        classifier=classifier_model,
         backbone=backbone_model,
+        weights=lpips_weights,
         code=code(
             "training/*.py",
             "losses/*.py",
@@ -13,7 +14,7 @@ rule train:
             "datasets/split.py",
             *STYLEX_CODE,
             *CLASSIFIER_CODE,
-            *BACKBONE_CODE,
+            *PERCEPTUAL_CODE,
         ),
     output:
         model=EXPERIMENT.stylex_model,

@@ -1,0 +1,14 @@
+"""`stylex baseline`: the coordinates that Wu et al. would select ([L] 4.2.3)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stylex.cli.options import ExperimentArgument
+
+
+def command(experiment: ExperimentArgument) -> None:
+    """Select coordinates as Wu et al. do, on an experiment without classifier-specific training."""
+    from stylex.evaluation.wu_2021 import baseline
+
+    baseline(Path(), experiment)

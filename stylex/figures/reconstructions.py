@@ -1,0 +1,114 @@
+"""How well StylEx rebuilds images: a grid of originals, reconstructions and differences, the worst ones included.
+
+Three rows show images from the smallest error upward, evenly spaced in rank; three more those with the largest errors.
+The numbers in the corners are the classifier's probability of the image's true class. Framed: the reconstruction is
+decided otherwise than the image. Drawing is a pure function of arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy
+import torch
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from stylex.figures.style import COLUMN_WIDTH, styled
+from stylex.figures.subject import Subject
+from stylex.figures.tiles import RAISED, Board, Image, edge, show
+
+IN_A_LINE = 6
+MARGIN, LABEL, GAP, TITLE, CAPTION, SCALE = 0.05, 0.6, 0.05, 0.17, 0.15, 0.3  # inches
+DIFFERENCES = "RdBu_r"  # told apart with any colour vision
+THIN = ("#bbbbbb", 0.4)
+LARGEST = 1.0  # of a difference, in units of pixels in [-1, 1]: full colour
+
+
+@dataclass(frozen=True)
+class Rebuilt:
+    """An image and its reconstruction."""
+
+    class_name: str  # the true class
+    original: Image
+    reconstruction: Image
+    before: float  # probability of the true class for the original
+    after: float  # and for the reconstruction
+    error: float  # mean |x' - x| in [-1, 1]
+    kept: bool  # the decision is the same
+
+
+def choose_reconstructions(error: Tensor, count: int = IN_A_LINE) -> tuple[list[int], list[int]]:
+    """Return the rows with the largest errors, and before them rows evenly spaced in rank, smallest first; error [N].
+
+    Of N images at most N // 2 are the worst: no image is shown twice.
+    """
+    order = error.argsort(stable=True).tolist()
+    worst = order[len(order) - min(count, len(order) // 2) :]
+    others = order[: len(order) - len(worst)]
+    count = min(count, len(others))
+    return [others[step * (len(others) - 1) // max(count - 1, 1)] for step in range(count)], worst
+
+
+def rebuilt(subject: Subject, rows: Sequence[int]) -> list[Rebuilt]:
+    """Render images again, and let the classifier judge what is shown."""
+    latents = subject.latents
+    images, chances = subject.rendered([subject.styles(row) for row in rows])
+    originals = subject.originals(rows).permute(0, 2, 3, 1).numpy()
+    before = latents.logits[torch.tensor(rows)].softmax(dim=1).numpy()
+    result = []
+    for number, row in enumerate(rows):
+        label, kept = int(latents.labels[row]), bool(before[number].argmax() == chances[number].argmax())
+        chance = float(before[number, label]), float(chances[number, label])
+        error = float(latents.reconstruction_l1[row])
+        result.append(
+            Rebuilt(latents.class_names[label], originals[number], images[number], *chance, error=error, kept=kept)
+        )
+    return result
+
+
+@styled()
+def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) -> Figure:
+    """Draw both lines, and the scale of the differences."""
+    side = (COLUMN_WIDTH - 2 * MARGIN - LABEL - (IN_A_LINE - 1) * GAP) / IN_A_LINE
+    block = TITLE + 3 * (side + GAP) + CAPTION
+    board = Board(MARGIN + 2 * block + SCALE)
+    titles = ("from the smallest error upward, evenly spaced in rank", "the largest errors")
+    for number, (title, images) in enumerate(zip(titles, (spaced, worst), strict=True)):
+        top = MARGIN + number * block
+        board.text(MARGIN, top, title, size=6.5, bold=True)
+        top += TITLE
+        for line, label in enumerate(("original", "reconstruction", "difference")):
+            board.text(MARGIN, top + line * (side + GAP) + side / 2 - 0.04, label)
+        for column, one in enumerate(images):
+            left = MARGIN + LABEL + column * (side + GAP)
+            show(board.axes(left, top, side), one.original, f"{one.before:.2f}", small=True)
+            frame = None if one.kept else RAISED
+            show(board.axes(left, top + side + GAP, side), one.reconstruction, f"{one.after:.2f}", frame, small=True)
+            axes = board.axes(left, top + 2 * (side + GAP), side)
+            axes.imshow(_difference(one), cmap=DIFFERENCES, vmin=-LARGEST, vmax=LARGEST, interpolation="nearest")
+            edge(axes, *THIN)
+            text = f"{_short(one.class_name)}  {one.error:.3f}"
+            board.text(left + side / 2, top + 3 * (side + GAP), text, size=5, align="center")
+    _scale(board, side)
+    return board.figure
+
+
+def _difference(one: Rebuilt) -> numpy.ndarray:
+    """Return reconstruction - original, [H, W], the mean of the channels."""
+    return (numpy.clip(one.reconstruction, -1, 1) - one.original).mean(axis=2)
+
+
+def _short(name: str, letters: int = 8) -> str:
+    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+
+
+def _scale(board: Board, side: float) -> None:
+    left, top, width = MARGIN + LABEL + side, board.height - SCALE + 0.1, side + GAP
+    axes = board.axes(left, top, width, 0.08)
+    axes.imshow(numpy.linspace(-1, 1, 201)[None], cmap=DIFFERENCES, aspect="auto")
+    edge(axes, *THIN)
+    board.text(left - 0.04, top - 0.005, f"darker by {LARGEST:g}", align="right")
+    board.text(left + width + 0.04, top - 0.005, f"brighter by {LARGEST:g}")
+    board.text(COLUMN_WIDTH - MARGIN, top - 0.005, "▢ decided otherwise", align="right", colour=RAISED)

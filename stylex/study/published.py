@@ -1,0 +1,190 @@
+"""`stylex study published`: both replications' tables of their user studies, recomputed from their raw answers.
+
+[V] Table 2 and [G] Table 1. The files are parsed as they are in the repositories. Each printed cell is held against the
+answers: does it follow, and which of the two standard deviations is it?
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from math import floor, isclose
+from pathlib import Path
+
+import pandas
+
+from stylex.artifacts import provenance, read_table, require, write_table
+from stylex.config import recomputed_user_study
+from stylex.errors import StudyError
+from stylex.study.sources import G_ANSWERS, G_DESCRIPTIONS, SOURCES, V_ANSWERS, V_KEY, AnswerSource, download_answers
+from stylex.study.statistics import Summary, summarise
+from stylex.study.words import common_words
+
+COMMON = 3  # words, as [G] Table 2
+QUESTIONS = 6  # of each block of [V]
+KEY_LINE = re.compile(r"^Same transformation in (top|bottom)-right", re.MULTILINE)
+SIDES = {"top": "A", "bottom": "B"}
+# Blocks of [V] in the order of its columns: folder of the key, domain and method in config/published/user_study.csv.
+V_BLOCKS = (
+    ("old_faces", "FFHQ perceived gender", "Model 1"),
+    ("new_faces", "FFHQ perceived gender", "Model 2"),
+    ("old_plant", "PlantVillage health", "Model 1"),
+)
+# [G] numbers its questions only. Its printed figures tell which block is which domain.
+G_BLOCKS = (("FFHQ perceived age", "released StylEx model"), ("FFHQ perceived gender", "released StylEx model"))
+
+
+@dataclass(frozen=True)
+class Block:
+    """One domain of a replication's study: the columns of `stylex.study.statistics`."""
+
+    source: str
+    domain: str
+    method: str
+    answers: pandas.DataFrame
+
+
+def recompute(root: Path, sources: Mapping[str, AnswerSource] = SOURCES) -> pandas.DataFrame:
+    """Download and analyse the raw answers; write results/published/user_study.csv and …_words.csv; return the first.
+
+    Raises `DownloadError` when a file cannot be had, `StudyError` when it is not what it was.
+    """
+    folders = {name: download_answers(root, name, source) for name, source in sources.items()}
+    first, second = folders["vandervleuten_2022"], folders["vandegeijn_2022"]
+    blocks = [*vandervleuten_blocks(first), *vandegeijn_blocks(second)]
+    printed = read_table(root / "config" / "published" / "user_study.csv", text=("value", "spread"))
+    frame = pandas.DataFrame([compared(block, printed) for block in blocks])
+    words = pandas.concat([vandervleuten_words(first), vandegeijn_words(second)], ignore_index=True)
+    pins = {each.file.name: each.file.sha256 for source in sources.values() for each in source.files}
+    origin = provenance("none", 0) | pins
+    path = recomputed_user_study(root)
+    write_table(path, frame, origin)
+    write_table(path.with_name("user_study_words.csv"), words, origin)
+    return frame
+
+
+def vandervleuten_blocks(folder: Path) -> list[Block]:
+    """Parse [V]: a row a participant; six answers, then six descriptions for each of three blocks."""
+    rows, blocks = _vandervleuten_rows(folder), []
+    for number, (key_folder, domain, method) in enumerate(V_BLOCKS):
+        path = folder / V_KEY.format(key_folder)
+        key = [SIDES[side] for side in KEY_LINE.findall(require(path).read_text(encoding="utf-8"))]
+        if len(key) != QUESTIONS:
+            raise StudyError(f"{path} has the key of {len(key)} questions, not {QUESTIONS}; download it again")
+        first = 2 * QUESTIONS * number + 1
+        answers = {name: [row[f"Q{first + index}"] for index in range(QUESTIONS)] for name, row in rows.items()}
+        blocks.append(Block("vandervleuten_2022", domain, method, long_table(answers, key)))
+    return blocks
+
+
+def vandervleuten_words(folder: Path) -> pandas.DataFrame:
+    """Return the most common words of each of [V]'s 18 attributes."""
+    rows = _vandervleuten_rows(folder)
+    parts = []
+    for number, (_, domain, method) in enumerate(V_BLOCKS):
+        first = 2 * QUESTIONS * number + QUESTIONS + 1
+        texts = [[row[f"Q{first + index}"] for row in rows.values()] for index in range(QUESTIONS)]
+        parts.append(word_table("vandervleuten_2022", f"{domain}, {method}", texts))
+    return pandas.concat(parts, ignore_index=True)
+
+
+def _vandervleuten_rows(folder: Path) -> dict[str, dict[str, str]]:
+    path = folder / V_ANSWERS
+    with require(path).open(encoding="utf-8", newline="") as file:
+        rows = {row[""]: row for row in csv.DictReader(file)}
+    if not rows or any(f"Q{number}" not in row for row in rows.values() for number in range(1, 37)):
+        raise StudyError(f"{path} has not the columns Q1 to Q36; download it again")
+    return rows
+
+
+def vandegeijn_blocks(folder: Path) -> list[Block]:
+    """Parse [G]: blocks begin at each 'Attribute 1'; unnamed rows are participants; then the key, and accuracies."""
+    path = folder / G_ANSWERS
+    with require(path).open(encoding="utf-8", newline="") as file:
+        header, *rows = csv.reader(file)
+    starts = [column for column, name in enumerate(header) if name == "Attribute 1"]
+    keys = [row for row in rows if row[0] == "Correct Answers"]
+    if len(starts) != len(G_BLOCKS) or len(keys) != 1:
+        raise StudyError(f"{path} has not {len(G_BLOCKS)} blocks and one key; download it again")
+    people = [row for row in rows if not row[0]]
+    blocks = []
+    for (domain, method), start, end in zip(G_BLOCKS, starts, [*starts[1:], len(header)], strict=True):
+        answers = {str(number): row[start:end] for number, row in enumerate(people, start=1)}
+        blocks.append(Block("vandegeijn_2022", domain, method, long_table(answers, keys[0][start:end])))
+    return blocks
+
+
+def vandegeijn_words(folder: Path) -> pandas.DataFrame:
+    """Return the most common words of each of [G]'s ten animations, which its file does not name."""
+    with require(folder / G_DESCRIPTIONS).open(encoding="utf-8", newline="") as file:
+        _, *rows = csv.reader(file)
+    texts = [[row[column] for row in rows] for column in range(1, len(rows[0]))]
+    return word_table("vandegeijn_2022", "", texts)
+
+
+def long_table(answers: Mapping[str, list[str]], key: list[str]) -> pandas.DataFrame:
+    """Return the columns of `stylex.study.statistics`; `answers` by participant, a question without one left out."""
+    rows = [
+        {"participant": name, "question": number, "answer": answer, "correct_answer": correct}
+        for name, given in answers.items()
+        for number, (answer, correct) in enumerate(zip(given, key, strict=True), start=1)
+        if answer
+    ]
+    return pandas.DataFrame(rows)
+
+
+def word_table(source: str, block: str, texts: list[list[str]]) -> pandas.DataFrame:
+    """Return source, block, question, word, descriptions (that hold the word), n (descriptions in all)."""
+    rows = [
+        {"source": source, "block": block, "question": number, "word": word, "descriptions": count, "n": len(part)}
+        for number, part in enumerate(texts, start=1)
+        for word, count in common_words(part, COMMON)
+    ]
+    return pandas.DataFrame(rows)
+
+
+def compared(block: Block, printed: pandas.DataFrame) -> dict[str, object]:
+    """Return a row: the summary of a block, the printed cell, and whether it follows."""
+    summary = summarise(block.answers)
+    source = printed["source"].str.startswith(block.source)
+    cells = printed[source & (printed["domain"] == block.domain) & (printed["method"] == block.method)]
+    value, spread = (cells.iloc[0]["value"], cells.iloc[0]["spread"]) if len(cells) else ("", "")
+    return {
+        "source": block.source,
+        "domain": block.domain,
+        "method": block.method,
+        **asdict(summary),
+        "published": value,
+        "published_spread": spread,
+        "finding": finding(value, spread, summary),
+    }
+
+
+def finding(value: str, spread: str, summary: Summary) -> str:
+    """Say of a printed mean ± spread whether it follows from the answers; both as printed, empty: not printed."""
+    if not value:
+        return "nothing printed"
+    if follows(value, summary.mean):
+        mean = "the mean follows"
+    else:
+        mean = f"the mean does not follow: the answers give {summary.mean:.4f}"
+        mean += ", cut off instead of rounded" if cut_off(value, summary.mean) else ""
+    sds = {"population": summary.population_sd, "sample": summary.sample_sd}
+    which = [f"the {name} sd" for name, sd in sds.items() if follows(spread, sd)]
+    neither = ", ".join(f"{name} {sd:.4f}" for name, sd in sds.items())
+    return f"{mean}; the spread is {' or '.join(which) or f'neither sd ({neither})'}"
+
+
+def follows(printed: str, number: float) -> bool:
+    """Say whether `number`, rounded to the decimals of `printed`, is what is printed (a half may go either way)."""
+    unit = 10.0 ** -len(printed.partition(".")[2])
+    error = abs(float(printed) - number)
+    return error < unit / 2 or isclose(error, unit / 2, rel_tol=1e-6)
+
+
+def cut_off(printed: str, number: float) -> bool:
+    """Say whether `number` without its further decimals is what is printed."""
+    scale = 10 ** len(printed.partition(".")[2])
+    return round(float(printed) * scale) == floor(number * scale)

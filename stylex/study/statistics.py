@@ -1,0 +1,85 @@
+"""Statistics of answers to the first part of the study ([L] 4.2.2): accuracy, both sds, intervals, agreement.
+
+Answers are a table with a row an answer: `participant`, `question`, `answer`, `correct_answer`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import nan
+
+import numpy
+import pandas
+from numpy.typing import ArrayLike
+from scipy.stats import binomtest
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What a table prints of one study. Means and sds are over questions, of the fraction of correct answers."""
+
+    questions: int
+    participants: int
+    mean: float
+    population_sd: float  # divides by the number of questions
+    sample_sd: float  # divides by one less; nan for one question
+    low: float  # exact 95 % interval of all answers pooled, as if they were independent
+    high: float
+    kappa: float
+
+
+def clopper_pearson(correct: int, n: int) -> tuple[float, float]:
+    """Return (low, high) of the exact two-sided 95 % binomial interval (Clopper and Pearson 1934); (0, 1) if n = 0."""
+    if n == 0:
+        return 0.0, 1.0
+    interval = binomtest(correct, n).proportion_ci(confidence_level=0.95, method="exact")
+    return float(interval.low), float(interval.high)
+
+
+def accuracy_by_question(answers: pandas.DataFrame) -> pandas.DataFrame:
+    """Return a row a question, in their order: question, n, correct, accuracy, low, high."""
+    rows = []
+    for question, part in answers.groupby("question", sort=False):
+        n, correct = len(part), count_correct(part)
+        low, high = clopper_pearson(correct, n)
+        rows.append({"question": question, "n": n, "correct": correct, "accuracy": correct / n, "low": low})
+        rows[-1]["high"] = high
+    return pandas.DataFrame(rows, columns=["question", "n", "correct", "accuracy", "low", "high"])
+
+
+def summarise(answers: pandas.DataFrame) -> Summary:
+    """Summarise the answers to all questions; at least one answer is needed."""
+    accuracy = accuracy_by_question(answers)
+    mean, population_sd, sample_sd = mean_and_sds(accuracy["accuracy"])
+    low, high = clopper_pearson(count_correct(answers), len(answers))
+    participants = len(set(answers["participant"]))
+    counts = answers.groupby(["question", "answer"]).size().unstack(fill_value=0).to_numpy()
+    kappa = fleiss_kappa(counts)
+    return Summary(len(accuracy), participants, mean, population_sd, sample_sd, low, high, kappa)
+
+
+def count_correct(answers: pandas.DataFrame) -> int:
+    """Return how many answers are right."""
+    return int((answers["answer"].to_numpy() == answers["correct_answer"].to_numpy()).sum())
+
+
+def mean_and_sds(values: ArrayLike) -> tuple[float, float, float]:
+    """Return mean, population sd and sample sd (nan for a single value)."""
+    array = numpy.asarray(values, dtype=float)
+    return float(array.mean()), float(array.std()), float(array.std(ddof=1)) if len(array) > 1 else nan
+
+
+def fleiss_kappa(counts: ArrayLike) -> float:
+    """Return the agreement of the raters (Fleiss 1971): 1 full, 0 as by chance; counts [questions, categories].
+
+    A question counts with the raters who answered it, and not at all with fewer than two. nan where chance agreement
+    is full: everybody gave one and the same answer to everything.
+    """
+    table = numpy.asarray(counts, dtype=float)
+    table = table[table.sum(axis=1) >= 2]
+    if not len(table):
+        return nan
+    raters = table.sum(axis=1)
+    observed = ((table * (table - 1)).sum(axis=1) / (raters * (raters - 1))).mean()
+    chance = float(((table.sum(axis=0) / table.sum()) ** 2).sum())
+    return float((observed - chance) / (1 - chance)) if chance < 1 else nan

@@ -1,0 +1,88 @@
+"""A small analysed experiment in memory: random networks, colour images of 64x64 or grey ones of 32x32."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from stylex.artifacts import save_tensors
+from stylex.attfind.records import Attribute, Direction, Effects, EffectsHeader
+from stylex.classifiers import Classifier
+from stylex.classifiers.networks import build_network
+from stylex.classifiers.wrapper import NetworkDescription
+from stylex.config import ExperimentPaths, load_experiment
+from stylex.datasets import ImageSplit
+from stylex.figures.subject import Subject
+from stylex.latents.table import Latents
+from stylex.networks.model import build_networks
+
+NAMES = ("dull", "bright")
+COUNT = 12
+REACH = 3.0
+
+
+@pytest.fixture(params=[(1, 32), (3, 64)], ids=["grey 32", "colour 64"])
+def subject(request, root: Path) -> Subject:
+    """Half of the reconstructions are decided either way."""
+    return make_subject(root, *request.param)
+
+
+def make_subject(root: Path, channels: int, side: int) -> Subject:
+    config = small_config(root, side)
+    torch.manual_seed(0)
+    description = NetworkDescription(
+        role="classifier", name="random", architecture="resnet18", width=0.125, channels=channels, resolution=side,
+        class_names=NAMES,
+    )  # fmt: skip
+    classifier = Classifier(build_network("resnet18", channels, 2, 0.125), description)
+    networks = build_networks(config.stylex, side, channels, 2, seed=0).eval().requires_grad_(False)
+    table = torch.randint(0, 256, (COUNT, channels, side, side), dtype=torch.uint8).numpy()
+    ids = [f"image-{row}" for row in range(COUNT)]
+    split = ImageSplit(torch.arange(COUNT) % 2, ids, NAMES, channels, side, table, torch.arange(COUNT).numpy())
+    latents = make_latents(networks, classifier, split)
+    layout = networks.synthesis.layout
+    places = [layout.locate(index) for index in range(layout.size)]
+    header = EffectsHeader(
+        NAMES, config.attfind.shift, "float32", latents.minima.tolist(), latents.maxima.tolist(),
+        [layer for layer, _ in places], [channel for _, channel in places], {},
+    )  # fmt: skip
+    effects = Effects(ids, latents.reconstruction_logits, torch.randn(COUNT, *header.shape), header)
+    found = {
+        name: [
+            Attribute(name, rank, 5 * rank + side, *layout.locate(5 * rank + side), Direction(rank % 2), 2.0 / rank, 3)
+            for rank in range(1, 7)
+        ]
+        for side, name in enumerate(NAMES)
+    }
+    paths = ExperimentPaths(root, "mnist")
+    theta = 0.1 * torch.randn(latents.w.shape[1])
+    save_tensors(paths.ganalyze, {"theta": theta}, {"target_class": "bright", "reach": str(REACH), "error": "1.0"})
+    return Subject(config, paths, latents, effects, found, networks, classifier, split)
+
+
+@torch.no_grad()
+def make_latents(networks, classifier: Classifier, split: ImageSplit) -> Latents:
+    images = split.images()
+    w, logits = 3 * networks.encoder(images), torch.eye(2)[split.labels] * 4
+    styles = networks.synthesis.styles(networks.w_plus(w, logits))
+    rendered = networks.synthesis.render(styles)
+    answers = classifier(rendered)
+    bias = classifier.network.head.bias
+    bias[1] -= (answers[:, 1] - answers[:, 0]).median() - 1e-4
+    error = (rendered - images).abs().mean(dim=(1, 2, 3))
+    return Latents(
+        ids=split.ids, labels=split.labels, logits=logits, w=w, styles=styles.space, to_rgb_styles=styles.to_rgb,
+        reconstruction_l1=error, reconstruction_perceptual=error, reconstruction_logits=classifier(rendered),
+        discriminator=torch.zeros(len(w)), class_names=NAMES, provenance={},
+    )  # fmt: skip
+
+
+def small_config(root: Path, side: int):
+    config = load_experiment(root, "mnist")
+    content = config.model_dump()
+    channels = [8] * (side.bit_length() - 2)
+    content["stylex"]["networks"] |= {
+        f"{kind}_channels": channels for kind in ("generator", "encoder", "discriminator")
+    }
+    content["dataset"] |= {"resolution": side, "classes": list(NAMES)}
+    return type(config).model_validate(content)

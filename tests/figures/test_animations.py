@@ -1,0 +1,101 @@
+"""Attribute animations: there and back without a jump, endless, the stated time, and the still beside them."""
+
+from dataclasses import replace
+
+import numpy
+import pytest
+import torch
+from matplotlib.colors import to_hex
+from PIL import Image
+
+from stylex.attfind.records import Direction
+from stylex.figures.animations import STEPS, draw_still, frames, note_picture, positions, save_gif, sweep_of
+from stylex.figures.names import ANIMATION_SECONDS
+from stylex.figures.style import COLUMN_WIDTH
+from stylex.figures.tiles import LOWERED, RAISED
+from stylex.networks.stylespace import StyleVector
+
+
+@pytest.fixture
+def attribute(subject):
+    return subject.attributes["bright"][0]
+
+
+def test_the_way_is_slow_at_its_ends_and_symmetric():
+    way = numpy.array(positions())
+    assert way[0] == 0 and way[-1] == 1 and (numpy.diff(way) > 0).all()
+    numpy.testing.assert_allclose(way + way[::-1], 1)
+    assert numpy.diff(way)[0] < numpy.diff(way)[STEPS // 2] / 3
+
+
+def test_a_sweep_goes_from_the_minimum_to_the_maximum(subject, attribute):
+    sweep = sweep_of(subject, attribute, 1)
+    assert sweep is not None and len(sweep.predicted) == 4
+    assert sweep.images.shape[:2] == (STEPS + 1, 4)
+    shift = subject.config.attfind.shift
+    rows = [
+        next(row for row in range(12) if numpy.allclose(shown(subject, row), image, atol=1e-4))
+        for image in sweep.reconstructions
+    ]
+    assert sum(int(subject.effects.base_logits[row].argmax()) for row in rows) == 2
+    for step, extremes in ((0, subject.latents.minima), (STEPS, subject.latents.maxima)):
+        for column, row in enumerate(rows):
+            space = subject.latents.styles[row].clone()
+            space[attribute.style_index] += shift * (extremes - space)[attribute.style_index]
+            numpy.testing.assert_allclose(shown(subject, row, space), sweep.images[step, column], atol=1e-4)
+
+
+@torch.no_grad()
+def shown(subject, row, space=None):
+    space = subject.latents.styles[row] if space is None else space
+    image = subject.networks.synthesis.render(StyleVector(space[None], subject.latents.to_rgb_styles[row][None]))
+    return image[0].permute(1, 2, 0).numpy()
+
+
+def test_the_gif_loops_without_a_jump_in_the_time_that_is_stated(subject, attribute, tmp_path):
+    sweep = sweep_of(subject, attribute, 1)
+    assert sweep is not None
+    pictures = frames(sweep)
+    assert len(pictures) == 2 * STEPS
+    assert all(pictures[step].tobytes() == pictures[-step].tobytes() for step in range(1, STEPS))
+    for name in ("first.gif", "second.gif"):
+        save_gif(tmp_path / name, pictures, "experiment mnist, config 0123")
+    assert (tmp_path / "first.gif").read_bytes() == (tmp_path / "second.gif").read_bytes()
+    with Image.open(tmp_path / "first.gif") as gif:
+        assert gif.info["loop"] == 0 and b"config 0123" in gif.info["comment"]
+        durations = []
+        for number in range(gif.n_frames):
+            gif.seek(number)
+            durations.append(gif.info["duration"])
+        assert sum(durations) / 1000 == pytest.approx(ANIMATION_SECONDS)
+        gif.seek(0)
+        difference = numpy.abs(numpy.asarray(gif.convert("RGB"), int) - numpy.asarray(pictures[0], int))
+        assert difference.mean() < 6  # 256 colours for all frames, of noise in 64x64x3
+
+
+def test_the_still_shows_both_ends_and_the_reconstruction(subject, attribute):
+    sweep = sweep_of(subject, attribute, 1)
+    assert sweep is not None
+    figure = draw_still(sweep)
+    assert figure.get_size_inches()[0] == COLUMN_WIDTH
+    corners = [axes.texts[0].get_text() for axes in figure.axes]
+    expected = [*sweep.chances[-1], *sweep.before, *sweep.chances[0]]
+    assert corners == [f"{chance:.2f}" for chance in expected]
+    framed = [axes.spines["top"].get_visible() for axes in figure.axes]
+    assert framed == [True] * 4 + [False] * 4 + [True] * 4
+    colours = [to_hex(axes.spines["top"].get_edgecolor()).upper() for axes in figure.axes]
+    ends = [RAISED, LOWERED] if attribute.direction == Direction.TO_MAX else [LOWERED, RAISED]
+    assert colours[:4] == [ends[0]] * 4 and colours[8:] == [ends[1]] * 4
+    edge = figure.bbox
+    assert all(text.get_window_extent().x1 <= edge.x1 for text in figure.texts)
+
+
+def test_no_image_no_sweep(subject, attribute):
+    nothing = replace(subject.effects, effect=torch.full_like(subject.effects.effect, torch.nan))
+    assert sweep_of(replace(subject, effects=nothing), attribute, 1) is None
+
+
+def test_a_note_is_one_frame(tmp_path):
+    save_gif(tmp_path / "note.gif", [note_picture("AttFind found no attribute 4.")], "origin")
+    with Image.open(tmp_path / "note.gif") as gif:
+        assert getattr(gif, "n_frames", 1) == 1
