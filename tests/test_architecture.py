@@ -34,7 +34,7 @@ MAY_IMPORT = {
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table"},
     "evaluation": FOUNDATION | {"networks", "classifiers", "datasets", "distances", "latents.table", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
-    "report": FOUNDATION | {"latents.table", "attfind.records", "figures.names"},
+    "report": FOUNDATION | {"latents.table", "attfind.records", "evaluation.intervals", "figures.names"},
     "cli": EVERYTHING,
 }
 LIGHT = ("errors", "config", "artifacts", "cli", "cli.project", "figures.names", "config.schema")

@@ -5,6 +5,11 @@ from __future__ import annotations
 from stylex.config import ExperimentConfig
 
 SAMPLES = "samples"
+# The artifact that a figure draws; others are listed with all artifacts of the experiment.
+ORIGINS = {
+    "attributes": "attributes", "independent": "independent", "subset": "subset", "sufficiency": "sufficiency",
+    "frechet": "frechet", "history": "stylex", SAMPLES: "stylex",
+}  # fmt: skip
 STEPS = (
     " Each image shows all steps so far; the number in it is the classifier's probability of the target class P(…)."
     " Orange frame: the decision has flipped. Images are chosen by rule: for each target class, of the explained images"

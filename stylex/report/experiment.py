@@ -11,20 +11,22 @@ import pandas
 from stylex.artifacts import read_json, read_table, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
 from stylex.figures.names import FIGURE_NAMES
-from stylex.report.captions import SAMPLES, caption
-from stylex.report.provenance import ARTIFACTS, artifact_provenance, versions
-from stylex.report.published import POOLED
+from stylex.report.captions import ORIGINS, SAMPLES, caption
+from stylex.report.provenance import anchor, artifact_provenance, artifacts_of, versions
+from stylex.report.published import LABELS, POOLED
 from stylex.report.table import Block, percent
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image embedded in the page."""
+    """An image embedded in the page; `links`: to its other formats and to where its numbers come from."""
 
+    key: str  # its id on the page
     name: str
     uri: str
     alternative: str  # for those who do not see it
     caption: str
+    links: list[tuple[str, str]]
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,7 @@ class ExperimentPart:
     confusion: Confusion
     attributes: Block
     origins: Block
+    origin_ids: list[str]  # of its rows
     versions: str
 
 
@@ -59,30 +62,48 @@ def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig)
     paths = ExperimentPaths(root, name)
     metrics = read_json(paths.classifier.metrics)
     figures = SuitePaths(root, suite)
-    pictures = [_picture(figures.figure(name, figure, "png"), figure, config) for figure in FIGURE_NAMES]
-    sources = {artifact: artifact_provenance(root, name, artifact) for artifact in ARTIFACTS}
+    pictures = [_figure(figures, name, figure, config) for figure in FIGURE_NAMES]
+    samples = _picture(paths.stylex_samples, name, SAMPLES, config, [])
+    sources = {artifact: artifact_provenance(root, name, artifact) for artifact in artifacts_of(root, name)}
     return ExperimentPart(
         name=name,
         title=config.title,
         headline=_headline(paths),
         facts=_facts(root, config, metrics),
-        pictures=[*pictures, _picture(paths.stylex_samples, SAMPLES, config)],
+        pictures=[*pictures, samples],
         confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]),
         attributes=_attributes(paths, config),
         origins=_origins(name, sources),
+        origin_ids=[anchor(name, artifact) for artifact in sources],
         versions="; ".join(dict.fromkeys(versions(source) for source in sources.values())),
     )
 
 
-def _picture(path: Path, name: str, config: ExperimentConfig) -> Picture:
+def _figure(paths: SuitePaths, experiment: str, name: str, config: ExperimentConfig) -> Picture:
+    files = {suffix.upper(): paths.figure(experiment, name, suffix) for suffix in ("pdf", "png", "gif")}
+    links = [(text, path.relative_to(paths.folder).as_posix()) for text, path in files.items() if path.is_file()]
+    return _picture(paths.figure(experiment, name, "png"), experiment, name, config, links)
+
+
+def _picture(path: Path, experiment: str, name: str, config: ExperimentConfig, links: list[tuple[str, str]]) -> Picture:
     encoded = base64.b64encode(require(path).read_bytes()).decode("ascii")
     alternative, text = caption(name, config)
-    return Picture(name, f"data:image/png;base64,{encoded}", alternative, text)
+    origin = anchor(experiment, ORIGINS[name]) if name in ORIGINS else f"provenance-{experiment}"
+    return Picture(
+        key=f"figure-{experiment}-{name}",
+        name=name,
+        uri=f"data:image/png;base64,{encoded}",
+        alternative=alternative,
+        caption=text,
+        links=[*links, ("Provenance", f"#{origin}")],
+    )
 
 
 def _headline(paths: ExperimentPaths) -> str:
     frame = read_table(paths.sufficiency, ("target_class",))
-    rows = {row["target_class"]: row for row in frame.sort_values(by="k").to_dict("records") if row["n"] > 0}
+    method = frame["method"].iloc[0]  # its own; the baseline of Wu et al. may follow
+    ordered = sorted(frame.to_dict("records"), key=lambda row: row["k"])
+    rows = {row["target_class"]: row for row in ordered if row["n"] > 0 and row["method"] == method}
     pooled = rows.pop(POOLED, None)  # of each target class the row of the largest k
     if pooled is None:
         return "No image could be tested."
@@ -108,6 +129,7 @@ def _facts(root: Path, config: ExperimentConfig, metrics: dict) -> list[tuple[st
         ("StylEx", f"{stylex.training.images} training images shown, conditioning: {stylex.conditioning}"),
         ("AttFind", f"{attfind.images} images of the {attfind.split} split at the most, shift {attfind.shift:g}"),
         ("Distances", f"features of {backbone}, trained here on all classes ({percent(measured)} % accurate)"),
+        ("Method", LABELS["without_cst" if stylex.conditioning == "none" else "stylex"]),
         ("Seed", str(config.seed)),
     ]
 

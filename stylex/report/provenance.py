@@ -13,13 +13,24 @@ from stylex.errors import ArtifactError
 from stylex.latents.table import damage_reported, json_metadata
 
 VERSION = "version_"
-ARTIFACTS = ("classifier", "stylex", "latents", "effects", "attributes", "sufficiency", "frechet")  # as made
+ARTIFACTS = (
+    "classifier", "stylex", "latents", "effects", "attributes", "independent", "subset", "sufficiency", "frechet",
+)  # fmt: skip  # as made
+# Tables that not every suite computes, relative to the experiment's folder.
+OPTIONAL = {
+    "wu_2021": "attfind/wu_2021.csv",
+    "flips": "flips.csv",
+    "factors": "factors.csv",
+    "observer": "observer.csv",
+}
 
 
 def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str, str]:
-    """Return {config_digest, seed, commit, device, machine, python, version_…} of one of `ARTIFACTS`."""
+    """Return {config_digest, seed, commit, device, machine, python, version_…} of one of `artifacts_of`."""
     paths = ExperimentPaths(root, experiment)
     beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
+    beside |= {"independent": paths.independent, "subset": paths.subset}
+    beside |= {name: paths.folder / file for name, file in OPTIONAL.items()}
     if artifact in beside:
         return read_json(beside[artifact].with_suffix(".provenance.json"))
     if artifact == "classifier":
@@ -27,6 +38,17 @@ def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str,
     if artifact == "stylex":
         return _tensor_header(paths.stylex_model)
     return _parquet_header({"latents": paths.latents, "effects": paths.effects()}[artifact])
+
+
+def artifacts_of(root: Path, experiment: str) -> list[str]:
+    """Return `ARTIFACTS`, which every experiment has, and those of `OPTIONAL` that exist."""
+    folder = ExperimentPaths(root, experiment).folder
+    return [*ARTIFACTS, *(name for name, file in OPTIONAL.items() if (folder / file).is_file())]
+
+
+def anchor(experiment: str, artifact: str) -> str:
+    """Return the id, on the page, of the line that says where an artifact comes from."""
+    return f"provenance-{experiment}-{artifact}"
 
 
 def versions(provenance: dict[str, str]) -> str:

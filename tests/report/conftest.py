@@ -32,6 +32,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which the demo suite is complete, figures, tables and page included. Tests must not change it."""
     root = tmp_path_factory.mktemp("finished")
     shutil.copytree(REPOSITORY / "config", root / "config")
+    shutil.copytree(REPOSITORY / "docs", root / "docs")
     for name in load_suite(root, "demo").experiments:
         config = load_experiment(root, name)
         write_experiment(root, name, config)
