@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pandas
@@ -27,6 +27,7 @@ class Picture:
     alternative: str  # for those who do not see it
     caption: str
     links: list[tuple[str, str]]
+    animation: str | None = None  # the same, moving: a reader starts it
 
 
 @dataclass(frozen=True)
@@ -82,21 +83,26 @@ def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig)
 def _figure(paths: SuitePaths, experiment: str, name: str, config: ExperimentConfig) -> Picture:
     files = {suffix.upper(): paths.figure(experiment, name, suffix) for suffix in ("pdf", "png", "gif")}
     links = [(text, path.relative_to(paths.folder).as_posix()) for text, path in files.items() if path.is_file()]
-    return _picture(paths.figure(experiment, name, "png"), experiment, name, config, links)
+    still = _picture(files["PNG"], experiment, name, config, links)
+    return replace(still, animation=_uri(files["GIF"])) if files["GIF"].is_file() else still
 
 
 def _picture(path: Path, experiment: str, name: str, config: ExperimentConfig, links: list[tuple[str, str]]) -> Picture:
-    encoded = base64.b64encode(require(path).read_bytes()).decode("ascii")
     alternative, text = caption(name, config)
     origin = anchor(experiment, ORIGINS[name]) if name in ORIGINS else f"provenance-{experiment}"
     return Picture(
         key=f"figure-{experiment}-{name}",
         name=name,
-        uri=f"data:image/png;base64,{encoded}",
+        uri=_uri(path),
         alternative=alternative,
         caption=text,
         links=[*links, ("Provenance", f"#{origin}")],
     )
+
+
+def _uri(path: Path) -> str:
+    encoded = base64.b64encode(require(path).read_bytes()).decode("ascii")
+    return f"data:image/{path.suffix[1:]};base64,{encoded}"
 
 
 def _headline(paths: ExperimentPaths) -> str:

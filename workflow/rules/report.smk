@@ -53,7 +53,7 @@ rule tables:
     input:
         results=of_all_experiments(table_inputs),
         published=["config/published/sufficiency.csv", "config/published/datasets.csv"],
-        code=code("report/*", "latents/table.py"),
+        code=code("report/*.py", "latents/table.py", "evaluation/intervals.py"),
     output:
         suite_tables(),
     log:
@@ -75,7 +75,12 @@ rule report:
         tables=suite_tables(),
         results=of_all_experiments(table_inputs),
         samples=of_all_experiments(lambda paths: [paths.stylex_samples]),
-        code=code("report/*", "latents/table.py"),
+        claims=of_all_experiments(lambda paths: [paths.independent, paths.subset, paths.stylex_history]),
+        published=["config/published/sufficiency.csv", "config/published/user_study.csv"],
+        notes=list(map(str, Path("docs").glob("method-notes.md"))),
+        code=code(
+            "report/*.py", "report/claims/*.py", "report/templates/*", "latents/table.py", "evaluation/intervals.py"
+        ),
     output:
         report(SUITE_PATHS.report, category="Report"),
     log:

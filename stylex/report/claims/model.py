@@ -42,14 +42,13 @@ class Finding:
 class Run:
     """The numbers of a run as far as they exist; a frame that is missing is a normal case.
 
-    `tables`: the suite's, by name. `artifacts`: of all experiments, stacked, with a column `experiment`. `causes`: by
-    experiment, the known factors that make the label. `published`: config/published, sources spelled out.
+    `tables`: the suite's, by name. `artifacts`: of all experiments, stacked, with a column `experiment`.
+    `published`: config/published, sources spelled out.
     """
 
     experiments: Mapping[str, ExperimentConfig] = field(default_factory=dict)
     tables: Mapping[str, pandas.DataFrame] = field(default_factory=dict)
     artifacts: Mapping[str, pandas.DataFrame] = field(default_factory=dict)
-    causes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     published: Mapping[str, pandas.DataFrame] = field(default_factory=dict)
 
     def table(self, name: str, *columns: str) -> list[Row]:
@@ -110,10 +109,10 @@ def grouped(rows: Iterable[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]
     return groups
 
 
-def largest(rows: Iterable[Row], key: str) -> dict[Any, Row]:
-    """Return, by the value of `key`, the row of the largest k that is not above `TOP` and has images."""
-    chosen = sorted((row for row in rows if row["k"] <= TOP and row["n"] > 0), key=lambda row: row["k"])
-    return {row[key]: row for row in chosen}
+def largest(rows: Iterable[Row], *keys: str) -> list[Row]:
+    """Return, for each value of the keys, the row of the largest k that is not above `TOP` and has images."""
+    chosen = [row for row in rows if row["k"] <= TOP and row["n"] > 0]
+    return [max(group, key=lambda row: row["k"]) for group in grouped(chosen, *keys).values()]
 
 
 def pooled(rows: Iterable[Row], method: str) -> list[Row]:
@@ -123,17 +122,20 @@ def pooled(rows: Iterable[Row], method: str) -> list[Row]:
 
 def compared(successes: int, n: int, bound: float) -> Verdict:
     """Judge a fraction by its Wilson interval, as `interval_rule` says."""
-    low, high = wilson_interval(successes, n)
+    return beyond(*wilson_interval(successes, n), bound)
+
+
+def beyond(low: float, high: float, bound: float) -> Verdict:
+    """Judge an interval: above the bound it supports, below it contradicts, across it does not decide."""
     if low > bound:
         return Verdict.SUPPORTS
     return Verdict.CONTRADICTS if high < bound else Verdict.UNDECIDED
 
 
-def interval_rule(what: str, bound: float) -> str:
-    """Say how `compared` judges."""
+def interval_rule(what: str, bound: float, interval: str = "95 % Wilson interval") -> str:
+    """Say how `compared` and `beyond` judge."""
     return (
-        f"The 95 % Wilson interval of {what} lies above {100 * bound:g} %: supports. Below: contradicts. Across: does"
-        " not decide."
+        f"The {interval} of {what} lies above {100 * bound:g} %: supports. Below: contradicts. Across: does not decide."
     )
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pandas
 
-from stylex.artifacts import read_json, read_table
-from stylex.config import DatasetPaths, ExperimentConfig, ExperimentPaths
+from stylex.artifacts import read_table
+from stylex.config import ExperimentConfig, ExperimentPaths
 from stylex.report.claims.model import Run
 from stylex.report.published import read_published
 from stylex.report.table import Table
@@ -17,10 +17,8 @@ from stylex.report.table import Table
 ARTIFACTS = {
     "attributes": "attfind/attributes.csv",
     "independent": "independent.csv",
-    "subset": "subset.csv",
     "history": "stylex/history.csv",
-    "factors": "factors.csv",
-    "observer": "observer.csv",
+    "factor_fit": "factor_fit.csv",
 }
 TEXT = ("id", "target_class", "direction", "method", "factor")
 PUBLISHED = ("sufficiency", "user_study")
@@ -33,7 +31,6 @@ def read_run(root: Path, experiments: Mapping[str, ExperimentConfig], tables: It
         experiments=dict(experiments),
         tables={table.name: table.data for table in tables},
         artifacts={name: frame for name, frame in stacked.items() if frame is not None},
-        causes={name: found for name, config in experiments.items() if (found := _causes(root, config))},
         published={name: read_published(root, name) for name in PUBLISHED},
     )
 
@@ -42,9 +39,3 @@ def _stacked(root: Path, experiments: Iterable[str], file: str) -> pandas.DataFr
     paths = {name: ExperimentPaths(root, name).folder / file for name in experiments}
     frames = [read_table(path, TEXT).assign(experiment=name) for name, path in paths.items() if path.is_file()]
     return pandas.concat([frame.astype(object) for frame in frames], ignore_index=True) if frames else None
-
-
-def _causes(root: Path, config: ExperimentConfig) -> tuple[str, ...]:
-    """Return the factors that make the label, which the manifest of a drawn dataset names."""
-    manifest = DatasetPaths(root, config.dataset.name).manifest(config.dataset.resolution)
-    return tuple(read_json(manifest).get("causes", ())) if manifest.is_file() else ()

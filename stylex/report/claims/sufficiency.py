@@ -69,9 +69,10 @@ def small_models_fail(run: Run) -> list[Finding]:
 def adds_up(run: Run) -> list[Finding]:
     """Of the images that the first attribute leaves, count those that the following ones flip."""
     rows = pooled(run.table("sufficiency", *COLUMNS), "stylex")
-    first = largest([row for row in rows if row["k"] == 1], "experiment")
+    first = {row["experiment"]: row for row in rows if row["k"] == 1}
     found = []
-    for name, row in largest(rows, "experiment").items():
+    for row in largest(rows, "experiment"):
+        name = row["experiment"]
         if name not in first or row["k"] == 1:
             continue
         left, more = row["n"] - first[name]["flipped"], row["flipped"] - first[name]["flipped"]
@@ -91,7 +92,8 @@ def _of_experiments(run: Run, judge: Judge, belongs: Belongs) -> list[Finding]:
     rows = [row for row in run.table("sufficiency", *COLUMNS) if row["method"] == "stylex"]
     directions = grouped([row for row in rows if row["target_class"] != POOLED], "experiment", "k")
     found = []
-    for name, row in largest(pooled(rows, "stylex"), "experiment").items():
+    for row in largest(pooled(rows, "stylex"), "experiment"):
+        name = row["experiment"]
         classes = directions.get((name, row["k"]), [])
         if belongs(run, name, len(classes)):
             found.append(Finding(name, judge(row), _flips(row, classes), anchor(name, "sufficiency")))
