@@ -53,8 +53,8 @@ def anchor(experiment: str, artifact: str) -> str:
 
 def versions(provenance: dict[str, str]) -> str:
     """Write the package versions of one artifact as text."""
-    packages = {key.removeprefix(VERSION): value for key, value in provenance.items() if key.startswith(VERSION)}
-    return ", ".join(f"{name} {value}" for name, value in packages.items())
+    packages = sorted(key for key in provenance if key.startswith(VERSION))  # a safetensors header has no order
+    return ", ".join(f"{key.removeprefix(VERSION)} {provenance[key]}" for key in packages)
 
 
 def _tensor_header(path: Path) -> dict[str, str]:
