@@ -16,6 +16,7 @@ from stylex.report.claims.model import (
     beyond,
     grouped,
     interval_rule,
+    p_value,
     share,
     tested,
 )
@@ -102,7 +103,7 @@ def attributes_move_causes(run: Run) -> list[Finding]:
         by_chance = lucky / len(chance)
         sentence = (
             f"{share(hits, len(own), 'attributes move a cause of the label the most')}, of {len(chance)} random moves"
-            f" {percent(by_chance)} % (Fisher's exact test, p = {p:.2g})."
+            f" {percent(by_chance)} % (Fisher's exact test, {p_value(p)})."
         )
         found.append(Finding(name, tested(hits / len(own) - by_chance, p), sentence, anchor(name, "factors")))
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import sqrt
 
-from stylex.report.claims.model import TOP, Claim, Finding, Measure, Row, Run, Source, grouped, largest, tested
+from stylex.report.claims.model import TOP, Claim, Finding, Measure, Row, Run, Source, grouped, largest, p_value, tested
 from stylex.report.published import LABELS, POOLED
 from stylex.report.table import percent
 
@@ -49,8 +49,8 @@ def _finding(row: Row, better: str, worse: str) -> Finding:
     sentence = (
         f"Of {n} images{towards}, {LABELS[better]} ({row['experiment_a']}) alone flips {gained} and {LABELS[worse]}"
         f" ({row['experiment_b']}) alone {lost} within the top {row['k']}: a difference of {_points(difference)} points"
-        f" (95 % Wald interval {_points(difference - half)} to {_points(difference + half)}; exact McNemar test, p ="
-        f" {row['p']:.2g})."
+        f" (95 % Wald interval {_points(difference - half)} to {_points(difference + half)}; exact McNemar test,"
+        f" {p_value(row['p'])})."
     )
     return Finding(row["domain"], tested(gained - lost, row["p"]), sentence, "table-paired")
 

@@ -17,6 +17,7 @@ from stylex.report.claims.model import (
     grouped,
     interval_rule,
     largest,
+    p_value,
     pooled,
     share,
     tested,
@@ -108,7 +109,7 @@ def _curve(extractor: str, points: list[Row], rho: float, p: float) -> str:
         f"Fréchet distance in the features of {extractor}: {first['frechet_distance']:.2f} with"
         f" {first['n_attributes']} and {last['frechet_distance']:.2f} with {last['n_attributes']} attributes moved, at"
         f" most {highest['frechet_distance']:.2f} with {highest['n_attributes']} (n = {first['n']} images);"
-        f" Spearman's ρ = {rho:.2f} over {len(points)} points, p = {p:.2g}."
+        f" Spearman's ρ = {rho:.2f} over {len(points)} points, {p_value(p)}."
     )
 
 

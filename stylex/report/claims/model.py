@@ -152,6 +152,13 @@ def share(successes: int, n: int, text: str) -> str:
     return f"{percent(successes / n)} % of {int(n)} {text} (95 % interval {percent(low)}–{percent(high)} %)"
 
 
+def p_value(p: float) -> str:
+    """Write a p-value; tiny ones by a bound, none where the test has nothing to compare."""
+    if p != p:
+        return "p not defined"
+    return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
+
+
 def untested(run: Run) -> list[Finding]:
     """Find nothing: for a claim that no run of this pipeline tests."""
     return []
