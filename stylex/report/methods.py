@@ -18,7 +18,7 @@ from stylex.config import ExperimentConfig
 from stylex.report.table import NOTHING, Block
 
 NOTES = Path("docs") / "method-notes.md"
-MARKED = re.compile(r"<!-- report -->\n(.*?)<!-- /report -->", re.DOTALL)
+MARKED = re.compile(r"<!-- report -->\n(.*?)<!-- end report -->", re.DOTALL)
 
 
 def method_notes(root: Path) -> Markup:
