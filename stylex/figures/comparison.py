@@ -42,8 +42,8 @@ class Seen(NamedTuple):
 class Compared:
     """One row, a tile a column."""
 
-    predicted: str
-    is_target: bool  # it is classified y
+    predicted: str  # what the classifier makes of the reconstruction
+    is_target: bool  # that is y
     tiles: tuple[Seen, ...]
 
 
@@ -95,7 +95,8 @@ def _row(subject: Subject, row: int, is_target: bool) -> Compared:
     tiles = [Seen(image, float(latents.logits[row].softmax(dim=0)[target])), Seen(2 * overlay(image, heat) - 1)]
     meant = [False, True] + [not is_target] * len(moves)
     tiles += [Seen(one, float(chance[target]), way) for one, chance, way in zip(images, chances, meant, strict=True)]
-    return Compared(latents.class_names[int(decision)], is_target, tuple(tiles))
+    predicted = latents.class_names[int(latents.reconstruction_logits[row].argmax())]
+    return Compared(predicted, is_target, tuple(tiles))
 
 
 @torch.no_grad()

@@ -7,6 +7,11 @@ from stylex.config.analysis import INCEPTION
 from stylex.figures.names import ANIMATION_NAMES, ANIMATION_SECONDS
 
 SAMPLES = "samples"
+# The artifact that a figure draws; others are listed with all artifacts of the experiment.
+ORIGINS = {
+    "attributes": "attributes", "independent": "independent", "subset": "subset", "sufficiency": "sufficiency",
+    "frechet": "frechet", "history": "stylex", SAMPLES: "stylex",
+}  # fmt: skip
 STEPS = (
     " Each image shows all steps so far; the number in it is the classifier's probability of the target class P(…)."
     " Orange frame: the decision has flipped. Images are chosen by rule: for each target class, of the explained images"

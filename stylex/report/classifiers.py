@@ -9,6 +9,7 @@ import pandas
 
 from stylex.artifacts import read_json
 from stylex.config import ExperimentConfig, experiment_paths
+from stylex.evaluation.intervals import wilson_interval
 from stylex.latents.table import read_latents
 from stylex.report.published import read_published
 from stylex.report.table import Block, Table, percent
@@ -47,17 +48,26 @@ def _ours(data: pandas.DataFrame) -> Block:
         "Dataset": data["dataset"],
         "Classes": data["classes"],
         "n test": data["n_test"],
-        "Accuracy, %": [percent(value) for value in data["accuracy"]],
+        "Accuracy, %": _with_intervals(data, "accuracy", "n_test"),
         "n reconstructed": data["n_reconstructed"],
-        "Class kept, %": [percent(value) for value in data["class_kept"]],
+        "Class kept, %": _with_intervals(data, "class_kept", "n_reconstructed"),
         "Mean |x' - x|": [f"{value:.3f}" for value in data["reconstruction_l1"]],
     })  # fmt: skip
     caption = (
         "This run: the explained classifiers on their test images, and their reconstructions. Class kept: the"
-        " reconstruction is given the same class as the image. Differences are of pixels in [-1, 1]."
+        " reconstruction is given the same class as the image. In brackets: 95 % Wilson intervals. Differences are of"
+        " pixels in [-1, 1]."
         " Lang et al. 2021 ask for an accuracy of at least 95 %."
     )
     return Block(caption, frame, ("n test", "Accuracy, %", "n reconstructed", "Class kept, %", "Mean |x' - x|"))
+
+
+def _with_intervals(data: pandas.DataFrame, fraction: str, n: str) -> list[str]:
+    cells = []
+    for value, count in zip(data[fraction], data[n], strict=True):
+        low, high = wilson_interval(round(value * count), count)
+        cells.append(f"{percent(value)} ({percent(low)}–{percent(high)})")
+    return cells
 
 
 def _context(root: Path) -> Block:

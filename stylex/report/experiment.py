@@ -12,9 +12,9 @@ from stylex.artifacts import read_json, read_table, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths
 from stylex.config.analysis import INCEPTION
 from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
-from stylex.report.captions import SAMPLES, caption
-from stylex.report.provenance import artifact_provenance, artifacts_of, versions
-from stylex.report.published import POOLED
+from stylex.report.captions import ORIGINS, SAMPLES, caption
+from stylex.report.provenance import anchor, artifact_provenance, artifacts_of, versions
+from stylex.report.published import LABELS, POOLED
 from stylex.report.table import Block, percent
 
 TOP = 10  # attributes in the headline, at the most, as [L] Table 3
@@ -22,12 +22,14 @@ TOP = 10  # attributes in the headline, at the most, as [L] Table 3
 
 @dataclass(frozen=True)
 class Picture:
-    """An image embedded in the page."""
+    """An image embedded in the page; `links`: to its other formats and to where its numbers come from."""
 
+    key: str  # its id on the page
     name: str
     uri: str
     alternative: str  # for those who do not see it
     caption: str
+    links: list[tuple[str, str]]
     animation: str | None = None  # the same, moving: a reader starts it
 
 
@@ -55,6 +57,7 @@ class ExperimentPart:
     confusion: Confusion
     attributes: Block
     origins: Block
+    origin_ids: list[str]  # of its rows
     versions: str
 
 
@@ -63,27 +66,41 @@ def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig)
     paths = experiment_paths(root, name)
     metrics = read_json(paths.classifier.metrics)
     figures = SuitePaths(root, suite)
-    pictures = [_picture(figures.figure(name, figure, "png"), figure, config) for figure in FIGURE_NAMES]
-    for figure in ANIMATION_NAMES:
-        still = _picture(figures.figure(name, figure, "png"), figure, config)
-        pictures.append(replace(still, animation=_uri(figures.figure(name, figure, "gif"))))
-    sources = {artifact: artifact_provenance(root, name, artifact) for artifact in artifacts_of(config)}
+    pictures = [_figure(figures, name, figure, config) for figure in FIGURE_NAMES + ANIMATION_NAMES]
+    samples = _picture(paths.stylex_samples, name, SAMPLES, config, [])
+    sources = {artifact: artifact_provenance(root, name, artifact) for artifact in artifacts_of(root, name)}
     return ExperimentPart(
         name=name,
         title=config.title,
         headline=_headline(paths),
         facts=_facts(root, config, metrics),
-        pictures=[*pictures, _picture(paths.stylex_samples, SAMPLES, config)],
+        pictures=[*pictures, samples],
         confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]),
         attributes=_attributes(paths, config),
         origins=_origins(name, sources),
+        origin_ids=[anchor(name, artifact) for artifact in sources],
         versions="; ".join(dict.fromkeys(versions(source) for source in sources.values())),
     )
 
 
-def _picture(path: Path, name: str, config: ExperimentConfig) -> Picture:
+def _figure(paths: SuitePaths, experiment: str, name: str, config: ExperimentConfig) -> Picture:
+    files = {suffix.upper(): paths.figure(experiment, name, suffix) for suffix in ("pdf", "png", "gif")}
+    links = [(text, path.relative_to(paths.folder).as_posix()) for text, path in files.items() if path.is_file()]
+    still = _picture(files["PNG"], experiment, name, config, links)
+    return replace(still, animation=_uri(files["GIF"])) if files["GIF"].is_file() else still
+
+
+def _picture(path: Path, experiment: str, name: str, config: ExperimentConfig, links: list[tuple[str, str]]) -> Picture:
     alternative, text = caption(name, config)
-    return Picture(name, _uri(path), alternative, text)
+    origin = anchor(experiment, ORIGINS[name]) if name in ORIGINS else f"provenance-{experiment}"
+    return Picture(
+        key=f"figure-{experiment}-{name}",
+        name=name,
+        uri=_uri(path),
+        alternative=alternative,
+        caption=text,
+        links=[*links, ("Provenance", f"#{origin}")],
+    )
 
 
 def _uri(path: Path) -> str:
@@ -123,6 +140,7 @@ def _facts(root: Path, config: ExperimentConfig, metrics: dict) -> list[tuple[st
         ("AttFind", f"{attfind.images} images of the {attfind.split} split at the most, shift {attfind.shift:g}"),
         ("Distances", f"features of {backbone}, trained here on all classes ({percent(measured)} % accurate)"),
         *_published(config),
+        ("Method", LABELS[config.method]),
         ("Seed", str(config.seed)),
     ]
 

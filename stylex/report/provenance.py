@@ -8,26 +8,29 @@ import pyarrow.parquet
 from safetensors import SafetensorError, safe_open
 
 from stylex.artifacts import read_json, require
-from stylex.config import ExperimentConfig, experiment_paths
+from stylex.config import ExperimentPaths, experiment_paths
 from stylex.errors import ArtifactError
 from stylex.latents.table import damage_reported, json_metadata
 
 VERSION = "version_"
 ARTIFACTS = (
-    "classifier", "stylex", "latents", "effects", "attributes", "independent", "subset", "sufficiency", "flips",
-    "frechet", "observer",
+    "classifier", "stylex", "latents", "effects", "attributes", "independent", "subset", "sufficiency", "frechet",
 )  # fmt: skip  # as made
+# Tables that not every suite computes, relative to the experiment's folder.
+OPTIONAL = {
+    "wu_2021": "attfind/wu_2021.csv",
+    "flips": "flips.csv",
+    "factors": "factors.csv",
+    "observer": "observer.csv",
+}
 
 
 def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str, str]:
-    """Return {config_digest, seed, commit, device, machine, python, version_…} of an artifact.
-
-    One of `artifacts_of`, or `factors`, which only suites with that table have.
-    """
+    """Return {config_digest, seed, commit, device, machine, python, version_…} of one of `artifacts_of`."""
     paths = experiment_paths(root, experiment)
     beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
-    beside |= {"independent": paths.independent, "subset": paths.subset, "flips": paths.flips, "wu_2021": paths.wu_2021}
-    beside |= {"observer": paths.observer, "factors": paths.factors}
+    beside |= {"independent": paths.independent, "subset": paths.subset}
+    beside |= {name: paths.folder / file for name, file in OPTIONAL.items()}
     if artifact in beside:
         return read_json(beside[artifact].with_suffix(".provenance.json"))
     if artifact == "classifier":
@@ -37,15 +40,21 @@ def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str,
     return _parquet_header({"latents": paths.latents, "effects": paths.effects()}[artifact])
 
 
-def artifacts_of(config: ExperimentConfig) -> list[str]:
-    """Return `ARTIFACTS` and what experiments like this one have beside them."""
-    return [*ARTIFACTS, *(["wu_2021"] if config.method == "without_cst" else [])]
+def artifacts_of(root: Path, experiment: str) -> list[str]:
+    """Return `ARTIFACTS`, which every experiment has, and those of `OPTIONAL` that exist."""
+    folder = ExperimentPaths(root, experiment).folder
+    return [*ARTIFACTS, *(name for name, file in OPTIONAL.items() if (folder / file).is_file())]
+
+
+def anchor(experiment: str, artifact: str) -> str:
+    """Return the id, on the page, of the line that says where an artifact comes from."""
+    return f"provenance-{experiment}-{artifact}"
 
 
 def versions(provenance: dict[str, str]) -> str:
     """Write the package versions of one artifact as text."""
-    packages = {key.removeprefix(VERSION): value for key, value in provenance.items() if key.startswith(VERSION)}
-    return ", ".join(f"{name} {value}" for name, value in packages.items())
+    packages = sorted(key for key in provenance if key.startswith(VERSION))  # a safetensors header has no order
+    return ", ".join(f"{key.removeprefix(VERSION)} {provenance[key]}" for key in packages)
 
 
 def _tensor_header(path: Path) -> dict[str, str]:

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from stylex.artifacts import provenance, write_table, write_text
 from stylex.attfind.records import Attribute, read_attributes
-from stylex.config import ExperimentConfig, ExperimentPaths, load_experiment
+from stylex.config import ExperimentConfig, ExperimentPaths, experiment_paths, load_experiment
 from stylex.figures.examples import top_attributes
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
@@ -26,7 +26,7 @@ TEMPLATE = "questionnaire.html.j2"
 
 def build(root: Path, name: str, device: str) -> None:
     """Write study/index.html and study/key.csv of the experiment; the page holds nothing of the key."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     latents, lists = read_latents(paths.latents), attribute_lists(config, paths)
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     questions = design(lists, latents, config.seed)

@@ -20,7 +20,7 @@ from torch import Tensor
 from stylex.artifacts import provenance, write_table
 from stylex.attfind.records import Attribute
 from stylex.classifiers import FeatureBackbone, load_backbone
-from stylex.config import ExperimentPaths, backbone_paths, load_experiment
+from stylex.config import backbone_paths, experiment_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
@@ -40,7 +40,7 @@ COLUMNS = (
 
 def observe(root: Path, name: str, device: str) -> None:
     """Write observer.csv: a row a question and a row `all` for each method; raises `ArtifactError` for a stale key."""
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
     latents, lists = read_latents(paths.latents), attribute_lists(config, paths)
     key = read_key(paths.study_key)
     asked = [row for row in key.to_dict("records") if row["part"] == 1]

@@ -34,7 +34,7 @@ def test_columns(subject):
     rows = compared(subject)
     others, targets = choose_compared(subject.latents, 1)
     assert [row.is_target for row in rows] == [False] * len(others) + [True] * len(targets)
-    assert all(len(row.tiles) == 7 for row in rows)
+    assert all((row.predicted == "bright") == row.is_target and len(row.tiles) == 7 for row in rows)
     theta, reach = read_direction(subject)
     for row, place in zip(rows, others + targets, strict=True):
         image, chance, _ = row.tiles[0]

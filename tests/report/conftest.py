@@ -49,6 +49,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A project in which the demo suite is complete, figures, tables and page included. Tests must not change it."""
     root = tmp_path_factory.mktemp("finished")
     shutil.copytree(REPOSITORY / "config", root / "config")
+    shutil.copytree(REPOSITORY / "docs", root / "docs")
     names = load_suite(root, "demo").experiments
     for name in names:
         write_experiment(root, name, load_experiment(root, name))

@@ -1,58 +1,251 @@
-"""The page in a real browser: it opens, every image decodes, and it fits a phone."""
+"""The page in a real browser, opened from its file: it loads, fits, sorts, prints, and needs no mouse."""
 
+import base64
 import json
+import os
 import shutil
 import subprocess
-from html.parser import HTMLParser
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from stylex.config import SuitePaths
-from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
+from stylex.figures.names import FIGURE_NAMES
 
-PHONE = 390  # CSS pixels
-# A copy of the page measures itself in a frame of a phone's width and tells the page around it.
-MEASURE = """<script>addEventListener("load", () => parent.postMessage(JSON.stringify({
-  width: document.documentElement.scrollWidth, view: innerWidth,
-  broken: [...document.images].filter(image => !image.complete || image.naturalWidth === 0).length,
-  images: document.images.length, title: document.title}), "*"));</script></body>"""
-FRAME = """<!DOCTYPE html><title>frame</title><pre id="result"></pre>
-<iframe src="measured.html" width="{width}" height="800"></iframe>
-<script>addEventListener("message", event => document.getElementById("result").textContent = event.data);</script>"""
+PHONE, DESK = 390, 1280  # CSS pixels
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH (apt-get install chromium)"),
+]
 
 
-class Result(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__()
-        self.inside, self.text = False, ""
+class Browser:
+    """One Chromium, spoken to over a pipe (the Chrome DevTools Protocol: JSON messages, each ended by a zero byte)."""
 
-    def handle_starttag(self, tag, attrs) -> None:
-        self.inside = tag == "pre"
+    def __init__(self, profile: Path) -> None:
+        to_browser, write = os.pipe()
+        read, from_browser = os.pipe()
+        command = [
+            "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
+            f"--user-data-dir={profile}", "--remote-debugging-pipe",
+        ]  # fmt: skip
+        quoted = 'exec "$@" 3<&%d 4>&%d' % (to_browser, from_browser)  # noqa: UP031, the pipe's fixed descriptors
+        self.process = subprocess.Popen(
+            ["bash", "-c", quoted, "bash", *command],
+            pass_fds=(to_browser, from_browser),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        os.close(to_browser)
+        os.close(from_browser)
+        self.write, self.read = os.fdopen(write, "wb", buffering=0), os.fdopen(read, "rb")
+        self.count, self.buffer, self.session, self.events = 0, b"", "", []
 
-    def handle_data(self, data: str) -> None:
-        self.text += data if self.inside else ""
+    def __enter__(self) -> "Browser":
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+        return self
 
-    def handle_endtag(self, tag: str) -> None:
-        self.inside = False
+    def __exit__(self, *error: object) -> None:
+        self.process.terminate()
+        self.process.wait(timeout=30)
+        self.write.close()
+        self.read.close()
+
+    def call(self, method: str, **params: Any) -> dict[str, Any]:
+        """Send a command and return its result; what happens meanwhile is kept in `events`."""
+        self.count += 1
+        session = {"sessionId": self.session} if self.session else {}
+        message = {"id": self.count, "method": method, "params": params} | session
+        self.write.write(json.dumps(message).encode() + b"\0")
+        while True:
+            answer = self.receive()
+            if answer.get("id") == self.count:
+                assert "error" not in answer, answer
+                return answer["result"]
+
+    def receive(self) -> dict[str, Any]:
+        while b"\0" not in self.buffer:
+            part = self.read.read1(1 << 20)
+            assert part, "the browser has ended"
+            self.buffer += part
+        message, _, self.buffer = self.buffer.partition(b"\0")
+        answer = json.loads(message)
+        self.events.append(answer)
+        return answer
+
+    def open(self, page: Path, width: int, height: int = 900) -> None:
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        self.call("Page.navigate", url="about:blank")  # forgets the focus and the place of the page before
+        self.events.clear()
+        self.call("Page.navigate", url=page.as_uri())
+        self.evaluate("""new Promise(
+            done => document.readyState === "complete" ? done() : addEventListener("load", done)
+          ).then(() => Promise.all([...document.images].map(image => image.decode()))).then(() => true)""")
+
+    def evaluate(self, expression: str) -> Any:
+        """Return the value of a JavaScript expression, a promise's when it is one."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer
+        return answer["result"].get("value")
+
+    def press(self, key: str, code: int) -> None:
+        text = {"Enter": "\r"}.get(key, "")
+        common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def complaints(self) -> list[dict[str, Any]]:
+        """Errors and warnings on the console, and exceptions, since the page was opened."""
+        methods = ("Log.entryAdded", "Runtime.exceptionThrown", "Runtime.consoleAPICalled")
+        return [event for event in self.events if event.get("method") in methods]
 
 
-@pytest.mark.browser
-@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH (apt-get install chromium)")
-@pytest.mark.parametrize("width", [PHONE, 1200])
-def test_it_opens_decodes_every_image_and_fits_the_width(finished: Path, tmp_path: Path, width: int):
-    page = SuitePaths(finished, "demo").report.read_text(encoding="utf-8")
-    (tmp_path / "measured.html").write_text(page.replace("</body>", MEASURE), encoding="utf-8")
-    frame = tmp_path / "frame.html"
-    frame.write_text(FRAME.format(width=width), encoding="utf-8")
-    command = [
-        "chromium", "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--window-size=1400,1000",
-        f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=10000", "--dump-dom", frame.as_uri(),
-    ]  # fmt: skip
-    browser = subprocess.run(command, capture_output=True, text=True, check=True, timeout=120)
-    result = Result()
-    result.feed(browser.stdout)
-    measured = json.loads(result.text)
-    assert measured["title"] == "StylEx on MNIST and Fashion-MNIST"
-    assert measured["images"] == 4 * (len(FIGURE_NAMES) + 2 * len(ANIMATION_NAMES) + 1) and measured["broken"] == 0
-    assert measured["view"] == width and measured["width"] <= width
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with Browser(tmp_path_factory.mktemp("profile")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def page(finished: Path) -> Path:
+    return SuitePaths(finished, "demo").report
+
+
+@pytest.mark.parametrize("width", [PHONE, DESK])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_it_opens_decodes_every_image_and_fits_the_width(browser: Browser, page: Path, width: int, scheme: str):
+    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.open(page, width)
+    assert browser.evaluate("document.title") == "StylEx on MNIST and Fashion-MNIST"
+    widths = "[...document.images].map(image => image.naturalWidth)"
+    images = browser.evaluate(widths)
+    assert len(images) > len(FIGURE_NAMES) and all(images)
+    assert browser.evaluate("document.documentElement.scrollWidth") <= width
+    assert browser.complaints() == []
+    assert browser.evaluate(CONTRAST) == []
+
+
+# Texts whose contrast with their background is below 4.5 : 1 (WCAG 2.2, 1.4.3).
+CONTRAST = """(() => {
+  const rgba = colour => {
+    const canvas = document.createElement("canvas").getContext("2d", { willReadFrequently: true });
+    canvas.fillStyle = colour; canvas.fillRect(0, 0, 1, 1);
+    return [...canvas.getImageData(0, 0, 1, 1).data];
+  };
+  const known = new Map();
+  const cached = colour => known.get(colour) ?? known.set(colour, rgba(colour)).get(colour);
+  const luminance = ([r, g, b]) => [r, g, b].map(v => v / 255)
+    .map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+    .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+  const background = element => {
+    for (let each = element; each; each = each.parentElement) {
+      const colour = cached(getComputedStyle(each).backgroundColor);
+      if (colour[3] === 255) return colour;
+    }
+    return [255, 255, 255, 255];
+  };
+  const bad = new Set();
+  for (const element of document.body.querySelectorAll("*")) {
+    const own = [...element.childNodes].some(node => node.nodeType === 3 && node.textContent.trim());
+    if (!own || !element.checkVisibility() || element.closest("script, .skip, .unseen")) continue;
+    const [a, b] = [luminance(cached(getComputedStyle(element).color)), luminance(background(element))];
+    if ((Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05) < 4.5) bad.add(element.tagName + "." + element.className);
+  }
+  return [...bad];
+})()"""
+
+COLUMN = """[...document.querySelector("#table-sufficiency tbody").rows].map(row => row.cells[%d].textContent.trim())"""
+HEADING = """document.querySelector("#table-sufficiency thead").rows[0].cells[%d]"""
+
+
+def test_tables_sort_by_numbers_and_by_words_and_go_back(browser: Browser, page: Path):
+    browser.open(page, DESK)
+    column, heading = COLUMN % 8, HEADING % 8
+    assert browser.evaluate(f"{heading}.textContent") == "k = 10, %"
+    before = browser.evaluate(column)
+    orders = []
+    for _ in range(3):
+        browser.evaluate(f'{heading}.querySelector("button").click()')
+        orders.append((browser.evaluate(f'{heading}.getAttribute("aria-sort")'), browser.evaluate(column)))
+    firsts = [[float(text.split()[0]) for text in values] for _, values in orders]
+    assert [order for order, _ in orders] == ["ascending", "descending", None]
+    assert firsts[0] == sorted(firsts[0]) and firsts[1] == sorted(firsts[0], reverse=True)
+    assert orders[2][1] == before and firsts[0] != firsts[2]
+    words, heading = COLUMN % 3, HEADING % 3
+    browser.evaluate(f'{heading}.querySelector("button").click()')
+    classes = browser.evaluate(words)
+    assert classes == sorted(classes) and {"3", "5", "ankle-boot", "both directions", "sneaker"} == set(classes)
+    assert browser.evaluate('document.getElementById("status").textContent') == "Sorted by Target class, ascending."
+    assert browser.evaluate('document.querySelectorAll("[aria-sort]").length') == 1
+
+
+def test_cells_without_a_number_come_last_in_both_orders(browser: Browser, page: Path):
+    browser.open(page, DESK)
+    browser.evaluate("""document.querySelector("#table-sufficiency tbody tr").cells[8].textContent = "–" """)
+    for _ in range(2):
+        browser.evaluate(f'{HEADING % 8}.querySelector("button").click()')
+        assert browser.evaluate(COLUMN % 8)[-1] == "–"
+
+
+FOCUSED = """(() => {
+  const element = document.activeElement, box = element.getBoundingClientRect(), style = getComputedStyle(element);
+  return {tag: element.tagName, text: element.textContent.trim().slice(0, 40), seen: box.width > 0 && box.left >= 0,
+    outline: style.outlineStyle !== "none" && style.outlineWidth !== "0px"};
+})()"""
+
+
+def test_the_keyboard_reaches_everything_in_order_and_the_focus_is_seen(browser: Browser, page: Path):
+    browser.open(page, DESK)
+    stops = []
+    for _ in range(browser.evaluate('document.querySelectorAll("nav a, .card a").length') + 6):
+        browser.press("Tab", 9)
+        stops.append(browser.evaluate(FOCUSED))
+    assert all(stop["seen"] and stop["outline"] for stop in stops)
+    texts = [stop["text"] for stop in stops]
+    assert texts[:3] == ["Skip to the results", "Main results", "Claims of the papers"]
+    order = [texts.index(text) for text in ("Experiments", "Tables", "Provenance", "MNIST, 3 against 5")]
+    assert order[:3] == sorted(order[:3])
+    sorter = next(stop for stop in stops if stop["tag"] == "BUTTON")
+    assert sorter["text"] == "Claim"
+
+
+def test_enter_sorts_and_the_skip_link_skips(browser: Browser, page: Path):
+    browser.open(page, DESK)
+    browser.press("Tab", 9)
+    browser.press("Enter", 13)
+    assert browser.evaluate("location.hash + document.activeElement.id") == "#mainmain"
+    browser.evaluate(f'{HEADING % 4}.querySelector("button").focus()')
+    browser.press("Enter", 13)
+    assert browser.evaluate(f'{HEADING % 4}.getAttribute("aria-sort")') == "ascending"
+
+
+def test_a_link_leads_from_a_row_to_where_its_numbers_come_from(browser: Browser, page: Path):
+    browser.open(page, DESK)
+    browser.evaluate("""document.querySelector("#table-sufficiency tbody a").click()""")
+    row = """document.querySelector(":target")"""
+    assert browser.evaluate(f"{row}.id") == "provenance-mnist-sufficiency"
+    top = browser.evaluate(f"{row}.getBoundingClientRect().top")
+    assert 0 <= top < 900
+
+
+def test_it_prints_whole_with_folded_parts_open_and_no_table_cut(browser: Browser, page: Path):
+    browser.open(page, DESK)
+    printed = base64.b64decode(browser.call("Page.printToPDF", preferCSSPageSize=True)["data"])
+    assert printed.startswith(b"%PDF") and printed.count(b"/Type /Page\n") > 5
+    assert browser.evaluate('document.querySelectorAll("details[open]").length') == 0  # folded again afterwards
+    browser.call("Emulation.setEmulatedMedia", media="print", features=[])
+    browser.open(page, 700)  # A4 less its margins
+    browser.evaluate('dispatchEvent(new Event("beforeprint"))')
+    wide = """[...document.querySelectorAll("table")].filter(table => table.scrollWidth > 700
+      || getComputedStyle(table.parentElement).overflow !== "visible").length"""
+    browser.call("Emulation.setEmulatedMedia", media="print", features=[])
+    assert browser.evaluate(wide) == 0
+    folded = """[...document.querySelectorAll("details > :not(summary, .links)")]
+      .filter(part => !part.checkVisibility()).length"""
+    assert browser.evaluate(folded) == 0
+    browser.call("Emulation.setEmulatedMedia", media="", features=[])

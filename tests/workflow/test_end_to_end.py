@@ -31,7 +31,16 @@ EXPERIMENT = {
     "evaluation": {"sufficiency_k": [1, 3], "frechet_attributes": 1, "figure_attributes": 2, "ganalyze": {"steps": 20}},
     "study": {"attributes": 2, "observer_draws": 4},
 }
-SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["classifiers", "sufficiency", "frechet", "user_study"]}
+TWIN = {
+    "extends": "tiny",
+    "classifier_of": "tiny",
+    "stylex": {"conditioning": "none", "conditional_discriminator": False, "losses": {"classifier": 0}},
+}
+SUITE = {
+    "title": "A test",
+    "experiments": ["tiny", "tiny-without-cst"],
+    "tables": ["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet", "user_study"],
+}
 AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
 
 pytestmark = pytest.mark.slow
@@ -39,9 +48,10 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def finished(computing):
-    """The project after one run of a suite with one tiny experiment."""
+    """The project after one run of a suite with a tiny experiment and its twin without the classifier."""
     for kind, content in {"backbones": BACKBONE, "experiments": EXPERIMENT, "suites": SUITE}.items():
         (computing.root / "config" / kind / "tiny.yaml").write_text(yaml.safe_dump(content))
+    (computing.root / "config/experiments/tiny-without-cst.yaml").write_text(yaml.safe_dump(TWIN))
     (computing.root / "config/config.yaml").write_text("suite: tiny\n")
     result = computing.snakemake()
     assert result.returncode == 0, result.stderr
@@ -83,6 +93,15 @@ def test_tables_hold_the_numbers_of_the_experiment(finished):
     assert read_table(paths.frechet).n_attributes.tolist() == [0, 1]
     metrics = json.loads(paths.classifier.metrics.read_text())
     assert 0 <= metrics["accuracy"] <= 1
+
+
+def test_the_twin_explains_the_same_classifier_by_two_methods(finished):
+    paths, suite = ExperimentPaths(finished.root, "tiny-without-cst"), SuitePaths(finished.root, "tiny")
+    assert not paths.classifier.folder.exists() and paths.wu_2021.is_file()
+    flips = read_table(paths.flips, ("target_class",))
+    assert set(flips["method"]) == {"without_cst", "wu_2021"}
+    paired = read_table(suite.table("paired", "csv"), ("target_class",))
+    assert paired["n"].max() <= EXPERIMENT["attfind"]["images"] and paired["p"].between(0, 1).all()
 
 
 def test_logs_and_benchmarks_are_written(finished):

@@ -53,7 +53,7 @@ rule tables:
         answers=answers_of_people(),
         published=expand("config/published/{name}.csv", name=["sufficiency", "datasets", "user_study"]),
         code=code(
-            "report/*", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
+            "report/*.py", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
         ),
     output:
         suite_tables(),
@@ -77,8 +77,17 @@ rule report:
         results=of_all_experiments(table_inputs),
         answers=answers_of_people(),
         samples=of_all_experiments(lambda paths: [paths.stylex_samples]),
+        claims=of_all_experiments(lambda paths: [paths.independent, paths.subset, paths.stylex_history]),
+        published=["config/published/sufficiency.csv", "config/published/user_study.csv"],
+        notes=list(map(str, Path("docs").glob("method-notes.md"))),
         code=code(
-            "report/*", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
+            "report/*.py",
+            "report/claims/*.py",
+            "report/templates/*",
+            "latents/table.py",
+            "attfind/records.py",
+            "evaluation/intervals.py",
+            "evaluation/paired.py",
         ),
     output:
         report(SUITE_PATHS.report, category="Report"),

@@ -1,0 +1,255 @@
+"""Claims about single attributes: are they told apart ([L] 4.2.2), and are they what decides ([L] 4.1; [G] claim 2)."""
+
+from __future__ import annotations
+
+from scipy.stats import fisher_exact
+
+from stylex.report.claims.model import (
+    MOST,
+    Claim,
+    Finding,
+    Measure,
+    Row,
+    Run,
+    Source,
+    Verdict,
+    beyond,
+    grouped,
+    interval_rule,
+    p_value,
+    share,
+    tested,
+)
+from stylex.report.provenance import anchor
+from stylex.report.table import percent
+
+PEOPLE, OBSERVER = "people", "observer"
+STUDY = ("experiment", "domain", "method", "questions")
+FACTORS = ("experiment", "model", "method", "target_class", "rank", "factor", "cause", "change", "threshold")
+TOP_BIAS = 3  # ranks among which a planted bias must be: one of the top attributes
+PLANTED = {"leaves-biased": "background"}  # dataset: the factor that follows the label in its images
+
+
+def people_tell_apart(run: Run) -> list[Finding]:
+    """Compare the fraction of right answers of people with guessing between two."""
+    return _told_apart(run, PEOPLE)
+
+
+def observer_tells_apart(run: Run) -> list[Finding]:
+    """Compare the fraction of right answers of the machine observer with guessing between two."""
+    return _told_apart(run, OBSERVER)
+
+
+def _told_apart(run: Run, kind: str) -> list[Finding]:
+    return [
+        Finding(
+            row["experiment"], beyond(row[f"{kind}_low"], row[f"{kind}_high"], MOST), f"{_answers(row, kind)}.",
+            "table-user_study",
+        )
+        for row in _answered(run, kind)
+        if row["method"] == "stylex"
+    ]  # fmt: skip
+
+
+def _answered(run: Run, kind: str) -> list[Row]:
+    """Return the rows of this run in which people, or the machine observer, have answered."""
+    rows = run.table("user_study", *STUDY, *(f"{kind}_{name}" for name in ("accuracy", "low", "high")))
+    return [row for row in rows if isinstance(row["experiment"], str) and row[f"{kind}_accuracy"] >= 0]
+
+
+def _answers(row: Row, kind: str) -> str:
+    low, high = percent(row[f"{kind}_low"]), percent(row[f"{kind}_high"])
+    who = {PEOPLE: "participants", OBSERVER: "n"}[kind]
+    count = f"{row[f'{kind}_{who}']:.0f} {'participants' if kind == PEOPLE else 'answers'}"
+    return (
+        f"{percent(row[f'{kind}_accuracy'])} % of the answers to {row['questions']:g} questions are right (exact 95 %"
+        f" interval {low}–{high} %; {count})"
+    )
+
+
+def clearer_for_people(run: Run) -> list[Finding]:
+    """Compare people's right answers about StylEx with those about the baseline."""
+    return _clearer(run, PEOPLE)
+
+
+def clearer_for_observer(run: Run) -> list[Finding]:
+    """Compare the machine observer's right answers about StylEx with those about the baseline."""
+    return _clearer(run, OBSERVER)
+
+
+def _clearer(run: Run, kind: str) -> list[Finding]:
+    found = []
+    for (domain,), rows in grouped(_answered(run, kind), "domain").items():
+        methods = {method: group for (method,), group in grouped(rows, "method").items()}
+        if not {"stylex", "wu_2021"} <= set(methods):
+            continue
+        ours, theirs = methods["stylex"][0], methods["wu_2021"][0]
+        verdict = Verdict.SUPPORTS if ours[f"{kind}_low"] > theirs[f"{kind}_high"] else Verdict.UNDECIDED
+        verdict = Verdict.CONTRADICTS if ours[f"{kind}_high"] < theirs[f"{kind}_low"] else verdict
+        sentence = f"StylEx: {_answers(ours, kind)}. Wu et al.: {_answers(theirs, kind)}."
+        found.append(Finding(domain, verdict, sentence, "table-user_study"))
+    return found
+
+
+def attributes_move_causes(run: Run) -> list[Finding]:
+    """Compare how often an attribute, and how often a random move, moves a cause of the label the most."""
+    found = []
+    for name, rows in _moves(run).items():
+        own, chance = ([row for row in rows if row["method"] == method] for method in ("stylex", "random"))
+        if not own or not chance:
+            continue
+        hits, lucky = (sum(bool(row["cause"]) for row in moves) for moves in (own, chance))
+        p = float(fisher_exact([[hits, len(own) - hits], [lucky, len(chance) - lucky]])[1])  # pyright: ignore
+        by_chance = lucky / len(chance)
+        sentence = (
+            f"{share(hits, len(own), 'attributes move a cause of the label the most')}, of {len(chance)} random moves"
+            f" {percent(by_chance)} % (Fisher's exact test, {p_value(p)})."
+        )
+        found.append(Finding(name, tested(hits / len(own) - by_chance, p), sentence, anchor(name, "factors")))
+    return found
+
+
+def causes_are_covered(run: Run) -> list[Finding]:
+    """Count the causes of the label that some attribute moves the most, and far enough."""
+    fit = [row for row in run.artifact("factor_fit", "experiment", "factor", "cause") if row["cause"]]
+    causes = {name: [row["factor"] for row in rows] for (name,), rows in grouped(fit, "experiment").items()}
+    found = []
+    for name, rows in _moves(run).items():
+        if name not in causes or not (own := [row for row in rows if row["method"] == "stylex"]):
+            continue
+        moved = {row["factor"] for row in own if abs(row["change"]) > row["threshold"]}
+        covered, missing = ([cause for cause in causes[name] if (cause in moved) is each] for each in (True, False))
+        verdict = Verdict.UNDECIDED if missing else Verdict.SUPPORTS
+        verdict = Verdict.CONTRADICTS if len(covered) < len(missing) else verdict
+        sentence = (
+            f"{len(own)} attributes cover {len(covered)} of {len(causes[name])} causes"
+            f" ({', '.join(covered) or 'none'}); missing: {', '.join(missing) or 'none'}."
+        )
+        found.append(Finding(name, verdict, sentence, anchor(name, "factors")))
+    return found
+
+
+def bias_is_found(run: Run) -> list[Finding]:
+    """Look for a factor that was made to follow the label among the first attributes."""
+    found = []
+    for name, rows in _moves(run).items():
+        planted = PLANTED.get(run.experiments[name].dataset.name)
+        own = [row for row in rows if row["method"] == "stylex"]
+        if planted is None or not own:
+            continue
+        ranks = [row["rank"] for row in own if row["factor"] == planted and abs(row["change"]) > row["threshold"]]
+        best = min(ranks, default=None)
+        verdict = Verdict.CONTRADICTS if best is None else Verdict.UNDECIDED
+        verdict = Verdict.SUPPORTS if best is not None and best <= TOP_BIAS else verdict
+        place = f"rank {best} is the first of its class to move it" if best else "none of them moves it"
+        sentence = f"The planted factor is {planted}; of {len(own)} attributes {place} the most. One training."
+        found.append(Finding(name, verdict, sentence, anchor(name, "factors")))
+    return found
+
+
+def _moves(run: Run) -> dict[str, list[Row]]:
+    """Return the measured moves of models trained with the classifier, by experiment; none that moved nothing."""
+    rows = [row for row in run.table("factors", *FACTORS) if row["model"] == "stylex"]
+    known = [row for row in rows if isinstance(row["factor"], str) and row["change"] == row["change"]]
+    return {name: group for (name,), group in grouped(known, "experiment").items()}
+
+
+def published_accuracy(run: Run) -> list[str]:
+    """Return the published fractions of right answers."""
+    return [
+        f"{row['source']}, {row['domain']}, {row['method']}: {row['value']:g} (± {row['spread']:g})."
+        for row in run.figures("user_study")
+    ]
+
+
+_EXACT = "exact 95 % interval"
+_RIGHT = "the fraction of right answers, of two possible ones,"
+_PEOPLE = "the table user_study with answers of people (docs/user-study.md)"
+_MACHINE = "the table user_study, which the machine observer answers"
+_KNOWN = "the table factors, for experiments on drawn images whose causes are known (suite leaves)"
+_APART = (
+    "The exact 95 % intervals of both fractions of right answers do not overlap and StylEx has more: supports. Fewer:"
+    " contradicts. Overlap: does not decide."
+)
+ATTRIBUTE_CLAIMS = (
+    Claim(
+        "distinct",
+        "Coherent and distinct",
+        "Attributes are coherent and distinct: who has seen two examples tells an attribute from another.",
+        (
+            Source("lang_2021", "4.2.2, Table 2", "people answer most questions right"),
+            Source("vandervleuten_2022", "3, claims 1 and 2; 5.1, Table 2", "confirmed to a certain degree"),
+            Source("vandegeijn_2022", "Claim 3; User Study, Table 1", "confirmed with the released models"),
+        ),
+        (
+            Measure(
+                "People",
+                interval_rule(_RIGHT, MOST, _EXACT)
+                + " Answers of one person are not independent, so the interval is too narrow.",
+                _PEOPLE,
+                people_tell_apart,
+            ),
+            Measure(
+                "Machine observer",
+                interval_rule(_RIGHT, MOST, _EXACT)
+                + " A network in the place of people: it says whether attributes can be told apart, not whether people"
+                " understand them.",
+                _MACHINE,
+                observer_tells_apart,
+            ),
+        ),
+        published_accuracy,
+    ),
+    Claim(
+        "clearer-than-wu",
+        "Clearer than Wu et al.",
+        "Attributes of StylEx are told apart better than those of Wu et al.",
+        (Source("lang_2021", "4.2.2, Table 2", "on all domains but plants"),),
+        (
+            Measure("People", _APART, f"{_PEOPLE} to both methods", clearer_for_people),
+            Measure("Machine observer", _APART, f"{_MACHINE}, with both methods", clearer_for_observer),
+        ),
+    ),
+    Claim(
+        "causes",
+        "True causes",
+        "AttFind discovers the attributes by which the classifier decides.",
+        (
+            Source("lang_2021", "1, second contribution; 4.1, Figure 5", "aligned with known indicators of disease"),
+            Source("vandegeijn_2022", "Claim 2", "could be verified, with the released model"),
+        ),
+        (
+            Measure(
+                "Attributes against random moves",
+                "By Fisher's exact test, p < 0.05 and more of the attributes than of the random moves change a true"
+                " cause of the label the most: supports. p < 0.05 and fewer: contradicts. Otherwise: does not decide.",
+                _KNOWN,
+                attributes_move_causes,
+            ),
+            Measure(
+                "Causes covered",
+                "Each cause of the label is what some attribute changes the most, by more than"
+                " evaluation.factor_threshold: supports. Fewer than half of them are: contradicts. Between: does not"
+                " decide.",
+                _KNOWN,
+                causes_are_covered,
+            ),
+        ),
+    ),
+    Claim(
+        "biases",
+        "Biases",
+        "Attributes show biases that the classifier has taken from its training images.",
+        (Source("lang_2021", "1; 5", "stated as a use and a promising step, not measured"),),
+        (
+            Measure(
+                "A planted bias",
+                f"A factor that follows the label in the images, and is no cause of it, is what an attribute of rank"
+                f" {TOP_BIAS} or better changes the most, by more than evaluation.factor_threshold: supports. No"
+                " attribute does so: contradicts. Only a later one: does not decide.",
+                "the table factors with an experiment on the dataset leaves-biased (suite leaves)",
+                bias_is_found,
+            ),
+        ),
+    ),
+)
