@@ -101,7 +101,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
         ("attfind/explanations.py", {"explanations", "figures", "tables", "report"}),
-        ("evaluation/wu_2021.py", {"baseline", "sufficiency", "figures", "tables", "report"}),
+        ("evaluation/wu_2021.py", {"baseline", "study", "observer", "sufficiency", "figures", "tables", "report"}),
         ("evaluation/paired.py", {"tables", "report"}),
         ("evaluation/ganalyze.py", {"ganalyze", "figures", "report"}),
         ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
