@@ -8,7 +8,7 @@ import pyarrow.parquet
 from safetensors import SafetensorError, safe_open
 
 from stylex.artifacts import read_json, require
-from stylex.config import ExperimentPaths, experiment_paths
+from stylex.config import experiment_paths
 from stylex.errors import ArtifactError
 from stylex.latents.table import damage_reported, json_metadata
 
@@ -42,7 +42,7 @@ def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str,
 
 def artifacts_of(root: Path, experiment: str) -> list[str]:
     """Return `ARTIFACTS`, which every experiment has, and those of `OPTIONAL` that exist."""
-    folder = ExperimentPaths(root, experiment).folder
+    folder = experiment_paths(root, experiment).folder
     return [*ARTIFACTS, *(name for name, file in OPTIONAL.items() if (folder / file).is_file())]
 
 
