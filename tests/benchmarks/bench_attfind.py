@@ -42,6 +42,7 @@ PLAIN_MOVES, FAST_MOVES = 24, 512  # a round of the large models
 SCREENED_PLAIN_MOVES = 512  # a round of the loop on the demo's models
 BATCH = 64
 SIDE = 224
+TOP = 10  # attributes compared and searched for, as [L] Table 3
 DEMO = ("mnist", "fashion-mnist")
 
 
@@ -130,7 +131,7 @@ def exhaustive(rounds: int) -> dict[str, dict[str, float]]:
     full = fast(many) - base
     with low, torch.inference_mode():
         rounded = fast(many) - classifier(synthesis.render(styles)).float()
-    shared = len(top(full, 10) & top(rounded, 10))
+    shared = len(top(full, TOP) & top(rounded, TOP))
     median = {name: statistics.median(values) for name, values in times.items()}
     common = {"plain": median["plain"], "moves": len(moves.index), "rounds": rounds, "peak_mib": peak_resident()}
     return {
@@ -165,7 +166,7 @@ def screening(rounds: int) -> dict[str, float]:
             start = time.perf_counter()
             with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16"):
                 search = Screen(synthesis, classifier, styles, extremes, options.shift, options.batch_size)
-                found = screened(search, options.threshold, options.max_attributes, options.confidence, SEED)
+                found = screened(search, options.threshold, TOP, options.confidence, SEED)
             spent[0] += time.perf_counter() - start
             spent[1] += once * len(moves.index)
             evaluations, total = evaluations + found.evaluations, total + len(moves.index)
