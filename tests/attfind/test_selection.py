@@ -144,6 +144,7 @@ def write_experiment_option(root, **attfind):
     path = root / "config" / "experiments" / "mnist.yaml"
     content = yaml.safe_load(path.read_text())
     content["attfind"] = content.get("attfind", {}) | attfind
+    content["evaluation"] = {"sufficiency_k": [1]}
     path.write_text(yaml.safe_dump(content))
 
 

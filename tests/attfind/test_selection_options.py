@@ -239,6 +239,7 @@ def configured(root, **attfind):
     content = yaml.safe_load(path.read_text())
     content["dataset"].pop("classes", None)
     content["attfind"] = {"threshold": 50.0, "max_attributes": 10} | attfind
+    content["evaluation"] = {"sufficiency_k": [1]}
     path.write_text(yaml.safe_dump(content))
     return ExperimentPaths(root, "mnist")
 
