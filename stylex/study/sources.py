@@ -2,7 +2,8 @@
 
 [V] van der Vleuten et al. 2022 and [G] van de Geijn et al. 2022, both under the MIT licence. Sizes and checksums are of
 the text that a public index of these commits holds, lines ended by a line feed. They have not been compared with a
-download from GitHub; a file that differs is refused, never analysed.
+download from GitHub, and the text of [V]'s answers was copied by hand, so that its checksum may be wrong. A file that
+differs is refused, never analysed: then compare it with the repository, and correct the checksum here.
 """
 
 from __future__ import annotations
