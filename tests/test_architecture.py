@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "study", "cli", "distances", "memory", "pretrained", "__init__",
+    "report", "study", "cli", "distances", "memory", "precision", "pretrained", "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -29,10 +29,11 @@ MAY_IMPORT = {
     "losses": set(),
     "distances": set(),
     "memory": set(),
+    "precision": set(),
     "pretrained": FOUNDATION | {"datasets"},
-    "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances"},
+    "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances", "precision"},
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
-    "attfind": FOUNDATION | {"networks", "classifiers", "latents.table"},
+    "attfind": FOUNDATION | {"networks", "classifiers", "latents.table", "precision"},
     "evaluation": FOUNDATION
     | {"networks", "classifiers", "datasets", "distances", "pretrained", "latents.table", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},

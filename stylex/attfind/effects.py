@@ -23,7 +23,7 @@ from stylex.config import AttFindConfig, experiment_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
-from stylex.networks.stylespace import StyleSpaceLayout
+from stylex.precision import autocast_to, format_name, number_format
 from stylex.progress import progress
 
 IDENTITY = "identity"  # key in the header of a part
@@ -39,9 +39,8 @@ class Measurement:
         self.discriminator = networks.discriminator if options.discriminator_filter is not None else None
         self.device = device
         self.extremes = torch.stack([latents.minima, latents.maxima]).to(device)
-        self.autocast = torch.autocast(
-            torch.device(device).type, torch.bfloat16, enabled=options.precision == "bfloat16"
-        )
+        self.dtype = number_format(options.precision, device)
+        self.autocast = autocast_to(self.dtype, device)
 
     def group_size(self) -> int:
         """Return the images measured together: one where D is asked, whose condition is the image's own."""
@@ -97,14 +96,14 @@ def compute_effects(root: Path, name: str, device: str, shard: int = 0) -> None:
         return
     groups = shard_groups(len(latents.ids), measurement.group_size(), shard, options.shards)
     inputs = [sha256(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
-    parts = Parts(paths.effects(shard).with_suffix(".parts"), identity(options, inputs))
+    parts = Parts(paths.effects(shard).with_suffix(".parts"), identity(measurement, inputs))
     label = f"effects {name}" + (f" {shard + 1}/{options.shards}" if options.shards > 1 else "")
     with progress(label, sum(map(len, groups)) * 2 * layout.size, "renders") as counter:
         for group in groups:
             if not parts.has(group):
                 parts.write(group, measurement.rows(group))
             counter.advance(len(group) * 2 * layout.size)
-    header = header_of(latents, layout, options, origin)
+    header = header_of(measurement, origin)
     with effects_writer(paths.effects(shard), header, measurement.discriminator is not None) as writer:
         for group in groups:
             for image, row in zip(group, parts.read(group), strict=True):
@@ -128,7 +127,7 @@ def write_screened(path: Path, measurement: Measurement, seed: int, origin: dict
         "moves measured on all images of a class": str(result.measured),
         "moves only bounded": str(result.bounded),
     }
-    with effects_writer(path, header_of(latents, measurement.synthesis.layout, options, origin)) as writer:
+    with effects_writer(path, header_of(measurement, origin)) as writer:
         for image, row in zip(latents.ids, zip(result.base_logits, result.effect, strict=True), strict=True):
             writer.add(image, EffectsRow(*row))
 
@@ -139,9 +138,10 @@ def shard_groups(count: int, size: int, shard: int, shards: int) -> list[range]:
     return groups[len(groups) * shard // shards : len(groups) * (shard + 1) // shards]
 
 
-def identity(options: AttFindConfig, inputs: list[str]) -> str:
+def identity(measurement: Measurement, inputs: list[str]) -> str:
     """Return the digest of all that decides a part's content."""
-    decisive = options.shift, options.precision, options.batch_size, options.discriminator_filter is not None
+    options = measurement.options
+    decisive = options.shift, measurement.dtype, options.batch_size, options.discriminator_filter is not None
     return hashlib.sha256(repr((decisive, inputs)).encode()).hexdigest()
 
 
@@ -180,15 +180,14 @@ class Parts:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def header_of(
-    latents: Latents, layout: StyleSpaceLayout, options: AttFindConfig, origin: dict[str, str]
-) -> EffectsHeader:
+def header_of(measurement: Measurement, origin: dict[str, str]) -> EffectsHeader:
     """Return what holds for all rows."""
+    latents, layout = measurement.latents, measurement.synthesis.layout
     located = [layout.locate(index) for index in range(layout.size)]
     return EffectsHeader(
         class_names=latents.class_names,
-        shift=options.shift,
-        precision=options.precision,
+        shift=measurement.options.shift,
+        precision=format_name(measurement.dtype),
         minima=latents.minima.tolist(),
         maxima=latents.maxima.tolist(),
         layers=[layer for layer, _ in located],

@@ -26,6 +26,7 @@ from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.networks.stylespace import StyleVector
+from stylex.precision import autocast_to, format_name, number_format
 from stylex.progress import progress
 
 COLUMNS = (
@@ -73,9 +74,8 @@ class Explainer:
             )
         self.synthesis, self.classifier, self.options = networks.synthesis, classifier, options
         self.extremes = torch.stack([latents.minima, latents.maxima]).to(device)
-        self.autocast = torch.autocast(
-            torch.device(device).type, torch.bfloat16, enabled=options.precision == "bfloat16"
-        )
+        self.dtype = number_format(options.precision, device)
+        self.autocast = autocast_to(self.dtype, device)
 
     @torch.inference_mode()
     def explain(self, styles: StyleVector, targets: Tensor, method: Method, attributes: int) -> list[list[Step]]:
@@ -108,25 +108,31 @@ class Explainer:
 
     def _subset(self, trail: Trail, attributes: int) -> list[list[Step]]:
         rows = torch.arange(len(trail.targets), device=trail.targets.device)
+        size = self.synthesis.layout.size
         for _ in range(attributes):
-            best = self._margins_of_moves(trail, rows).flatten(1).argmax(dim=1)
-            size = self.synthesis.layout.size
-            rows = trail.move(rows, best % size, best // size, only_if_raised=True)
-            rows = rows[trail.logits[rows].argmax(dim=1) != trail.targets[rows]]
+            margin, best = self._margins_of_moves(trail, rows).flatten(1).max(dim=1)
+            rows, best = rows[margin > -torch.inf], best[margin > -torch.inf]
             if not len(rows):
                 break
+            rows = trail.move(rows, best % size, best // size, only_if_raised=True)
+            rows = rows[trail.logits[rows].argmax(dim=1) != trail.targets[rows]]
         return trail.steps
 
     def _margins_of_moves(self, trail: Trail, rows: Tensor) -> Tensor:
-        """Return the margins [n, 2, K] after each further move of the images `rows`; -inf where it is moved already."""
+        """Return the margins [n, 2, K] after each further move of the images `rows`.
+
+        -inf where the coordinate is moved already or is where the move would end: such an effect is rounding.
+        """
         styles, free = trail.styles.select(rows), ~trail.moved[rows]
-        free = free[:, None].expand(-1, 2, -1)
+        values = targets_of(styles.space, self.extremes, self.options.shift)
+        free = free[:, None] & (values != styles.space[:, None])
+        found = torch.full(free.shape, -torch.inf, device=values.device)
         image, _, index = torch.nonzero(free, as_tuple=True)
-        value = targets_of(styles.space, self.extremes, self.options.shift)[free]
-        moves = Moves(image, index, value)
+        if not len(image):
+            return found
+        moves = Moves(image, index, values[free])
         with self.autocast:
             logits = logits_of_moves(self.synthesis, self.classifier, styles, moves, self.options.batch_size)
-        found = torch.full(free.shape, -torch.inf, device=logits.device)
         found[free] = margins(logits, trail.targets[rows][image])
         return found
 
@@ -205,7 +211,7 @@ def explain_analysed(root: Path, name: str, device: str) -> None:
     steps = config.evaluation.explanation_steps
     origin = provenance(config.digest(), config.seed, device) | {
         "shift": str(options.shift),
-        "precision": options.precision,
+        "precision": format_name(explainer.dtype),
         "attributes": f"at most {steps} for each of {len(ids)} images",
         # Also of images that nothing turns, which have no row.
         **{f"{IMAGES_TOWARDS} {name}": str(target_names.count(name)) for name in latents.class_names},

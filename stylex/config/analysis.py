@@ -16,7 +16,7 @@ ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstanc
 Positive = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
-Precision = Literal["float32", "bfloat16"]
+Precision = Literal["auto", "float32", "bfloat16"]
 Split = Literal["train", "val", "test"]
 ALL = "all"  # of attfind.against
 INCEPTION = "inception"  # pytorch-fid's network, as extractor of features: the only one whose distance is called FID

@@ -8,6 +8,7 @@ import torch
 
 from stylex.classifiers import Classifier, FeatureBackbone, PerceptualFeatures
 from stylex.config import TrainingConfig
+from stylex.precision import autocast_to, number_format
 
 
 class Judges:
@@ -36,10 +37,9 @@ class Judges:
 def precision(config: TrainingConfig, device: str) -> torch.dtype:
     """Return the number format of convolutions on this kind of device."""
     cuda = torch.device(device).type == "cuda"
-    return getattr(torch, config.precision.cuda if cuda else config.precision.cpu)
+    return number_format(config.precision.cuda if cuda else config.precision.cpu, device)
 
 
 def autocast(config: TrainingConfig, device: str) -> torch.autocast:
     """Return the context in which convolutions run in that format."""
-    dtype = precision(config, device)
-    return torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32)
+    return autocast_to(precision(config, device), device)

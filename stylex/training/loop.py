@@ -13,11 +13,13 @@ import torch
 
 from stylex.artifacts import provenance, write_table
 from stylex.networks.model import save_stylex
+from stylex.precision import format_name
 from stylex.progress import Counter, progress
 from stylex.training.board import Board
 from stylex.training.checkpoints import remove_foreign, remove_leftovers, restore_checkpoint, save_checkpoint
 from stylex.training.divergence import roll_back, spoilt
 from stylex.training.interruption import Interruption
+from stylex.training.judges import precision
 from stylex.training.measure import write_samples
 from stylex.training.processes import joined
 from stylex.training.run import Run, prepare
@@ -139,7 +141,8 @@ def _finish(run: Run, state: TrainingState) -> None:
     """Write the artifacts; the last checkpoint is written already."""
     if not run.processes.first:
         return
-    origin = provenance(run.config.digest(), run.config.seed, run.device)
+    number_format = format_name(precision(run.config.stylex.training, run.device))
+    origin = provenance(run.config.digest(), run.config.seed, run.device) | {"precision": number_format}
     networks = state.averaged()
     write_table(run.paths.stylex_history, pandas.DataFrame(state.history), origin)
     grid = (networks, run.judges, run.validation_split, run.config.seed, run.device)

@@ -11,6 +11,7 @@ rule train:
             "training/*.py",
             "losses/*.py",
             "distances.py",
+            "precision.py",
             "datasets/split.py",
             *STYLEX_CODE,
             *CLASSIFIER_CODE,

@@ -1,0 +1,36 @@
+"""The number format of convolutions: what the configuration asks for, on the device at hand.
+
+`auto` is bfloat16 where that is the faster one, docs/performance.md says by how much: on GPUs and CPUs that have
+matrix units for it (Ampere, AMX) and on AMD's AVX-512. Intel's AVX-512 without AMX multiplies it no faster than
+float32, and converts; other CPUs emulate it.
+"""
+
+from __future__ import annotations
+
+import torch
+
+
+def number_format(wanted: str, device: str) -> torch.dtype:
+    """Return the format for `wanted`, "float32", "bfloat16" or "auto", on a device such as "cpu" or "cuda:1"."""
+    if wanted != "auto":
+        return getattr(torch, wanted)
+    return torch.bfloat16 if _fast_bfloat16(torch.device(device).type) else torch.float32
+
+
+def autocast_to(dtype: torch.dtype, device: str) -> torch.autocast:
+    """Return the context in which convolutions run in that format."""
+    return torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32)
+
+
+def format_name(dtype: torch.dtype) -> str:
+    """Return what a header says of the format."""
+    return str(dtype).removeprefix("torch.")
+
+
+def _fast_bfloat16(kind: str) -> bool:
+    if kind == "cuda":
+        return torch.cuda.get_device_capability() >= (8, 0)
+    has = torch.cpu.get_capabilities()
+    return has.get("amx_bf16", False) or (
+        has.get("avx512_bf16", False) and not has.get("cpu_name", "").startswith("Intel")
+    )

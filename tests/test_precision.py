@@ -1,0 +1,35 @@
+"""Which number format `auto` is, on CPUs as torch describes them."""
+
+import pytest
+import torch
+
+from stylex.precision import autocast_to, format_name, number_format
+
+INTEL, AMD = "Intel Xeon", "AMD EPYC"
+CPUS = {
+    "with AMX": ({"amx_bf16": True, "avx512_bf16": True, "cpu_name": INTEL}, torch.bfloat16),
+    "Intel without AMX": ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": INTEL}, torch.float32),
+    "AMD": ({"amx_bf16": False, "avx512_bf16": True, "cpu_name": AMD}, torch.bfloat16),
+    "a laptop": ({"avx2": True, "avx512_bf16": False, "cpu_name": "Intel Core"}, torch.float32),
+    "not x86": ({"architecture": "aarch64"}, torch.float32),
+}
+
+
+@pytest.mark.parametrize("name", CPUS)
+def test_auto_is_the_format_that_the_cpu_is_faster_in(name, monkeypatch):
+    capabilities, expected = CPUS[name]
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    assert number_format("auto", "cpu") == expected
+
+
+def test_this_machine_says_what_it_can():
+    assert "architecture" in torch.cpu.get_capabilities()
+    assert number_format("auto", "cpu") in (torch.float32, torch.bfloat16)
+
+
+@pytest.mark.parametrize("wanted", ["float32", "bfloat16"])
+def test_a_format_asked_for_is_kept_and_convolutions_run_in_it(wanted):
+    dtype = number_format(wanted, "cpu")
+    with autocast_to(dtype, "cpu"):
+        assert torch.nn.functional.conv2d(torch.zeros(1, 1, 4, 4), torch.zeros(1, 1, 3, 3)).dtype == dtype
+    assert format_name(dtype) == wanted
