@@ -2,9 +2,10 @@
 
 The effects of all coordinates are first estimated by one backward pass an image, gradient x move. All moves are then
 measured on a few random images, and a line through each move's measurements over its estimates gives the mean effect a
-confidence interval. Algorithm 1 runs on these: while more than one move may have the largest mean, those are measured
-on half as many images again (successive elimination, Even-Dar et al. 2006). The winner is measured on every image.
-What is not measured stays NaN in the effects file: a bound is never reported as an effect.
+confidence interval. Algorithm 1 runs on these: while more than one move may have the largest mean, those with the
+highest bounds are measured on half as many images again (successive elimination, Even-Dar et al. 2006, in the order of
+LUCB, Kalyanakrishnan et al. 2012). The winner is measured on every image. What is not measured stays NaN in the effects
+file: a bound is never reported as an effect.
 
 The residuals on images that are explained already count as representative for the others, until few are left; as far
 as that holds, each attribute is the one that the exhaustive search would choose, with the confidence asked for.
@@ -12,22 +13,24 @@ as that holds, each attribute is the one that the exhaustive search would choose
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
+from functools import cache
 
 import torch
 from scipy.stats import t as student
 from torch import Tensor
 
-from stylex.attfind.engine import Judge, Moves, logits_of_moves, targets_of
+from stylex.attfind.engine import Judge, targets_of
 from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Synthesis
 
-FIRST_IMAGES = 6  # on which every move is measured
+FIRST_IMAGES = 4  # on which every move is measured
 LAST_IMAGES = 8  # when no more are left, every move is measured on all of them
-LINE_IMAGES = 6  # measured on as many, a move gets a line of its own
-GROWTH = 1.5  # of the number of images on which contested moves are measured
+LINE_IMAGES = 5  # measured on as many, a move gets a line of its own
+TYPICAL_IMAGES = 4  # what the variance that is typical of all moves counts for in the variance of one
+AT_ONCE = 32  # contested moves measured further at a time: those with the highest bounds
+GROWTH = 1.5  # of the number of images on which a contested move is measured
 Request = tuple[Tensor, Tensor]  # images [n] on which moves [m] have to be measured
 SHOWN = 16  # images of a class on which its attributes are measured the other way, to show some in a figure
 
@@ -81,7 +84,10 @@ class Screen:
         return torch.cat(logits), torch.cat(estimates)
 
     def measure(self, *requests: Request) -> None:
-        """Measure moves [m] (flat indices of [2, K]) on images [n], for each request, where that is not done yet."""
+        """Measure moves [m] (flat indices of [2, K]) on images [n], for each request, where that is not done yet.
+
+        Whole renderings: an image has too few moves here for what they share to be worth keeping.
+        """
         size = self.targets.shape[2]
         missing = torch.zeros(len(self.base), 2 * size, dtype=torch.bool)
         for images, moves in requests:
@@ -89,11 +95,18 @@ class Screen:
         image, move = torch.nonzero(missing & self.effect[..., 0].flatten(1).isnan()).unbind(dim=1)
         if not len(image):
             return
-        value = self.targets.flatten(1)[image.to(self.targets.device), move.to(self.targets.device)]
-        asked = Moves(image.to(value.device), (move % size).to(value.device), value)
-        logits = logits_of_moves(self.synthesis, self.classifier, self.styles, asked, self.batch_size).cpu()
-        self.effect.flatten(1, 2)[image, move] = logits - self.base[image]
+        for rows in torch.arange(len(image)).split(self.batch_size):
+            self.effect.flatten(1, 2)[image[rows], move[rows]] = self._effects_of(image[rows], move[rows])
         self.evaluations += len(image)
+
+    @torch.inference_mode()
+    def _effects_of(self, image: Tensor, move: Tensor) -> Tensor:
+        """Return the effects [n, classes] of one move on each image, on the CPU."""
+        rows, moves = image.to(self.targets.device), move.to(self.targets.device)
+        space, to_rgb = self.styles.select(rows)  # a copy
+        space[torch.arange(len(rows)), moves % space.shape[1]] = self.targets.flatten(1)[rows, moves]
+        logits = self.classifier(self.synthesis.render(StyleVector(space, to_rgb))).float()
+        return logits.cpu() - self.base[image]
 
 
 def screened(screen: Screen, threshold: float, max_attributes: int, confidence: float, seed: int) -> Screening:
@@ -106,7 +119,7 @@ def screened(screen: Screen, threshold: float, max_attributes: int, confidence: 
     for target in range(screen.base.shape[1]):
         images = torch.randperm(len(screen.base), generator=generator)
         searches.append(_search(screen, target, images, threshold, max_attributes, confidence))
-    while requests := [request for search in searches if (request := next(search, None)) is not None]:
+    while requests := [request for search in searches for request in next(search, [])]:
         screen.measure(*requests)
     known, decisions = ~screen.effect[..., 0].isnan(), screen.base.argmax(dim=1)
     complete = torch.stack([known[decisions != target].all(dim=0) for target in range(screen.base.shape[1])])
@@ -115,17 +128,17 @@ def screened(screen: Screen, threshold: float, max_attributes: int, confidence: 
 
 def _search(
     screen: Screen, target: int, images: Tensor, threshold: float, max_attributes: int, confidence: float
-) -> Iterator[Request]:
+) -> Iterator[list[Request]]:
     """Yield what has to be measured to choose the moves of one class; `images` in random order."""
     size = screen.targets.shape[2]
     target_class = screen.base[images].argmax(dim=1) == target
     others, own = images[~target_class], images[target_class]
-    yield others[:FIRST_IMAGES], torch.arange(2 * size)
+    yield [(others[:FIRST_IMAGES], torch.arange(2 * size))]
     left, used = others, torch.zeros(size, dtype=torch.bool)
     found: list[int] = []
     while len(found) < max_attributes and len(left):
         if len(left) <= LAST_IMAGES:
-            yield left, torch.nonzero(~used.repeat(2)).flatten()
+            yield [(left, torch.nonzero(~used.repeat(2)).flatten())]
         best = yield from _winner(screen, target, others, left, used, confidence)
         if best is None:
             break
@@ -133,17 +146,17 @@ def _search(
         used[best % size] = True
         explained = screen.effect.flatten(1, 2)[left, best, target] > threshold
         left = left[~explained]
-    yield own[:SHOWN], (torch.tensor(found, dtype=torch.int64) + size) % (2 * size)
+    yield [(own[:SHOWN], (torch.tensor(found, dtype=torch.int64) + size) % (2 * size))]
 
 
 def _winner(
     screen: Screen, target: int, images: Tensor, left: Tensor, used: Tensor, confidence: float
-) -> Generator[Request, None, int | None]:
+) -> Generator[list[Request], None, int | None]:
     """Return the move with the largest positive mean on the images `left`, raised in one direction only, or None.
 
     Asks for more measurements until one move alone can be it; that one is measured on all of `left`.
     """
-    size, count = len(used), FIRST_IMAGES
+    size = len(used)
     while True:
         low, high = intervals(screen, target, images, left, confidence)
         other_low, other_high = (bound.view(2, size).flip(0).flatten() for bound in (low, high))
@@ -152,8 +165,8 @@ def _winner(
             return None
         floor = low.masked_fill(~possible | (other_high > 0), -torch.inf).max()
         contested = torch.nonzero(possible & (high >= floor)).flatten()
-        if len(contested) == 1:
-            count = len(left)
+        alone = len(contested) == 1
+        contested = contested[high[contested].argsort(descending=True, stable=True)[:AT_ONCE]]
         opposites = (contested + size) % (2 * size)
         unsure = (low[opposites] <= 0) & (high[opposites] > 0) & (low[opposites] < high[opposites])
         wanted = torch.cat([contested[low[contested] < high[contested]], opposites[unsure]]).unique()
@@ -163,10 +176,12 @@ def _winner(
                 return None
             # A larger one that was discarded, for raising the class both ways: by measurements, not by its bounds.
             discarded = torch.nonzero((low == high) & (low > low[best]) & ~used.repeat(2)).flatten()
-            yield left, (discarded + size) % (2 * size)
+            yield [(left, (discarded + size) % (2 * size))]
             return best
-        count = min(math.ceil(GROWTH * count), len(left))
-        yield left[:count], wanted
+        known = (~screen.effect.flatten(1, 2)[left, :, target].isnan()).sum(dim=0)[wanted]
+        counts = torch.full_like(known, len(left)) if alone else (GROWTH * known).ceil().long()
+        counts = counts.clamp(min(FIRST_IMAGES, len(left)), len(left))
+        yield [(left[:count], wanted[counts == count]) for count in counts.unique().tolist()]
 
 
 def intervals(screen: Screen, target: int, images: Tensor, left: Tensor, confidence: float) -> tuple[Tensor, Tensor]:
@@ -175,7 +190,9 @@ def intervals(screen: Screen, target: int, images: Tensor, left: Tensor, confide
     The effect of an image that was not measured is predicted by the move's own line through those that were, over the
     first-order estimate (by their mean where there are too few for a line). The bounds are Student's prediction
     interval of the mean of all such images, at the confidence that Bonferroni asks of each move, with each residual as
-    the line through the other images leaves it: a line through few points fits those too well.
+    the line through the other images leaves it: a line through few points fits those too well. Few residuals say little
+    of a variance, so what is typical of all moves, in proportion to the size of a move's effects, counts for
+    TYPICAL_IMAGES more (moderated variances, Smyth 2004).
     """
     effect = screen.effect.flatten(1, 2)[images, :, target].double()  # [X, 2 K]
     estimate = screen.estimate.flatten(1, 2)[images, :, target].double()
@@ -190,12 +207,22 @@ def intervals(screen: Screen, target: int, images: Tensor, left: Tensor, confide
     leverage = 1 / number + torch.where(line, x.square() / spread.clamp_min(1e-30), 0.0)
     residual = (y - slope * x) / (1 - leverage).clamp_min(1e-6)  # of each image by the line through the others
     variance = (residual * known).square().sum(dim=0) / freedom
+    size = (_mean(effect.square(), known) + _mean(estimate.square(), known)).clamp_min(1e-30)
+    relative = (variance / size)[number > 1]
+    typical = relative.median() * size if len(relative) else variance
+    variance = (freedom * variance + TYPICAL_IMAGES * typical) / (freedom + TYPICAL_IMAGES)
     away = torch.where(line, (_mean(estimate[here], ~known[here]) - x_mean).square() / spread.clamp_min(1e-30), 0.0)
     centre = torch.where(known, effect, y_mean + slope * (estimate - x_mean))[here].mean(dim=0)
-    quantile = student.ppf(1 - (1 - confidence) / (2 * effect.shape[1]), freedom.numpy())
+    level = 1 - (1 - confidence) / (2 * effect.shape[1])
+    quantile = torch.tensor([_quantile(level, degrees) for degrees in (freedom + TYPICAL_IMAGES).tolist()]).double()
     error = (variance * (1 / number + 1 / guessed.clamp_min(1) + away)).sqrt() * guessed / len(left)
-    half = torch.where(guessed > 0, torch.from_numpy(quantile) * error, 0.0)
+    half = torch.where(guessed > 0, quantile * error, 0.0)
     return centre - half, centre + half
+
+
+@cache
+def _quantile(level: float, freedom: int) -> float:
+    return float(student.ppf(level, freedom))
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:
