@@ -112,8 +112,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
 
 
 @pytest.fixture(scope="module")
-def page(finished: Path) -> Path:
-    return SuitePaths(finished, "demo").report
+def page(request: pytest.FixtureRequest) -> Path:
+    """The page of a small suite; that of a real run of the demo where STYLEX_REPORT names it."""
+    real = os.environ.get("STYLEX_REPORT")
+    return Path(real).resolve() if real else SuitePaths(request.getfixturevalue("finished"), "demo").report
 
 
 @pytest.mark.parametrize("width", [PHONE, DESK])
