@@ -23,6 +23,7 @@ from stylex.config.models import (
 )
 from stylex.config.networks import LIST, NOTATIONS
 from stylex.config.paths import ExperimentPaths
+from stylex.config.site import SiteConfig
 from stylex.errors import ConfigError
 
 Model = TypeVar("Model", bound=Section)
@@ -50,6 +51,12 @@ def load_pipeline(root: Path) -> PipelineConfig:
     """Read config/config.yaml."""
     path = root / "config" / "config.yaml"
     return _validate(PipelineConfig, _read(path), path)
+
+
+def load_site(root: Path) -> SiteConfig:
+    """Read config/site.yaml; without it, or when all of it is commented out, nothing is special about this site."""
+    path = root / "config" / "site.yaml"
+    return _validate(SiteConfig, _read(path, {}) if path.is_file() else {}, path)
 
 
 def load_suite(root: Path, name: str) -> SuiteConfig:
@@ -131,7 +138,7 @@ def _named(root: Path, kind: str, name: str, context: str = "") -> Path:
     return path
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _read(path: Path, empty: dict[str, Any] | None = None) -> dict[str, Any]:
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506, a SafeLoader
     except FileNotFoundError:
@@ -139,6 +146,7 @@ def _read(path: Path) -> dict[str, Any]:
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {reason}") from None
+    content = empty if content is None else content
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold keys and values, not {type(content).__name__}")
     return content

@@ -105,7 +105,7 @@ def test_the_twin_explains_the_same_classifier_by_two_methods(finished):
 
 
 def test_logs_and_benchmarks_are_written(finished):
-    assert "tiny" in (finished.root / "results/logs/train/tiny.log").read_text()
+    assert "tiny" in (finished.root / "results/logs/experiments/tiny/train.log").read_text()
     assert (finished.root / "results/benchmarks/rules/train/tiny.tsv").is_file()
 
 
