@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -64,3 +65,23 @@ def slurm() -> Iterator[Slurm]:
     with keeper:
         assert keeper.stdout is not None and keeper.stdout.readline() == "ready\n", "Slurm did not start: see stderr"
         yield Slurm(folder, outside | {"PATH": f"{folder / 'bin'}{os.pathsep}{outside['PATH']}"})
+
+
+# Between two looks at its jobs Snakemake waits 10 seconds longer each time. Here it looks every second.
+POLLING = """
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 1, lambda self, seconds: None)
+"""
+
+
+@pytest.fixture(scope="session")
+def connect(slurm: Slurm) -> Callable[[Any], Any]:
+    """Lets the Snakemake of a copied project use the private cluster."""
+
+    def connected(project: Any) -> Any:
+        project.environment = slurm.environment | {"PATH": f"{Path(sys.executable).parent}:{slurm.environment['PATH']}"}
+        with (project.root / "Snakefile").open("a") as file:
+            file.write(POLLING)
+        return project
+
+    return connected
