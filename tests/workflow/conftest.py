@@ -56,10 +56,15 @@ class Project:
         )
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Run a command beside the test; its output and its errors are one text."""
-        return subprocess.Popen(
-            command, cwd=self.root, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-        )
+        """Run a command beside the test; what it says goes into the file `said`."""
+        with (self.root / "said").open("w") as file:
+            return subprocess.Popen(
+                command, cwd=self.root, env=self.environment, stdout=file, stderr=subprocess.STDOUT, text=True
+            )
+
+    def said(self) -> str:
+        """What the command that was started last has said."""
+        return (self.root / "said").read_text()
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("snakemake", "--cores", "2", *arguments)
@@ -117,9 +122,9 @@ def computing(tmp_path_factory) -> Project:
     return copy_project(tmp_path_factory.mktemp("computing") / "project")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def standing_in(tmp_path_factory) -> Project:
-    """A project in which nothing has run. Shared by the tests of a file."""
+    """A project in which nothing has run. Shared by all tests that ask for it."""
     return with_stand_in(copy_project(tmp_path_factory.mktemp("standing_in") / "project"))
 
 
