@@ -56,10 +56,11 @@ class Project:
         )
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Run a command beside the test; what it says goes into the file `said`."""
+        """Run a command beside the test, and no longer than that; what it says goes into the file `said`."""
+        bound = ("setpriv", "--pdeathsig", "TERM", *command)
         with (self.root / "said").open("w") as file:
             return subprocess.Popen(
-                command, cwd=self.root, env=self.environment, stdout=file, stderr=subprocess.STDOUT, text=True
+                bound, cwd=self.root, env=self.environment, stdout=file, stderr=subprocess.STDOUT, text=True
             )
 
     def said(self) -> str:

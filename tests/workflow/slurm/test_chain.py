@@ -17,7 +17,7 @@ CHANGES = {"attfind.shards": 2, "stylex.training.images": 256, "stylex.training.
 COMMAND = ("snakemake", "--cores", "8", "--profile", "slurm")
 ON_GPU = {"backbone", "classifier", "train", "encode", "effects", "analysis-tiny", "figures-tiny"}
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]  # 150 s of CPU: long on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +25,8 @@ def finished(computing, connect, failing):
     """The project after one run on the cluster, without a config/site.yaml. `failing` runs meanwhile, to save time."""
     project = connect(computing)
     project.configure_tiny(SUITE, CHANGES)
-    result = project.run(*COMMAND)
-    assert result.returncode == 0, result.stderr
+    with project.start(*COMMAND) as run:
+        assert run.wait() == 0, project.said()
     return project
 
 
@@ -54,6 +54,9 @@ def test_stages_asked_for_what_the_table_says(jobs):
     train = dict(jobs)["train"]
     assert (train["NumCPUs"], train["MinMemoryNode"], train["TimeLimit"]) == ("8", "16000M", "1-00:00:00")
     assert dict(jobs)["prepare"]["NumCPUs"] == "1"
+    # sufficiency, frechet and study beside each other, after attributes and before observer
+    analysis = dict(jobs)["analysis-tiny"]
+    assert (analysis["NumCPUs"], analysis["MinMemoryNode"], analysis["TimeLimit"]) == ("3", "12000M", "01:50:00")
 
 
 def test_logs_of_an_experiment_name_the_job_and_its_gpu(finished, jobs, slurm):
@@ -77,9 +80,9 @@ def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the
     limit = ("--set-resources", "train:runtime=1 if attempt == 1 else 60")  # a minute is the margin for saving
     with project.start(*COMMAND, *limit, str(paths.stylex_model.relative_to(project.root))) as run:
         for images in (64, 128):
-            slurm.wait_until(lambda reached=images: newest_checkpoint(paths) >= reached, 200)
+            slurm.wait_until(lambda reached=images: newest_checkpoint(paths) >= reached, 600)
             slurm("sbatch", "--wait", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=true")
-        assert run.wait(timeout=300) == 0, project.said()
+        assert run.wait() == 0, project.said()
     assert "time limit: stopped at 16 of 256 images; run again to resume" in project.said()
     first, second = [job for job in slurm.jobs() if job["WorkDir"] == str(project.root)]
     assert (first["JobState"], first["Restarts"]) == ("FAILED", "0")
