@@ -62,10 +62,12 @@ PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 DefMemPerCPU=500
 PartitionName=main Nodes=ALL Default=YES MaxTime=2-0 DefaultTime=10 State=UP PriorityTier=1
+PartitionName=spare Nodes=ALL MaxTime=2-0 State=UP PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=2-0 State=UP PriorityTier=10 PreemptMode=OFF
 """
 NODE = (
-    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}"
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory}"
+    " Gres=gpu:fake:{gpus}"
 )
 
 
@@ -129,7 +131,7 @@ class Cluster:
             f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={CGROUPS}\nCgroupAutomount=no\nConstrainCores=no\n"
             f"ConstrainDevices=no\nConstrainRAMSpace={'yes' if limited else 'no'}\n"
         )
-        (self.folder / "gres.conf").write_text(f"Name=gpu {self.gpus()}\n")
+        (self.folder / "gres.conf").write_text(f"Name=gpu Type=fake {self.gpus()}\n")
         self.write_commands()
 
     def gpus(self) -> str:

@@ -110,7 +110,14 @@ match sys.argv[1:3]:
         fill(4000)
 """
 # Memory: the second attempt of the backbone gets twice as much; a group shares the most that a node allows, always.
-SITE = {"max_memory_mb": 4800, "stages": {"backbone": {"memory_mb": 1000}, "prepare": {"minutes": 1}}}
+SITE = {
+    "account": "lab",
+    "gpu_partition": "spare",
+    "gpu_type": "fake",
+    "sbatch": ["--nice=7"],
+    "max_memory_mb": 4800,
+    "stages": {"backbone": {"memory_mb": 1000}, "prepare": {"minutes": 1}},
+}
 GOALS = (
     "results/experiments/mnist/classifier/model.safetensors",
     "results/backbones/mnist-32/model.safetensors",
@@ -121,7 +128,7 @@ GOALS = (
 
 @pytest.fixture(scope="session")
 def failing(standing_in: Any, connect: Callable[[Any], Any]) -> Iterator[Any]:
-    """A project and the Snakemake that runs there, most of whose jobs fail; it takes more than the minute of a limit."""
+    """A project and the Snakemake that runs there, whose jobs fail; it takes more than the minute of a time limit."""
     project = connect(standing_in)
     (project.root / "config/site.yaml").write_text(yaml.safe_dump(SITE))
     main = project.root / "stylex/__main__.py"

@@ -81,7 +81,15 @@ def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the
     with project.start(*COMMAND, *limit, str(paths.stylex_model.relative_to(project.root))) as run:
         for images in (64, 128):
             slurm.wait_until(lambda reached=images: newest_checkpoint(paths) >= reached, 600)
-            slurm("sbatch", "--wait", "--partition=urgent", "--nodes=2", "--exclusive", "--output=/dev/null", "--wrap=true")
+            slurm(
+                "sbatch",
+                "--wait",
+                "--partition=urgent",
+                "--nodes=2",
+                "--exclusive",
+                "--output=/dev/null",
+                "--wrap=true",
+            )
         assert run.wait() == 0, project.said()
     assert "time limit: stopped at 16 of 256 images; run again to resume" in project.said()
     first, second = [job for job in slurm.jobs() if job["WorkDir"] == str(project.root)]
