@@ -71,7 +71,7 @@ def test_logs_of_an_experiment_name_the_job_and_its_gpu(finished, jobs, slurm):
 
 
 def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the_bit(finished, slurm, tmp_path_factory):
-    """First it stops before its limit and is retried; then jobs of another partition push it out, and Slurm requeues it."""
+    """It stops before its limit and is retried; then jobs of another partition push it out, and Slurm requeues it."""
     project = copy.copy(finished)
     project.root = tmp_path_factory.mktemp("disturbed") / "project"
     shutil.copytree(finished.root, project.root, symlinks=True)
