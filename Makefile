@@ -5,8 +5,9 @@ SUITE ?= demo
 STAMP := .venv/.installed
 BIN := .venv/bin
 
-# What tests need from Debian: a browser. Without root or apt its tests are skipped, and say so.
-PACKAGES := chromium
+# What tests need from Debian: a browser, and Slurm for a private cluster. Without root or apt their tests are skipped,
+# and say so.
+PACKAGES := chromium slurm-wlm munge
 
 .PHONY: demo test check bench-train bench-attfind clean packages
 
@@ -20,7 +21,7 @@ test: $(STAMP) packages
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 
 packages:
-	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! command -v $(PACKAGES) > /dev/null; then \
+	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg -s $(PACKAGES) > /dev/null 2>&1; then \
 	  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(PACKAGES); fi
 
 check: $(STAMP)

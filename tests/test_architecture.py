@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "study", "cli", "distances", "memory", "precision", "pretrained", "__init__",
+    "report", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "networks": FOUNDATION,
     "losses": set(),
     "distances": set(),
+    "failures": set(),
     "memory": set(),
     "precision": set(),
     "pretrained": FOUNDATION | {"datasets"},
@@ -44,7 +45,17 @@ MAY_IMPORT = {
     | {"latents.table", "attfind.records", "figures.names", "evaluation.intervals", "evaluation.paired"},
     "cli": EVERYTHING,
 }
-LIGHT = ("errors", "config", "artifacts", "cli", "cli.project", "figures.names", "config.schema", "pretrained")
+LIGHT = (
+    "errors",
+    "config",
+    "artifacts",
+    "cli",
+    "cli.project",
+    "figures.names",
+    "config.schema",
+    "failures",
+    "pretrained",
+)
 
 
 def unit(path: Path) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import platform
 import sys
 
 import typer
@@ -76,6 +78,9 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one verb; a user's mistake or a full disk is one line on stderr and exit code 2, never a traceback."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("stylex").setLevel(logging.INFO)
+    if job := os.environ.get("SLURM_JOB_ID"):
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+        logging.getLogger("stylex").info("Slurm job %s on %s, GPUs: %s", job, platform.node(), gpus)
     try:
         app(arguments)
     except StylexError as error:

@@ -9,11 +9,13 @@ from stylex.config import (
     BackboneConfig,
     ExperimentConfig,
     RegressorConfig,
+    SiteConfig,
     SuiteConfig,
     load_backbone_config,
     load_experiment,
     load_pipeline,
     load_regressor_config,
+    load_site,
     load_suite,
 )
 from stylex.datasets.catalog import validate_dataset
@@ -22,10 +24,10 @@ from stylex.errors import ConfigError
 
 @dataclass(frozen=True)
 class Project:
-    """A suite by name, and the configuration of each of its experiments and of what they name.
+    """A suite by name, the configuration of each of its experiments and of what they name, and the site they run on.
 
-    That is backbones, regressors, and experiments outside the suite whose classifiers are explained in it; these come
-    last.
+    What they name is backbones, regressors, and experiments outside the suite whose classifiers are explained in it;
+    these come last.
     """
 
     suite_name: str
@@ -33,6 +35,7 @@ class Project:
     experiments: dict[str, ExperimentConfig]
     backbones: dict[str, BackboneConfig]
     regressors: dict[str, RegressorConfig]
+    site: SiteConfig
 
 
 def load_project(root: Path, suite_name: str | None = None) -> Project:
@@ -52,7 +55,7 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
                 f"{root / 'config' / 'suites' / name}.yaml: tables: factors needs evaluation.factor_regressor in every"
                 f" experiment, and '{each}' has none; add it or leave the table out"
             )
-    return Project(name, suite, experiments, backbones, regressors)
+    return Project(name, suite, experiments, backbones, regressors, load_site(root))
 
 
 def load_checked_experiment(root: Path, name: str) -> ExperimentConfig:

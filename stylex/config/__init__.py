@@ -7,6 +7,7 @@ from stylex.config.loading import (
     load_experiment,
     load_pipeline,
     load_regressor_config,
+    load_site,
     load_suite,
 )
 from stylex.config.models import (
@@ -32,11 +33,12 @@ from stylex.config.paths import (
     regressor_paths,
     weights_path,
 )
+from stylex.config.site import SiteConfig
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
     "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
-    "RegressorConfig", "StudyConfig", "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths",
-    "experiment_paths", "load_backbone_config", "load_experiment", "load_pipeline", "load_regressor_config",
-    "load_suite", "recomputed_user_study", "regressor_paths", "weights_path",
+    "RegressorConfig", "SiteConfig", "StudyConfig", "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig",
+    "backbone_paths", "experiment_paths", "load_backbone_config", "load_experiment", "load_pipeline",
+    "load_regressor_config", "load_site", "load_suite", "recomputed_user_study", "regressor_paths", "weights_path",
 ]  # fmt: skip

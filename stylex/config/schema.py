@@ -13,6 +13,7 @@ from stylex.config.models import (
     Section,
     SuiteConfig,
 )
+from stylex.config.site import SiteConfig
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"
 MODELS: dict[str, type[Section]] = {
@@ -21,6 +22,7 @@ MODELS: dict[str, type[Section]] = {
     "experiment": ExperimentConfig,
     "backbone": BackboneConfig,
     "regressor": RegressorConfig,
+    "site": SiteConfig,
 }
 
 

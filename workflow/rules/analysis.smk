@@ -12,12 +12,14 @@ rule encode:
     output:
         EXPERIMENT.latents,
     log:
-        "results/logs/encode/{experiment}.log",
+        "results/logs/experiments/{experiment}/encode.log",
     benchmark:
         "results/benchmarks/rules/encode/{experiment}.tsv"
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("encode"),
     params:
         config=sections("dataset", "attfind.split", "attfind.images"),
     message:
@@ -44,12 +46,14 @@ rule effects:
     output:
         EXPERIMENT.folder / "attfind/effects-{shard}.parquet",
     log:
-        "results/logs/effects/{experiment}-{shard}.log",
+        "results/logs/experiments/{experiment}/effects-{shard}.log",
     benchmark:
         "results/benchmarks/rules/effects/{experiment}-{shard}.tsv"
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("effects"),
     params:
         config=effects_sections,
     message:
@@ -67,9 +71,13 @@ rule attributes:
     output:
         with_provenance(EXPERIMENT.attributes),
     log:
-        "results/logs/attributes/{experiment}.log",
+        "results/logs/experiments/{experiment}/attributes.log",
+    group:
+        group_of("attributes")
     conda:
         ENVIRONMENT
+    resources:
+        **requests("attributes"),
     params:
         config=sections(
             "attfind.engine",
@@ -105,12 +113,16 @@ rule explanations:
         with_provenance(EXPERIMENT.independent),
         with_provenance(EXPERIMENT.subset),
     log:
-        "results/logs/explanations/{experiment}.log",
+        "results/logs/experiments/{experiment}/explanations.log",
     benchmark:
         "results/benchmarks/rules/explanations/{experiment}.tsv"
+    group:
+        group_of("explanations")
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("explanations"),
     params:
         config=sections(
             "attfind.shift",
@@ -138,9 +150,13 @@ rule baseline:
     output:
         with_provenance(EXPERIMENT.wu_2021),
     log:
-        "results/logs/baseline/{experiment}.log",
+        "results/logs/experiments/{experiment}/baseline.log",
+    group:
+        group_of("baseline")
     conda:
         ENVIRONMENT
+    resources:
+        **requests("baseline"),
     params:
         config=sections("attfind.against", "attfind.max_attributes"),
     message:
@@ -168,12 +184,16 @@ rule sufficiency:
         with_provenance(EXPERIMENT.sufficiency),
         with_provenance(EXPERIMENT.flips),
     log:
-        "results/logs/sufficiency/{experiment}.log",
+        "results/logs/experiments/{experiment}/sufficiency.log",
     benchmark:
         "results/benchmarks/rules/sufficiency/{experiment}.tsv"
+    group:
+        group_of("sufficiency")
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("sufficiency"),
     params:
         config=sections("seed", "domain", "attfind.shift", "attfind.against", "evaluation.sufficiency_k"),
     message:
@@ -206,12 +226,16 @@ rule frechet:
     output:
         with_provenance(EXPERIMENT.frechet),
     log:
-        "results/logs/frechet/{experiment}.log",
+        "results/logs/experiments/{experiment}/frechet.log",
     benchmark:
         "results/benchmarks/rules/frechet/{experiment}.tsv"
+    group:
+        group_of("frechet")
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("frechet"),
     params:
         config=sections(
             "seed",
@@ -248,12 +272,16 @@ rule factors:
         with_provenance(EXPERIMENT.factors),
         with_provenance(EXPERIMENT.factor_fit),
     log:
-        "results/logs/factors/{experiment}.log",
+        "results/logs/experiments/{experiment}/factors.log",
     benchmark:
         "results/benchmarks/rules/factors/{experiment}.tsv"
+    group:
+        group_of("factors")
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("factors"),
     params:
         config=sections(
             "seed",
@@ -278,12 +306,16 @@ rule ganalyze:
     output:
         EXPERIMENT.ganalyze,
     log:
-        "results/logs/ganalyze/{experiment}.log",
+        "results/logs/experiments/{experiment}/ganalyze.log",
     benchmark:
         "results/benchmarks/rules/ganalyze/{experiment}.tsv"
+    group:
+        group_of("ganalyze")
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("ganalyze"),
     params:
         config=sections("seed", "evaluation.figure_class", "evaluation.ganalyze"),
     message:
@@ -312,12 +344,16 @@ rule study:
         EXPERIMENT.study_page,
         with_provenance(EXPERIMENT.study_key),
     log:
-        "results/logs/study/{experiment}.log",
+        "results/logs/experiments/{experiment}/study.log",
     benchmark:
         "results/benchmarks/rules/study/{experiment}.tsv"
+    group:
+        group_of("study")
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("study"),
     params:
         config=sections("title", "seed", "stylex.conditioning", "attfind.shift", "study.attributes"),
     message:
@@ -348,12 +384,16 @@ rule observer:
     output:
         with_provenance(EXPERIMENT.observer),
     log:
-        "results/logs/observer/{experiment}.log",
+        "results/logs/experiments/{experiment}/observer.log",
     benchmark:
         "results/benchmarks/rules/observer/{experiment}.tsv"
+    group:
+        group_of("observer")
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("observer"),
     params:
         config=sections("seed", "stylex.conditioning", "attfind.shift", "study"),
     message:

@@ -10,12 +10,14 @@ rule classifier:
         metrics=EXPERIMENT.classifier.metrics,
         history=EXPERIMENT.classifier.history,
     log:
-        "results/logs/classifier/{experiment}.log",
+        "results/logs/experiments/{experiment}/classifier.log",
     benchmark:
         "results/benchmarks/rules/classifier/{experiment}.tsv"
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("classifier"),
     params:
         config=sections("seed", "dataset", "classifier"),
     message:
@@ -33,12 +35,14 @@ rule backbone:
         metrics=BACKBONE.metrics,
         history=BACKBONE.history,
     log:
-        "results/logs/backbone/{backbone}.log",
+        "results/logs/backbones/{backbone}.log",
     benchmark:
         "results/benchmarks/rules/backbone/{backbone}.tsv"
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("backbone"),
     params:
         config=lambda wildcards: PROJECT.backbones[wildcards.backbone].model_dump_json(),
     message:
@@ -56,12 +60,14 @@ rule regressor:
         metrics=REGRESSOR.metrics,
         history=REGRESSOR.history,
     log:
-        "results/logs/regressor/{regressor}.log",
+        "results/logs/regressors/{regressor}.log",
     benchmark:
         "results/benchmarks/rules/regressor/{regressor}.tsv"
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("regressor"),
     params:
         config=lambda wildcards: PROJECT.regressors[wildcards.regressor].model_dump_json(),
     message:

@@ -2,6 +2,7 @@
 import functools
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -21,9 +22,12 @@ from stylex.config import (
 )
 from stylex.config.analysis import INCEPTION
 from stylex.config.loading import unknown_name
+from stylex.config.site import STAGES
 from stylex.errors import ConfigError
+from stylex.failures import ReasonsOfFailures
 from stylex.figures.names import figure_files
 from stylex.pretrained import WEIGHTS
+from snakemake.logging import logger
 
 
 def stop(message):
@@ -61,6 +65,20 @@ if os.environ.get("DVC_STAGE") and workflow.is_main_process:
             ".snakemake/metadata` where it is tracked), or run `snakemake --cores 1 --touch --forceall` if you know that "
             "the results are current"
         )
+
+
+if workflow.is_main_process and shutil.which("squeue"):
+    logger.addFilter(ReasonsOfFailures())
+
+
+def requests(stage):
+    """The `resources:` of a stage's rule, from the one table of stages and config/site.yaml."""
+    return PROJECT.site.requests(stage)
+
+
+def group_of(stage):
+    """The `group:` of a small stage: those of one experiment share a Slurm job. Without Slurm it has no meaning."""
+    return f"{STAGES[stage].group}-{{experiment}}"
 
 
 wildcard_constraints:

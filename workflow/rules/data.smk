@@ -8,7 +8,7 @@ rule download:
     output:
         DATASET.raw / "source.json",
     log:
-        "results/logs/download/{dataset}.log",
+        "results/logs/datasets/{dataset}/download.log",
     conda:
         ENVIRONMENT
     message:
@@ -46,11 +46,13 @@ rule prepare:
     output:
         DATASET.manifest("{resolution}"),
     log:
-        "results/logs/prepare/{dataset}-{resolution}.log",
+        "results/logs/datasets/{dataset}/prepare-{resolution}.log",
     benchmark:
         "results/benchmarks/rules/prepare/{dataset}-{resolution}.tsv"
     conda:
         ENVIRONMENT
+    resources:
+        **requests("prepare"),
     message:
         "Preparing {wildcards.dataset} at {wildcards.resolution}x{wildcards.resolution}"
     shell:

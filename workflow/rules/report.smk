@@ -26,10 +26,14 @@ rule figures:
     output:
         [SUITE_PATHS.figure("{experiment}", name, suffix) for name, suffix in figure_files()],
     log:
-        f"results/logs/figures/{SUITE}-{{experiment}}.log",
+        f"results/logs/experiments/{{experiment}}/figures-{SUITE}.log",
+    group:
+        group_of("figures")
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    resources:
+        **requests("figures"),
     params:
         suite=SUITE,
         config=sections(
@@ -58,7 +62,7 @@ rule tables:
     output:
         suite_tables(),
     log:
-        f"results/logs/tables/{SUITE}.log",
+        f"results/logs/suites/{SUITE}/tables.log",
     conda:
         ENVIRONMENT
     params:
@@ -92,7 +96,7 @@ rule report:
     output:
         report(SUITE_PATHS.report, category="Report"),
     log:
-        f"results/logs/report/{SUITE}.log",
+        f"results/logs/suites/{SUITE}/report.log",
     conda:
         ENVIRONMENT
     params:

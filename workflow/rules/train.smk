@@ -22,14 +22,14 @@ rule train:
         history=EXPERIMENT.stylex_history,
         samples=EXPERIMENT.stylex_samples,
     log:
-        "results/logs/train/{experiment}.log",
+        "results/logs/experiments/{experiment}/train.log",
     benchmark:
         "results/benchmarks/rules/train/{experiment}.tsv"
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
     resources:
-        runtime=24 * 60,
+        **requests("train"),
     params:
         config=sections("seed", "dataset", "stylex"),
     message:
