@@ -25,7 +25,16 @@ if TYPE_CHECKING:
     import torch
 
 PACKAGES = ("stylex", "torch", "torchvision", "numpy", "pyarrow", "pandas")
-UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR}
+UNWRITABLE = {
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EISDIR,
+    errno.EFBIG,
+}
 
 
 @contextmanager

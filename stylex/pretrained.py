@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from stylex.artifacts import sha256
 from stylex.config import weights_path
 from stylex.config.loading import unknown_name
-from stylex.datasets.catalog import PinnedFile
-from stylex.datasets.transfer import fetch, is_present
+from stylex.datasets.pins import PinnedFile, is_present
+from stylex.datasets.transfer import fetch
 from stylex.errors import ArtifactError, ConfigError, DownloadError
 
 if TYPE_CHECKING:

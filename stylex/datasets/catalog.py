@@ -1,6 +1,6 @@
 """The datasets that `stylex download` knows: classes, licence, and where the pinned files come from.
 
-A source is complete in itself; the sources of a dataset are tried in order. Every file is pinned by size and sha256.
+A source is complete in itself; the sources of a dataset are tried in order. Every file is pinned by size and digest.
 Drawn datasets have no files: `stylex prepare` makes their images.
 """
 
@@ -12,16 +12,8 @@ from typing import Literal, TypeAlias
 from stylex.config import DatasetConfig
 from stylex.config.loading import unknown_name
 from stylex.datasets import leaves
+from stylex.datasets.pins import PinnedFile
 from stylex.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class PinnedFile:
-    """A file known by its content."""
-
-    name: str
-    size: int  # bytes
-    sha256: str
 
 
 @dataclass(frozen=True)

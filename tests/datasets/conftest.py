@@ -14,7 +14,7 @@ import numpy
 import pytest
 
 from stylex.artifacts import sha256, write_json
-from stylex.datasets.catalog import PinnedFile
+from stylex.datasets.pins import PinnedFile
 
 
 @dataclass
@@ -32,8 +32,13 @@ class Reply:
 @dataclass
 class Server:
     url: str
-    replies: dict[str, Reply] = field(default_factory=dict)
+    replies: dict[str, Reply | list[Reply]] = field(default_factory=dict)  # a list: one a request, the last for ever
     requests: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+
+
+@pytest.fixture(autouse=True)
+def no_shared_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("STYLEX_DATA_CACHE", raising=False)
 
 
 @pytest.fixture
@@ -43,6 +48,8 @@ def server() -> Iterator[Server]:
             wanted = self.headers["Range"]
             state.requests.append((self.path, wanted))
             reply = state.replies.get(self.path, Reply(b"not here", status=404))
+            if isinstance(reply, list):
+                reply = reply.pop(0) if len(reply) > 1 else reply[0]
             start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and reply.ranges else 0
             body = reply.body[start:]
             self.send_response(reply.status or (206 if start else 200))

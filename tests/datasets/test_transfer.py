@@ -1,10 +1,12 @@
 import hashlib
+import multiprocessing
 import subprocess
+import sys
 import threading
 
 import pytest
 
-from stylex.datasets.catalog import PinnedFile
+from stylex.datasets.pins import PinnedFile
 from stylex.datasets.transfer import fetch
 from stylex.errors import ChecksumError, DownloadError, StorageError
 
@@ -120,3 +122,71 @@ def test_read_only_target(server, reply, small_disk):
     server.replies["/images.gz"] = reply(BODY)
     with pytest.raises(StorageError, match="Read-only file system"):
         fetch(server.url + "images.gz", FILE, small_disk / "raw" / "images.gz")
+
+
+@pytest.mark.parametrize("tenth", range(1, 10))
+def test_dropped_at_a_tenth_then_resumed(server, reply, target, tenth):
+    kept = len(BODY) * tenth // 10
+    server.replies["/images.gz"] = [reply(BODY, sent=kept), reply(BODY)]
+    with pytest.raises(DownloadError, match="cannot be read") as caught:
+        fetch(server.url + "images.gz", FILE, target)
+    assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
+    assert left_over(target) == ["images.gz.part"]
+    fetch(server.url + "images.gz", FILE, target)
+    assert server.requests[-1] == ("/images.gz", f"bytes={kept}-")
+    assert target.read_bytes() == BODY and left_over(target) == ["images.gz"]
+
+
+def test_dropped_at_every_tenth(server, reply, target):
+    server.replies["/images.gz"] = reply(BODY, sent=len(BODY) // 10)
+    for _ in range(9):
+        with pytest.raises(DownloadError, match="cannot be read"):
+            fetch(server.url + "images.gz", FILE, target)
+        assert not target.exists()
+    fetch(server.url + "images.gz", FILE, target)
+    assert target.read_bytes() == BODY
+    assert len(server.requests) == 10
+
+
+@pytest.mark.parametrize("status", [404, 503])
+def test_server_that_recovers(server, reply, target, status):
+    server.replies["/images.gz"] = [reply(b"later", status=status), reply(BODY)]
+    with pytest.raises(DownloadError, match=f"answered {status}"):
+        fetch(server.url + "images.gz", FILE, target)
+    assert left_over(target) == []
+    fetch(server.url + "images.gz", FILE, target)
+    assert target.read_bytes() == BODY
+
+
+def test_two_processes_want_the_same_file(server, reply, target):
+    """The server holds the first back until the second has started; the second waits and asks for nothing."""
+    go_on = threading.Event()
+    server.replies["/images.gz"] = reply(BODY, stall=go_on)
+    context = multiprocessing.get_context("spawn")
+    processes = [context.Process(target=fetch, args=(server.url + "images.gz", FILE, target)) for _ in range(2)]
+    for process in processes:
+        process.start()
+    go_on.set()
+    for process in processes:
+        process.join(60)
+    assert [process.exitcode for process in processes] == [0, 0]
+    assert server.requests == [("/images.gz", None)]
+    assert target.read_bytes() == BODY and left_over(target) == ["images.gz"]
+
+
+def test_limit_on_the_size_of_files(server, reply, target):
+    """What a quota does where nothing can be mounted: a limit of the process, met by a real write."""
+    server.replies["/images.gz"] = reply(BODY)
+    code = (
+        "import resource, signal, sys; from pathlib import Path; from stylex.datasets.transfer import fetch\n"
+        "from stylex.datasets.pins import PinnedFile\n"
+        "from stylex.errors import StorageError\n"
+        "signal.signal(signal.SIGXFSZ, signal.SIG_IGN); resource.setrlimit(resource.RLIMIT_FSIZE, (100000, 100000))\n"
+        "try: fetch(sys.argv[1], PinnedFile('images.gz', int(sys.argv[2]), sys.argv[3]), Path(sys.argv[4]))\n"
+        "except StorageError as error: sys.exit(str(error))"
+    )
+    arguments = [server.url + "images.gz", str(len(BODY)), str(FILE.sha256), str(target)]
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and "images.gz: File too large" in done.stderr
+    assert not target.exists()
