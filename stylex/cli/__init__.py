@@ -27,6 +27,7 @@ from stylex.cli import (
     prepare,
     regressor,
     report,
+    resume,
     schemas,
     study,
     sufficiency,
@@ -71,6 +72,7 @@ app = typer.Typer(
 )
 for name, command in VERBS.items():
     app.command(name)(command)
+app.command("resume", context_settings=resume.SETTINGS)(resume.command)
 app.add_typer(study.app, name="study")
 
 
