@@ -7,9 +7,10 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 LOG_INTERVAL = 30.0  # seconds
 logger = logging.getLogger("stylex")
@@ -55,6 +56,9 @@ def progress(label: str, total: int, unit: str = "images", done: int = 0) -> Ite
     """Yield a `Counter` over `total` units, of which `done` were finished by an earlier run."""
     counter = Counter(label, total, unit, done)
     if sys.stderr.isatty():
+        from rich.console import Console  # only here: whoever plans needs no bar
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
         columns = (
             TextColumn("{task.description}"),
             BarColumn(),

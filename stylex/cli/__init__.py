@@ -81,7 +81,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("stylex").setLevel(logging.INFO)
     if job := os.environ.get("SLURM_JOB_ID"):
-        logging.getLogger("stylex").info("Slurm job %s on %s", job, platform.node())  # its own log is named after it
+        gpus = os.environ.get("CUDA_VISIBLE_DEVICES", "none")
+        logging.getLogger("stylex").info("Slurm job %s on %s, GPUs: %s", job, platform.node(), gpus)
     try:
         app(arguments)
     except StylexError as error:

@@ -93,6 +93,13 @@ def plans(*arguments: str) -> Check:
     return check
 
 
+def copies_the_site(copy: Copy) -> None:
+    """The example is a site file that validates as it is."""
+    copy.run("cp", "config/site.example.yaml", "config/site.yaml")
+    copy.run(sys.executable, "-m", "stylex", "validate")
+    (copy.root / "config/site.yaml").unlink()
+
+
 OF_LEAVES = {"regressor", "factors"}  # stages that need known factors
 EXPLAIN = "tests/cli/test_explain.py::"
 REPRO = "tests/workflow/test_dvc.py::test_repro_records_what_snakemake_computed_and_computes_through_it"
@@ -105,7 +112,10 @@ CHECKS: dict[str, Check | str] = {
     "make demo SUITE=clothes": makes(
         "demo", "SUITE=clothes", runs=("stylex validate clothes", "snakemake --cores", "suite=clothes")
     ),
+    "make .venv/.installed": makes(".venv/.installed", runs=()),
     "source .venv/bin/activate": activates,
+    "cp config/site.example.yaml config/site.yaml": copies_the_site,
+    "cat results/demo/tables/sufficiency.md": "tests/workflow/test_end_to_end.py::test_every_artifact_is_there",
     "stylex --help": prints("--help", text="Commands:"),
     "stylex datasets": prints("datasets", text="fashion_mnist: t-shirt"),
     "stylex validate": prints("validate", text="suite demo"),

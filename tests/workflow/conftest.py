@@ -3,16 +3,44 @@
 Planning, parameters, code inputs and records are the real ones there; only the computing is left out.
 """
 
+import copy
+import functools
 import os
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "slurm", "config", "environment.yml", "stylex", "dvc.yaml", ".dvcignore")
+
+# An experiment that goes through the whole chain in a minute.
+TINY_BACKBONE = {"extends": "backbone-32", "dataset": "mnist", "epochs": 1, "max_images": 512}
+TINY_EXPERIMENT = {
+    "extends": "cpu-32",
+    "title": "MNIST, 4 against 9, for a test",
+    "domain": "MNIST 4 / 9 (tiny)",
+    "dataset": {"name": "mnist", "classes": ["4", "9"]},
+    "classifier": {"epochs": 3, "batch_size": 32, "min_accuracy": 0.8},
+    "stylex": {
+        "perceptual_backbone": "tiny",
+        "networks": {
+            "latent_dim": 16,
+            "mapping_layers": 2,
+            "generator_channels": [16, 16, 8, 8],
+            "encoder_channels": [16, 16, 8, 8],
+            "discriminator_channels": [16, 16, 8, 8],
+        },
+        "training": {"images": 1024, "ema_half_life": 64, "checkpoint_interval": 512, "sample_interval": 512},
+    },
+    "attfind": {"images": 24, "max_attributes": 3, "threshold": 0.0},
+    "evaluation": {"sufficiency_k": [1, 3], "frechet_attributes": 1, "figure_attributes": 2, "ganalyze": {"steps": 20}},
+    "study": {"attributes": 2, "observer_draws": 4},
+}
 
 
 class Project:
@@ -26,6 +54,18 @@ class Project:
         return subprocess.run(
             command, cwd=self.root, env=self.environment, capture_output=True, text=True, timeout=500, check=False
         )
+
+    def start(self, *command: str) -> subprocess.Popen[str]:
+        """Run a command beside the test, and no longer than that; what it says goes into the file `said`."""
+        bound = ("setpriv", "--pdeathsig", "TERM", *command)
+        with (self.root / "said").open("w") as file:
+            return subprocess.Popen(
+                bound, cwd=self.root, env=self.environment, stdout=file, stderr=subprocess.STDOUT, text=True
+            )
+
+    def said(self) -> str:
+        """What the command that was started last has said."""
+        return (self.root / "said").read_text()
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("snakemake", "--cores", "2", *arguments)
@@ -54,6 +94,16 @@ class Project:
         assert old in text
         file.write_text(text.replace(old, new, 1))
 
+    def configure_tiny(self, suite: dict[str, Any], changes: dict[str, Any] | None = None) -> None:
+        """Make a suite of the tiny experiment the default; `changes`: values of its keys, by dotted name."""
+        experiment = copy.deepcopy(TINY_EXPERIMENT)
+        for name, value in (changes or {}).items():
+            *sections, key = name.split(".")
+            functools.reduce(dict.__getitem__, sections, experiment)[key] = value
+        for kind, content in {"backbones": TINY_BACKBONE, "experiments": experiment, "suites": suite}.items():
+            (self.root / "config" / kind / "tiny.yaml").write_text(yaml.safe_dump(content))
+        (self.root / "config/config.yaml").write_text("suite: tiny\n")
+
 
 def copy_project(target: Path) -> Project:
     for part in PARTS:
@@ -71,6 +121,12 @@ def copy_project(target: Path) -> Project:
 def computing(tmp_path_factory) -> Project:
     """A project with the real package: its verbs compute. Shared by the tests of a file."""
     return copy_project(tmp_path_factory.mktemp("computing") / "project")
+
+
+@pytest.fixture(scope="session")
+def standing_in(tmp_path_factory) -> Project:
+    """A project in which nothing has run. Shared by all tests that ask for it."""
+    return with_stand_in(copy_project(tmp_path_factory.mktemp("standing_in") / "project"))
 
 
 @pytest.fixture

@@ -15,6 +15,11 @@ def test_mistake_in_an_experiment(virgin, mistake):
     assert virgin.executed() == []
 
 
+def test_mistake_in_the_site(virgin):
+    (virgin.root / "config/site.yaml").write_text("gpus: 4\n")
+    assert_refused(virgin.snakemake("-n"), ["config/site.yaml", "gpus = 4", "did you mean 'gpu'?"])
+
+
 def test_unknown_suite(virgin):
     assert_refused(virgin.snakemake("-n", "--config", "suite=dmeo"), ["'dmeo'", "did you mean 'demo'?"])
 

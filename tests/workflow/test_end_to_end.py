@@ -9,28 +9,6 @@ from stylex.artifacts import read_table
 from stylex.config import ExperimentPaths, SuitePaths, backbone_paths
 from stylex.figures.names import figure_files
 
-BACKBONE = {"extends": "backbone-32", "dataset": "mnist", "epochs": 1, "max_images": 512}
-EXPERIMENT = {
-    "extends": "cpu-32",
-    "title": "MNIST, 4 against 9, for a test",
-    "domain": "MNIST 4 / 9 (tiny)",
-    "dataset": {"name": "mnist", "classes": ["4", "9"]},
-    "classifier": {"epochs": 3, "batch_size": 32, "min_accuracy": 0.8},
-    "stylex": {
-        "perceptual_backbone": "tiny",
-        "networks": {
-            "latent_dim": 16,
-            "mapping_layers": 2,
-            "generator_channels": [16, 16, 8, 8],
-            "encoder_channels": [16, 16, 8, 8],
-            "discriminator_channels": [16, 16, 8, 8],
-        },
-        "training": {"images": 1024, "ema_half_life": 64, "checkpoint_interval": 512, "sample_interval": 512},
-    },
-    "attfind": {"images": 24, "max_attributes": 3, "threshold": 0.0},
-    "evaluation": {"sufficiency_k": [1, 3], "frechet_attributes": 1, "figure_attributes": 2, "ganalyze": {"steps": 20}},
-    "study": {"attributes": 2, "observer_draws": 4},
-}
 TWIN = {
     "extends": "tiny",
     "classifier_of": "tiny",
@@ -49,10 +27,8 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def finished(computing):
     """The project after one run of a suite with a tiny experiment and its twin without the classifier."""
-    for kind, content in {"backbones": BACKBONE, "experiments": EXPERIMENT, "suites": SUITE}.items():
-        (computing.root / "config" / kind / "tiny.yaml").write_text(yaml.safe_dump(content))
+    computing.configure_tiny(SUITE)
     (computing.root / "config/experiments/tiny-without-cst.yaml").write_text(yaml.safe_dump(TWIN))
-    (computing.root / "config/config.yaml").write_text("suite: tiny\n")
     result = computing.snakemake()
     assert result.returncode == 0, result.stderr
     return computing
@@ -101,7 +77,7 @@ def test_the_twin_explains_the_same_classifier_by_two_methods(finished):
     flips = read_table(paths.flips, ("target_class",))
     assert set(flips["method"]) == {"without_cst", "wu_2021"}
     paired = read_table(suite.table("paired", "csv"), ("target_class",))
-    assert paired["n"].max() <= EXPERIMENT["attfind"]["images"] and paired["p"].between(0, 1).all()
+    assert paired["n"].max() <= 24 and paired["p"].between(0, 1).all()
 
 
 def test_logs_and_benchmarks_are_written(finished):

@@ -19,13 +19,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-NODES, CPUS, MEMORY_MB, GPUS = 2, 8, 8000, 2
+NODES, CPUS, MEMORY_MB, GPUS = 2, 8, 64000, 2
 COMMANDS = ("sbatch", "srun", "scancel", "squeue", "sinfo", "scontrol", "sacct", "sacctmgr", "sshare")
 CGROUPS = Path("/sys/fs/cgroup")
 PR_SET_CHILD_SUBREAPER = 36
 
-# A requeued job waits until its old credential has expired: 120 s by default, hence cred_expire.
-# The limit of `urgent` is what preempts: its jobs push those of `main` out, which go back into the queue.
+# A requeued job waits until its old credential has expired: 120 s by default, hence cred_expire. Jobs of the partition
+# `urgent` push those of `main` out, which go back into the queue.
 CONFIGURATION = """
 ClusterName=private
 SlurmctldHost={host}(127.0.0.1)
@@ -61,11 +61,13 @@ KillWait=5
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 DefMemPerCPU=500
-PartitionName=main Nodes=ALL Default=YES MaxTime=02:00:00 DefaultTime=10 State=UP PriorityTier=1
-PartitionName=urgent Nodes=ALL MaxTime=02:00:00 State=UP PriorityTier=10 PreemptMode=OFF
+PartitionName=main Nodes=ALL Default=YES MaxTime=2-0 DefaultTime=10 State=UP PriorityTier=1
+PartitionName=spare Nodes=ALL MaxTime=2-0 State=UP PriorityTier=1
+PartitionName=urgent Nodes=ALL MaxTime=2-0 State=UP PriorityTier=10 PreemptMode=OFF
 """
 NODE = (
-    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory} Gres=gpu:{gpus}"
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cpus} RealMemory={memory}"
+    " Gres=gpu:fake:{gpus}"
 )
 
 
@@ -129,7 +131,7 @@ class Cluster:
             f"CgroupPlugin=cgroup/v1\nCgroupMountpoint={CGROUPS}\nCgroupAutomount=no\nConstrainCores=no\n"
             f"ConstrainDevices=no\nConstrainRAMSpace={'yes' if limited else 'no'}\n"
         )
-        (self.folder / "gres.conf").write_text(f"Name=gpu {self.gpus()}\n")
+        (self.folder / "gres.conf").write_text(f"Name=gpu Type=fake {self.gpus()}\n")
         self.write_commands()
 
     def gpus(self) -> str:

@@ -11,8 +11,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 NEEDED = ("slurmctld", "slurmd", "munged", "setpriv")
 
@@ -64,3 +66,73 @@ def slurm() -> Iterator[Slurm]:
     with keeper:
         assert keeper.stdout is not None and keeper.stdout.readline() == "ready\n", "Slurm did not start: see stderr"
         yield Slurm(folder, outside | {"PATH": f"{folder / 'bin'}{os.pathsep}{outside['PATH']}"})
+
+
+# Between two looks at its jobs Snakemake waits 10 seconds longer each time. Here it looks every second.
+POLLING = """
+from snakemake_interface_executor_plugins.executors.remote import RemoteExecutor
+RemoteExecutor.next_seconds_between_status_checks = property(lambda self: 1, lambda self, seconds: None)
+"""
+
+
+@pytest.fixture(scope="session")
+def connect(slurm: Slurm) -> Callable[[Any], Any]:
+    """Lets the Snakemake of a copied project use the private cluster."""
+
+    def connected(project: Any) -> Any:
+        project.environment = slurm.environment | {"PATH": f"{Path(sys.executable).parent}:{slurm.environment['PATH']}"}
+        with (project.root / "Snakefile").open("a") as file:
+            file.write(POLLING)
+        return project
+
+    return connected
+
+
+# What the verbs of the stand-in do before they write their files: `once` is true in the first attempt only.
+TRAPS = """
+import os, subprocess, sys, time
+from pathlib import Path
+def once():
+    marker = Path("-".join(["tried", *sys.argv[1:3]]))
+    return not marker.exists() and (marker.touch() or True)
+def fill(megabytes):
+    block = bytearray(b"x") * (megabytes << 20)
+    time.sleep(60)
+match sys.argv[1:3]:
+    case ["classifier", "mnist"] if once():
+        subprocess.run(["scancel", os.environ["SLURM_JOB_ID"]])
+        time.sleep(1000)
+    case ["prepare", "fashion_mnist"] if once():
+        time.sleep(1000)
+    case ["backbone", "mnist-32"]:
+        fill(900) if once() else None
+    case ["sufficiency", "mnist"]:
+        fill(4000)
+"""
+# Memory: the second attempt of the backbone gets twice as much; a group shares the most that a node allows, always.
+SITE = {
+    "account": "lab",
+    "gpu_partition": "spare",
+    "gpu_type": "fake",
+    "sbatch": ["--nice=7"],
+    "max_memory_mb": 4800,
+    "stages": {"backbone": {"memory_mb": 1000}, "prepare": {"minutes": 1}},
+}
+GOALS = (
+    "results/experiments/mnist/classifier/model.safetensors",
+    "results/backbones/mnist-32/model.safetensors",
+    "data/processed/fashion_mnist/32/manifest.json",
+    "results/experiments/mnist/sufficiency.csv",
+)
+
+
+@pytest.fixture(scope="session")
+def failing(standing_in: Any, connect: Callable[[Any], Any]) -> Iterator[Any]:
+    """A project and the Snakemake that runs there, whose jobs fail; it takes more than the minute of a time limit."""
+    project = connect(standing_in)
+    (project.root / "config/site.yaml").write_text(yaml.safe_dump(SITE))
+    main = project.root / "stylex/__main__.py"
+    main.write_text(TRAPS + main.read_text())
+    with project.start("snakemake", "--cores", "8", "--profile", "slurm", "--retries", "1", *GOALS) as run:
+        yield project, run
+        run.terminate()
