@@ -14,7 +14,7 @@ import yaml
 from stylex.config import ExperimentPaths
 from stylex.networks.model import load_stylex
 
-pytestmark = [pytest.mark.slurm, pytest.mark.slow]
+pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]  # on a busy machine
 
 IMAGES, CHANNELS = 64, [8, 8, 8, 4]
 EXPERIMENT = {
@@ -52,8 +52,8 @@ MODEL = "results/experiments/tiny/stylex/model.safetensors"
 TRAIN = [sys.executable, "-m", "stylex", "train", "tiny", "--device", "cpu"]
 
 
-@pytest.fixture
-def project(computing, slurm):
+@pytest.fixture(scope="module")
+def project(computing, connect):
     """A tiny experiment, its classifier trained, on a site where two nodes share a training."""
     site = {"gpu": False, "training_nodes": 2, "max_memory_mb": 4000, "max_minutes": 60}
     files = {"experiments/tiny": EXPERIMENT, "backbones/tiny": BACKBONE, "suites/tiny": SUITE, "site": site}
@@ -62,11 +62,7 @@ def project(computing, slurm):
     (computing.root / "config/config.yaml").write_text("suite: tiny\n")
     result = computing.snakemake(*INPUTS)
     assert result.returncode == 0, result.stderr
-    computing.environment |= slurm.environment | {
-        "PATH": f"{slurm.folder / 'bin'}:{computing.environment['PATH']}",
-        "OMP_NUM_THREADS": "1",
-    }
-    return computing
+    return connect(computing)
 
 
 def submitted(project, *options):
@@ -75,21 +71,21 @@ def submitted(project, *options):
     log.unlink(missing_ok=True)
     command = ["sbatch", "--wait", "--nodes=2", "--ntasks=2", "-o", str(log), "--wrap"]
     subprocess.run(
-        [*command, "exec " + " ".join([*TRAIN, *options])], cwd=project.root, env=project.environment, timeout=300
+        [*command, "exec " + " ".join([*TRAIN, *options])], cwd=project.root, env=project.environment, timeout=900
     )
     return log.read_text()
 
 
 def test_two_nodes_stop_at_the_time_limit_and_end_with_the_weights_of_one_process(project, slurm, tmp_path):
     alone = shutil.copytree(project.root, tmp_path / "alone", symlinks=True)
-    subprocess.run(TRAIN, cwd=alone, env=project.environment, check=True, timeout=300, capture_output=True)
+    subprocess.run(TRAIN, cwd=alone, env=project.environment, check=True, timeout=900, capture_output=True)
 
     said = submitted(project, "--nodes", "2", "--time-limit", "1")  # less the margin: over after the first step
     assert slurm.jobs()[-1]["ExitCode"] == "75:0", said
     assert said.count("time limit: stopped at 8 of 64 images") == 1
     assert not (project.root / MODEL).exists()
 
-    result = project.snakemake("--profile", "slurm", "--slurm-init-seconds-before-status-checks", "1", MODEL)
+    result = project.snakemake("--profile", "slurm", MODEL)
     assert result.returncode == 0, result.stderr
     job = slurm.jobs()[-1]
     assert (job["NumNodes"], job["NumTasks"], job["ExitCode"]) == ("2", "2", "0:0")
