@@ -95,7 +95,7 @@ def _watch(workers: Sequence[Popen[bytes]], interruption: Interruption) -> list[
     passed, end = False, math.inf
     while None in (codes := [worker.poll() for worker in workers]) and time.monotonic() < end:
         reason = interruption.reason()
-        if reason in signal.Signals.__members__ and not passed:  # the end of the job they know themselves
+        if reason and reason.startswith("SIG") and not passed:  # the end of the job they know themselves
             for worker in workers:
                 worker.send_signal(signal.Signals[reason])
             passed = True
