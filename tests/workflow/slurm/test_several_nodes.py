@@ -16,37 +16,20 @@ from stylex.networks.model import load_stylex
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]  # on a busy machine
 
-IMAGES, CHANNELS = 64, [8, 8, 8, 4]
-EXPERIMENT = {
-    "extends": "cpu-32",
-    "title": "tiny",
-    "domain": "MNIST 4 / 9",
-    "dataset": {"name": "mnist", "classes": ["4", "9"]},
-    "classifier": {"epochs": 1, "min_accuracy": 0.0},
-    "stylex": {
-        "perceptual_backbone": "tiny",
-        "networks": {
-            "latent_dim": 8,
-            "mapping_layers": 2,
-            "generator_channels": CHANNELS,
-            "encoder_channels": CHANNELS,
-            "discriminator_channels": CHANNELS,
-        },
-        # Narrow networks amplify rounding: a low rate keeps it small, as in tests/training/test_processes.py.
-        "training": {
-            "images": IMAGES,
-            "batch_size": 8,
-            "learning_rate": 0.00002,
-            "encoder_learning_rate": 0.00002,
-            "beta1": 0.5,
-            "checkpoint_interval": IMAGES,
-            "sample_interval": IMAGES,
-            "precision": {"cpu": "float32"},
-        },
-    },
-}
-BACKBONE = {"extends": "backbone-32", "dataset": "mnist", "epochs": 1, "max_images": 512, "width": 0.125}
 SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["sufficiency"]}
+# Narrow networks amplify rounding: a low rate keeps it small, as in tests/training/test_processes.py.
+TRAINING = {
+    "images": 64,
+    "batch_size": 8,
+    "learning_rate": 0.00002,
+    "encoder_learning_rate": 0.00002,
+    "beta1": 0.5,
+    "checkpoint_interval": 64,
+    "sample_interval": 64,
+    "precision": {"cpu": "float32"},
+}
+CHANGES = {"stylex.training": TRAINING, "classifier": {"epochs": 1, "min_accuracy": 0.0}}
+SITE = {"gpu": False, "training_nodes": 2, "max_memory_mb": 4000, "max_minutes": 60}
 INPUTS = ["results/experiments/tiny/classifier/model.safetensors", "results/backbones/tiny/model.safetensors"]
 MODEL = "results/experiments/tiny/stylex/model.safetensors"
 TRAIN = [sys.executable, "-m", "stylex", "train", "tiny", "--device", "cpu"]
@@ -55,11 +38,8 @@ TRAIN = [sys.executable, "-m", "stylex", "train", "tiny", "--device", "cpu"]
 @pytest.fixture(scope="module")
 def project(computing, connect):
     """A tiny experiment, its classifier trained, on a site where two nodes share a training."""
-    site = {"gpu": False, "training_nodes": 2, "max_memory_mb": 4000, "max_minutes": 60}
-    files = {"experiments/tiny": EXPERIMENT, "backbones/tiny": BACKBONE, "suites/tiny": SUITE, "site": site}
-    for name, content in files.items():
-        (computing.root / f"config/{name}.yaml").write_text(yaml.safe_dump(content))
-    (computing.root / "config/config.yaml").write_text("suite: tiny\n")
+    computing.configure_tiny(SUITE, CHANGES)
+    (computing.root / "config/site.yaml").write_text(yaml.safe_dump(SITE))
     result = computing.snakemake(*INPUTS)
     assert result.returncode == 0, result.stderr
     return connect(computing)
