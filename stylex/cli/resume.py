@@ -56,7 +56,7 @@ def refuse_second_driver(folder: Path) -> None:
     remedy = "wait for its end, or end it with Ctrl-C there, which cancels its jobs"
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            arguments = (process / "cmdline").read_text().split("\0")
+            arguments = (process / "cmdline").read_text(errors="replace").split("\0")
             here = (process / "cwd").readlink() == folder
         except OSError:  # ended meanwhile, or of another user
             continue
