@@ -56,7 +56,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 {overuse}
 AccountingStorageType=accounting_storage/none
-MinJobAge=600
+MinJobAge=36000
 KillWait=5
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE

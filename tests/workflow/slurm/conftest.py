@@ -28,7 +28,7 @@ class Slurm:
 
     def __call__(self, *command: str) -> str:
         """Run a command of Slurm and return what it says."""
-        result = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=60)
+        result = subprocess.run(command, env=self.environment, capture_output=True, text=True, timeout=300)
         assert result.returncode == 0, result.stderr
         return result.stdout
 
