@@ -105,6 +105,10 @@ class ExperimentPaths:
         """One row an analysed image."""
         return self.folder / "latents.parquet"
 
+    def encoded(self, shard: int) -> Path:
+        """Return the file of one part of the latents, where several jobs encode."""
+        return self.folder / "latents" / f"{shard:05d}.parquet"
+
     def effects(self, shard: int = 0) -> Path:
         """Return the file of one shard of the effects of every coordinate on the analysed images."""
         return self.folder / "attfind" / f"effects-{shard:05d}.parquet"

@@ -1,8 +1,15 @@
-"""Stands in for `python -m stylex VERB`: logs the verb and writes the declared files, without computing."""
+"""Stands in for `python -m stylex VERB`: logs the verb and writes the declared files, without computing.
 
+verbs.log: what began; writes.log: each file written, and by which Slurm job. While there is a file hold-VERB, the verb
+goes no further.
+"""
+
+import os
 import sys
+import time
 from pathlib import Path
 
+from stylex import cli
 from stylex.config import (
     DatasetPaths,
     ExperimentPaths,
@@ -36,7 +43,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "train":
             return [experiment.stylex_model, experiment.stylex_history, experiment.stylex_samples]
         case "encode":
-            return [experiment.latents]
+            shard = int(rest[rest.index("--shard") + 1]) if "--shard" in rest else None
+            return [experiment.latents if shard is None else experiment.encoded(shard)]
         case "effects":
             return [experiment.effects(int(rest[rest.index("--shard") + 1]))]
         case "attributes" | "frechet":
@@ -77,9 +85,15 @@ def network(paths: NetworkPaths) -> list[Path]:
 def main(verb: str, first: str, *rest: str) -> None:
     with (ROOT / "verbs.log").open("a") as log:
         log.write(f"{verb}\n")
+    while (ROOT / f"hold-{verb}").exists():
+        time.sleep(0.05)
     for path in outputs(verb, first, list(rest)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("{}\n")
+        with (ROOT / "writes.log").open("a") as log:
+            log.write(f"{os.environ.get('SLURM_JOB_ID')} {path}\n")
 
 
+if sys.argv[1] == "resume":
+    sys.exit(cli.main())
 main(*sys.argv[1:])

@@ -76,6 +76,11 @@ def requests(stage):
     return PROJECT.site.requests(stage)
 
 
+def training_sharing(wildcards, threads):
+    """Options of `stylex train`. A resource, not a parameter: how many share a training is no reason to repeat it."""
+    return PROJECT.site.sharing(threads) if "SLURM_JOB_ID" in os.environ else f"--threads {threads}"
+
+
 def group_of(stage):
     """The `group:` of a small stage: those of one experiment share a Slurm job. Without Slurm it has no meaning."""
     return f"{STAGES[stage].group}-{{experiment}}"
@@ -232,6 +237,16 @@ def table_inputs(paths):
         tables += paths.factors, paths.factor_fit
     numbers = [path for table in tables for path in with_provenance(table)]
     return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
+
+
+def experiments_where(condition):
+    """The names of the experiments that are so, as a constraint of the wildcard."""
+    return "|".join(name for name, each in PROJECT.experiments.items() if condition(each)) or "-"
+
+
+def encoded_shards(wildcards):
+    paths = paths_of(wildcards.experiment)
+    return list(map(paths.encoded, range(PROJECT.experiments[wildcards.experiment].attfind.encode_shards)))
 
 
 def effects_of(experiment):
