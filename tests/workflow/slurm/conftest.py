@@ -112,7 +112,8 @@ match sys.argv[1:3]:
 # Memory: the second attempt of the backbone gets twice as much; a group shares the most that a node allows, always.
 SITE = {
     "account": "lab",
-    "gpu_partition": "spare",
+    "partition": "spare",
+    "gpu_partition": "main",
     "gpu_type": "fake",
     "sbatch": ["--nice=7"],
     "max_memory_mb": 4800,

@@ -49,5 +49,5 @@ def test_jobs_are_those_that_the_site_file_asks_for(output, failing, slurm):
     jobs = [job for job in slurm.jobs() if job["WorkDir"] == str(failing[0].root)]
     assert {(job["Account"], job["Nice"]) for job in jobs} == {("lab", "7")}
     prepare = [job["Comment"].startswith("rule_prepare") for job in jobs]
-    expected = [("main", None) if each else ("spare", "gres:gpu:fake:1") for each in prepare]
+    expected = [("spare", None) if each else ("main", "gres:gpu:fake:1") for each in prepare]
     assert True in prepare and [(job["Partition"], job.get("TresPerNode")) for job in jobs] == expected
