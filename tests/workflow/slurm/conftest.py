@@ -134,6 +134,6 @@ def failing(standing_in: Any, connect: Callable[[Any], Any]) -> Iterator[Any]:
     (project.root / "config/site.yaml").write_text(yaml.safe_dump(SITE))
     main = project.root / "stylex/__main__.py"
     main.write_text(TRAPS + main.read_text())
-    with project.start("snakemake", "--cores", "8", "--profile", "slurm", "--retries", "1", *GOALS) as run:
+    with project.start("snakemake", "--cores", "8", "--profile", "slurm", "--retries", "2", *GOALS) as run:
         yield project, run
         run.terminate()

@@ -41,7 +41,7 @@ def test_reason_is_in_the_output(output, rule):
 
 def test_a_group_that_fails_to_the_end_says_why_each_time(output, failing):
     reason = r"message: Error in group analysis-mnist: Slurm job \d+: .*(oom-kill|exceeded memory limit)"
-    assert len(re.findall(reason, output)) == 2
+    assert len(re.findall(reason, output)) == 3
     assert not (failing[0].root / FAILED).exists()
 
 
