@@ -1,5 +1,9 @@
-"""Stands in for `python -m stylex VERB`: logs the verb and writes the declared files, without computing."""
+"""Stands in for `python -m stylex VERB`: logs the verb and writes the declared files, without computing.
 
+A trained model holds the options of its training, and what follows holds the model, so that other options give others.
+"""
+
+import json
 import sys
 from pathlib import Path
 
@@ -12,10 +16,12 @@ from stylex.config import (
     regressor_paths,
     weights_path,
 )
-from stylex.config.loading import load_suite
+from stylex.config.loading import load_experiment, load_suite
 from stylex.figures.names import figure_files
 
 ROOT = Path()
+OF_EXPERIMENTS = ("encode", "effects", "attributes", "baseline", "explain", "sufficiency", "frechet", "ganalyze", "study")
+OF_SUITES = ("figures", "tables", "report")
 
 
 def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
@@ -34,7 +40,7 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "classifier":
             return network(experiment.classifier)
         case "train":
-            return [experiment.stylex_model, experiment.stylex_history, experiment.stylex_samples]
+            return [experiment.stylex_model, experiment.stylex_samples, *with_provenance(experiment.stylex_history)]
         case "encode":
             return [experiment.latents]
         case "effects":
@@ -59,8 +65,9 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "figures":
             return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files()]
         case "tables":
-            names = load_suite(ROOT, first).tables
-            return [suite.table(name, suffix) for name in names for suffix in ("csv", "md", "tex")]
+            content = load_suite(ROOT, first)
+            metrics = [suite.metrics(name) for name in content.experiments]
+            return metrics + [suite.table(name, suffix) for name in content.tables for suffix in ("csv", "md", "tex")]
         case "report":
             return [suite.report]
     raise SystemExit(f"no such verb: {verb}")
@@ -71,7 +78,17 @@ def with_provenance(*tables: Path) -> list[Path]:
 
 
 def network(paths: NetworkPaths) -> list[Path]:
-    return [paths.model, paths.metrics, paths.history]
+    return [paths.model, paths.metrics, *with_provenance(paths.history)]
+
+
+def text(verb: str, first: str, rest: list[str]) -> str:
+    if verb == "train":
+        return json.dumps(load_experiment(ROOT, first).stylex.model_dump(mode="json"))
+    if verb in OF_SUITES:
+        names = load_suite(ROOT, first).experiments
+    else:
+        names = [rest[0] if verb == "study" else first] if verb in OF_EXPERIMENTS else []
+    return json.dumps([json.loads(ExperimentPaths(ROOT, name).stylex_model.read_text()) for name in names])
 
 
 def main(verb: str, first: str, *rest: str) -> None:
@@ -79,7 +96,7 @@ def main(verb: str, first: str, *rest: str) -> None:
         log.write(f"{verb}\n")
     for path in outputs(verb, first, list(rest)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}\n")
+        path.write_text(text(verb, first, list(rest)))
 
 
 main(*sys.argv[1:])
