@@ -131,6 +131,7 @@ def test_plots_draw_the_sufficiency_of_each_class_and_method(clone):
 def test_plots_are_one_page(clone):
     history = clone.root / ExperimentPaths(Path(), "mnist").stylex_history
     write_rows(history, [{"images": 1000 * step, "val_l1": 1 / step} for step in (1, 2)])
-    page = clone.done("dvc", "plots", "show").strip().removeprefix("file://")
-    text = Path(page).read_text()
-    assert "val_l1" in text and history.relative_to(clone.root).as_posix() in text
+    for command in (["show"], ["diff", "HEAD"]):
+        page = clone.done("dvc", "plots", *command).strip().removeprefix("file://")
+        text = Path(page).read_text()
+        assert "val_l1" in text and history.relative_to(clone.root).as_posix() in text
