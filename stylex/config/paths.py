@@ -208,6 +208,10 @@ class SuitePaths:
         """Return the file of a table as csv, md or tex."""
         return self.folder / "tables" / f"{name}.{suffix}"
 
+    def metrics(self, experiment: str) -> Path:
+        """Return the file of an experiment's main numbers, for `dvc metrics`."""
+        return self.folder / "metrics" / f"{experiment}.json"
+
     def figure(self, experiment: str, name: str, suffix: str) -> Path:
         """Return the file of a figure of one experiment as png or pdf."""
         return self.folder / "figures" / f"{experiment}-{name}.{suffix}"
