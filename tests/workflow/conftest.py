@@ -94,7 +94,7 @@ class Project:
         """Make a repository of the project; what a run leaves here for the tests is ignored."""
         copy_parts(self.root, VERSIONED)
         with (self.root / ".gitignore").open("a") as file:
-            file.write("/verbs.log\n")
+            file.write("/verbs.log\n/writes.log\n")
         self.done("git", "init", "--quiet")
         self.commit("Project")
         return self
