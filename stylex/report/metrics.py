@@ -30,9 +30,9 @@ def experiment_metrics(root: Path, name: str, config: ExperimentConfig) -> dict[
 
 def _sufficiency(path: Path) -> dict[str, dict[str, float]]:
     frame = read_table(path, ("method", "target_class"))
-    frame = frame[(frame["target_class"] == POOLED) & (frame["k"] <= max(TOP, frame["k"].min())) & (frame["n"] > 0)]
-    last = frame.sort_values("k").groupby("method", sort=False).tail(1)
-    return {row["method"]: {f"k{row['k']}": row["fraction"]} for row in last.to_dict("records")}
+    frame = frame.loc[(frame["target_class"] == POOLED) & (frame["k"] <= max(TOP, min(frame["k"]))) & (frame["n"] > 0)]
+    ordered = sorted(frame.to_dict("records"), key=lambda row: row["k"])  # the largest k of a method stays
+    return {row["method"]: {f"k{row['k']}": row["fraction"]} for row in ordered}
 
 
 def _frechet(path: Path) -> dict[str, dict[str, float]]:
