@@ -26,7 +26,7 @@ PARTS = (
     "requirements.lock",
 )  # fmt: skip
 
-OPTIONAL = {"weights"}  # rules for what an experiment may ask for, and none of the demo does
+OPTIONAL = {"weights", "merge"}  # rules for what an experiment may ask for, and none of the demo does
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIG_FILE = re.compile(r"^`(config/\w+/[\w.-]+\.yaml)`:\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
