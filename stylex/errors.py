@@ -38,6 +38,10 @@ class StorageError(StylexError):
     """The disk is full, or the target cannot be written."""
 
 
+class ResumeError(StylexError):
+    """A killed run cannot be resumed: its jobs are unknown, Snakemake still runs, or the arguments are wrong."""
+
+
 class DeviceError(StylexError):
     """The requested device does not exist on this machine."""
 

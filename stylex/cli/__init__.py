@@ -27,6 +27,7 @@ from stylex.cli import (
     prepare,
     regressor,
     report,
+    resume,
     schemas,
     study,
     sufficiency,
@@ -60,6 +61,7 @@ VERBS = {
     "figures": figures.command,
     "tables": tables.command,
     "report": report.command,
+    "resume": resume.command,
 }
 
 app = typer.Typer(
@@ -70,7 +72,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 for name, command in VERBS.items():
-    app.command(name)(command)
+    app.command(name, context_settings=resume.SETTINGS if name == "resume" else None)(command)
 app.add_typer(study.app, name="study")
 
 

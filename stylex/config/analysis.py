@@ -47,6 +47,7 @@ class AttFindConfig(Section):
     shift: Annotated[float, Field(gt=0, le=10)] = Field(
         description="A coordinate moves by shift x (extreme - coordinate)."
     )
+    encode_shards: Positive = Field(1, description="Jobs over which the images are split while they are encoded.")
     engine: Literal["exhaustive", "screened"] = Field(
         "exhaustive", description="exhaustive: measure every move of every image; screened: what decides Algorithm 1."
     )

@@ -105,6 +105,10 @@ class ExperimentPaths:
         """One row an analysed image."""
         return self.folder / "latents.parquet"
 
+    def encoded(self, shard: int) -> Path:
+        """Return the file of one part of the latents, where several jobs encode."""
+        return self.folder / "latents" / f"{shard:05d}.parquet"
+
     def effects(self, shard: int = 0) -> Path:
         """Return the file of one shard of the effects of every coordinate on the analysed images."""
         return self.folder / "attfind" / f"effects-{shard:05d}.parquet"
@@ -203,6 +207,10 @@ class SuitePaths:
     def table(self, name: str, suffix: str) -> Path:
         """Return the file of a table as csv, md or tex."""
         return self.folder / "tables" / f"{name}.{suffix}"
+
+    def metrics(self, experiment: str) -> Path:
+        """Return the file of an experiment's main numbers, for `dvc metrics`."""
+        return self.folder / "metrics" / f"{experiment}.json"
 
     def figure(self, experiment: str, name: str, suffix: str) -> Path:
         """Return the file of a figure of one experiment as png or pdf."""

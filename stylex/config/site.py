@@ -44,6 +44,7 @@ STAGES = {
     "classifier": Stage(8000, 240),
     "train": Stage(16000, 1440, resumes=True),
     "encode": Stage(8000, 120),
+    "merge": Stage(8000, 30, gpu=False),
     "effects": Stage(8000, 240),
     "attributes": Stage(4000, 20, group="analysis"),
     "baseline": Stage(4000, 20, group="analysis"),
@@ -124,6 +125,12 @@ class SiteConfig(Section):
         asked = getattr(self.stages, stage).minutes or STAGES[stage].minutes
         return _at_most(asked * (1 if STAGES[stage].resumes else attempt), self.max_minutes, _group(stage).steps)
 
+    def sharing(self, threads: int) -> str:
+        """Return the options of `stylex train` by which it uses all that its Slurm job has; `threads`: of a node."""
+        options = f"--threads {max(threads // self.training_gpus, 1)}"
+        options += f" --processes {self.training_gpus}" if self.training_gpus > 1 else ""
+        return options + (f" --nodes {self.training_nodes}" if self.training_nodes > 1 else "")
+
     def requests(self, stage: str) -> dict[str, Request]:
         """Return the `resources:` of a stage's rule."""
         gpu, training = self.gpu and STAGES[stage].gpu, stage == "train"
@@ -138,7 +145,8 @@ class SiteConfig(Section):
         }
         requests: dict[str, Request] = {key: text for key, text in texts.items() if text}
         if training and self.training_nodes > 1:
-            requests["nodes"] = self.training_nodes
+            # "mpi": Snakemake leaves srun to the command, which starts its processes on all nodes.
+            requests |= {"nodes": self.training_nodes, "tasks": self.training_nodes, "mpi": "srun"}
         requests["mem_mb"] = lambda wildcards, attempt: self.memory_mb(stage, attempt)
         requests["runtime"] = lambda wildcards, attempt: self.minutes(stage, attempt)
         return requests

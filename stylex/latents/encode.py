@@ -12,15 +12,22 @@ from stylex.classifiers import Classifier, PerceptualFeatures, load_classifier, 
 from stylex.config import experiment_paths, load_experiment
 from stylex.datasets import load_split
 from stylex.errors import ArtifactError
-from stylex.latents.table import Latents, write_latents
+from stylex.latents.table import Latents, concatenated, read_latents, write_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.progress import progress
 
 
-def encode(root: Path, name: str, device: str) -> None:
-    """Write the experiment's latents.parquet; raise `ArtifactError` when classifier and dataset disagree on classes."""
+def encode(root: Path, name: str, device: str, shard: int | None = None) -> None:
+    """Write the experiment's latents.parquet, or one of its attfind.encode_shards parts.
+
+    Raises `ArtifactError` when classifier and dataset disagree on classes, or there is no such part.
+    """
     config, paths = load_experiment(root, name), experiment_paths(root, name)
-    split = load_split(root, config.dataset, config.attfind.split)
+    options, split = config.attfind, load_split(root, config.dataset, config.attfind.split)
+    batches = list(analysis_indices(split.labels, options.images).split(options.batch_size))
+    if shard is not None:
+        batches = shard_batches(batches, shard, options.encode_shards, name)
+    chosen = torch.cat(batches)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
     perceptual = load_perceptual(root, config.stylex, device)
     if tuple(classifier.class_names) != tuple(split.class_names):
@@ -28,10 +35,9 @@ def encode(root: Path, name: str, device: str) -> None:
             f"{paths.classifier.model} knows the classes {', '.join(classifier.class_names)}, the experiment"
             f" {', '.join(split.class_names)}; delete it and train the classifier again"
         )
-    chosen = analysis_indices(split.labels, config.attfind.images)
     parts: list[dict[str, Tensor]] = []
     with progress(f"encode {name}", len(chosen)) as counter:
-        for batch in chosen.split(config.attfind.batch_size):
+        for batch in batches:
             parts.append(encode_images(networks, classifier, perceptual, split.images(batch).to(device)))
             counter.advance(len(batch))
     origin = provenance(config.digest(), config.seed, device) | {
@@ -41,6 +47,34 @@ def encode(root: Path, name: str, device: str) -> None:
     columns = {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
     ids = [split.ids[index] for index in chosen.tolist()]
     latents = Latents(ids, split.labels[chosen], **columns, class_names=tuple(split.class_names), provenance=origin)
+    write_latents(paths.latents if shard is None else paths.encoded(shard), latents)
+
+
+def shard_batches(batches: list[Tensor], shard: int, shards: int, name: str) -> list[Tensor]:
+    """Return the batches of one part: whole ones, so that an image is computed among the same ones in any division."""
+    if not 0 <= shard < shards:
+        raise ArtifactError(f"shard {shard} does not exist: attfind.encode_shards of {name} is {shards}")
+    if shards > len(batches):
+        raise ArtifactError(
+            f"attfind.encode_shards {shards} of {name} is more than its {len(batches)} batches: set it to"
+            f" {len(batches)} at the most, or attfind.batch_size lower"
+        )
+    return batches[len(batches) * shard // shards : len(batches) * (shard + 1) // shards]
+
+
+def merge_shards(root: Path, name: str) -> None:
+    """Write latents.parquet from all its parts; raise `ArtifactError` when they are not of the same encoding."""
+    config, paths = load_experiment(root, name), experiment_paths(root, name)
+    split = load_split(root, config.dataset, config.attfind.split)
+    chosen = analysis_indices(split.labels, config.attfind.images)
+    files = [paths.encoded(shard) for shard in range(config.attfind.encode_shards)]
+    parts = [read_latents(file) for file in files]
+    digests = {part.provenance["config_digest"] for part in parts}
+    latents = concatenated(parts)
+    if len(digests) > 1 or latents.ids != [split.ids[index] for index in chosen.tolist()]:
+        raise ArtifactError(
+            f"{files[0].parent} holds parts of different encodings of {name}; delete it and encode all of them again"
+        )
     write_latents(paths.latents, latents)
 
 

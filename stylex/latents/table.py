@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +82,13 @@ def read_latents(path: Path) -> Latents:
             class_names=tuple(metadata["class_names"]),
             provenance=metadata["provenance"],
         )
+
+
+def concatenated(parts: Sequence[Latents]) -> Latents:
+    """Return the rows of all parts, in order, with the class names and the provenance of the first."""
+    tensors = [name for name, value in vars(parts[0]).items() if isinstance(value, Tensor)]
+    columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in tensors}
+    return replace(parts[0], ids=[each for part in parts for each in part.ids], **columns)
 
 
 def read_parquet(path: Path) -> pyarrow.Table:

@@ -17,11 +17,12 @@ from stylex.report.table import Block, Table, percent
 
 def classifiers_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Table:
     """Build the table from each experiment's classifier metrics and latents."""
-    data = pandas.DataFrame([_row(root, name, config) for name, config in experiments.items()])
+    data = pandas.DataFrame([classifier_row(root, name, config) for name, config in experiments.items()])
     return Table("classifiers", "Classifiers", data, (_ours(data), _context(root)))
 
 
-def _row(root: Path, name: str, config: ExperimentConfig) -> dict[str, object]:
+def classifier_row(root: Path, name: str, config: ExperimentConfig) -> dict[str, object]:
+    """Return one experiment's row; accuracy and class_kept are fractions in [0, 1]."""
     paths = experiment_paths(root, name)
     metrics = read_json(paths.classifier.metrics)
     latents = read_latents(paths.latents)

@@ -1,14 +1,15 @@
-"""Write the tables of a suite as CSV (for scripts), Markdown and LaTeX (for readers)."""
+"""Write the tables of a suite as CSV (for scripts), Markdown and LaTeX (for readers), and its metrics as JSON."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from stylex.artifacts import write_table, write_text
+from stylex.artifacts import write_json, write_table, write_text
 from stylex.config import ExperimentConfig, SuiteConfig, SuitePaths, load_experiment, load_suite
 from stylex.report.classifiers import classifiers_table
 from stylex.report.factors import factors_table
 from stylex.report.frechet import frechet_table
+from stylex.report.metrics import experiment_metrics
 from stylex.report.paired import paired_table
 from stylex.report.provenance import artifact_provenance
 from stylex.report.seeds import seeds_table
@@ -40,7 +41,10 @@ BUILDERS = {
 
 
 def tables(root: Path, suite: str) -> None:
-    """Write results/<suite>/tables/<name>.csv, .md and .tex for every table that the suite names."""
+    """Write results/<suite>/tables/<name>.csv, .md and .tex for every table that the suite names.
+
+    Beside them results/<suite>/metrics/<experiment>.json, whatever tables it names.
+    """
     paths = SuitePaths(root, suite)
     config = load_suite(root, suite)
     experiments = load_experiments(root, config)
@@ -50,6 +54,8 @@ def tables(root: Path, suite: str) -> None:
         write_table(paths.table(table.name, "csv"), table.data, {"suite": suite, **origin})
         write_text(paths.table(table.name, "md"), to_markdown(table))
         write_text(paths.table(table.name, "tex"), to_latex(table))
+    for name, experiment in experiments.items():
+        write_json(paths.metrics(name), experiment_metrics(root, name, experiment))
 
 
 def load_experiments(root: Path, suite: SuiteConfig) -> dict[str, ExperimentConfig]:

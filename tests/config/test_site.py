@@ -60,8 +60,22 @@ def test_gpus_of_a_training_are_counted_on_each_node():
     site = SiteConfig.model_validate({"training_gpus": 4, "training_nodes": 2, "partition": "all"})
     train, encode = site.requests("train"), site.requests("encode")
     assert (train["gres"], train["nodes"]) == ("gpu:4", 2)
-    assert encode["gres"] == "gpu:1" and "nodes" not in encode
+    assert (train["tasks"], train["mpi"]) == (2, "srun")  # a task a node, and our command starts the processes
+    assert encode["gres"] == "gpu:1" and not {"nodes", "tasks", "mpi"} & set(encode)
     assert train["slurm_partition"] == encode["slurm_partition"] == "all"
+
+
+@pytest.mark.parametrize(
+    ("keys", "options"),
+    [
+        ({}, "--threads 8"),
+        ({"training_gpus": 4}, "--threads 2 --processes 4"),
+        ({"training_nodes": 2}, "--threads 8 --nodes 2"),
+        ({"training_gpus": 16, "training_nodes": 3}, "--threads 1 --processes 16 --nodes 3"),
+    ],
+)
+def test_a_training_uses_what_it_asked_for_and_divides_its_threads(keys, options):
+    assert SiteConfig.model_validate(keys).sharing(threads=8) == options
 
 
 def test_site_without_gpus_asks_for_none():

@@ -26,7 +26,7 @@ PARTS = (
     "requirements.lock",
 )  # fmt: skip
 
-OPTIONAL = {"weights"}  # rules for what an experiment may ask for, and none of the demo does
+OPTIONAL = {"weights", "merge"}  # rules for what an experiment may ask for, and none of the demo does
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIG_FILE = re.compile(r"^`(config/\w+/[\w.-]+\.yaml)`:\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -102,7 +102,14 @@ def copies_the_site(copy: Copy) -> None:
 
 OF_LEAVES = {"regressor", "factors"}  # stages that need known factors
 EXPLAIN = "tests/cli/test_explain.py::"
-REPRO = "tests/workflow/test_dvc.py::test_repro_records_what_snakemake_computed_and_computes_through_it"
+REPRO = "tests/workflow/test_sync.py::test_repro_after_snakemake_computes_nothing_and_records_the_same"
+CLONE = "tests/workflow/test_sync.py::test_clone_and_pull_leave_nothing_to_do"
+TRAVEL = (
+    "tests/workflow/test_sync.py::test_changed_parameter_reruns_what_depends_on_it_through_either_door_and_time_travels"
+)
+METRICS = "tests/workflow/test_dvc.py::test_metrics_show_each_experiment_and_their_difference"
+PLOTS = "tests/workflow/test_dvc.py::test_plots_are_one_page"
+REMOTES = "tests/workflow/test_remotes.py::"
 
 # Each command: how it is run here in a cheap form, or the test that runs it.
 CHECKS: dict[str, Check | str] = {
@@ -135,6 +142,24 @@ CHECKS: dict[str, Check | str] = {
     "snakemake --cores 8 --profile slurm -n": plans("--cores", "8", "--profile", "slurm"),
     "dvc repro": REPRO,
     "dvc status": REPRO,
+    "git add --all": REPRO,
+    'git commit -m "Longer training"': TRAVEL,
+    "git clone ../stylex": CLONE,
+    "dvc pull": CLONE,
+    "snakemake -n": CLONE,
+    "git checkout HEAD~1": TRAVEL,
+    "dvc checkout": TRAVEL,
+    "dvc params diff HEAD~1": TRAVEL,
+    "dvc metrics show": METRICS,
+    "dvc metrics diff HEAD~1": METRICS,
+    "dvc plots show": PLOTS,
+    "dvc plots diff HEAD~1": PLOTS,
+    "dvc remote add --default store ../stylex-store": f"{REMOTES}test_folder",
+    "dvc push": f"{REMOTES}test_folder",
+    "dvc remote add --force --default store ssh://someone@server.example.org/srv/stylex-store": f"{REMOTES}test_ssh",
+    "dvc remote modify --local store keyfile ~/.ssh/id_ed25519": f"{REMOTES}test_ssh",
+    "dvc remote add --force --default store s3://bucket/stylex": f"{REMOTES}test_s3",
+    "dvc remote modify --local store endpointurl https://minio.example.org": f"{REMOTES}test_s3",
 }
 
 

@@ -1,6 +1,7 @@
 """Methods on the same images, single images explained, and means over seeds: by hand."""
 
 import math
+import shutil
 from pathlib import Path
 
 import pandas
@@ -151,10 +152,10 @@ def repeated(measured: Path) -> Path:
     suite["experiments"] += ["mnist-1", "mnist-without-cst-1"]
     path.write_text(yaml.safe_dump(suite | {"tables": ["seeds"]}))
     for source, target in (("mnist", "mnist-1"), ("mnist-without-cst", "mnist-without-cst-1")):
-        table = read_table(ExperimentPaths(measured, source).sufficiency, ("target_class",))
-        table["fraction"] /= 2
         path = ExperimentPaths(measured, target).sufficiency
-        path.parent.mkdir(parents=True)
+        shutil.copytree(ExperimentPaths(measured, source).folder, path.parent)
+        table = read_table(path, ("target_class",))
+        table["fraction"] /= 2
         table.to_csv(path, index=False)
         write_json(path.with_suffix(".provenance.json"), {"seed": "1"})
     return measured

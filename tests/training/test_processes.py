@@ -20,6 +20,7 @@ from stylex.config import ExperimentPaths
 from stylex.errors import ConfigError, DeviceError
 from stylex.networks.model import load_stylex
 from stylex.training import train
+from stylex.training.launch import launch_on_nodes
 from stylex.training.processes import Processes, require_devices
 from stylex.training.run import prepare
 from stylex.training.step import Step
@@ -145,6 +146,12 @@ def test_more_processes_than_gpus_is_one_clear_line():
     require_devices(found)
     with pytest.raises(DeviceError, match=f"{found + 1} processes need {found + 1} GPUs, and PyTorch finds {found} on"):
         require_devices(found + 1)
+
+
+def test_nodes_outside_of_a_slurm_job_are_one_clear_line(monkeypatch):
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    with pytest.raises(DeviceError, match="--nodes 2 needs a Slurm job of 2 nodes: use it there, or leave it out"):
+        launch_on_nodes(["train", "tiny"], nodes=2, count=1, threads=1)
 
 
 @pytest.mark.parametrize("count", ["0", "-1", "two"])

@@ -10,13 +10,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 import yaml
 
 ROOT = Path(__file__).parents[2]
-PARTS = ("Snakefile", "workflow", "profiles", "slurm", "config", "environment.yml", "stylex", "dvc.yaml", ".dvcignore")
+PARTS = ("Snakefile", "workflow", "profiles", "slurm", "config", "environment.yml", "stylex", "docs", "dvc.yaml")
+VERSIONED = (".dvc", ".dvcignore", ".gitignore")
 
 # An experiment that goes through the whole chain in a minute.
 TINY_BACKBONE = {"extends": "backbone-32", "dataset": "mnist", "epochs": 1, "max_images": 512}
@@ -48,7 +49,10 @@ class Project:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+        search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        who = {f"GIT_{role}_{key}": "tester@localhost" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
+        alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "DVC_NO_ANALYTICS": "1"}
+        self.environment = os.environ | {"PATH": search} | who | alone
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -69,6 +73,31 @@ class Project:
 
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("snakemake", "--cores", "2", *arguments)
+
+    def done(self, *command: str) -> str:
+        """Run a command that must succeed; return what it printed."""
+        result = self.run(*command)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    def commit(self, message: str) -> None:
+        """Commit everything that git does not ignore."""
+        self.done("git", "add", "--all")
+        self.done("git", "commit", "--quiet", "--message", message)
+
+    def clone_to(self, target: Path) -> "Project":
+        """Return what `git clone` makes of this repository."""
+        self.done("git", "clone", "--quiet", str(self.root), str(target))
+        return Project(target)
+
+    def under_git(self) -> "Project":
+        """Make a repository of the project; what a run leaves here for the tests is ignored."""
+        copy_parts(self.root, VERSIONED)
+        with (self.root / ".gitignore").open("a") as file:
+            file.write("/verbs.log\n/writes.log\n")
+        self.done("git", "init", "--quiet")
+        self.commit("Project")
+        return self
 
     def planned(self, *arguments: str) -> dict[str, int]:
         """Count the jobs of each rule that `snakemake -n` would run."""
@@ -106,15 +135,19 @@ class Project:
 
 
 def copy_project(target: Path) -> Project:
-    for part in PARTS:
+    copy_parts(target, PARTS)
+    return Project(target)
+
+
+def copy_parts(target: Path, parts: tuple[str, ...]) -> None:
+    for part in parts:
         source = ROOT / part
         if source.is_symlink() or source.is_file():
             target.mkdir(parents=True, exist_ok=True)
             shutil.copy2(source, target / part, follow_symlinks=False)
         else:
-            ignore = shutil.ignore_patterns("__pycache__")
+            ignore = shutil.ignore_patterns("__pycache__", "tmp", "cache", "config.local")
             shutil.copytree(source, target / part, symlinks=True, ignore=ignore)
-    return Project(target)
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +187,48 @@ def built(built_once, tmp_path) -> Project:
 def with_stand_in(project: Project) -> Project:
     shutil.copy(Path(__file__).parent / "stand_in.py", project.root / "stylex" / "__main__.py")
     return project
+
+
+class Recorded(NamedTuple):
+    """A repository after `dvc repro`, what Snakemake had planned before, and the verbs that ran."""
+
+    project: Project
+    planned: dict[str, int]
+    executed: list[str]
+
+
+@pytest.fixture
+def unrecorded(tmp_path) -> Project:
+    """A git repository with two experiments of the demo suite, in which nothing has run."""
+    return repository(tmp_path / "project")
+
+
+@pytest.fixture(scope="session")
+def recorded(tmp_path_factory) -> Recorded:
+    """The same after `dvc repro`, committed and pushed to a folder; shared, so clone it before changing anything."""
+    folder = tmp_path_factory.mktemp("recorded")
+    project = repository(folder / "project")
+    project.done("dvc", "remote", "add", "--default", "store", str(folder / "store"))
+    planned = project.planned()
+    project.done("dvc", "repro")
+    executed = project.executed()
+    project.commit("Results")
+    project.done("dvc", "push")
+    return Recorded(project, planned, executed)
+
+
+@pytest.fixture
+def clone(recorded, tmp_path) -> Project:
+    """What a colleague has after `git clone` and `dvc pull`."""
+    project = recorded.project.clone_to(tmp_path / "clone")
+    project.done("dvc", "pull")
+    return project
+
+
+def repository(target: Path) -> Project:
+    """Make a repository with MNIST and its twin without classifier-specific training, and a stand-in for the verbs."""
+    project = with_stand_in(copy_project(target))
+    for name in ("config/suites/demo.yaml", "config/pipeline.yaml", "dvc.yaml"):
+        lines = (target / name).read_text().splitlines(keepends=True)
+        (target / name).write_text("".join(line for line in lines if "fashion" not in line))
+    return project.under_git()

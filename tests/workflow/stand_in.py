@@ -1,8 +1,17 @@
-"""Stands in for `python -m stylex VERB`: logs the verb and writes the declared files, without computing."""
+"""Stands in for `python -m stylex VERB`: logs the verb and writes the declared files, without computing.
 
+A trained model holds the options of its training, and what follows holds the model, so that other options give others.
+verbs.log: what began; writes.log: each file written, and by which Slurm job. While there is a file hold-VERB, the verb
+goes no further.
+"""
+
+import json
+import os
 import sys
+import time
 from pathlib import Path
 
+from stylex import cli
 from stylex.config import (
     DatasetPaths,
     ExperimentPaths,
@@ -12,10 +21,12 @@ from stylex.config import (
     regressor_paths,
     weights_path,
 )
-from stylex.config.loading import load_suite
+from stylex.config.loading import load_experiment, load_suite
 from stylex.figures.names import figure_files
 
 ROOT = Path()
+OF_EXPERIMENTS = ("encode", "effects", "attributes", "baseline", "explain", "sufficiency", "frechet", "ganalyze", "study")
+OF_SUITES = ("figures", "tables", "report")
 
 
 def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
@@ -34,9 +45,10 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "classifier":
             return network(experiment.classifier)
         case "train":
-            return [experiment.stylex_model, experiment.stylex_history, experiment.stylex_samples]
+            return [experiment.stylex_model, experiment.stylex_samples, *with_provenance(experiment.stylex_history)]
         case "encode":
-            return [experiment.latents]
+            shard = int(rest[rest.index("--shard") + 1]) if "--shard" in rest else None
+            return [experiment.latents if shard is None else experiment.encoded(shard)]
         case "effects":
             return [experiment.effects(int(rest[rest.index("--shard") + 1]))]
         case "attributes" | "frechet":
@@ -59,8 +71,9 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "figures":
             return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files()]
         case "tables":
-            names = load_suite(ROOT, first).tables
-            return [suite.table(name, suffix) for name in names for suffix in ("csv", "md", "tex")]
+            content = load_suite(ROOT, first)
+            metrics = [suite.metrics(name) for name in content.experiments]
+            return metrics + [suite.table(name, suffix) for name in content.tables for suffix in ("csv", "md", "tex")]
         case "report":
             return [suite.report]
     raise SystemExit(f"no such verb: {verb}")
@@ -71,15 +84,31 @@ def with_provenance(*tables: Path) -> list[Path]:
 
 
 def network(paths: NetworkPaths) -> list[Path]:
-    return [paths.model, paths.metrics, paths.history]
+    return [paths.model, paths.metrics, *with_provenance(paths.history)]
+
+
+def text(verb: str, first: str, rest: list[str]) -> str:
+    if verb == "train":
+        return json.dumps(load_experiment(ROOT, first).stylex.model_dump(mode="json"))
+    if verb in OF_SUITES:
+        names = load_suite(ROOT, first).experiments
+    else:
+        names = [rest[0] if verb == "study" else first] if verb in OF_EXPERIMENTS else []
+    return json.dumps([json.loads(ExperimentPaths(ROOT, name).stylex_model.read_text()) for name in names])
 
 
 def main(verb: str, first: str, *rest: str) -> None:
     with (ROOT / "verbs.log").open("a") as log:
         log.write(f"{verb}\n")
+    while (ROOT / f"hold-{verb}").exists():
+        time.sleep(0.05)
     for path in outputs(verb, first, list(rest)):
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}\n")
+        path.write_text(text(verb, first, list(rest)))
+        with (ROOT / "writes.log").open("a") as log:
+            log.write(f"{os.environ.get('SLURM_JOB_ID')} {path}\n")
 
 
+if sys.argv[1] == "resume":
+    sys.exit(cli.main())
 main(*sys.argv[1:])

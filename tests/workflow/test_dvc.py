@@ -1,31 +1,23 @@
-"""DVC computes through Snakemake and records; the two never disagree and nothing is computed twice."""
+"""dvc.yaml names what the rules of Snakemake read and write, and DVC shows numbers, options and curves."""
 
-import shutil
+import csv
+import json
 from pathlib import Path
 
 import pytest
 import yaml
 
 from stylex.cli.project import load_project
-from stylex.figures.names import figure_files
+from stylex.config import ExperimentPaths, SuitePaths
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def versioned(built):
-    """The complete project under git and DVC."""
-    shutil.copytree(ROOT / ".dvc", built.root / ".dvc", ignore=shutil.ignore_patterns("tmp", "cache"))
-    built.environment |= {"GIT_CONFIG_GLOBAL": "/dev/null", "DVC_NO_ANALYTICS": "1"}
-    assert built.run("git", "init", "--quiet").returncode == 0
-    built.executed()
-    return built
+SUFFICIENCY = ExperimentPaths(Path(), "mnist").sufficiency
 
 
 def test_dvc_iterates_over_what_the_suite_names():
     pipeline = yaml.safe_load((ROOT / "config/pipeline.yaml").read_text())
     project = load_project(ROOT, pipeline["suite"])
-    assert f"suite={pipeline['suite']}" in pipeline["snakemake"]
+    assert f"suite={pipeline['suite']} " in pipeline["snakemake"]
     datasets = {each.dataset.name: {"resolution": each.dataset.resolution} for each in project.experiments.values()}
     assert pipeline["datasets"] == datasets
     backbones = {
@@ -41,7 +33,6 @@ def test_dvc_iterates_over_what_the_suite_names():
         }
         for name, each in project.experiments.items()
     }
-    assert pipeline["baselines"] == [name for name, each in project.experiments.items() if each.method == "without_cst"]
     assert pipeline["classifiers"] == {
         name: {"dataset": each.dataset.name, "resolution": each.dataset.resolution}
         for name, each in project.experiments.items()
@@ -55,45 +46,92 @@ def test_dvc_need_not_know_published_weights():
         assert experiment.evaluation.frechet_extractors == ["backbone"] and experiment.stylex.perceptual == "backbone"
 
 
-def test_report_stage_depends_on_every_experiment():
+def test_extended_files_are_parameters_of_the_stages():
+    """A file that an experiment extends is a preset, all of which are, or that of the experiment it shares a classifier with."""
     pipeline = yaml.safe_load((ROOT / "config/pipeline.yaml").read_text())
-    dependencies = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["report"]["deps"]
-    for name in pipeline["experiments"]:
-        for table in ("sufficiency", "flips", "frechet", "subset"):
-            assert f"results/experiments/{name}/{table}.csv" in dependencies
-
-
-def test_dvc_keeps_every_figure():
-    outputs = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]["figures"]["do"]["outs"]
-    names = [f"results/${{suite}}/figures/${{key}}-{name}.{suffix}" for name, suffix in figure_files()]
-    assert sorted(path for output in outputs for path in output) == sorted(names)
+    for name, item in pipeline["experiments"].items():
+        extended = yaml.safe_load((ROOT / f"config/experiments/{name}.yaml").read_text())["extends"]
+        assert (ROOT / f"config/presets/{extended}.yaml").is_file() or extended == item["classifier"]
 
 
 @pytest.mark.slow
-def test_repro_records_what_snakemake_computed_and_computes_through_it(versioned):
-    assert_repro(versioned)
-    assert versioned.executed() == []
-    with (versioned.root / "stylex/attfind/selection.py").open("a") as file:
-        file.write("# changed\n")
-    assert "stylex/attfind" in versioned.run("dvc", "status").stdout
-    assert_repro(versioned)
-    # The tables that come out are the same to the byte, so figures and report stay as they are.
-    assert set(versioned.executed()) == {"attributes", "sufficiency", "frechet", "study"}
+def test_stages_have_all_that_snakemake_reads_and_writes(built, tmp_path):
+    """Of every file, Snakemake's record says by which rule it was made from which files; dvc.lock has these files too."""
+    copy = built.under_git()
+    copy.done("dvc", "commit", "--force", "--quiet")
+    stages = yaml.safe_load((copy.root / "dvc.lock").read_text())["stages"]
+    records = [json.loads(path.read_text()) for path in (copy.root / ".snakemake/metadata").iterdir()]
+    made = {path for stage in stages.values() for path in (out["path"] for out in stage["outs"])}
+    for name, stage in stages.items():
+        known = {dependency["path"] for dependency in stage["deps"]} | made_by(stage) | set(stage.get("params", ()))
+        rules = stage["cmd"].split("--allowed-rules ")[1].split(" -- ")[0].split()
+        for record in records:
+            if record["rule"] in rules and belongs(record, name):
+                missing = [path for path in record["input"] if not covered(path, known)]
+                assert not missing, f"{name} depends on {missing[0]}, which {record['rule']} reads"
+    written = [path for path in copy.root.glob("results/[!lb]*/**/*") if path.is_file()]
+    assert len(written) > 200
+    assert not [path for path in written if not covered(path.relative_to(copy.root).as_posix(), made)]
 
 
-def test_repro_refuses_without_the_records_of_snakemake(versioned):
-    shutil.rmtree(versioned.root / ".snakemake")
-    result = versioned.run("dvc", "repro")
-    assert result.returncode != 0
-    output = result.stdout + result.stderr
-    assert "error: .snakemake/metadata is missing" in output
-    assert "where it is tracked" in output
-    assert "snakemake --cores 1 --touch --forceall" in output
-    assert versioned.executed() == []
+def made_by(stage):
+    return {out["path"] for out in stage["outs"]}
 
 
-def assert_repro(project):
-    result = project.run("dvc", "repro")
-    assert result.returncode == 0, result.stderr
-    assert "up to date" in project.run("dvc", "status").stdout
-    assert project.planned() == {}
+def belongs(record, stage):
+    """Whether the record is of the item of the stage, which its log is called by; the report has no items."""
+    item = stage.partition("@")[2]
+    log = Path(record["log"][0]).stem
+    return not item or log == item or log.removeprefix(f"{item}-").isdigit()
+
+
+def covered(path, known):
+    return any(path == each or path.startswith(f"{each}/") for each in known)
+
+
+def write_rows(path, rows):
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def test_metrics_show_each_experiment_and_their_difference(clone):
+    path = clone.root / SuitePaths(Path(), "demo").metrics("mnist")
+    path.write_text(json.dumps({"accuracy": 0.75, "sufficiency": {"stylex": {"k10": 0.5}}}))
+    clone.done("dvc", "commit", "--force", "report")
+    clone.commit("Numbers")
+    path.write_text(json.dumps({"accuracy": 0.75, "sufficiency": {"stylex": {"k10": 0.25}}}))
+    names = {name for name in clone.done("dvc", "metrics", "show").split() if name.endswith(".json")}
+    assert names == {f"results/demo/metrics/{name}.json" for name in ("mnist", "mnist-without-cst")}
+    (difference,) = json.loads(clone.done("dvc", "metrics", "diff", "--json")).items()
+    assert difference == (
+        "results/demo/metrics/mnist.json",
+        {"sufficiency.stylex.k10": {"old": 0.5, "new": 0.25, "diff": -0.25}},
+    )
+
+
+def test_plots_draw_the_sufficiency_of_each_class_and_method(clone):
+    rows = [
+        {"method": method, "target_class": target, "k": k, "fraction": k / 10}
+        for method in ("without_cst", "wu_2021")
+        for target in ("3", "both")
+        for k in (1, 10)
+    ]
+    write_rows(clone.root / SUFFICIENCY, rows)
+    plot = json.loads(clone.done("dvc", "plots", "show", "--show-vega", str(SUFFICIENCY)))
+    values = plot["data"]["values"]
+    assert [(each["method"], each["target_class"], each["fraction"]) for each in values] == [
+        (row["method"], row["target_class"], str(row["fraction"])) for row in rows
+    ]
+    fields = {channel: encoding["field"] for channel, encoding in plot["spec"]["encoding"].items()}
+    assert fields == {"x": "k", "y": "fraction", "color": "target_class", "strokeDash": "method"}
+
+
+def test_plots_are_one_page(clone):
+    history = clone.root / ExperimentPaths(Path(), "mnist").stylex_history
+    write_rows(history, [{"images": 1000 * step, "val_l1": 1 / step} for step in (1, 2)])
+    for command in (["show"], ["diff", "HEAD"]):
+        page = clone.done("dvc", "plots", *command).strip().removeprefix("file://")
+        text = Path(page).read_text()
+        assert "val_l1" in text and history.relative_to(clone.root).as_posix() in text

@@ -8,7 +8,11 @@ import yaml
 
 AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "explanations"}
-AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze", "baseline"}  # baseline: of Wu et al., in the twin without the classifier
+AFTER_ENCODE = AFTER_EFFECTS | {
+    "encode",
+    "ganalyze",
+    "baseline",
+}  # baseline: of Wu et al., in the twin without the classifier
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
 EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
 
@@ -17,6 +21,7 @@ CHANGES = {
     "attfind: {shift: 1.25}": AFTER_EFFECTS,
     "attfind: {precision: float32}": AFTER_EFFECTS,
     "attfind: {images: 20}": AFTER_ENCODE,
+    "attfind: {encode_shards: 2}": AFTER_ENCODE - {"encode"} | {"encode_shard", "merge"},
     "attfind: {batch_size: 7}": {"report"},
     "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
     "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},

@@ -15,6 +15,8 @@ rule encode:
         "results/logs/experiments/{experiment}/encode.log",
     benchmark:
         "results/benchmarks/rules/encode/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=experiments_where(lambda experiment: experiment.attfind.encode_shards == 1),
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
@@ -22,10 +24,51 @@ rule encode:
         **requests("encode"),
     params:
         config=sections("dataset", "attfind.split", "attfind.images"),
+        shard="",
     message:
         "Encoding the analysed images of {wildcards.experiment}"
     shell:
-        "python -m stylex encode {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+        "python -m stylex encode {wildcards.experiment} {params.shard} --threads {threads} 2> >(tee {log} >&2)"
+
+
+# What a batch holds decides which images are in a part.
+use rule encode as encode_shard with:
+    output:
+        EXPERIMENT.folder / "latents/{shard}.parquet",
+    log:
+        "results/logs/experiments/{experiment}/encode-{shard}.log",
+    benchmark:
+        "results/benchmarks/rules/encode/{experiment}-{shard}.tsv"
+    wildcard_constraints:
+        experiment="|".join(PROJECT.experiments),
+    params:
+        config=sections("dataset", "attfind.split", "attfind.images", "attfind.encode_shards", "attfind.batch_size"),
+        shard=lambda wildcards: f"--shard {int(wildcards.shard)}",
+    message:
+        "Encoding the analysed images of {wildcards.experiment}, shard {wildcards.shard}"
+
+
+rule merge:
+    input:
+        manifest=manifest,
+        shards=encoded_shards,
+        code=code("latents/*.py", "datasets/split.py"),
+    output:
+        EXPERIMENT.latents,
+    log:
+        "results/logs/experiments/{experiment}/merge.log",
+    wildcard_constraints:
+        experiment=experiments_where(lambda experiment: experiment.attfind.encode_shards > 1),
+    conda:
+        ENVIRONMENT
+    resources:
+        **requests("merge"),
+    params:
+        config=sections("dataset", "attfind.split", "attfind.images"),
+    message:
+        "Merging what was encoded of {wildcards.experiment}"
+    shell:
+        "python -m stylex encode {wildcards.experiment} --merge 2> >(tee {log} >&2)"
 
 
 rule effects:

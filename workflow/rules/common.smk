@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from base64 import urlsafe_b64encode
 from pathlib import Path
 
 # The package beside this Snakefile, and the interpreter that runs Snakemake, whatever else is installed.
@@ -55,17 +56,6 @@ ENVIRONMENT = "../../environment.yml"
 # experiment beside it doubles the work done. Larger networks on a CPU: `--set-threads train=8`.
 CPU_THREADS = 1
 
-# Under `dvc repro` outputs persist and Snakemake decides what is stale. Without its records it cannot see that
-# parameters or code changed, and DVC would write down a provenance that is not true.
-if os.environ.get("DVC_STAGE") and workflow.is_main_process:
-    recorded = any(Path(".snakemake/metadata").glob("*"))
-    if not recorded and any(Path("results/experiments").glob("*/*/model.safetensors")):
-        stop(
-            ".snakemake/metadata is missing but results/experiments is not: restore it (`git checkout -- "
-            ".snakemake/metadata` where it is tracked), or run `snakemake --cores 1 --touch --forceall` if you know that "
-            "the results are current"
-        )
-
 
 if workflow.is_main_process and shutil.which("squeue"):
     logger.addFilter(ReasonsOfFailures())
@@ -74,6 +64,11 @@ if workflow.is_main_process and shutil.which("squeue"):
 def requests(stage):
     """The `resources:` of a stage's rule, from the one table of stages and config/site.yaml."""
     return PROJECT.site.requests(stage)
+
+
+def training_sharing(wildcards, threads):
+    """Options of `stylex train`. A resource, not a parameter: how many share a training is no reason to repeat it."""
+    return PROJECT.site.sharing(threads) if "SLURM_JOB_ID" in os.environ else f"--threads {threads}"
 
 
 def group_of(stage):
@@ -234,6 +229,16 @@ def table_inputs(paths):
     return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
 
 
+def experiments_where(condition):
+    """The names of the experiments that are so, as a constraint of the wildcard."""
+    return "|".join(name for name, each in PROJECT.experiments.items() if condition(each)) or "-"
+
+
+def encoded_shards(wildcards):
+    paths = paths_of(wildcards.experiment)
+    return list(map(paths.encoded, range(PROJECT.experiments[wildcards.experiment].attfind.encode_shards)))
+
+
 def effects_of(experiment):
     """All shards of the effects of an experiment."""
     return paths_of(experiment).effects_shards(PROJECT.experiments[experiment].attfind.shards)
@@ -255,3 +260,28 @@ def answers_of_people():
     """Answers that people gave, here or in the published studies: read where there are some, never waited for."""
     people = of_all_experiments(lambda paths: [paths.study_people])
     return [path for path in (*people, recomputed_user_study(Path())) if path.is_file()]
+
+
+def unrecorded():
+    """Files of the suite of which Snakemake keeps no record, and that it does not hold for incomplete either."""
+
+    def record(path, state):
+        return Path(".snakemake", state, urlsafe_b64encode(str(path).encode()).decode())
+
+    datasets = [each.dataset for each in PROJECT.experiments.values()]
+    every = [DatasetPaths(Path(), each.name).manifest(each.resolution) for each in datasets]
+    every += [backbone_paths(Path(), name).model for name in PROJECT.backbones]
+    every += of_all_experiments(lambda paths: [*table_inputs(paths), paths.ganalyze])
+    every += [*suite_tables(), *suite_figures(), SUITE_PATHS.report]
+    states = "metadata", "incomplete"
+    return [path for path in every if path.is_file() and not any(record(path, state).is_file() for state in states)]
+
+
+# Under `dvc repro` outputs persist and Snakemake decides what is stale. Of a file without a record it cannot see that
+# parameters or code changed, and DVC would write down a provenance that is not true.
+if os.environ.get("DVC_STAGE") and workflow.is_main_process:
+    for path in unrecorded():
+        stop(
+            f".snakemake/metadata has no record of what made {path}: `dvc checkout` brings back results and records as DVC"
+            " has them; if you know that all results are current, `snakemake --cores 1 --touch --forceall` makes records"
+        )

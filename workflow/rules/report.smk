@@ -60,7 +60,8 @@ rule tables:
             "report/*.py", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
         ),
     output:
-        suite_tables(),
+        tables=suite_tables(),
+        metrics=[SUITE_PATHS.metrics(name) for name in PROJECT.suite.experiments],
     log:
         f"results/logs/suites/{SUITE}/tables.log",
     conda:

@@ -30,11 +30,12 @@ rule train:
     threads: CPU_THREADS
     resources:
         **requests("train"),
+        sharing=training_sharing,
     params:
         config=sections("seed", "dataset", "stylex"),
     message:
         "Training StylEx for {wildcards.experiment}"
     # exec: with a shell in between, a signal ends the shell before training can save
     shell:
-        "exec python -m stylex train {wildcards.experiment} --time-limit {resources.runtime} --threads {threads}"
+        "exec python -m stylex train {wildcards.experiment} --time-limit {resources.runtime} {resources.sharing}"
         " 2> >(tee {log} >&2)"

@@ -25,7 +25,8 @@ CGROUPS = Path("/sys/fs/cgroup")
 PR_SET_CHILD_SUBREAPER = 36
 
 # A requeued job waits until its old credential has expired: 120 s by default, hence cred_expire. Jobs of the partition
-# `urgent` push those of `main` out, which go back into the queue.
+# `urgent` push those of `main` out, which go back into the queue. `spare` ends a job at its time limit, `main` only
+# 20 minutes later: on a busy machine a job of a minute must come as far as stopping by itself.
 CONFIGURATION = """
 ClusterName=private
 SlurmctldHost={host}(127.0.0.1)
@@ -61,7 +62,7 @@ KillWait=5
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
 DefMemPerCPU=500
-PartitionName=main Nodes=ALL Default=YES MaxTime=2-0 DefaultTime=10 State=UP PriorityTier=1
+PartitionName=main Nodes=ALL Default=YES MaxTime=2-0 DefaultTime=10 State=UP PriorityTier=1 OverTimeLimit=20
 PartitionName=spare Nodes=ALL MaxTime=2-0 State=UP PriorityTier=1
 PartitionName=urgent Nodes=ALL MaxTime=2-0 State=UP PriorityTier=10 PreemptMode=OFF
 """

@@ -112,7 +112,8 @@ match sys.argv[1:3]:
 # Memory: the second attempt of the backbone gets twice as much; a group shares the most that a node allows, always.
 SITE = {
     "account": "lab",
-    "gpu_partition": "spare",
+    "partition": "spare",
+    "gpu_partition": "main",
     "gpu_type": "fake",
     "sbatch": ["--nice=7"],
     "max_memory_mb": 4800,
@@ -133,6 +134,6 @@ def failing(standing_in: Any, connect: Callable[[Any], Any]) -> Iterator[Any]:
     (project.root / "config/site.yaml").write_text(yaml.safe_dump(SITE))
     main = project.root / "stylex/__main__.py"
     main.write_text(TRAPS + main.read_text())
-    with project.start("snakemake", "--cores", "8", "--profile", "slurm", "--retries", "1", *GOALS) as run:
+    with project.start("snakemake", "--cores", "8", "--profile", "slurm", "--retries", "2", *GOALS) as run:
         yield project, run
         run.terminate()

@@ -91,13 +91,12 @@ def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the
                 "--wrap=true",
             )
         assert run.wait() == 0, project.said()
-    # On a busy machine the minute may be over before the first step.
-    assert re.search("time limit: stopped at 16 of 256 images; run again to resume|DUE TO TIME LIMIT", project.said())
+    assert "time limit: stopped at 16 of 256 images; run again to resume" in project.said()
     first, second = [job for job in slurm.jobs() if job["WorkDir"] == str(project.root)]
-    assert first["JobState"] in ("FAILED", "TIMEOUT")
+    assert (first["JobState"], first["Restarts"]) == ("FAILED", "0")
     assert (second["JobState"], second["Restarts"]) == ("COMPLETED", "2")
     log = (project.root / f"results/logs/slurm/rule_train/tiny/{second['JobId']}.log").read_text()
-    assert [int(images) >= 64 for images in re.findall(r"resumed at (\d+) images", log)][-2:] == [True, True]
+    assert [int(images) >= 64 for images in re.findall(r"resumed at (\d+) images", log)] == [False, True, True]
     assert_same_weights(paths.stylex_model, ExperimentPaths(finished.root, "tiny").stylex_model)
 
 

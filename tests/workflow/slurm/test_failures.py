@@ -41,7 +41,7 @@ def test_reason_is_in_the_output(output, rule):
 
 def test_a_group_that_fails_to_the_end_says_why_each_time(output, failing):
     reason = r"message: Error in group analysis-mnist: Slurm job \d+: .*(oom-kill|exceeded memory limit)"
-    assert len(re.findall(reason, output)) == 2
+    assert len(re.findall(reason, output)) == 3
     assert not (failing[0].root / FAILED).exists()
 
 
@@ -49,5 +49,5 @@ def test_jobs_are_those_that_the_site_file_asks_for(output, failing, slurm):
     jobs = [job for job in slurm.jobs() if job["WorkDir"] == str(failing[0].root)]
     assert {(job["Account"], job["Nice"]) for job in jobs} == {("lab", "7")}
     prepare = [job["Comment"].startswith("rule_prepare") for job in jobs]
-    expected = [("main", None) if each else ("spare", "gres:gpu:fake:1") for each in prepare]
+    expected = [("spare", None) if each else ("main", "gres:gpu:fake:1") for each in prepare]
     assert True in prepare and [(job["Partition"], job.get("TresPerNode")) for job in jobs] == expected

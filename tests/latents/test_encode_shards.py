@@ -1,0 +1,107 @@
+"""However many jobs encode, the merged table is the same one; random networks, real digits."""
+
+import shutil
+
+import pytest
+import torch
+import yaml
+
+from stylex.classifiers import build_network
+from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.cli import main
+from stylex.config import ExperimentPaths, backbone_paths, load_experiment
+from stylex.errors import ArtifactError
+from stylex.latents.encode import encode, merge_shards, shard_batches
+from stylex.latents.table import read_latents
+from stylex.networks.model import build_networks, save_stylex
+
+NAME, IMAGES, BATCH = "mnist", 22, 4
+
+
+def options(root, **attfind):
+    path = root / f"config/experiments/{NAME}.yaml"
+    content = yaml.safe_load(path.read_text())
+    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
+    content["stylex"]["networks"] = channels | {"latent_dim": 8}
+    content["attfind"] = {"images": IMAGES, "threshold": 0.05, "batch_size": BATCH} | attfind
+    path.write_text(yaml.safe_dump(content))
+
+
+@pytest.fixture
+def project(mnist_root, tmp_path):
+    root = shutil.copytree(mnist_root, tmp_path / "project")
+    options(root)
+    paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
+    torch.manual_seed(0)
+    backbone = backbone_paths(root, config.stylex.perceptual_backbone).model
+    for path, role, names in ((paths.classifier.model, "classifier", "35"), (backbone, "backbone", "0123456789")):
+        description = NetworkDescription(
+            role=role,
+            name="random",
+            architecture="resnet18",
+            width=0.125,
+            channels=1,
+            resolution=32,
+            class_names=tuple(names),
+        )
+        save_network(path, build_network("resnet18", 1, len(names), 0.125), description, {})
+    networks = build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0)
+    save_stylex(paths.stylex_model, networks, {})
+    return root
+
+
+def merged(root, shards):
+    options(root, encode_shards=shards)
+    for shard in reversed(range(shards)):
+        encode(root, NAME, "cpu", shard)
+    merge_shards(root, NAME)
+    return read_latents(ExperimentPaths(root, NAME).latents)
+
+
+def test_any_number_of_shards_gives_the_same_bits(project):
+    encode(project, NAME, "cpu")
+    whole = read_latents(ExperimentPaths(project, NAME).latents)
+    assert len(whole.ids) == IMAGES and whole.styles.std(0).max() > 0
+    for shards in (2, 5):
+        latents = merged(project, shards)
+        for name, value in vars(whole).items():
+            other = getattr(latents, name)
+            if isinstance(value, torch.Tensor):
+                assert torch.equal(value, other), (shards, name)
+            elif name != "provenance":  # its digest names the number of shards
+                assert value == other, (shards, name)
+        assert latents.provenance.keys() == whole.provenance.keys()
+
+
+def test_shards_hold_whole_batches_and_every_image_once():
+    batches = list(torch.arange(23).split(4))
+    for shards in (1, 2, 4, 6):
+        parts = [shard_batches(batches, shard, shards, NAME) for shard in range(shards)]
+        assert all(parts) and torch.equal(torch.cat(sum(parts, [])), torch.arange(23))
+
+
+@pytest.mark.parametrize(
+    ("shard", "shards", "message"),
+    [
+        (2, 2, "shard 2 does not exist: attfind.encode_shards of mnist is 2"),
+        (0, 7, "encode_shards 7 of mnist is more than its 6 batches: set it to 6 at the most"),
+    ],
+)
+def test_a_shard_that_cannot_be(shard, shards, message):
+    with pytest.raises(ArtifactError, match=message):
+        shard_batches(list(torch.arange(23).split(4)), shard, shards, NAME)
+
+
+def test_parts_of_different_encodings_are_not_merged(project):
+    merged(project, 2)
+    options(project, encode_shards=2, images=10)
+    with pytest.raises(ArtifactError, match=r"latents holds parts of different encodings of mnist; delete it and"):
+        merge_shards(project, NAME)
+    encode(project, NAME, "cpu", 0)
+    with pytest.raises(ArtifactError, match="different encodings"):
+        merge_shards(project, NAME)
+
+
+def test_a_merge_takes_all_shards(capsys):
+    assert main(["encode", NAME, "--merge", "--shard", "1"]) == 2
+    assert capsys.readouterr().err.startswith("error: --shard 1 with --merge: ")

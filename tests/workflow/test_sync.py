@@ -1,0 +1,163 @@
+"""Snakemake and DVC stay in step: whichever computes, the other has nothing to do, and no provenance is recorded that
+is not true. The Snakefile and the stages are the real ones, of two experiments; a stand-in computes (conftest.py).
+"""
+
+import json
+import shutil
+import subprocess
+from base64 import urlsafe_b64encode
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+
+from stylex.config import ExperimentPaths
+
+pytestmark = pytest.mark.slow
+
+RECORDS = ".snakemake/metadata"
+TWIN = "config/experiments/mnist-without-cst.yaml"
+MODEL = ExperimentPaths(Path(), "mnist-without-cst").stylex_model
+# Twice `figures`: one shows the methods of all experiments side by side. Twice `study`: questionnaire and observer.
+AFTER_TRAINING = ["attributes", "baseline", "effects", "encode", "explain", "figures", "figures", "frechet", "ganalyze"]
+AFTER_TRAINING += ["report", "study", "study", "sufficiency", "tables", "train"]
+
+
+def assert_in_step(project):
+    assert project.planned() == {}
+    assert project.done("dvc", "status").strip() == "Data and pipelines are up to date."
+    assert project.executed() == []
+
+
+def train_longer(project):
+    with (project.root / TWIN).open("a") as file:
+        file.write("  training: {images: 64000}\n")
+
+
+def trained_images(project):
+    return json.loads((project.root / MODEL).read_text())["training"]["images"]
+
+
+def outputs(project):
+    """Return what dvc.lock says of every output but Snakemake's records, which hold times."""
+    stages = yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]
+    return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"] if out["path"] != RECORDS}
+
+
+def test_virgin_repro_computes_each_job_once_and_leaves_the_checkout_clean(recorded):
+    assert len(recorded.executed) == sum(recorded.planned.values()) == 29
+    assert recorded.project.done("git", "status", "--porcelain") == ""
+    assert_in_step(recorded.project)
+
+
+def test_repro_after_snakemake_computes_nothing_and_records_the_same(recorded, unrecorded):
+    assert unrecorded.snakemake().returncode == 0
+    assert unrecorded.executed() == sorted(recorded.executed)
+    unrecorded.done("dvc", "repro")
+    assert_in_step(unrecorded)
+    assert unrecorded.done("git", "status", "--porcelain") == "?? dvc.lock\n"
+    assert outputs(unrecorded) == outputs(recorded.project)
+
+
+def test_clone_and_pull_leave_nothing_to_do(clone):
+    assert_in_step(clone)
+    assert clone.done("git", "status", "--porcelain") == ""
+    assert trained_images(clone) == 48000
+
+
+def test_changed_parameter_reruns_what_depends_on_it_through_either_door_and_time_travels(recorded, clone, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(clone.root, other, symlinks=True)
+    other = type(clone)(other)
+    for project in (clone, other):
+        train_longer(project)
+    clone.done("dvc", "repro")
+    assert clone.executed() == AFTER_TRAINING
+    assert other.snakemake().returncode == 0
+    assert other.executed() == AFTER_TRAINING
+    assert "modified:           .snakemake/metadata" in other.done("dvc", "status", "report")
+    other.done("dvc", "repro")
+    for project in (clone, other):
+        assert_in_step(project)
+        assert trained_images(project) == 64000
+    assert outputs(clone) == outputs(other) != outputs(recorded.project)
+    assert_time_travel(clone)
+
+
+def assert_time_travel(project):
+    project.commit("Longer training")
+    difference = json.loads(project.done("dvc", "params", "diff", "HEAD~1", "--json"))
+    assert difference[TWIN]["stylex.training.images"]["new"] == 64000
+    for revision, images in (("HEAD~1", 48000), ("-", 64000)):
+        project.done("git", "checkout", "--quiet", revision)
+        project.done("dvc", "checkout")
+        assert_in_step(project)
+        assert trained_images(project) == images
+        assert project.done("git", "status", "--porcelain") == ""
+
+
+def test_changed_code_reruns_its_stage_and_what_reads_another_result(clone):
+    with (clone.root / "stylex/attfind/selection.py").open("a") as file:
+        file.write("# changed\n")
+    clone.done("dvc", "repro")
+    # Of both experiments. The lists come out the same to the byte, so figures and report stay as they are.
+    assert clone.executed() == sorted(2 * ["attributes", "frechet", "study", "study", "sufficiency"])
+    assert_in_step(clone)
+
+
+def lose_all(root: Path) -> None:
+    shutil.rmtree(root / ".snakemake")
+
+
+def lose_one(root: Path) -> None:
+    (root / RECORDS / urlsafe_b64encode(str(MODEL).encode()).decode()).unlink()
+
+
+def keep_those_of_data(root: Path) -> None:
+    for path in (root / RECORDS).iterdir():
+        if not {'"rule": "download"', '"rule": "prepare"'} & set(path.read_text()[1:].split(", ")):
+            path.unlink()
+
+
+@pytest.mark.parametrize("lose", [lose_all, lose_one, keep_those_of_data])
+def test_without_records_of_what_made_the_results_nothing_is_recorded(clone, lose: Callable[[Path], None]):
+    lock = (clone.root / "dvc.lock").read_text()
+    train_longer(clone)
+    planned = clone.planned()
+    assert planned["train"] == 1
+    lose(clone.root)
+    result = clone.run("dvc", "repro")
+    assert result.returncode != 0
+    assert f"error: {RECORDS} has no record of what made " in result.stderr
+    assert (clone.root / "dvc.lock").read_text() == lock and clone.executed() == []
+    clone.done("dvc", "checkout")
+    assert clone.planned() == planned
+
+
+def test_results_known_to_be_current_can_be_given_records_again(clone):
+    lose_all(clone.root)
+    assert clone.run("dvc", "repro", "--force", "--single-item", "train@mnist").returncode != 0
+    clone.done("snakemake", "--cores", "1", "--touch", "--forceall")
+    clone.done("dvc", "repro")
+    assert_in_step(clone)
+
+
+def test_job_that_was_killed_is_run_again_and_not_refused(clone):
+    """Its output is there, without a record, but Snakemake knows that it is incomplete."""
+    stand_in = clone.root / "stylex/__main__.py"
+    text = stand_in.read_text()
+    stand_in.write_text(
+        f"{text}\nimport os\nimport signal\n\n\nif sys.argv[1] == 'train':\n    os.killpg(0, signal.SIGKILL)\n"
+    )
+    train_longer(clone)
+    command = ["snakemake", "--cores", "2"]
+    killed = subprocess.run(
+        command, cwd=clone.root, env=clone.environment, start_new_session=True, capture_output=True, check=False
+    )
+    assert killed.returncode == -9 and trained_images(clone) == 64000
+    assert clone.executed() == ["train"]
+    stand_in.write_text(text)
+    clone.done("snakemake", "--unlock")
+    clone.done("dvc", "repro", "--single-item", "train@mnist-without-cst")
+    assert clone.executed() == ["train"]

@@ -1,0 +1,30 @@
+# What is kept for the case that the Snakemake that submits jobs, the driver, is killed and they are not: `stylex resume`.
+import platform
+
+from snakemake.persistence import PersistenceBase
+
+# Of the driver, where that runs in a job itself; the Slurm executor removes it from the environment.
+DRIVER_JOB = os.environ.get("SLURM_JOB_ID", "")
+
+record = PersistenceBase.finished
+
+
+async def record_without_driver(self, job):
+    """Write down what a job ran with, in the job: a result without it would count as current after any change.
+
+    Snakemake leaves that to the driver, but for --immediate-submit, where there is none.
+    """
+    settings = self.dag.workflow.remote_execution_settings
+    settings.immediate_submit = True
+    try:
+        await record(self, job)
+    finally:
+        settings.immediate_submit = False
+
+
+if workflow.remote_exec:
+    PersistenceBase.finished = record_without_driver
+
+
+onstart:
+    Path(".snakemake/driver").write_text(f"{platform.node()} {os.getpid()} {DRIVER_JOB}\n")
