@@ -59,7 +59,7 @@ class InceptionFeatures:
         with _handed_over(state):
             network = inception.InceptionV3([block])
         self.network, self.device = network.eval().to(device), device
-        self.origin = {"inception_sha256": published_weights(INCEPTION).file.sha256}
+        self.origin = {"inception_sha256": published_weights(INCEPTION).file.digests["sha256"]}
 
     @torch.inference_mode()
     def features(self, images: Tensor) -> Tensor:

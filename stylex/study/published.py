@@ -57,7 +57,7 @@ def recompute(root: Path, sources: Mapping[str, AnswerSource] = SOURCES) -> pand
     printed = read_table(root / "config" / "published" / "user_study.csv", text=("value", "spread"))
     frame = pandas.DataFrame([compared(block, printed) for block in blocks])
     words = pandas.concat([vandervleuten_words(first), vandegeijn_words(second)], ignore_index=True)
-    pins = {each.file.name: each.file.sha256 for source in sources.values() for each in source.files}
+    pins = {each.file.name: each.file.digests["sha256"] for source in sources.values() for each in source.files}
     origin = provenance("none", 0) | pins
     path = recomputed_user_study(root)
     write_table(path, frame, origin)
