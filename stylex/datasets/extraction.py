@@ -169,7 +169,7 @@ def _tar_members(stream: Any, guard: _Guard) -> Iterator[_Member]:
     with TarFile.open(fileobj=stream, mode="r|", tarinfo=_Header) as tar:
         for info in tar:
             guard.enter(info.name)
-            tar.members.clear()  # a stream is not read twice: memory stays bounded
+            tar.members.clear()  # pyright: ignore[reportAttributeAccessIssue], a stream is not read twice
             if not (info.isreg() or info.isdir()):
                 raise guard.refusal("is a link, a device or a pipe")
             content = tar.extractfile(info) if info.isreg() else None

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from stylex.config import ExperimentPaths, SuitePaths
 
 SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["sufficiency", "frechet", "user_study"]}
-CHANGES = {"attfind.shards": 2, "stylex.training.images": 256, "stylex.training.checkpoint_interval": 32}
+CHANGES = {"attfind.shards": 2, "stylex.training.images": 1024, "stylex.training.checkpoint_interval": 32}
 COMMAND = ("snakemake", "--cores", "8", "--profile", "slurm")
 ON_GPU = {"backbone", "classifier", "train", "encode", "effects", "analysis-tiny", "figures-tiny"}
 
@@ -91,7 +91,7 @@ def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the
                 "--wrap=true",
             )
         assert run.wait() == 0, project.said()
-    assert "time limit: stopped at 16 of 256 images; run again to resume" in project.said()
+    assert "time limit: stopped at 16 of 1024 images; run again to resume" in project.said()
     first, second = [job for job in slurm.jobs() if job["WorkDir"] == str(project.root)]
     assert (first["JobState"], first["Restarts"]) == ("FAILED", "0")
     assert (second["JobState"], second["Restarts"]) == ("COMPLETED", "2")
