@@ -12,7 +12,7 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "__init__",
+    "report", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project", "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -32,6 +32,7 @@ MAY_IMPORT = {
     "memory": set(),
     "precision": set(),
     "pretrained": FOUNDATION | {"datasets"},
+    "project": FOUNDATION | {"datasets"},
     "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances", "precision"},
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table", "precision"},
@@ -50,7 +51,7 @@ LIGHT = (
     "config",
     "artifacts",
     "cli",
-    "cli.project",
+    "project",
     "figures.names",
     "config.schema",
     "failures",

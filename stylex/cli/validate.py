@@ -12,8 +12,8 @@ def command(
     suite: Annotated[str | None, typer.Argument(help="A file of config/suites; default: config/config.yaml's.")] = None,
 ) -> None:
     """Check a suite, and every experiment and backbone whether in it or not; say what the suite will run."""
-    from stylex.cli.project import load_checked_experiment, load_project
     from stylex.config.loading import available, load_backbone_config
+    from stylex.project import load_checked_experiment, load_project
 
     root = Path()
     project = load_project(root, suite)

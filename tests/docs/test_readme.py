@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 import pytest
 from pydantic import BaseModel
 
-from stylex.cli.project import load_project
 from stylex.config import ExperimentConfig, load_experiment
+from stylex.project import load_project
 
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"

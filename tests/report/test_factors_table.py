@@ -4,9 +4,9 @@ import pandas
 import pytest
 
 from stylex.artifacts import write_table
-from stylex.cli.project import load_project
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ConfigError
+from stylex.project import load_project
 from stylex.report.factors import covered, covered_by_chance, factors_table, over_seeds
 from stylex.report.table import to_latex, to_markdown
 

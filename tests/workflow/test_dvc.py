@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stylex.cli.project import load_project
+from stylex.project import load_project
 from stylex.config import ExperimentPaths, SuitePaths
 
 ROOT = Path(__file__).parents[2]

@@ -23,7 +23,7 @@ def test_nothing_imports_torch_to_plan(virgin, profile):
     virgin.environment |= {"PYTHONPROFILEIMPORTTIME": "1"}  # Python lists on stderr what it imports
     result = virgin.snakemake("-n", *profile)
     imported = set(re.findall(r"\| +([\w.]+)$", result.stderr, re.MULTILINE))
-    assert result.returncode == 0 and "stylex.cli.project" in imported
+    assert result.returncode == 0 and "stylex.project" in imported
     assert not {"torch", "torchvision", "matplotlib"} & imported
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path.cwd()))
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
-from stylex.cli.project import load_project
+from stylex.project import load_project
 from stylex.config import (
     DatasetPaths,
     ExperimentPaths,
