@@ -40,7 +40,7 @@ MAY_IMPORT = {
     | {"networks", "classifiers", "datasets", "distances", "pretrained", "latents.table", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
     "study": FOUNDATION
-    | {"networks", "classifiers", "datasets.catalog", "datasets.transfer", "latents.table", "attfind.records"}
+    | {"networks", "classifiers", "datasets.pins", "datasets.transfer", "latents.table", "attfind.records"}
     | {"figures.examples"},
     "report": FOUNDATION
     | {"latents.table", "attfind.records", "figures.names", "evaluation.intervals", "evaluation.paired"},

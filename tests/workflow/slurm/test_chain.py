@@ -79,8 +79,9 @@ def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the
     shutil.rmtree(paths.stylex_model.parent)
     limit = ("--set-resources", "train:runtime=1 if attempt == 1 else 60")  # a minute is the margin for saving
     with project.start(*COMMAND, str(paths.stylex_model.relative_to(project.root)), *limit) as run:
-        for images in (64, 128):
-            slurm.wait_until(lambda reached=images: newest_checkpoint(paths) >= reached or run.poll() is not None, 600)
+        goal = 64
+        for _ in range(2):
+            slurm.wait_until(lambda goal=goal: newest_checkpoint(paths) >= goal or run.poll() is not None, 600)
             slurm(
                 "sbatch",
                 "--wait",
@@ -90,6 +91,7 @@ def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the
                 "--output=/dev/null",
                 "--wrap=true",
             )
+            goal = newest_checkpoint(paths) + 64  # then the requeued job is at work again
         assert run.wait() == 0, project.said()
     assert "time limit: stopped at 16 of 1024 images; run again to resume" in project.said()
     first, second = [job for job in slurm.jobs() if job["WorkDir"] == str(project.root)]
