@@ -110,8 +110,14 @@ def lose_all(root: Path) -> None:
     shutil.rmtree(root / ".snakemake")
 
 
-def lose_one(root: Path) -> None:
+def lose_that_of_a_model(root: Path) -> None:
     (root / RECORDS / urlsafe_b64encode(str(MODEL).encode()).decode()).unlink()
+
+
+def lose_that_of_a_side_product(root: Path) -> None:
+    """Snakemake then sees no change of the whole job, though the model's record is there."""
+    samples = ExperimentPaths(Path(), "mnist-without-cst").stylex_samples
+    (root / RECORDS / urlsafe_b64encode(str(samples).encode()).decode()).unlink()
 
 
 def keep_those_of_data(root: Path) -> None:
@@ -120,7 +126,7 @@ def keep_those_of_data(root: Path) -> None:
             path.unlink()
 
 
-@pytest.mark.parametrize("lose", [lose_all, lose_one, keep_those_of_data])
+@pytest.mark.parametrize("lose", [lose_all, lose_that_of_a_model, lose_that_of_a_side_product, keep_those_of_data])
 def test_without_records_of_what_made_the_results_nothing_is_recorded(clone, lose: Callable[[Path], None]):
     lock = (clone.root / "dvc.lock").read_text()
     train_longer(clone)

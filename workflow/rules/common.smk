@@ -262,26 +262,19 @@ def answers_of_people():
     return [path for path in (*people, recomputed_user_study(Path())) if path.is_file()]
 
 
-def unrecorded():
-    """Files of the suite of which Snakemake keeps no record, and that it does not hold for incomplete either."""
+def refuse_unrecorded():
+    """Stop when Snakemake has no record of a result, and does not hold it for incomplete either; to call after all rules.
 
-    def record(path, state):
-        return Path(".snakemake", state, urlsafe_b64encode(str(path).encode()).decode())
-
-    datasets = [each.dataset for each in PROJECT.experiments.values()]
-    every = [DatasetPaths(Path(), each.name).manifest(each.resolution) for each in datasets]
-    every += [backbone_paths(Path(), name).model for name in PROJECT.backbones]
-    every += of_all_experiments(lambda paths: [*table_inputs(paths), paths.ganalyze])
-    every += [*suite_tables(), *suite_figures(), SUITE_PATHS.report]
-    states = "metadata", "incomplete"
-    return [path for path in every if path.is_file() and not any(record(path, state).is_file() for state in states)]
-
-
-# Under `dvc repro` outputs persist and Snakemake decides what is stale. Of a file without a record it cannot see that
-# parameters or code changed, and DVC would write down a provenance that is not true.
-if os.environ.get("DVC_STAGE") and workflow.is_main_process:
-    for path in unrecorded():
-        stop(
-            f".snakemake/metadata has no record of what made {path}: `dvc checkout` brings back results and records as DVC"
-            " has them; if you know that all results are current, `snakemake --cores 1 --touch --forceall` makes records"
-        )
+    Under `dvc repro` outputs persist and Snakemake decides what is stale. Where the record of one output of a job is
+    missing, it cannot see that parameters or code changed, and DVC would write down a provenance that is not true.
+    """
+    outputs = [output for rule in workflow.rules for output in rule.output]
+    for path in sorted(path for top in ("data/processed", "data/raw", "results") for path in Path(top).rglob("*")):
+        name = urlsafe_b64encode(str(path).encode()).decode()
+        known = any(Path(".snakemake", state, name).is_file() for state in ("metadata", "incomplete"))
+        if not known and any(output.match(str(path)) for output in outputs):
+            stop(
+                f".snakemake/metadata has no record of what made {path}: `dvc checkout` brings back results and records as"
+                " DVC has them; if you know that all results are current, `snakemake --cores 1 --touch --forceall` makes"
+                " records"
+            )
