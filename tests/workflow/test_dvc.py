@@ -2,6 +2,7 @@
 
 import csv
 import json
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 import pytest
@@ -60,29 +61,30 @@ def test_stages_have_all_that_snakemake_reads_and_writes(built, tmp_path):
     copy = built.under_git()
     copy.done("dvc", "commit", "--force", "--quiet")
     stages = yaml.safe_load((copy.root / "dvc.lock").read_text())["stages"]
-    records = [json.loads(path.read_text()) for path in (copy.root / ".snakemake/metadata").iterdir()]
-    made = {path for stage in stages.values() for path in (out["path"] for out in stage["outs"])}
+    made = {out["path"] for stage in stages.values() for out in stage["outs"]}
+    records = {made_file(path): json.loads(path.read_text()) for path in (copy.root / ".snakemake/metadata").iterdir()}
     for name, stage in stages.items():
-        known = {dependency["path"] for dependency in stage["deps"]} | made_by(stage) | set(stage.get("params", ()))
+        known = {each["path"] for each in stage["deps"] + stage["outs"]} | set(stage.get("params", ()))
         rules = stage["cmd"].split("--allowed-rules ")[1].split(" -- ")[0].split()
-        for record in records:
-            if record["rule"] in rules and belongs(record, name):
-                missing = [path for path in record["input"] if not covered(path, known)]
-                assert not missing, f"{name} depends on {missing[0]}, which {record['rule']} reads"
+        item = name.partition("@")[2]
+        mine = [
+            record
+            for file, record in records.items()
+            if record["rule"] in rules and (not item or item in Path(file).parts)
+        ]
+        assert mine, name
+        missing = {(record["rule"], path) for record in mine for path in record["input"] if not covered(path, known)}
+        assert not missing, f"{name} lacks dependencies"
+    commands = " ".join(stage["cmd"] for stage in stages.values()).split()
+    assert {record["rule"] for record in records.values()} <= set(commands)
     written = [path for path in copy.root.glob("results/[!lb]*/**/*") if path.is_file()]
     assert len(written) > 200
     assert not [path for path in written if not covered(path.relative_to(copy.root).as_posix(), made)]
 
 
-def made_by(stage):
-    return {out["path"] for out in stage["outs"]}
-
-
-def belongs(record, stage):
-    """Whether the record is of the item of the stage, which its log is called by; the report has no items."""
-    item = stage.partition("@")[2]
-    log = Path(record["log"][0]).stem
-    return not item or log == item or log.removeprefix(f"{item}-").isdigit()
+def made_file(record: Path) -> str:
+    """The file that a record of Snakemake is about, which the record is named after."""
+    return urlsafe_b64decode(record.name).decode()
 
 
 def covered(path, known):

@@ -167,3 +167,17 @@ def test_job_that_was_killed_is_run_again_and_not_refused(clone):
     clone.done("snakemake", "--unlock")
     clone.done("dvc", "repro", "--single-item", "train@mnist-without-cst")
     assert clone.executed() == ["train"]
+
+
+def test_parts_of_latents_stay_on_the_machine_that_made_them(unrecorded, tmp_path):
+    with (unrecorded.root / TWIN).open("a") as file:
+        file.write("attfind: {encode_shards: 2}\n")
+    unrecorded.done("dvc", "remote", "add", "--default", "store", str(tmp_path / "store"))
+    unrecorded.done("dvc", "repro")
+    assert (unrecorded.root / ExperimentPaths(Path(), "mnist-without-cst").encoded(1)).is_file()
+    unrecorded.commit("Results")
+    unrecorded.done("dvc", "push")
+    colleague = unrecorded.clone_to(tmp_path / "clone")
+    colleague.done("dvc", "pull")
+    assert not (colleague.root / ExperimentPaths(Path(), "mnist-without-cst").encoded(1)).exists()
+    assert_in_step(colleague)
