@@ -3,6 +3,8 @@ import multiprocessing
 import subprocess
 import sys
 import threading
+import time
+from pathlib import Path
 
 import pytest
 
@@ -159,13 +161,18 @@ def test_server_that_recovers(server, reply, target, status):
 
 
 def test_two_processes_want_the_same_file(server, reply, target):
-    """The server holds the first back until the second has started; the second waits and asks for nothing."""
+    """The server holds the first back until the second waits for its lock; the second then asks for nothing."""
     go_on = threading.Event()
     server.replies["/images.gz"] = reply(BODY, stall=go_on)
     context = multiprocessing.get_context("spawn")
     processes = [context.Process(target=fetch, args=(server.url + "images.gz", FILE, target)) for _ in range(2)]
     for process in processes:
         process.start()
+    end = time.monotonic() + 60
+    waiting = {("->", str(process.pid)) for process in processes}
+    while not any((row[1], row[5]) in waiting for row in map(str.split, Path("/proc/locks").read_text().splitlines())):
+        assert time.monotonic() < end, "no process waits for a lock"
+        time.sleep(0.05)
     go_on.set()
     for process in processes:
         process.join(60)
