@@ -86,8 +86,8 @@ class NetworksConfig(Section):
     )
     to_rgb_styles: Literal["w_plus", "learned"] = Field(
         "w_plus",
-        description="w_plus: as in StyleGAN2, beside StyleSpace; learned: the same for all images, so that what an image"
-        " shows lies in StyleSpace, where AttFind searches.",
+        description="w_plus: as in StyleGAN2, beside StyleSpace; learned: the same for all images, so that all that an"
+        " image shows lies in StyleSpace, where AttFind searches.",
     )
     noise: bool = Field(True, description="A noise map for every layer of the generator.")
 
