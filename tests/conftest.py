@@ -11,6 +11,7 @@ REPOSITORY = Path(__file__).parents[1]
 SLURM = "workflow/slurm"
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that share a folder's fixtures in one of several processes (`--dist loadgroup`)."""
     groups = {}
