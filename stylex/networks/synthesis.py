@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stylex.networks.layers import EqualizedLinear, ModulatedConv2d, ToImage, upsample
+from stylex.networks.layers import EqualizedLinear, LearnedStyles, ModulatedConv2d, ToImage, upsample
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
 
 Noise = Sequence[Tensor] | None
@@ -40,6 +40,7 @@ class Synthesis(nn.Module):
         image_channels: int,
         to_rgb: str = "skip",
         noise: bool = True,
+        to_rgb_styles: str = "w_plus",
         edges: str = "repeat",
         clamped: bool = False,
     ) -> None:
@@ -62,7 +63,12 @@ class Synthesis(nn.Module):
         self.register_buffer("drawn_widths", torch.tensor(drawn), persistent=False)
         # The affine maps of all layers are one: layer l owns the rows of its styles.
         self.affine = EqualizedLinear(w_plus_dim, self.layout.size, bias=1.0, precise=True)
-        self.to_rgb_affine = EqualizedLinear(w_plus_dim, self.to_rgb_layout.size, bias=1.0, precise=True)
+        count = self.to_rgb_layout.size
+        self.to_rgb_affine = (
+            EqualizedLinear(w_plus_dim, count, bias=1.0, precise=True)
+            if to_rgb_styles == "w_plus"
+            else LearnedStyles(count)
+        )
 
     def styles(self, w_plus: Tensor) -> StyleVector:
         """Map w_plus [N, D], or one a layer [N, L, D], to all styles; always in float32."""
