@@ -45,7 +45,9 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
     experiments = {each: load_checked_experiment(root, each) for each in suite.experiments}
     explained = {each.classifier_of for each in experiments.values() if each.classifier_of} - set(experiments)
     experiments |= {each: load_checked_experiment(root, each) for each in sorted(explained)}
-    references = sorted({experiment.stylex.perceptual_backbone for experiment in experiments.values() if not experiment.released})
+    references = sorted(
+        {experiment.stylex.perceptual_backbone for experiment in experiments.values() if not experiment.released}
+    )
     backbones = {each: load_backbone_config(root, each) for each in references}
     measured = {each.evaluation.factor_regressor for each in experiments.values()}
     regressors = {each: load_regressor_config(root, each) for each in sorted(filter(None, measured))}

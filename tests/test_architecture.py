@@ -12,7 +12,8 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "released", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project", "__init__",
+    "report", "released", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project",
+    "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.

@@ -17,7 +17,7 @@ from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.resnet import BasicBlock
 
 from stylex.classifiers.image_network import IMAGENET, ImageNetwork
-from stylex.classifiers.mobilenet_v1 import mobilenet_v1_stages
+from stylex.classifiers.mobilenet_v1 import mobilenet_v1_relu_stages, mobilenet_v1_stages
 from stylex.classifiers.timm_network import timm_network
 from stylex.config.finetuning import TIMM, Stem
 
@@ -107,4 +107,5 @@ STAGES: dict[str, Callable[[int, float, bool], tuple[list[nn.Module], int]]] = {
     "resnet18": _resnet18,
     "mobilenet_v2": _mobilenet_v2,
     "mobilenet_v1": mobilenet_v1_stages,
+    "mobilenet_v1_relu": mobilenet_v1_relu_stages,
 }

@@ -23,7 +23,7 @@ def command(
         list[str] | None, typer.Option(metavar="VARIABLE", help="A variable that has no place here; may be repeated.")
     ] = None,
 ) -> None:
-    """Fetch the released model, convert it, compare it with what its authors measured, and write it as an experiment."""
+    """Fetch the released model, compare its conversion with what its authors measured, write it as an experiment."""
     from stylex.released.convert import Request, convert_released
 
     request = Request(tolerance, tuple(ignore or ()), verify)

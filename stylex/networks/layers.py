@@ -204,9 +204,7 @@ class ModulatedConv2d(nn.Module):
 
     fixed_noise: Tensor | None
 
-    def __init__(
-        self, inputs: int, outputs: int, resolution: int, up: bool, noise: bool, zeros: bool = False
-    ) -> None:
+    def __init__(self, inputs: int, outputs: int, resolution: int, up: bool, noise: bool, zeros: bool = False) -> None:
         """`zeros`: as in `upsample`."""
         super().__init__()
         self.gains = {

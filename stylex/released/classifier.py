@@ -1,8 +1,8 @@
 """The released MobileNet as ours (stylex/classifiers/mobilenet_v1.py).
 
-The names of its variables are not published: Keras numbers layers. What is published (mobilenet_pytorch.py of the source
-that names.py cites) is that its trainable variables are in the order of its layers, what they are, and Keras's epsilon of
-0.001, which is ours, too. A normalisation's statistics are found by the scope that they share with its scale.
+The names of its variables are not published: Keras numbers layers. What is published (mobilenet_pytorch.py of the
+source that names.py cites) is that its trainable variables are in the order of its layers, what they are, and Keras's
+epsilon of 0.001, which is ours, too. A normalisation's statistics are found by the scope they share with its scale.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def convert_classifier(
 ) -> tuple[ImageNetwork, NetworkDescription]:
     """Return MobileNet with the values of the SavedModel in `folder`, and its description.
 
-    Raises `ArtifactError`, naming them, for variables that are missing, not known, or of another shape (ignored: known to
-    have no place here), and when the graph has another activation than classifier.architecture.
+    ignored: names of variables that are known to have no place here. Raises `ArtifactError`, naming them, for those
+    that are missing, not known, or of another shape, and when the graph's activation is not classifier.architecture's.
     """
     side, classes = config.dataset.resolution, class_names(config)
     description = NetworkDescription.of("classifier", name, config.classifier, CHANNELS, side, tuple(classes))

@@ -40,7 +40,7 @@ class Differences:
         if wrong:
             raise ArtifactError(
                 f"the converted networks are not those of {beside}: the largest differences are {self}, and"
-                f" {' and '.join(wrong)} may differ by {tolerance:g} at the most (--tolerance); nothing can be told from them"
+                f" {' and '.join(wrong)} may differ by {tolerance:g} at the most (--tolerance); nothing was written"
             )
 
 
@@ -50,8 +50,8 @@ def compare_with_measured(
 ) -> Differences:
     """Compare the logits of all reconstructions, and the effects of some coordinates, with the authors' own.
 
-    The effects are of both directions of coordinates spread over StyleSpace, so that they also tell whether its order and
-    the extremes are those of the authors. Raises `ArtifactError` when the number of coordinates is another.
+    The effects are of both directions of coordinates spread over StyleSpace, so that they also tell whether its order
+    and the extremes are those of the authors. Raises `ArtifactError` when the number of coordinates is another.
     """
     if measured.effects.shape[2] != synthesis.layout.size:
         raise ArtifactError(
@@ -70,7 +70,9 @@ def compare_with_measured(
     effects = moved - latents.reconstruction_logits[image]
     theirs = torch.from_numpy(measured.effects)[image, direction, index]
     logits = torch.from_numpy(measured.logits)
-    return Differences({"logits": _largest(latents.reconstruction_logits, logits), "effects": _largest(effects, theirs)})
+    return Differences(
+        {"logits": _largest(latents.reconstruction_logits, logits), "effects": _largest(effects, theirs)}
+    )
 
 
 @torch.inference_mode()

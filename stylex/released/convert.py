@@ -94,7 +94,11 @@ def _check(name: str, config: ExperimentConfig) -> None:
     if config.released is None:
         raise ConfigError(f"experiment '{name}' trains its own networks; name one that has the key `released`")
     options = config.attfind
-    if config.released == "effects" and (options.shift, options.shards, options.discriminator_filter) != (SHIFT, 1, None):
+    if config.released == "effects" and (options.shift, options.shards, options.discriminator_filter) != (
+        SHIFT,
+        1,
+        None,
+    ):
         raise ConfigError(
             f"experiment '{name}': the released effects are of shift {SHIFT:g}, without D's scores and in one file; set"
             f" attfind.shift: {SHIFT:g}, shards: 1 and no discriminator_filter, or `released: latents` to measure anew"

@@ -1,8 +1,8 @@
 """The six files of the released model: fetched once, recorded, and unpacked.
 
 Their addresses stand in the notebook [N]. Nobody has published their sizes or checksums: the server is asked for both
-(Cloud Storage says a file's MD5 in the header x-goog-hash), and what came the first time is recorded in released.json, to
-which every later copy must agree. Files that were put into the folder by hand are recorded as they are.
+(Cloud Storage says a file's MD5 in the header x-goog-hash), and what came the first time is recorded in released.json,
+to which every later copy must agree. Files that were put into the folder by hand are recorded as they are.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fetch_released(root: Path, address: str = ADDRESS) -> dict[str, str]:
 
 
 def published(address: str, name: str) -> PinnedFile:
-    """Ask the server how large a file is, and for its MD5 if it says one; raise `DownloadError` when it does not answer."""
+    """Ask the server for the size of a file, and its MD5 if it says one; raise `DownloadError` without an answer."""
     import httpx
 
     timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
@@ -72,11 +72,14 @@ def published(address: str, name: str) -> PinnedFile:
 
 def _md5(header: str) -> str | None:
     """Return the hex digest in a header such as 'crc32c=n03x6A==,md5=Ojk9c3dhfxgoKVVHYwFbHQ=='."""
-    parts = dict(part.strip().partition("=")[::2] for part in header.split(","))
-    try:
-        return base64.b64decode(parts["md5"], validate=True).hex()
-    except (KeyError, binascii.Error):
-        return None
+    for part in header.split(","):
+        algorithm, _, value = part.strip().partition("=")
+        if algorithm == "md5":
+            try:
+                return base64.b64decode(value, validate=True).hex()
+            except binascii.Error:
+                return None
+    return None
 
 
 def unpacked(root: Path, model: str) -> Path:
@@ -89,5 +92,7 @@ def unpacked(root: Path, model: str) -> Path:
         extract(released_folder(root) / f"{model}.savedmodel.zip", folder)
     inside = folder / f"{model}.savedmodel"
     if not (inside / "variables").is_dir():
-        raise ArtifactError(f"{folder}: there is no {inside.name}/variables in the archive; delete both, fetch it again")
+        raise ArtifactError(
+            f"{folder}: there is no {inside.name}/variables in the archive; delete both, fetch it again"
+        )
     return inside

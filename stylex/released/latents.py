@@ -17,7 +17,7 @@ from stylex.artifacts import require
 from stylex.errors import ArtifactError
 
 CORES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before numpy 2, and since
-RECONSTRUCT, SCALAR = (value.__reduce__()[0] for value in (np.empty(0), np.float32(0)))  # what pickles of numpy call
+CALLED: dict[str, Any] = {"_reconstruct": np.empty(0).__reduce__()[0], "scalar": np.float32(0).__reduce__()[0]}
 
 
 class ReleasedLatents(NamedTuple):
@@ -37,7 +37,9 @@ def read_latents_pickle(path: Path, classes: int) -> ReleasedLatents:
         try:
             content = _ArraysOnly(file).load()
         except _RefusedError as error:
-            raise ArtifactError(f"{path} is not only numpy arrays: {error}; it was not read, get the original") from None
+            raise ArtifactError(
+                f"{path} is not only numpy arrays: {error}; it was not read, get the original"
+            ) from None
         except Exception as error:  # damaged, or made to harm: what the unpickler and numpy raise then is of any class
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise ArtifactError(f"{path} is no pickle of numpy arrays ({reason}); get the original") from None
@@ -50,20 +52,19 @@ class _RefusedError(Exception):
 
 class _ArraysOnly(pickle.Unpickler):
     def find_class(self, module: str, name: str) -> Callable[..., Any] | type:
-        known: dict[tuple[str, str], Callable[..., Any] | type] = {
-            ("numpy", "ndarray"): np.ndarray,
-            ("numpy", "dtype"): np.dtype,
-            ("_codecs", "encode"): _latin1,
-        }
-        for core in CORES:
-            known |= {(core, "_reconstruct"): RECONSTRUCT, (core, "scalar"): SCALAR}
-        if (module, name) not in known:
-            raise _RefusedError(f"it names {module}.{name}"[:120])
-        return known[module, name]
+        if module in CORES and name in CALLED:
+            return CALLED[name]
+        if (module, name) == ("numpy", "ndarray"):
+            return np.ndarray
+        if (module, name) == ("numpy", "dtype"):
+            return np.dtype
+        if (module, name) == ("_codecs", "encode"):
+            return lambda text, encoding: _latin1(text, encoding)  # a new one: a pickle may set its attributes
+        raise _RefusedError(f"it names {module}.{name}"[:120])
 
 
 def _latin1(text: str, encoding: str) -> bytes:
-    """What protocols 0 to 2 call to write bytes."""
+    """Encode as pickles of protocols 0 to 2 ask for where they hold bytes."""
     if encoding != "latin1":
         raise _RefusedError(f"it asks for the encoding {encoding!r}"[:120])
     return text.encode("latin1")
@@ -74,21 +75,22 @@ def _checked(path: Path, content: Any, classes: int) -> ReleasedLatents:
         raise ArtifactError(f"{path} holds a {type(content).__name__}, not a list of latents; get the original")
     rows, ids, size = [], [], path.stat().st_size
     for position, pair in enumerate(content):
-        number, latent = pair if isinstance(pair, (tuple, list)) and len(pair) == 2 else (None, None)
-        if not isinstance(number, (int, np.integer)) or not _is_latent(latent, classes, size):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not _is_entry(*pair, classes, size):
             raise ArtifactError(
                 f"{path}: entry {position} is no number with finite values [1, w + {classes}]; get the original"
             )
-        ids.append(f"{int(number):06d}")
-        rows.append(latent[0].astype(np.float32))
+        ids.append(f"{int(pair[0]):06d}")
+        rows.append(pair[1][0].astype(np.float32))
     if len({len(row) for row in rows}) > 1 or len(set(ids)) < len(ids):
         raise ArtifactError(f"{path}: the latents differ in length, or an image stands twice; get the original")
     latents = np.stack(rows)
     return ReleasedLatents(ids, latents[:, :-classes], latents[:, -classes:])
 
 
-def _is_latent(value: Any, classes: int, size: int) -> bool:
-    """Say whether a value is [1, w + classes]; an array larger than its file was made to fill the memory."""
-    if not isinstance(value, np.ndarray) or value.dtype.kind != "f" or value.nbytes > size:
+def _is_entry(number: Any, latent: Any, classes: int, size: int) -> bool:
+    """Say whether these are a number and an array [1, w + classes]; one larger than its file was made to fill memory."""
+    if not isinstance(number, (int, np.integer)) or not isinstance(latent, np.ndarray) or latent.dtype.kind != "f":
         return False
-    return value.ndim == 2 and len(value) == 1 and value.shape[1] > classes and bool(np.isfinite(value).all())
+    if latent.nbytes > size or latent.ndim != 2 or len(latent) != 1 or latent.shape[1] <= classes:
+        return False
+    return bool(np.isfinite(latent).all())

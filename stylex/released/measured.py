@@ -50,7 +50,9 @@ def _rows(path: Path, latents: ReleasedLatents, known: np.ndarray) -> list[int]:
     """Find the record of every image by its latent."""
     wanted = np.concatenate([latents.w, latents.condition], axis=1)
     if known.shape[1] != wanted.shape[1]:
-        raise ArtifactError(f"{path} has latents of {known.shape[1]} values, the images {wanted.shape[1]}; fetch both again")
+        raise ArtifactError(
+            f"{path} has latents of {known.shape[1]} values, the images {wanted.shape[1]}; fetch both again"
+        )
     rows = []
     for image, latent in zip(latents.ids, wanted, strict=True):
         difference = np.abs(known - latent).max(axis=1)

@@ -1,9 +1,8 @@
 """Which variable of the released model is which parameter of ours, and in which layout it is stored.
 
-Sources: the attributes that the notebook [N] reads, and legacy_modified.py and mobilenet_pytorch.py of
-https://github.com/irenepap2/Re_StylEx ([G]'s authors and others at the University of Amsterdam), who printed the names and
-loaded them. A weight is stored as StyleGAN2 does, before the equalised learning rate scales it, [H, W, in, out] or
-[in, out]; a style's bias lacks the 1 it starts from.
+Sources: the attributes that the notebook [N] reads, and legacy_modified.py and mobilenet_pytorch.py in the repository
+of [G] (https://github.com/irenepap2/Re_StylEx), which load the variables by name. A weight is stored as StyleGAN2 does,
+before the equalised learning rate scales it, [H, W, in, out] or [in, out]; a style's bias lacks the 1 it starts from.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def matrix(value: np.ndarray) -> np.ndarray:
 
 
 def vector(value: np.ndarray) -> np.ndarray:
-    """A value a channel, with dimensions of 1 around it or without, to [channels]."""
+    """[channels], with dimensions of 1 around it or without, to [channels]."""
     return value.reshape(-1) if value.size == max(value.shape, default=1) else value
 
 

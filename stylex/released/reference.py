@@ -11,7 +11,7 @@ import numpy as np
 
 def main(generator: str, encoder: str, discriminator: str, mobilenet: str, given: str, answer: str) -> None:
     """Write what the models say of w_plus [N, w + classes]: styles, images in [-1, 1], logits, D of each, E."""
-    import tensorflow as tf
+    import tensorflow as tf  # pyright: ignore[reportMissingImports, reportMissingModuleSource]
 
     paths = generator, encoder, discriminator, mobilenet
     g, e, d, classifier = (tf.keras.models.load_model(path, compile=False) for path in paths)
@@ -31,7 +31,7 @@ def main(generator: str, encoder: str, discriminator: str, mobilenet: str, given
         "discriminator": tf.concat([tf.reshape(score, (1,)) for score in scores], axis=0),
         "encoder": e(images, training=False),
     }
-    np.savez(answer, **{name: np.asarray(value) for name, value in said.items()})
+    np.savez(answer, allow_pickle=False, **{name: np.asarray(value) for name, value in said.items()})
 
 
 if __name__ == "__main__":

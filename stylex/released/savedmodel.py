@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from stylex.errors import ArtifactError
-from stylex.released.protobuf import Message, binary, messages, number, parse, text, varint, varints
+from stylex.released.protobuf import Message, messages, number, parse, text, varint, varints
 
 MAGIC = 0xDB4775248B80FB57  # ends a table
 FOOTER, TRAILER = 48, 5  # bytes: of a table, of a block in it (kind of compression, checksum)
@@ -46,7 +46,9 @@ def read_variables(folder: Path) -> Variables:
         raise ArtifactError(f"{error.filename} cannot be read ({error.strerror}); fetch the model again") from None
     except (ValueError, KeyError, IndexError, struct.error, RecursionError) as error:
         reason = " ".join(str(error).split())[:120]
-        raise ArtifactError(f"{path} is damaged or no TensorFlow checkpoint ({reason}); fetch the model again") from None
+        raise ArtifactError(
+            f"{path} is damaged or no TensorFlow checkpoint ({reason}); fetch the model again"
+        ) from None
 
 
 def read_operations(folder: Path) -> Counter[str]:
@@ -57,7 +59,9 @@ def read_operations(folder: Path) -> Counter[str]:
         nodes: list[Message] = []
         for graph in (each for group in graphs for each in group):
             nodes += messages(graph, 1)
-            nodes += [node for library in messages(graph, 2) for each in messages(library, 1) for node in messages(each, 3)]
+            nodes += [
+                node for library in messages(graph, 2) for each in messages(library, 1) for node in messages(each, 3)
+            ]
         return Counter(text(node, 2) for node in nodes)
     except OSError as error:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}); fetch the model again") from None

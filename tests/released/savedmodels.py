@@ -1,13 +1,15 @@
-"""Write what the authors published, at reduced width, with TensorFlow's own hand: `python savedmodels.py FOLDER`.
+"""Write what the authors published, at reduced width, with TensorFlow: `python savedmodels.py FOLDER [whole]`.
 
-Not a test: it runs in an environment of its own (TensorFlow 2.15, the last whose Keras writes SavedModels), and what it
-wrote is in tests/released/data, without the graphs. The networks are StyleGAN2's as Karras et al. 2020 published them,
-in their order of operations, with every variable under its published name; the values are drawn.
+Not a test: it runs in an environment of its own (TensorFlow 2.15, the last whose Keras writes SavedModels). What it
+wrote is in tests/released/data; all but `whole` leaves out the graphs, which only TensorFlow runs, except MobileNet's.
+The networks are StyleGAN2's as Karras et al. 2020 published them, in their order of operations, with every variable
+under its published name; the values are drawn.
 """
 
 import pickle
-import struct
 import sys
+import tempfile
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -99,7 +101,9 @@ class Convolution(tf.keras.layers.Layer):
 class Modulated(tf.keras.layers.Layer):
     """A styled convolution with noise, or, of size 1, ToRGB."""
 
-    def __init__(self, prefix: str, bias: str, size: int, inputs: int, outputs: int, noise: tf.Variable | None, up: bool = False) -> None:
+    def __init__(
+        self, prefix: str, bias: str, size: int, inputs: int, outputs: int, noise: tf.Variable | None, up: bool = False
+    ) -> None:
         super().__init__()
         scale = 1.0 if size == 3 else 0.2  # images are for the most part within [-1, 1]
         weight = draw(size, size, inputs, outputs, scale=scale)
@@ -122,11 +126,11 @@ class Modulated(tf.keras.layers.Layer):
 class StyleCalculator(tf.keras.layers.Layer):
     def __init__(self) -> None:
         super().__init__()
-        inputs = [WIDTHS[0], *(width for pair in zip(WIDTHS, WIDTHS[1:]) for width in pair)]
+        inputs = [WIDTHS[0], *(width for pair in zip(WIDTHS, WIDTHS[1:], strict=False) for width in pair)]
         names = ["Const", *(f"{block}_{layer}" for block in range(len(WIDTHS) - 1) for layer in range(2))]
         rgb = ["ConstRGB", *(f"RGB{block}" for block in range(len(WIDTHS) - 1))]
-        self.style_dense_blocks = [self.dense(*each) for each in zip(names, inputs)]
-        self.style_dense_torgb = [self.dense(*each) for each in zip(rgb, WIDTHS)]
+        self.style_dense_blocks = [self.dense(*each) for each in zip(names, inputs, strict=True)]
+        self.style_dense_torgb = [self.dense(*each) for each in zip(rgb, WIDTHS, strict=True)]
 
     def dense(self, name: str, outputs: int) -> DenseOf:
         prefix = f"generator_style_calculator/StyleVector{name}"
@@ -144,11 +148,11 @@ class Synthesis(tf.keras.layers.Layer):
         top = "generator_synthesis"
         self.constant = tf.Variable(draw(1, WIDTHS[0], 4, 4), name=f"{top}/ConstBlock4x4/Const4x4")
         self.add(f"{top}/ConstBlock4x4/GeneratorLayer4x4", 4, WIDTHS[0], WIDTHS[0], up=False)
-        for side, inputs, outputs in zip(SIDES[1:], WIDTHS, WIDTHS[1:]):
+        for side, inputs, outputs in zip(SIDES[1:], WIDTHS, WIDTHS[1:], strict=False):
             block = f"{top}/GeneratorBlock{side}x{side}"
             self.add(f"{block}/Conv0Up", side, inputs, outputs, up=True)
             self.add(f"{block}/Conv1", side, outputs, outputs, up=False)
-        for side, width in zip(SIDES, WIDTHS):
+        for side, width in zip(SIDES, WIDTHS, strict=True):
             name = f"{top}/ToRGB{side}x{side}", "FusedBiasActivation/ToRGBBiasAct"
             self.torgb.append(Modulated(*name, 1, width, 3, noise=None))
 
@@ -203,7 +207,7 @@ class Residual(tf.keras.Model):
         names = f"{image}/StyleGAN2Conv2D/weight", f"{image}/FusedBiasActivation/FromRGBBias"
         self.from_rgb = Convolution(*names, 1, 3, WIDTHS[-1])
         self.blocks = []
-        for side, inputs, outs in zip(SIDES[:0:-1], WIDTHS[::-1], WIDTHS[-2::-1]):
+        for side, inputs, outs in zip(SIDES[:0:-1], WIDTHS[::-1], WIDTHS[-2::-1], strict=False):
             name = f"{top}/{block}Block{side}x{side}"
             first = Convolution(f"{name}/Conv0/weight", f"{name}/Conv0Bias/BiasAct0", 3, inputs, inputs)
             second = f"{name}/Conv1Down/weight", f"{name}/Conv1DownBiasAct/BiasAct1"
@@ -239,20 +243,23 @@ class Encoder(Residual):
 
 
 def mobilenet() -> tf.keras.Model:
-    """MobileNetV1 at a 32nd of its width, as far as it is known: Keras's padding and normalisation."""
+    """MobileNetV1 at a sixteenth of its width, as far as it is known: Keras's padding and normalisation."""
     layers, images = tf.keras.layers, tf.keras.Input((SIDES[-1], SIDES[-1], 3))
-    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(1, 3, 2, "same", use_bias=False)(images)))
+    x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(2, 3, 2, "same", use_bias=False)(images)))
     table = [(64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2), *[(512, 1)] * 5, (1024, 2), (1024, 1)]
     for filters, stride in table:
         x = layers.ReLU()(layers.BatchNormalization()(layers.DepthwiseConv2D(3, stride, "same", use_bias=False)(x)))
-        x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(filters // 32, 1, use_bias=False)(x)))
-    x = layers.Dropout(0.2)(layers.Reshape((1, 1, 32))(layers.GlobalAveragePooling2D()(x)))
+        x = layers.ReLU()(layers.BatchNormalization()(layers.Conv2D(filters // 16, 1, use_bias=False)(x)))
+    x = layers.Dropout(0.2)(layers.Reshape((1, 1, 64))(layers.GlobalAveragePooling2D()(x)))
     model = tf.keras.Model(images, layers.Reshape((CLASSES,))(layers.Conv2D(CLASSES, 1)(x)))
     for variable in model.variables:
         kind, shape = variable.name.split("/")[-1], variable.shape
-        scale = np.sqrt(2 / np.prod(shape[:2] if "depthwise" in kind else shape[:-1])) if "kernel" in kind else 0.2
-        positive = "gamma" in kind or "variance" in kind
-        variable.assign(np.abs(draw(*shape, scale=scale)) + 0.5 if positive else draw(*shape, scale=scale))
+        scale = np.sqrt(4 / np.prod(shape[:2] if "depthwise" in kind else shape[:-1])) if "kernel" in kind else 0.2
+        value = draw(*shape, scale=scale)
+        # Scales and variances are positive, and so are offsets here, or few channels would all fall silent.
+        variable.assign(
+            value if "kernel" in kind or "mean" in kind else np.abs(value) + (0.0 if "b" in kind[:1] else 0.5)
+        )
     return model
 
 
@@ -271,7 +278,7 @@ def write_effects(path: Path, generator: tf.keras.Model, classifier: tf.keras.Mo
     widths = [each.shape[1] for each in blocks]
     extremes = np.stack([space.min(0), space.max(0)], axis=1)
     with tf.io.TFRecordWriter(str(path)) as writer:
-        for row, dlatent in zip(space, dlatents):
+        for row, dlatent in zip(space, dlatents, strict=True):
             moved = np.repeat(row[None], 2 * len(row), axis=0)
             moved[np.arange(2 * len(row)), np.repeat(np.arange(len(row)), 2)] = extremes.flatten()
             _, rgb = generator.style_vector_calculator(np.repeat(dlatent[None], len(moved), axis=0), training=False)
@@ -282,11 +289,23 @@ def write_effects(path: Path, generator: tf.keras.Model, classifier: tf.keras.Mo
             writer.write(example.SerializeToString())
 
 
-def main(folder: Path) -> None:
+def archive(model: tf.keras.Model, name: str, folder: Path, whole: bool) -> None:
+    """Zip a model as the authors did; not `whole`: the variables alone."""
+    with tempfile.TemporaryDirectory() as workspace:
+        model.save(Path(workspace) / f"{name}.savedmodel")
+        with zipfile.ZipFile(folder / f"{name}.savedmodel.zip", "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
+            for path in sorted(Path(workspace).rglob("*")):
+                if path.is_file() and (whole or path.parent.name == "variables"):
+                    target.write(path, path.relative_to(workspace))
+
+
+def main(folder: Path, whole: bool) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     generator, classifier = Generator(), mobilenet()
-    encoder = Residual_of("encoder")
-    discriminator = Residual_of("discriminator")
+    encoder = Encoder("encoder", "Encoder", "style_gan2_dense", "EncoderOutputBiasAct", LATENT, statistics=False)
+    discriminator = Discriminator(
+        "discriminator_1", "", "style_gan2_dense_4", "OutputBiasAct", CLASSES, statistics=True
+    )
     probabilities = tf.nn.softmax(draw(IMAGES, CLASSES)).numpy()
     z, w = draw(IMAGES, LATENT), draw(IMAGES, LATENT)
     dlatents = np.concatenate([w, probabilities], axis=1)
@@ -302,17 +321,11 @@ def main(folder: Path) -> None:
     )  # fmt: skip
     models = {"generator": generator, "encoder": encoder, "discriminator": discriminator, "mobilenet": classifier}
     for name, model in models.items():
-        model.save(folder / f"{name}.savedmodel")
+        archive(model, name, folder, whole or name == "mobilenet")
     with (folder / "dlatents.pkl").open("wb") as file:
         pickle.dump([(index, dlatent[None]) for index, dlatent in enumerate(dlatents)], file)
     write_effects(folder / "examples_1.tfrecord", generator, classifier, dlatents)
 
 
-def Residual_of(kind: str) -> tf.keras.Model:
-    if kind == "encoder":
-        return Encoder("encoder", "Encoder", "style_gan2_dense", "EncoderOutputBiasAct", LATENT, statistics=False)
-    return Discriminator("discriminator_1", "", "style_gan2_dense_4", "OutputBiasAct", CLASSES, statistics=True)
-
-
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), whole=sys.argv[2:] == ["whole"])
