@@ -75,7 +75,7 @@ def _checked(path: Path, content: Any, classes: int) -> ReleasedLatents:
         raise ArtifactError(f"{path} holds a {type(content).__name__}, not a list of latents; get the original")
     rows, ids, size = [], [], path.stat().st_size
     for position, pair in enumerate(content):
-        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not _is_entry(*pair, classes, size):
+        if not isinstance(pair, (tuple, list)) or len(pair) != 2 or not _is_entry(pair[0], pair[1], classes, size):
             raise ArtifactError(
                 f"{path}: entry {position} is no number with finite values [1, w + {classes}]; get the original"
             )
@@ -88,7 +88,7 @@ def _checked(path: Path, content: Any, classes: int) -> ReleasedLatents:
 
 
 def _is_entry(number: Any, latent: Any, classes: int, size: int) -> bool:
-    """Say whether these are a number and an array [1, w + classes]; one larger than its file was made to fill memory."""
+    """Say whether these are a number and an array [1, w + classes]; one larger than its file is made to fill memory."""
     if not isinstance(number, (int, np.integer)) or not isinstance(latent, np.ndarray) or latent.dtype.kind != "f":
         return False
     if latent.nbytes > size or latent.ndim != 2 or len(latent) != 1 or latent.shape[1] <= classes:

@@ -31,7 +31,8 @@ def main(generator: str, encoder: str, discriminator: str, mobilenet: str, given
         "discriminator": tf.concat([tf.reshape(score, (1,)) for score in scores], axis=0),
         "encoder": e(images, training=False),
     }
-    np.savez(answer, allow_pickle=False, **{name: np.asarray(value) for name, value in said.items()})
+    arrays = {name: np.asarray(value) for name, value in said.items()}
+    np.savez(answer, **arrays)  # pyright: ignore[reportArgumentType], no array is called allow_pickle
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import pickle
 import shutil
 import zipfile
+from itertools import pairwise
 
 import numpy
 import pandas
@@ -13,7 +14,7 @@ from stylex.attfind.effects import compute_effects
 from stylex.attfind.records import read_effects
 from stylex.classifiers import load_classifier
 from stylex.cli import main
-from stylex.config import experiment_paths
+from stylex.config import experiment_paths, load_experiment
 from stylex.config.paths import released_folder
 from stylex.errors import ArtifactError, ConfigError
 from stylex.latents.table import read_latents
@@ -122,6 +123,14 @@ def test_unknown_variable_may_be_named(project, change):
     )
     convert_released(project, "tiny", "cpu", Request(ignored=names))
     assert experiment_paths(project, "tiny").stylex_model.is_file()
+
+
+def test_experiment_has_the_coordinates_that_the_notebook_names(root):
+    """[N] shows coordinate 5300; 5,760 are those of StyleGAN2's configuration F at 256x256."""
+    config = load_experiment(root, "released-age")
+    widths = config.stylex.networks.widths("generator", config.dataset.resolution)
+    assert widths == [512, 512, 512, 512, 512, 256, 128]
+    assert widths[0] + sum(sum(pair) for pair in pairwise(widths)) == 5760
 
 
 def test_experiment_that_trains_is_refused(project):
