@@ -132,6 +132,11 @@ CHECKS: dict[str, Check | str] = {
         f"{EXPLAIN}test_options_and_files_of_any_kind"
     ),
     "stylex weights inception": "tests/test_pretrained.py::test_downloaded_verified_and_read",
+    "stylex convert-released": f"{RELEASED}test_convert.py::test_attfind_and_sufficiency_run_on_the_artifacts",
+    "snakemake --cores 2 --config suite=released": "tests/workflow/test_planning.py::test_all_suites_are_planned_in_seconds",
+    "python3.11 -m venv .venv-tensorflow": TENSORFLOW,
+    ".venv-tensorflow/bin/pip install tensorflow-cpu==2.15.1": TENSORFLOW,
+    "stylex convert-released --verify .venv-tensorflow/bin/python": TENSORFLOW,
     "stylex study build mnist": "tests/study/test_build.py::test_page_and_key_are_written",
     "stylex study analyse --key results/experiments/mnist/study/key.csv answers-1.csv answers-2.csv": (
         "tests/study/test_answers.py::test_the_command_writes_people_and_words"

@@ -1,9 +1,5 @@
-# The model that the authors of StylEx released: converted where other experiments train and encode.
-
-
-rule released:
-    input:
-        [paths_of(name).sufficiency for name, each in PROJECT.experiments.items() if each.released],
+# The model that the authors of StylEx released: converted where other experiments train and encode. Not on a cluster's
+# nodes, which may have no network to fetch it.
 
 
 rule convert_released:
@@ -13,15 +9,14 @@ rule convert_released:
         model=EXPERIMENT.stylex_model,
         classifier=EXPERIMENT.classifier.model,
         latents=EXPERIMENT.latents,
+        effects=EXPERIMENT.effects(),
     log:
         "results/logs/experiments/{experiment}/convert-released.log",
     wildcard_constraints:
-        experiment=experiments_where(lambda experiment: experiment.released == "latents"),
+        experiment=experiments_where(lambda experiment: experiment.released == "effects"),
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
-    resources:
-        **requests("encode"),
     params:
         config=sections("seed", "dataset", "classifier", "stylex", "attfind", "released"),
     message:
@@ -30,11 +25,10 @@ rule convert_released:
         "python -m stylex convert-released {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
-use rule convert_released as convert_released_with_effects with:
+use rule convert_released as convert_released_latents with:
     output:
         model=EXPERIMENT.stylex_model,
         classifier=EXPERIMENT.classifier.model,
         latents=EXPERIMENT.latents,
-        effects=EXPERIMENT.effects(),
     wildcard_constraints:
-        experiment=experiments_where(lambda experiment: experiment.released == "effects"),
+        experiment=experiments_where(lambda experiment: experiment.released == "latents"),
