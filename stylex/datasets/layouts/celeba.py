@@ -5,9 +5,9 @@
     list_eval_partition.txt      0: train, 1: val, 2: test
     identity_CelebA.txt          number of the person
 
-The copy on Kaggle that [V] used has the first two tables as .csv with a header, and no identities. The official
-partition is taken as it is, whether or not a person is in two parts of it. Neither [L] nor [V] says how the images were
-cropped, and [V]'s code does not crop. Here it is the central square: the aligned eyes, nose and mouth lie in it.
+The copy on Kaggle that [V] used has the first two tables as .csv with a header, and no identities. Neither [L] nor [V]
+says how the images were cropped, and [V]'s code does not crop. Here it is the central square (preparation): the aligned
+eyes, nose and mouth lie in it.
 """
 
 from __future__ import annotations
