@@ -84,6 +84,11 @@ class NetworksConfig(Section):
     to_rgb: Literal["skip", "last"] = Field(
         "skip", description="skip: an image at every resolution, summed; last: at the full resolution only."
     )
+    to_rgb_styles: Literal["w_plus", "learned"] = Field(
+        "w_plus",
+        description="w_plus: as in StyleGAN2, beside StyleSpace; learned: the same for all images, so that all that an"
+        " image shows lies in StyleSpace, where AttFind searches.",
+    )
     noise: bool = Field(True, description="A noise map for every layer of the generator.")
 
     def widths(self, network: Literal["generator", "encoder", "discriminator"], resolution: int) -> list[int]:

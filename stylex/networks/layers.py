@@ -143,6 +143,22 @@ class EqualizedLinear(nn.Module):
             return F.linear(x.float(), self.weight[rows], self.bias[rows])
 
 
+class LearnedStyles(nn.Module):
+    """Styles that are the same for every image: the bias of an affine map without the map."""
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.bias = nn.Parameter(torch.ones(outputs))
+
+    def forward(self, w_plus: Tensor) -> Tensor:
+        """Return the styles [N, outputs] of w_plus [N, D]."""
+        return self.rows(w_plus, slice(None))
+
+    def rows(self, w_plus: Tensor, rows: slice) -> Tensor:
+        """Return some of the styles."""
+        return self.bias[rows].expand(len(w_plus), -1)
+
+
 class EqualizedConv2d(nn.Module):
     """Convolution; see `gains` for its learning rate; `gain` scales the output."""
 

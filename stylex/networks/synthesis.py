@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stylex.networks.layers import EqualizedLinear, ModulatedConv2d, ToImage, upsample
+from stylex.networks.layers import EqualizedLinear, LearnedStyles, ModulatedConv2d, ToImage, upsample
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
 
 Noise = Sequence[Tensor] | None
@@ -34,7 +34,13 @@ class Synthesis(nn.Module):
     drawn_widths: Tensor
 
     def __init__(
-        self, w_plus_dim: int, channels: list[int], image_channels: int, to_rgb: str = "skip", noise: bool = True
+        self,
+        w_plus_dim: int,
+        channels: list[int],
+        image_channels: int,
+        to_rgb: str = "skip",
+        noise: bool = True,
+        to_rgb_styles: str = "w_plus",
     ) -> None:
         """`channels`: widths at 4x4, 8x8, …; `image_channels`: 1 for grey, 3 for colour; the rest as in the config."""
         super().__init__()
@@ -54,7 +60,12 @@ class Synthesis(nn.Module):
         self.register_buffer("drawn_widths", torch.tensor(drawn), persistent=False)
         # The affine maps of all layers are one: layer l owns the rows of its styles.
         self.affine = EqualizedLinear(w_plus_dim, self.layout.size, bias=1.0, precise=True)
-        self.to_rgb_affine = EqualizedLinear(w_plus_dim, self.to_rgb_layout.size, bias=1.0, precise=True)
+        count = self.to_rgb_layout.size
+        self.to_rgb_affine = (
+            EqualizedLinear(w_plus_dim, count, bias=1.0, precise=True)
+            if to_rgb_styles == "w_plus"
+            else LearnedStyles(count)
+        )
 
     def styles(self, w_plus: Tensor) -> StyleVector:
         """Map w_plus [N, D], or one a layer [N, L, D], to all styles; always in float32."""

@@ -55,7 +55,9 @@ def test_drawn_noise_is_normal_and_new_for_every_sample(networks):
     assert abs(noise.mean()) < 0.1 and abs(noise.std() - 1) < 0.1
 
 
-@pytest.mark.parametrize("options", [{}, {"to_rgb": "last", "noise": False, "downsampling": "fir"}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"to_rgb": "last", "noise": False, "downsampling": "fir", "to_rgb_styles": "learned"}], ids=str
+)
 def test_file_round_trip(config, options, tmp_path):
     config = config.model_copy(update={"networks": config.networks.model_copy(update=options)})
     networks = build_networks(config, 32, 1, 2, seed=0).eval()

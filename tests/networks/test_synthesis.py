@@ -8,7 +8,12 @@ from stylex.networks.synthesis import Synthesis
 
 CHANNELS = [6, 5, 4]
 LAYERS = 5
-OPTIONS = {"skip": {}, "last": {"to_rgb": "last"}, "no noise": {"noise": False}}
+OPTIONS = {
+    "skip": {},
+    "last": {"to_rgb": "last"},
+    "no noise": {"noise": False},
+    "learned": {"to_rgb_styles": "learned"},
+}
 
 
 @pytest.fixture(params=OPTIONS.values(), ids=OPTIONS)
@@ -63,6 +68,14 @@ def test_image_is_the_sum_of_what_the_drawing_layers_add(synthesis):
         expected = drawn
     torch.testing.assert_close(synthesis.render(styles), expected, atol=1e-5, rtol=1e-4)
     assert expected.shape == (2, 3, 16, 16)
+
+
+def test_learned_styles_of_to_rgb_are_those_of_no_image():
+    synthesis = Synthesis(7, CHANNELS, 3, to_rgb_styles="learned")
+    styles = synthesis.styles(torch.randn(4, 7))
+    assert torch.equal(styles.to_rgb, synthesis.to_rgb_affine.bias.expand(4, -1))
+    synthesis.render(styles).sum().backward()
+    assert synthesis.to_rgb_affine.bias.grad.abs().min() > 0
 
 
 def test_without_noise_there_is_nothing_to_fix_or_draw():
