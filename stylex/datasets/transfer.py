@@ -49,7 +49,7 @@ def fetch(url: str, file: PinnedFile, target: Path, large: int = LARGE) -> str:
     part = target.with_name(f"{target.name}.part")
     with storage_errors(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(part):
+        with locked(part):
             if is_present(target, file):  # another process was here meanwhile
                 return url
             if cache.take(file, target):
@@ -63,8 +63,11 @@ def fetch(url: str, file: PinnedFile, target: Path, large: int = LARGE) -> str:
 
 
 @contextmanager
-def _locked(part: Path) -> Iterator[None]:
-    """Hold the lock of `part`, which exists meanwhile; a part that is empty at the end is removed."""
+def locked(part: Path) -> Iterator[None]:
+    """Hold the lock of `part`, which exists meanwhile; a part that is empty at the end is removed.
+
+    Raises `StorageError` on a file system without locks.
+    """
     while True:
         stream = part.open("ab")
         try:

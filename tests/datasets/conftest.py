@@ -31,13 +31,14 @@ class Reply:
     hold: threading.Event | None = None  # waited for before a connection is closed early
     version: str | None = None  # ETag, or a date: Last-Modified; `If-Range` must name it
     total: int | None = None  # size of the file that Content-Range claims
+    location: str | None = None  # address that the answer sends to
 
 
 @dataclass
 class Server:
     url: str
     replies: dict[str, Reply | list[Reply]] = field(default_factory=dict)  # a list: one a request, the last for ever
-    requests: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+    requests: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range or what was posted
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +51,8 @@ def server() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # noqa: N802
             wanted = self.headers["Range"]
-            state.requests.append((self.path, wanted))
+            posted = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+            state.requests.append((self.path, posted or wanted))
             reply = state.replies.get(self.path, Reply(b"not here", status=404))
             if isinstance(reply, list):
                 reply = reply.pop(0) if len(reply) > 1 else reply[0]
@@ -63,6 +65,8 @@ def server() -> Iterator[Server]:
                 self.send_header("Content-Range", f"bytes {start}-{end - 1}/{reply.total or len(reply.body)}")
             if reply.version:
                 self.send_header("ETag" if '"' in reply.version else "Last-Modified", reply.version)
+            if reply.location:
+                self.send_header("Location", reply.location)
             if reply.announced != -1:
                 self.send_header("Content-Length", str(len(body) if reply.announced is None else reply.announced))
             self.end_headers()
@@ -72,6 +76,8 @@ def server() -> Iterator[Server]:
             self.wfile.write(sent)
             if reply.hold and len(sent) < len(body):
                 reply.hold.wait(60)
+
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass

@@ -7,7 +7,9 @@ rule download:
         code=code(
             "datasets/catalog.py",
             "datasets/download.py",
+            "datasets/kaggle.py",
             "datasets/packages.py",
+            "datasets/sources.py",
             "datasets/spans.py",
             "datasets/transfer.py",
         ),
