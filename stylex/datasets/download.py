@@ -66,7 +66,8 @@ def _from_first_source(spec: DatasetSpec, sources: list[Source], folder: Path) -
         try:
             _write_record(spec, source, folder, _obtain(spec, source, folder))
         except DownloadError as error:
-            logger.warning("%s failed%s", source.label, "" if isinstance(source, HttpMirrors) else f": {error}")
+            if source is not sources[-1]:  # the error at the end says it of the last
+                logger.warning("%s failed%s", source.label, "" if isinstance(source, HttpMirrors) else f": {error}")
             failures.append(error)
         else:
             logger.info("%s: downloaded from %s to %s", spec.name, source.label, folder)

@@ -18,9 +18,9 @@ from typing import IO
 
 from stylex.artifacts import atomic_path, storage_errors
 from stylex.datasets import cache
+from stylex.datasets.locks import locked
 from stylex.datasets.pins import PinnedFile, is_present, verify
 from stylex.datasets.sources import KaggleDataset
-from stylex.datasets.transfer import locked
 from stylex.errors import ChecksumError, DownloadError, StorageError
 from stylex.progress import progress
 

@@ -6,21 +6,19 @@ ranges, a file that was replaced meanwhile, a mixture that an earlier attempt le
 
 from __future__ import annotations
 
-import fcntl
 import os
 import threading
-from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stylex.artifacts import storage_errors
 from stylex.datasets import cache, spans
+from stylex.datasets.locks import locked
 from stylex.datasets.pins import PinnedFile, is_present, verify
 from stylex.datasets.spans import Span
-from stylex.errors import ChecksumError, DownloadError, StorageError
+from stylex.errors import ChecksumError, DownloadError
 from stylex.progress import progress
 
 if TYPE_CHECKING:
@@ -61,30 +59,6 @@ def fetch(url: str, file: PinnedFile, target: Path, large: int = LARGE) -> str:
             _fsync_folder(target.parent)
         cache.keep(file, target)
     return url
-
-
-@contextmanager
-def locked(part: Path) -> Iterator[None]:
-    """Hold the lock of `part`, which exists meanwhile; a part that is empty at the end is removed.
-
-    Raises `StorageError` on a file system without locks.
-    """
-    while True:
-        stream = part.open("ab")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX)
-        except OSError as error:
-            stream.close()
-            raise StorageError(f"cannot lock {part}: {error.strerror}; use a file system with file locks") from None
-        if part.exists() and os.path.samestat(os.fstat(stream.fileno()), part.stat()):
-            break
-        stream.close()  # the process that held it has renamed or removed it
-    with stream:
-        try:
-            yield
-        finally:
-            if part.exists() and part.stat().st_size == 0:
-                part.unlink()
 
 
 def _complete(url: str, file: PinnedFile, part: Path, connections: int) -> None:

@@ -2,9 +2,11 @@
 
 import gzip
 import hashlib
+import multiprocessing
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -71,7 +73,7 @@ def server() -> Iterator[Server]:
                 self.send_header("Content-Length", str(len(body) if reply.announced is None else reply.announced))
             self.end_headers()
             if reply.stall:
-                reply.stall.wait(5)
+                reply.stall.wait(60)
             sent = body[: reply.sent] if reply.cut is None else body[: max(0, reply.cut - start)]
             self.wfile.write(sent)
             if reply.hold and len(sent) < len(body):
@@ -90,6 +92,27 @@ def server() -> Iterator[Server]:
     http.shutdown()
     thread.join()
     http.server_close()
+
+
+@pytest.fixture
+def race() -> Callable[..., list[int | None]]:
+    """Call a function in two processes, set an event once one waits for the other's lock, and return exit codes."""
+
+    def run(function: Callable[..., object], arguments: tuple[object, ...], go_on: threading.Event) -> list[int | None]:
+        context = multiprocessing.get_context("spawn")
+        processes = [context.Process(target=function, args=arguments) for _ in range(2)]
+        for process in processes:
+            process.start()
+        waiting, end = {("->", str(process.pid)) for process in processes}, time.monotonic() + 60
+        while not waiting & {(row[1], row[5]) for row in map(str.split, Path("/proc/locks").read_text().splitlines())}:
+            assert time.monotonic() < end, "no process waits for a lock"
+            time.sleep(0.05)
+        go_on.set()
+        for process in processes:
+            process.join(60)
+        return [process.exitcode for process in processes]
+
+    return run
 
 
 @pytest.fixture(name="pin")

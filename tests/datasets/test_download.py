@@ -1,5 +1,6 @@
 import logging
 import shutil
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -116,6 +117,16 @@ def test_title_and_licence_are_said_before_the_first_request_and_recorded(server
     download_from_sources(spec, tmp_path)
     record = read_json(tmp_path / "source.json")
     assert (record["title"], record["licence"], record["access"]) == ("Toy", "MIT", None)
+
+
+def test_two_processes_want_the_same_set(server, reply, spec, tmp_path, race):
+    go_on = threading.Event()
+    serve(server, reply, "one")
+    server.replies["/one/a.gz"] = reply(BODIES["a.gz"], stall=go_on)
+    assert race(download_from_sources, (spec, tmp_path), go_on) == [0, 0]
+    assert sorted(server.requests) == [("/one/a.gz", None), ("/one/b.gz", None)]
+    assert {path.name for path in tmp_path.iterdir()} == {*BODIES, "source.json"}
+    assert {name: (tmp_path / name).read_bytes() for name in BODIES} == BODIES
 
 
 @pytest.fixture

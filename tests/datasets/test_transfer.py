@@ -1,10 +1,7 @@
 import hashlib
-import multiprocessing
 import subprocess
 import sys
 import threading
-import time
-from pathlib import Path
 
 import pytest
 
@@ -162,23 +159,11 @@ def test_server_that_recovers(server, reply, target, status):
 
 
 @pytest.mark.parametrize(("large", "requests"), [(LARGE, [None]), (1, ["bytes=0-0", *SPANS])])
-def test_two_processes_want_the_same_file(server, reply, target, large, requests):
+def test_two_processes_want_the_same_file(server, reply, target, large, requests, race):
     """The server holds the first back until the second waits for its lock; the second then asks for nothing."""
     go_on = threading.Event()
     server.replies["/images.gz"] = reply(BODY, stall=go_on)
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=fetch, args=(server.url + "images.gz", FILE, target, large)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    end = time.monotonic() + 60
-    waiting = {("->", str(process.pid)) for process in processes}
-    while not any((row[1], row[5]) in waiting for row in map(str.split, Path("/proc/locks").read_text().splitlines())):
-        assert time.monotonic() < end, "no process waits for a lock"
-        time.sleep(0.05)
-    go_on.set()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
+    assert race(fetch, (server.url + "images.gz", FILE, target, large), go_on) == [0, 0]
     assert sorted(wanted or "" for _, wanted in server.requests) == sorted(wanted or "" for wanted in requests)
     assert target.read_bytes() == BODY and left_over(target) == ["images.gz"]
 
