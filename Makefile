@@ -16,9 +16,9 @@ demo: $(STAMP)
 	$(BIN)/snakemake --cores $(shell nproc) --quiet reason host --config suite=$(SUITE)
 	@echo "The report is results/$(SUITE)/index.html"
 
-# One thread, as in the rules: docs/method-notes.md says why.
+# Two processes of one thread, as in the rules: docs/method-notes.md says why.
 test: $(STAMP) packages
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
 
 packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg -s $(PACKAGES) > /dev/null 2>&1; then \

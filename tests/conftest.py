@@ -4,21 +4,35 @@ import shutil
 from pathlib import Path
 
 import pytest
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from stylex.datasets import download, prepare
 
 REPOSITORY = Path(__file__).parents[1]
-SLURM = "workflow/slurm"
+SLURM = "tests/workflow/slurm"
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests that share a folder's fixtures in one of several processes (`--dist loadgroup`)."""
-    groups = {}
-    for item in items:
-        parts = item.path.relative_to(REPOSITORY / "tests").parts
-        groups[item] = SLURM if item.path.is_relative_to(REPOSITORY / "tests" / SLURM) else parts[0]
-        item.add_marker(pytest.mark.xdist_group(groups[item]))
-    items.sort(key=lambda item: (groups[item] != SLURM, groups[item] != "workflow"))  # the longest begin
+    """The longest begin, or one process waits for them at the end."""
+    items.sort(key=lambda item: [group_of(item.nodeid) != longest for longest in (SLURM, "tests/workflow")])
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
+    """Tests that share a folder's fixtures run in one process: by marks (`xdist_group`), pytest 9.2 ignores it."""
+    return ByFolder(config, log)
+
+
+class ByFolder(LoadScopeScheduling):
+    """Hands the tests of a folder of tests/ to one process."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return group_of(nodeid)
+
+
+def group_of(nodeid: str) -> str:
+    """The folder below tests/ of a test; those with Slurm are a group of their own."""
+    return SLURM if nodeid.startswith(SLURM) else "/".join(nodeid.split("::")[0].split("/")[:2])
 
 
 @pytest.fixture
