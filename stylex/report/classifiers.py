@@ -66,9 +66,9 @@ def _ours(data: pandas.DataFrame) -> Block:
     caption = (
         "This run: the explained classifiers on their test images, and their reconstructions. Class kept: the"
         " reconstruction is given the same class as the image. In brackets: 95 % Wilson intervals. Differences are of"
-        " pixels in [-1, 1]. ECE: expected calibration error on the test images (Guo et al. 2017, 15 bins); scaled: with"
-        " the temperature that fits the validation images best, which is measured only: the classifier explained stays"
-        " uncalibrated."
+        " pixels in [-1, 1]. ECE: expected calibration error on the test images (Guo et al. 2017, 15 bins); scaled:"
+        " with the temperature that fits the validation images best, which is measured only: the classifier explained"
+        " stays uncalibrated."
         " Lang et al. 2021 ask for an accuracy of at least 95 %."
     )
     return Block(caption, frame, tuple(frame.columns[5:]))
