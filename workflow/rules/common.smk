@@ -102,17 +102,27 @@ def code(*patterns):
 
 
 # What loads and runs the networks of an experiment.
-CLASSIFIER_CODE = ("classifiers/classifier.py", "classifiers/networks.py", "classifiers/wrapper.py")
-REGRESSOR_CODE = ("classifiers/networks.py", "classifiers/regressor.py", "classifiers/wrapper.py")
-BACKBONE_CODE = ("classifiers/backbone.py", "classifiers/networks.py", "classifiers/wrapper.py")
+NETWORK_CODE = (
+    "classifiers/image_network.py",
+    "classifiers/mobilenet_v1.py",
+    "classifiers/networks.py",
+    "classifiers/timm_network.py",
+    "classifiers/wrapper.py",
+)
+CLASSIFIER_CODE = ("classifiers/classifier.py", *NETWORK_CODE)
+REGRESSOR_CODE = ("classifiers/regressor.py", *NETWORK_CODE)
+BACKBONE_CODE = ("classifiers/backbone.py", *NETWORK_CODE)
 PERCEPTUAL_CODE = (*BACKBONE_CODE, "classifiers/perceptual.py", "pretrained.py")
 STYLEX_CODE = ("networks/*.py",)
 NETWORK_TRAINING_CODE = (
+    *NETWORK_CODE,
     "classifiers/accuracy.py",
+    "classifiers/balance.py",
+    "classifiers/calibration.py",
     "classifiers/experiment.py",
-    "classifiers/networks.py",
+    "classifiers/initial_weights.py",
     "classifiers/training.py",
-    "classifiers/wrapper.py",
+    "classifiers/unfreezing.py",
     "datasets/factors.py",
     "datasets/split.py",
 )
