@@ -15,6 +15,9 @@ from stylex.datasets.layouts.records import ImageRecord, Listing
 ListImages = Callable[[Path, str | None, tuple[str, ...] | None], Listing]
 
 LAYOUTS = {
+    "afhq": "stylex.datasets.layouts.afhq",
+    "celeba": "stylex.datasets.layouts.celeba",
+    "ffhq": "stylex.datasets.layouts.ffhq",
     "folders": "stylex.datasets.layouts.folders",
     "table": "stylex.datasets.layouts.table",
 }
