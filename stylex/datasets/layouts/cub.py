@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from stylex.datasets.layouts.records import ImageRecord, Listing
+from stylex.datasets.layouts.selection import check_label, select_classes
 from stylex.errors import DatasetError
 
 T = TypeVar("T")
@@ -33,9 +34,10 @@ class Line(NamedTuple):
 def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
     """List the birds in the official split, each with the smallest square around its bounding box.
 
-    `label` is not used: there is one. Classes are the species as `class_name` spells them; `classes` must be the same.
-    Raises `DatasetError` for a file that is missing or malformed, an image without a line, or a line without an image.
+    There is one label: the species, as `class_name` spells them. Raises `DatasetError` for another label, an unknown
+    class, a file that is missing or malformed, an image without a line, or a line without an image.
     """
+    check_label(label, (), "cub")
     root = folder / ROOT
     species = {number: class_name(line.values[0]) for number, line in _read(root / "classes.txt", 1).items()}
     names = tuple(species.values())
@@ -57,7 +59,7 @@ def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None
                 box=_square(path, boxes[number]),
             )
         )
-    return Listing(names, sorted(records, key=lambda record: record.id))
+    return select_classes(Listing(names, sorted(records, key=lambda record: record.id)), classes)
 
 
 def class_name(published: str) -> str:

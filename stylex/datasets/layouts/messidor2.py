@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stylex.datasets.layouts.records import ImageRecord, Listing
+from stylex.datasets.layouts.selection import check_label, select_classes
 from stylex.errors import DatasetError
 
 CLASSES = ("non-dme", "dme")  # dme: hard exudates within one disc diameter of the centre of the macula
@@ -36,10 +37,11 @@ class Row(NamedTuple):
 def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
     """List the gradable pictures; both eyes of an examination share an identity.
 
-    `label` and `classes` are not used: there is one label. No box: the round field of view lies in the middle, and the
-    central square cuts the black borders at its sides. Raises `DatasetError` for a table that is missing or malformed,
-    a picture without a row, or a row without a picture.
+    There is one label. No box: the round field of view lies in the middle, and the central square cuts the black
+    borders at its sides. Raises `DatasetError` for another label, an unknown class, a table that is missing or
+    malformed, a picture without a row, or a row without a picture.
     """
+    check_label(label, (), "messidor2")
     images = {path.name.lower(): path for path in (folder / IMAGES).rglob("*") if path.suffix.lower() in SUFFIXES}
     examinations = {}
     for row in _read(folder / PAIRS, ("left", "right"), ";"):
@@ -56,7 +58,7 @@ def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None
         if _flag(grades[name], "adjudicated_gradable"):
             source, dme = path.relative_to(folder).as_posix(), _flag(grades[name], "adjudicated_dme")
             records.append(ImageRecord(path.stem, path, source, dme, identity=examinations[name]))
-    return Listing(CLASSES, sorted(records, key=lambda record: record.id))
+    return select_classes(Listing(CLASSES, sorted(records, key=lambda record: record.id)), classes)
 
 
 def _read(path: Path, columns: tuple[str, ...], delimiter: str) -> Iterator[Row]:

@@ -19,6 +19,7 @@ from pathlib import Path
 from pydantic import TypeAdapter, ValidationError
 
 from stylex.datasets.layouts.records import ImageRecord, Listing
+from stylex.datasets.layouts.selection import check_label, select_classes
 from stylex.errors import DatasetError
 
 HEALTH = ("healthy", "sick")
@@ -29,30 +30,27 @@ LEAF_MAP = "leaf-map.json"
 def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
     """List the photographs; those of one leaf share an identity where leaf-map.json is there.
 
-    `label` is health (the default: healthy, sick) or class: crop and disease as `class_name` spells them, in the order
-    of `classes` if given. Raises `DatasetError` for a missing folder, an unknown class or a damaged leaf-map.json.
+    `label` is health (the default: healthy, sick) or class: crop and disease as `class_name` spells them. Raises
+    `DatasetError` for an unknown label or class, a missing folder, or a damaged leaf-map.json.
     """
+    check_label(label, ("health", "class"), "plantvillage")
     colour, class_folders, leaf_map = _find(folder)
     leaves = None if leaf_map is None else _read_leaf_map(leaf_map)
     name_of = class_name if label == "class" else health
-    names = classes or (HEALTH if name_of is health else tuple(sorted(map(class_name, class_folders))))
-    records = []
-    for class_folder in class_folders:
-        name = name_of(class_folder)
-        if name not in names:
-            raise DatasetError(f"{colour / class_folder}: the dataset has no class {name}; remove the folder")
-        for path in (colour / class_folder).iterdir():
-            if path.suffix.lower() in SUFFIXES:
-                records.append(
-                    ImageRecord(
-                        id=f"{class_folder}/{path.name}",
-                        path=path,
-                        source=path.relative_to(folder).as_posix(),
-                        label=names.index(name),
-                        identity=None if leaves is None else f"{class_folder}/{_leaf(path, leaves)}",
-                    )
-                )
-    return Listing(names, sorted(records, key=lambda record: record.id))
+    names = HEALTH if name_of is health else tuple(sorted(map(class_name, class_folders)))
+    records = [
+        ImageRecord(
+            id=f"{class_folder}/{path.name}",
+            path=path,
+            source=path.relative_to(folder).as_posix(),
+            label=names.index(name_of(class_folder)),
+            identity=None if leaves is None else f"{class_folder}/{_leaf(path, leaves)}",
+        )
+        for class_folder in class_folders
+        for path in (colour / class_folder).iterdir()
+        if path.suffix.lower() in SUFFIXES
+    ]
+    return select_classes(Listing(names, sorted(records, key=lambda record: record.id)), classes)
 
 
 def health(class_folder: str) -> str:
