@@ -18,7 +18,7 @@ demo: $(STAMP)
 
 # One thread, as in the rules: docs/method-notes.md says why.
 test: $(STAMP) packages
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --dist loadgroup
 
 packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg -s $(PACKAGES) > /dev/null 2>&1; then \

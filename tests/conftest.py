@@ -8,6 +8,17 @@ import pytest
 from stylex.datasets import download, prepare
 
 REPOSITORY = Path(__file__).parents[1]
+SLURM = "workflow/slurm"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests that share a folder's fixtures in one of several processes (`--dist loadgroup`)."""
+    groups = {}
+    for item in items:
+        parts = item.path.relative_to(REPOSITORY / "tests").parts
+        groups[item] = SLURM if item.path.is_relative_to(REPOSITORY / "tests" / SLURM) else parts[0]
+        item.add_marker(pytest.mark.xdist_group(groups[item]))
+    items.sort(key=lambda item: (groups[item] != SLURM, groups[item] != "workflow"))  # the longest begin
 
 
 @pytest.fixture

@@ -212,6 +212,9 @@ class ExperimentConfig(Section):
     published_domain: str | None = Field(
         None, description="The domain of config/published/*.csv it reproduces, if any."
     )
+    published_method: str | None = Field(
+        None, description="The method of that domain it reproduces, where it is none of [L]'s, as 'Model 1' of [V]."
+    )
     classifier_of: Name | None = Field(
         None, description="The experiment whose classifier is explained, in place of one trained for this."
     )

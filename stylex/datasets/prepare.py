@@ -50,7 +50,7 @@ def prepare(root: Path, name: str, resolution: int) -> Path:
     Raises `ConfigError` (unknown name, impossible resolution), `DatasetError` (not downloaded), `ImageError` (a
     downloaded file cannot be decoded) or `StorageError`.
     """
-    spec = dataset_spec(name)
+    spec = dataset_spec(root, name)
     try:
         power_of_two(resolution)
     except ValueError as error:
@@ -68,7 +68,7 @@ def prepare(root: Path, name: str, resolution: int) -> Path:
     shards = {split: _write_split(table, split, spec, manifest.parent) for split in SPLITS}
     if table.factors is not None:
         shards["factors"] = write_factors(paths.factors(resolution), table.factors)
-    counts = {split: _counts(table, split, spec.class_names) for split in SPLITS}
+    counts = {split: _counts(table, split, spec.class_names or ()) for split in SPLITS}
     write_json(manifest, header | {"counts": counts, "shards": shards})
     logger.info("%s at %d: prepared %d images in %s", name, resolution, len(table.ids), manifest.parent)
     return manifest
@@ -81,7 +81,7 @@ def _header(spec: DatasetSpec, resolution: int, record: dict[str, Any]) -> dict[
         "dataset": spec.name,
         "title": spec.title,
         "licence": spec.licence,
-        "class_names": list(spec.class_names),
+        "class_names": list(spec.class_names or ()),
         "channels": spec.channels,
         "resolution": resolution,
         "source": {"name": record["source"], "files": checksums},

@@ -57,7 +57,7 @@ def load_split(root: Path, config: DatasetConfig, split: Split) -> ImageSplit:
     """
     import torch
 
-    validate_dataset(config)
+    validate_dataset(root, config)
     remedy = f"run `stylex prepare {config.name} --resolution {config.resolution}`"
     manifest_path = DatasetPaths(root, config.name).manifest(config.resolution)
     if not manifest_path.is_file():

@@ -1,8 +1,8 @@
 """The published figures (config/published/*.csv), and the rule for putting one beside a figure of ours.
 
 A published figure belongs beside ours only when the experiment declares that it reproduces that domain
-(`published_domain`), and method and k agree. It counts images of both classes, so it stands in the pooled rows.
-Everything else is context, under its own domain and source.
+(`published_domain`), and method and k agree; [V]'s models are methods of their own (`published_method`). It counts
+images of both classes, so it stands in the pooled rows. Everything else is context, under its own domain and source.
 """
 
 from __future__ import annotations
@@ -35,12 +35,18 @@ def spell_source(source: str) -> str:
     return f"{SOURCES.get(key, key)}, {place}"
 
 
-def with_published(ours: pandas.DataFrame, published: pandas.DataFrame, domain: str | None) -> pandas.DataFrame:
-    """Return one experiment's sufficiency rows with the column `published` filled by the rule of this module."""
+def with_published(
+    ours: pandas.DataFrame, published: pandas.DataFrame, domain: str | None, method: str | None = None
+) -> pandas.DataFrame:
+    """Return one experiment's sufficiency rows with the column `published` filled by the rule of this module.
+
+    domain, method: `published_domain` and `published_method` of the experiment; without a method, those of [L].
+    """
+    methods = METHODS if method is None else {method: "stylex"}
     figures = {
-        (METHODS[row["method"]], row["k"]): row["value"]
+        (methods[row["method"]], row["k"]): row["value"]
         for row in published.to_dict("records")
-        if row["domain"] == domain and row["method"] in METHODS
+        if row["domain"] == domain and row["method"] in methods
     }
     rows = ours.to_dict("records")
     cells = [figures.get((row["method"], row["k"])) if row["target_class"] == POOLED else None for row in rows]

@@ -27,7 +27,7 @@ def sufficiency_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -
     parts = []
     for name, config in experiments.items():
         ours = read_table(ExperimentPaths(root, name).sufficiency, TEXT)
-        parts.append(with_published(ours, published, config.published_domain))
+        parts.append(with_published(ours, published, config.published_domain, config.published_method))
     data = concatenated(parts, COLUMNS)
     return Table("sufficiency", "Sufficiency", data, (_ours(data), _context(published)))
 

@@ -14,8 +14,8 @@ def rows(method: str = "stylex", target: str = "both") -> pandas.DataFrame:
     return pandas.DataFrame({"method": method, "target_class": target, "k": [1, 10, 40], "published": None})
 
 
-def filled(frame: pandas.DataFrame, domain: str | None) -> list[float | None]:
-    published = with_published(frame, read_published(REPOSITORY, "sufficiency"), domain)["published"]
+def filled(frame: pandas.DataFrame, domain: str | None, method: str | None = None) -> list[float | None]:
+    published = with_published(frame, read_published(REPOSITORY, "sufficiency"), domain, method)["published"]
     return [None if pandas.isna(value) else value for value in published]
 
 
@@ -31,6 +31,11 @@ def filled(frame: pandas.DataFrame, domain: str | None) -> list[float | None]:
 )
 def test_domain_method_and_k_agree(domain: str, method: str, expected: list[float | None]):
     assert filled(rows(method), domain) == expected
+
+
+def test_a_model_of_a_replication_gets_its_own_figure_and_nothing_of_the_paper():
+    assert filled(rows(), "FFHQ perceived gender", "Model 1") == [None, 0.51, None]
+    assert filled(rows("wu_2021"), "FFHQ perceived gender", "Model 1") == [None, None, None]
 
 
 @pytest.mark.parametrize("domain", [None, "MNIST 4 / 9", "FFHQ"])

@@ -33,8 +33,8 @@ def finished(computing, connect, failing):
 @pytest.fixture(scope="module")
 def jobs(finished, slurm):
     """Each Slurm job of that run, with the name of its rule or group."""
-    ours = [job for job in slurm.jobs() if job["WorkDir"] == str(finished.root)]
-    return [(re.sub("^rule_(" + "|".join(ON_GPU | {"prepare"}) + ").*", r"\1", job["Comment"]), job) for job in ours]
+    rule = re.compile("^rule_(" + "|".join(ON_GPU | {"prepare"}) + ").*")
+    return [(rule.sub(r"\1", job["Comment"]), job) for job in own_jobs(slurm, finished)]
 
 
 def test_the_report_is_there_and_nothing_is_left_to_do(finished):
@@ -82,6 +82,8 @@ def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the
         goal = 64
         for _ in range(2):
             slurm.wait_until(lambda goal=goal: newest_checkpoint(paths) >= goal or run.poll() is not None, 600)
+            (job,) = [each["JobId"] for each in own_jobs(slurm, project) if each["JobState"] == "RUNNING"]
+            slurm("scancel", "--signal=STOP", "--full", job)  # or a fast machine is done before it is pushed out
             slurm(
                 "sbatch",
                 "--wait",
@@ -94,12 +96,17 @@ def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the
             goal = newest_checkpoint(paths) + 64  # then the requeued job is at work again
         assert run.wait() == 0, project.said()
     assert "time limit: stopped at 16 of 1024 images; run again to resume" in project.said()
-    first, second = [job for job in slurm.jobs() if job["WorkDir"] == str(project.root)]
+    first, second = own_jobs(slurm, project)
     assert (first["JobState"], first["Restarts"]) == ("FAILED", "0")
     assert (second["JobState"], second["Restarts"]) == ("COMPLETED", "2")
     log = (project.root / f"results/logs/slurm/rule_train/tiny/{second['JobId']}.log").read_text()
     assert [int(images) >= 64 for images in re.findall(r"resumed at (\d+) images", log)] == [False, True, True]
     assert_same_weights(paths.stylex_model, ExperimentPaths(finished.root, "tiny").stylex_model)
+
+
+def own_jobs(slurm, project) -> list[dict[str, str]]:
+    """The Slurm jobs of a project, in the order in which they were submitted."""
+    return [job for job in slurm.jobs() if job["WorkDir"] == str(project.root)]
 
 
 def newest_checkpoint(paths: ExperimentPaths) -> int:
