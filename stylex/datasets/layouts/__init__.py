@@ -15,7 +15,10 @@ from stylex.datasets.layouts.records import ImageRecord, Listing
 ListImages = Callable[[Path, str | None, tuple[str, ...] | None], Listing]
 
 LAYOUTS = {
+    "cub": "stylex.datasets.layouts.cub",
     "folders": "stylex.datasets.layouts.folders",
+    "messidor2": "stylex.datasets.layouts.messidor2",
+    "plantvillage": "stylex.datasets.layouts.plantvillage",
     "table": "stylex.datasets.layouts.table",
 }
 
