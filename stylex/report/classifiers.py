@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas
 
 from stylex.artifacts import read_json
-from stylex.config import ExperimentConfig, experiment_paths
+from stylex.config import ExperimentConfig, experiment_paths, load_experiment
 from stylex.evaluation.intervals import wilson_interval
 from stylex.latents.table import read_latents
 from stylex.report.published import read_published
@@ -31,7 +31,7 @@ def classifier_row(root: Path, name: str, config: ExperimentConfig) -> dict[str,
         "experiment": name,
         "domain": config.domain,
         "architecture": config.classifier.architecture,
-        "dataset": config.dataset.name,
+        "dataset": _datasets(root, config),
         "classes": " / ".join(metrics["class_names"]),
         "n_test": metrics["n"],
         "accuracy": metrics["accuracy"],
@@ -39,6 +39,12 @@ def classifier_row(root: Path, name: str, config: ExperimentConfig) -> dict[str,
         "class_kept": kept.double().mean().item(),
         "reconstruction_l1": latents.reconstruction_l1.double().mean().item(),
     }
+
+
+def _datasets(root: Path, config: ExperimentConfig) -> str:
+    """Name the images, and those of the classifier where it was trained and tested on others ([V] 4.2)."""
+    trained = load_experiment(root, config.classifier_of).dataset.name if config.classifier_of else config.dataset.name
+    return config.dataset.name + (f" (classifier: {trained})" if trained != config.dataset.name else "")
 
 
 def _ours(data: pandas.DataFrame) -> Block:

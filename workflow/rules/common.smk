@@ -177,9 +177,9 @@ def attribute_lists(wildcards):
 
 
 def compared(wildcards):
-    """What the figure of methods shows: sufficiency of all experiments of the suite that explain the same classifier."""
-    explained = paths_of(wildcards.experiment).classifier
-    every = [paths_of(name) for name in PROJECT.suite.experiments]
+    """What the figure of methods shows: sufficiency of all of the suite that explain the same classifier, same images."""
+    explained, dataset = paths_of(wildcards.experiment).classifier, PROJECT.experiments[wildcards.experiment].dataset
+    every = [paths_of(name) for name in PROJECT.suite.experiments if PROJECT.experiments[name].dataset == dataset]
     return [paths.sufficiency for paths in every if paths.classifier == explained]
 
 
