@@ -143,17 +143,22 @@ def test_a_bird_that_cannot_be_opened_is_left_to_preparation(birds, tmp_path):
 @pytest.mark.parametrize(
     ("name", "lines", "message"),
     [
-        ("classes.txt", None, "classes.txt does not exist; run `stylex download` again"),
-        ("images.txt", ["1"], "images.txt, line 1: '1' has 0 values after the number, expected 1"),
+        ("classes.txt", None, "CUB_200_2011 has no classes.txt; download the dataset again"),
+        ("images.txt", ["1"], "images.txt, line 1: there is no image ; download"),
+        ("image_class_labels.txt", ["1 1", "2 1"], "labels.txt has no row for .*Brewer_Blackbird_0028_2682.jpg"),
+        ("image_class_labels.txt", ["1 1", "2 1", "3 7"], "labels.txt, line 3: '7' is not one of 1, 2"),
+        ("train_test_split.txt", ["1 0", "1 1"], "split.txt, line 2: 1 stands in line 1 already"),
+        ("train_test_split.txt", ["1 0", "2 1", "3 1", "4 1"], "split.txt, line 4: there is no image 4"),
         (
-            "image_class_labels.txt",
-            ["1 1", "2 1"],
-            "labels.txt has no line for image 3 .*images.txt, line 3",
+            "bounding_boxes.txt",
+            ["1 0 0 x 9", "2 0 0 9 9", "3 0 0 9 9"],
+            "line 1: '0 0 x 9' are not four numbers",
         ),
-        ("image_class_labels.txt", ["1 1", "2 1", "3 7"], "line 3: '7' is not one of the 2 known values"),
-        ("train_test_split.txt", ["1 0", "1 1"], "train_test_split.txt, line 2: number 1 is there twice"),
-        ("train_test_split.txt", ["1 0", "2 1", "3 1", "4 1"], "line 4: no image has the number 4 in images.txt"),
-        ("bounding_boxes.txt", ["1 0 0 x 9", "2 0 0 9 9", "3 0 0 9 9"], "line 1: 0 0 x 9 are not four numbers"),
+        (
+            "bounding_boxes.txt",
+            ["1 0 0 9 9", "2 0 0 9", "3 0 0 9 9"],
+            "line 2: '0 0 9' are not four numbers",
+        ),
     ],
 )
 def test_broken_lists_of_birds(birds, tmp_path, name, lines, message):
@@ -168,11 +173,11 @@ def test_broken_lists_of_birds(birds, tmp_path, name, lines, message):
 def test_birds_without_a_line_and_lines_without_a_bird(birds, tmp_path):
     extra = birds / "images" / "009.Brewer_Blackbird" / "Brewer_Blackbird_0001_1.jpg"
     picture(extra)
-    with pytest.raises(DatasetError, match=r"Brewer_Blackbird_0001_1.jpg has no line in .*images.txt"):
+    with pytest.raises(DatasetError, match=r"images.txt has no row for .*/Brewer_Blackbird_0001_1.jpg"):
         cub.list_images(tmp_path, None, None)
     extra.unlink()
     (birds / "images" / BIRDS["images.txt"][1].split()[1]).unlink()
-    with pytest.raises(DatasetError, match=r"images.txt, line 2: .*Black_Footed_Albatross_0009_34.jpg does not exist"):
+    with pytest.raises(DatasetError, match=r"images.txt, line 2: there is no image .*_0009_34.jpg"):
         cub.list_images(tmp_path, None, None)
 
 
@@ -211,30 +216,26 @@ def test_eyes(eyes):
 
 
 @pytest.mark.parametrize(
-    ("name", "lines", "message"),
+    ("table", "lines", "message"),
     [
-        (messidor2.PAIRS, None, "messidor-2.csv does not exist; run `stylex download` again"),
-        (messidor2.PAIRS, ["left,right"], "messidor-2.csv, line 1: no column 'left' in 'left,right'"),
-        (messidor2.PAIRS, PAIRS[:2], r"IM00059[56].JPG has no row in .*messidor-2.csv"),
-        (messidor2.GRADES, GRADES[:4], r"IM000596.JPG has no row in .*messidor_data.csv"),
-        (
-            messidor2.GRADES,
-            [*GRADES, "IM9.jpg,0,0,1"],
-            "data.csv, line 6: the picture 'IM9.jpg' is not in IMAGES",
-        ),
-        (messidor2.GRADES, [*GRADES[:2], "IM000596.jpg,0"], "messidor_data.csv, line 3: 2 cells, expected 4"),
-        (messidor2.GRADES, [*GRADES[:4], "IM000596.jpg,1,,1"], "line 5: adjudicated_dme is '', expected 0 or 1"),
-        (
-            messidor2.GRADES,
-            ["id_code,diagnosis"],
-            "line 1: no column 'image_id' in 'id_code,diagnosis'",
-        ),
+        ("messidor-2.csv", None, "has no messidor-2.csv; download the dataset again"),
+        ("messidor-2.csv", ["left,right"], "messidor-2.csv, line 1: there is no column 'left'"),
+        ("messidor-2.csv", PAIRS[:2], "messidor-2.csv has no row for .*IM000595.JPG"),
+        ("messidor-2.csv", [*PAIRS, f"{EYES[0]};{EYES[2]}"], f"line 4: {EYES[0]} stands in line 2 already"),
+        ("messidor-2.csv", [*PAIRS, f"IM9.JPG;{EYES[2]}"], "line 4: IM000595 stands in line 3 already"),
+        ("messidor_data.csv", None, "has no messidor_data.csv; download the dataset again"),
+        ("messidor_data.csv", GRADES[:4], "messidor_data.csv has no row for .*IM000596.JPG"),
+        ("messidor_data.csv", [*GRADES, "IM9.jpg,0,0,1"], "messidor_data.csv, line 6: there is no image IM9"),
+        ("messidor_data.csv", [*GRADES[:4], "IM000596.jpg,0"], "messidor_data.csv, line 5: '' is not one of 0"),
+        ("messidor_data.csv", [*GRADES[:4], "IM000596.jpg,1,,1"], "messidor_data.csv, line 5: '' is not one of 0"),
+        ("messidor_data.csv", ["id_code,diagnosis"], "messidor_data.csv, line 1: there is no column 'image_id'"),
     ],
 )
-def test_broken_tables_of_eyes(eyes, name, lines, message):
-    (eyes / name).unlink()
+def test_broken_tables_of_eyes(eyes, table, lines, message):
+    path = next(eyes.rglob(table))
+    path.unlink()
     if lines is not None:
-        (eyes / name).write_text("\n".join(lines))
+        path.write_text("\n".join(lines))
     with pytest.raises(DatasetError, match=message) as caught:
         messidor2.list_images(eyes, None, None)
     assert "\n" not in str(caught.value)

@@ -7,31 +7,19 @@ ADCIS gives the pictures and the list of their pairs, Kaggle (google-brain/messi
     messidor2-dr-grades/messidor_data.csv                 image_id,adjudicated_dr_grade,adjudicated_dme,
                                                           adjudicated_gradable (0: no grade, the picture is left out)
 
-The grades say IM000595.jpg where the file is IM000595.JPG: names are joined in lower case.
+The grades say IM000595.jpg where the file is IM000595.JPG: all are joined by their names without ending.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
+from stylex.datasets.layouts.label_files import Cell, by_key, check_rows, find_file, find_images, read_column, translate
 from stylex.datasets.layouts.records import ImageRecord, Listing
 from stylex.datasets.layouts.selection import check_label, select_classes
-from stylex.errors import DatasetError
 
 CLASSES = ("non-dme", "dme")  # dme: hard exudates within one disc diameter of the centre of the macula
-IMAGES, PAIRS, GRADES = "IMAGES", "messidor-2.csv", "messidor2-dr-grades/messidor_data.csv"
-SUFFIXES = {".png", ".jpg"}
 FLAGS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}  # a column with empty cells becomes decimal in some programs
-
-
-class Row(NamedTuple):
-    """A row of a table with its file and line, for messages."""
-
-    where: str
-    cells: dict[str, str]
 
 
 def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
@@ -42,52 +30,36 @@ def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None
     malformed, a picture without a row, or a row without a picture.
     """
     check_label(label, (), "messidor2")
-    images = {path.name.lower(): path for path in (folder / IMAGES).rglob("*") if path.suffix.lower() in SUFFIXES}
-    examinations = {}
-    for row in _read(folder / PAIRS, ("left", "right"), ";"):
-        examination = _picture(row, "left", images)
-        examinations |= {examination: examination, _picture(row, "right", images): examination}
-    grades = {}
-    for row in _read(folder / GRADES, ("image_id", "adjudicated_dme", "adjudicated_gradable"), ","):
-        grades[_picture(row, "image_id", images)] = row
-    records = []
-    for name, path in images.items():
-        for table, known in ((PAIRS, examinations), (GRADES, grades)):
-            if name not in known:
-                raise DatasetError(f"{path} has no row in {folder / table}")
-        if _flag(grades[name], "adjudicated_gradable"):
-            source, dme = path.relative_to(folder).as_posix(), _flag(grades[name], "adjudicated_dme")
-            records.append(ImageRecord(path.stem, path, source, dme, identity=examinations[name]))
-    return select_classes(Listing(CLASSES, sorted(records, key=lambda record: record.id)), classes)
+    images = find_images(folder, "IMAGES/**/*", (".png", ".jpg", ".JPG"))
+    examinations = _examinations(find_file(folder, "messidor-2.csv"), images)
+    table = find_file(folder, "messidor_data.csv")
+    gradable = translate(table, _grades(table, "adjudicated_gradable", images), FLAGS)
+    graded = {name: cell for name, cell in _grades(table, "adjudicated_dme", images).items() if gradable[name]}
+    records = [
+        ImageRecord(
+            id=name,
+            path=images[name],
+            source=images[name].relative_to(folder).as_posix(),
+            label=dme,
+            identity=examinations[name].value,
+        )
+        for name, dme in sorted(translate(table, graded, FLAGS).items())
+    ]
+    return select_classes(Listing(CLASSES, records), classes)
 
 
-def _read(path: Path, columns: tuple[str, ...], delimiter: str) -> Iterator[Row]:
-    if not path.is_file():
-        raise DatasetError(f"{path} does not exist; run `stylex download` again")
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        table = csv.reader(file, delimiter=delimiter)
-        header = [cell.strip() for cell in next(table, [])]
-        for column in columns:
-            if column not in header:
-                raise DatasetError(f"{path}, line 1: no column {column!r} in {delimiter.join(header)!r}")
-        for cells in table:
-            where = f"{path}, line {table.line_num}"
-            if not any(cells):
-                continue
-            if len(cells) != len(header):
-                raise DatasetError(f"{where}: {len(cells)} cells, expected {len(header)}")
-            yield Row(where, dict(zip(header, map(str.strip, cells), strict=True)))
+def _examinations(table: Path, images: dict[str, Path]) -> dict[str, Cell]:
+    """Return the examination of each picture: the name of its left one."""
+    pairs = read_column(table, "left", "right", ";")
+    eyes = (
+        (Path(eye).stem, Cell(cell.line, Path(left).stem)) for left, cell in pairs.items() for eye in (left, cell.value)
+    )
+    examinations = by_key(table, eyes)
+    check_rows(table, examinations, images)
+    return examinations
 
 
-def _picture(row: Row, column: str, images: dict[str, Path]) -> str:
-    """Return the key in `images` of the picture that a row names."""
-    name = row.cells[column].lower()
-    if name not in images:
-        raise DatasetError(f"{row.where}: the picture {row.cells[column]!r} is not in {IMAGES}")
-    return name
-
-
-def _flag(row: Row, column: str) -> int:
-    if row.cells[column] not in FLAGS:
-        raise DatasetError(f"{row.where}: {column} is {row.cells[column]!r}, expected 0 or 1")
-    return FLAGS[row.cells[column]]
+def _grades(table: Path, column: str, images: dict[str, Path]) -> dict[str, Cell]:
+    cells = by_key(table, ((Path(name).stem, cell) for name, cell in read_column(table, "image_id", column).items()))
+    check_rows(table, cells, images)
+    return cells
