@@ -41,7 +41,7 @@ __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetFile", "DatasetPaths",
     "EvaluationConfig", "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths",
     "NetworksConfig", "RegressorConfig", "SiteConfig", "StudyConfig", "StylexConfig", "SuiteConfig", "SuitePaths",
-    "TrainingConfig", "backbone_paths", "experiment_paths", "load_backbone_config", "load_dataset_file", "load_experiment",
-    "load_pipeline", "load_regressor_config", "load_site", "load_suite", "recomputed_user_study", "regressor_paths",
-    "weights_path",
+    "TrainingConfig", "backbone_paths", "experiment_paths", "load_backbone_config", "load_dataset_file",
+    "load_experiment", "load_pipeline", "load_regressor_config", "load_site", "load_suite", "recomputed_user_study",
+    "regressor_paths", "weights_path",
 ]  # fmt: skip

@@ -33,11 +33,13 @@ class SourceFile(Section):
 
 
 class DatasetSource(Section):
-    """Where all files of a dataset can be had: mirrors that serve them under the same names, or Kaggle."""
+    """Where all files of a dataset can be had: from mirrors under the same names, from Kaggle, or only by a person."""
 
     label: str = Field(description="What messages and manifests call this source.")
     mirrors: list[str] | None = Field(None, min_length=1, description="Addresses of folders, tried in order.")
     kaggle: str | None = Field(None, pattern=r"^[\w-]+/[\w-]+$", description="owner/dataset; needs an account.")
+    page: str | None = Field(None, pattern=r"^https?://", description="Where a person gets the files: a form, a login.")
+    steps: str | None = Field(None, min_length=1, description="What to do on that page.")
     files: list[SourceFile] = Field(min_length=1)
 
     @field_validator("mirrors")
@@ -50,8 +52,10 @@ class DatasetSource(Section):
 
     @model_validator(mode="after")
     def _one_place(self) -> DatasetSource:
-        if (self.mirrors is None) == (self.kaggle is None):
-            raise ValueError("a source has either mirrors or kaggle")
+        if sum(each is not None for each in (self.mirrors, self.kaggle, self.page)) != 1:
+            raise ValueError("a source has one of mirrors, kaggle and page")
+        if (self.page is None) != (self.steps is None):
+            raise ValueError("page and steps belong together: add the one that is missing")
         names = [file.name for file in self.files]
         if len(set(names)) < len(names):
             raise ValueError("a file is listed twice: remove one")

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 from stylex.datasets.pins import PinnedFile
-from stylex.datasets.transfer import fetch
+from stylex.datasets.transfer import LARGE, fetch
 from stylex.errors import ChecksumError, DownloadError, StorageError
 
 BODY = bytes(range(256)) * 2000
 FILE = PinnedFile("images.gz", len(BODY), hashlib.sha256(BODY).hexdigest())
+SPANS = ["bytes=0-127999", "bytes=128000-255999", "bytes=256000-383999", "bytes=384000-511999"]
 
 
 @pytest.fixture
@@ -160,12 +161,13 @@ def test_server_that_recovers(server, reply, target, status):
     assert target.read_bytes() == BODY
 
 
-def test_two_processes_want_the_same_file(server, reply, target):
+@pytest.mark.parametrize(("large", "requests"), [(LARGE, [None]), (1, ["bytes=0-0", *SPANS])])
+def test_two_processes_want_the_same_file(server, reply, target, large, requests):
     """The server holds the first back until the second waits for its lock; the second then asks for nothing."""
     go_on = threading.Event()
     server.replies["/images.gz"] = reply(BODY, stall=go_on)
     context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=fetch, args=(server.url + "images.gz", FILE, target)) for _ in range(2)]
+    processes = [context.Process(target=fetch, args=(server.url + "images.gz", FILE, target, large)) for _ in range(2)]
     for process in processes:
         process.start()
     end = time.monotonic() + 60
@@ -177,7 +179,7 @@ def test_two_processes_want_the_same_file(server, reply, target):
     for process in processes:
         process.join(60)
     assert [process.exitcode for process in processes] == [0, 0]
-    assert server.requests == [("/images.gz", None)]
+    assert sorted(wanted or "" for _, wanted in server.requests) == sorted(wanted or "" for wanted in requests)
     assert target.read_bytes() == BODY and left_over(target) == ["images.gz"]
 
 

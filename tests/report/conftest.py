@@ -151,7 +151,7 @@ def write_images(root: Path, config: ExperimentConfig, ids: list[str]) -> None:
     file = manifest.parent / f"{split}-00000.arrow"
     with pyarrow.ipc.new_file(str(file), batch.schema) as writer:
         writer.write_batch(batch)
-    shards = {split: {"file": file.name, "bytes": file.stat().st_size}}
+    shards = {split: [{"file": file.name, "bytes": file.stat().st_size}]}
     content = {"class_names": known, "channels": 1, "resolution": dataset.resolution, "shards": shards}
     write_json(manifest, content)
 

@@ -4,7 +4,15 @@
 
 rule download:
     input:
-        code=code("datasets/catalog.py", "datasets/download.py", "datasets/packages.py", "datasets/transfer.py"),
+        code=code(
+            "datasets/catalog.py",
+            "datasets/download.py",
+            "datasets/kaggle.py",
+            "datasets/packages.py",
+            "datasets/sources.py",
+            "datasets/spans.py",
+            "datasets/transfer.py",
+        ),
     output:
         DATASET.raw / "source.json",
     log:
@@ -19,7 +27,7 @@ rule download:
 
 rule weights:
     input:
-        code=code("pretrained.py", "datasets/transfer.py"),
+        code=code("pretrained.py", "datasets/spans.py", "datasets/transfer.py"),
     output:
         weights_path(Path(), "{weights}"),
     log:

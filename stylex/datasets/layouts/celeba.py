@@ -5,15 +5,14 @@
     list_eval_partition.txt      0: train, 1: val, 2: test
     identity_CelebA.txt          number of the person
 
-The copy on Kaggle that [V] used has the first two tables as .csv with a header, and no identities. The official
-partition is taken as it is, whether or not a person is in two parts of it. Neither [L] nor [V] says how the images were
-cropped, and [V]'s code does not crop. Here it is the central square: the aligned eyes, nose and mouth lie in it.
+The copy on Kaggle that [V] used has the first two tables as .csv with a header, and no identities. Neither [L] nor [V]
+says how the images were cropped, and [V]'s code does not crop. Here it is the central square (preparation): the aligned
+eyes, nose and mouth lie in it.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
 
 from stylex.config.loading import unknown_name
 from stylex.datasets.layouts.label_files import (
@@ -26,12 +25,12 @@ from stylex.datasets.layouts.label_files import (
     read_column,
     translate,
 )
-from stylex.datasets.layouts.records import ImageRecord, Listing
+from stylex.datasets.layouts.records import ImageRecord, Listing, Part
 from stylex.errors import DatasetError
 
 DEFAULT = "Male"  # [V] 4.2
 NAMES = {"Male": ("female", "male"), "Young": ("old", "young")}  # of the classes without and with the attribute
-PARTS: dict[str, Literal["train", "val", "test"]] = {"0": "train", "1": "val", "2": "test"}
+PARTS: dict[str, Part] = {"0": "train", "1": "val", "2": "test"}
 
 
 def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
