@@ -1,11 +1,17 @@
 """PlantVillage, CUB-200-2011 and Messidor-2 from miniature archives of the published layout, through a user's rules."""
 
+import functools
+import hashlib
 import io
 import json
 import tarfile
+import threading
 import zipfile
+from collections.abc import Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy
+import pytest
 import yaml
 from PIL import Image
 
@@ -72,7 +78,8 @@ def cub(class_names: list[str]) -> dict[str, bytes]:
 
 def messidor2() -> dict[str, bytes]:
     """Both eyes of 40 patients; of one eye there is no grade."""
-    pairs, grades, pictures = ["left;right "], ["image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable"], {}
+    pairs, pictures = ["left;right "], {}
+    grades = ["image_id,adjudicated_dr_grade,adjudicated_dme,adjudicated_gradable"]
     for patient in range(40):
         suffix, kind = (".png", "PNG") if patient % 2 else (".JPG", "JPEG")
         eyes = [f"IM{patient:05d}{eye}{suffix}" for eye in (0, 1)]
@@ -87,3 +94,74 @@ def messidor2() -> dict[str, bytes]:
         "messidor-2.csv": "\n".join(pairs).encode(),
         "messidor2-dr-grades.zip": zipped(table),
     }
+
+
+EXPERIMENT = {
+    "extends": "cpu-32",
+    "title": "A test",
+    "domain": "Test",
+    "classifier": {"epochs": 1, "batch_size": 8, "min_accuracy": 0.0},
+}
+BACKBONE = {"extends": "backbone-32", "epochs": 1}
+CHOSEN = {"cub-200-2011": list(BIRDS)}  # the other 197 species have no photograph here
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory) -> Iterator[str]:
+    folder = tmp_path_factory.mktemp("published")
+    yield folder
+
+
+def describe(path, files, url):
+    content = yaml.safe_load(path.read_text())
+    for source in content["sources"]:
+        source["mirrors"] = [url] if "mirrors" in source else None
+
+
+@pytest.fixture(scope="module")
+def built(computing, tmp_path_factory):
+    """A project that has downloaded and prepared all three and trained a classifier on each."""
+    folder = tmp_path_factory.mktemp("published")
+    datasets = computing.root / "config" / "datasets"
+    names = yaml.safe_load((datasets / "cub-200-2011.yaml").read_text())["classes"]
+    published = {"plantvillage": plantvillage(), "cub-200-2011": cub(names), "messidor-2": messidor2()}
+    server = ThreadingHTTPServer(
+        ("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
+    )
+    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+    for name, files in published.items():
+        for file, content in files.items():
+            (folder / file).write_bytes(content)
+        description = yaml.safe_load((datasets / f"{name}.yaml").read_text())
+        source = description["sources"][0]
+        assert [file["name"] for file in source["files"]] == list(files)
+        for file in source["files"]:
+            file |= {"size": len(files[file["name"]]), "sha256": hashlib.sha256(files[file["name"]]).hexdigest()}
+            file.pop("md5", None)
+        if "mirrors" in source:
+            source["mirrors"] = [f"http://127.0.0.1:{server.server_port}/"]
+        (datasets / f"{name}.yaml").write_text(yaml.safe_dump(description))
+        dataset = {"name": name} | ({"classes": CHOSEN[name]} if name in CHOSEN else {})
+        for kind, content in {"experiments": EXPERIMENT | {"dataset": dataset}, "backbones": BACKBONE | {"dataset": name}}.items():
+            if kind == "experiments":
+                content = content | {"stylex": {"perceptual_backbone": name}}
+            (computing.root / "config" / kind / f"{name}.yaml").write_text(yaml.safe_dump(content))
+    suite = {"title": "A test", "experiments": list(published), "tables": ["classifiers"]}
+    (computing.root / "config/suites/published.yaml").write_text(yaml.safe_dump(suite))
+    raw = computing.root / "data" / "raw" / "messidor-2"
+    raw.mkdir(parents=True)
+    for file, content in published["messidor-2"].items():
+        (raw / file).write_bytes(content)
+    targets = [str(ExperimentPaths(computing.root, name).classifier.metrics.relative_to(computing.root)) for name in published]
+    result = computing.snakemake("--config", "suite=published", "--", *targets)
+    print(result.stderr[-6000:])
+    assert result.returncode == 0, result.stderr
+    server.shutdown()
+    server.server_close()
+    return computing
+
+
+def test_it(built):
+    for name in DATASETS:
+        m = read_json(DatasetPaths(built.root, name).manifest(32))
+        print({k: v for k, v in m.items() if k not in ("shards", "class_names", "provenance")})
