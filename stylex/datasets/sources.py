@@ -84,7 +84,9 @@ def sources_of(file: DatasetFile) -> tuple[Source, ...]:
         return (OwnImages(f"own images: {file.own}"),)
     sources: list[Source] = []
     for each in file.sources:
-        files = tuple(PinnedFile(**pin.model_dump()) for pin in each.files)
+        files = tuple(
+            PinnedFile(pin.name, pin.size, pin.sha256, pin.md5, tuple(pin.mirrors or ())) for pin in each.files
+        )
         if each.kaggle is not None:
             sources.append(KaggleDataset(each.label, each.kaggle, files))
         elif each.page is not None:

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +54,8 @@ def fetch(url: str, file: PinnedFile, target: Path, large: int = LARGE) -> str:
                 return url
             if cache.take(file, target):
                 return cache.VARIABLE
-            _complete(url, file, part, CONNECTIONS if file.size >= large and file.digests else 1)
+            file = file if file.size else replace(file, size=_size_of(url))
+            _complete(url, file, part, CONNECTIONS if file.length >= large and file.digests else 1)
             spans.record_path(part).unlink(missing_ok=True)
             os.replace(part, target)
             _fsync_folder(target.parent)
@@ -105,15 +106,14 @@ def _receive(url: str, file: PinnedFile, part: Path, connections: int) -> None:
     """Bring to `part` what is missing from it."""
     import httpx
 
-    transfer = _Transfer(url, file, part, spans.plan(part, file.size, connections), in_spans=connections > 1)
+    transfer = _Transfer(url, file, part, spans.plan(part, file.length, connections), in_spans=connections > 1)
     if not transfer.missing:
         return
-    timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
     try:
-        with httpx.Client(timeout=timeout, headers={"Accept-Encoding": "identity"}, follow_redirects=True) as client:
+        with _client() as client:
             if transfer.in_spans:
-                client.headers.update(_if_unchanged(client, url, file.size))
-                spans.begin(part, file.size, transfer.missing)
+                client.headers.update(_if_unchanged(client, url, file.length))
+                spans.begin(part, file.length, transfer.missing)
             while True:
                 try:
                     return transfer.run(client, connections)
@@ -122,8 +122,31 @@ def _receive(url: str, file: PinnedFile, part: Path, connections: int) -> None:
                         raise
                     connections //= 2  # there are servers that allow an address one or two at a time
     except httpx.HTTPError as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DownloadError(f"{url} cannot be read: {_one_line(error)}") from None
+
+
+def _size_of(url: str) -> int:
+    """Return the size that the server states; raise `DownloadError` when it states none."""
+    import httpx
+
+    try:
+        with _client() as client, client.stream("GET", url) as response:
+            _is_partial(response, 0, url)
+            return int(response.headers["Content-Length"])
+    except (httpx.HTTPError, KeyError) as error:
+        reason = "the server does not say how long it is" if isinstance(error, KeyError) else _one_line(error)
         raise DownloadError(f"{url} cannot be read: {reason}") from None
+
+
+def _client() -> httpx.Client:
+    import httpx
+
+    timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+    return httpx.Client(timeout=timeout, headers={"Accept-Encoding": "identity"}, follow_redirects=True)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def _if_unchanged(client: httpx.Client, url: str, size: int) -> dict[str, str]:
@@ -162,14 +185,14 @@ class _Transfer:
         """Receive what is missing; what has come before an error is on the disk and recorded when it is raised."""
         stop, left = threading.Event(), spans.left(self.missing)
         pool = ThreadPoolExecutor(connections)
-        with progress(f"download {self.file.name}", self.file.size, "bytes", self.file.size - left) as counter:
+        with progress(f"download {self.file.name}", self.file.length, "bytes", self.file.length - left) as counter:
             try:
                 running = {pool.submit(self._fill, client, span, stop) for span in self.missing}
                 while running:
                     done, running = wait(running, RECORD_INTERVAL, FIRST_EXCEPTION)
                     if not done:
                         self._record()
-                    counter.advance(self.file.size - spans.left(self.missing) - counter.done)
+                    counter.advance(self.file.length - spans.left(self.missing) - counter.done)
                     for task in done:
                         task.result()
             finally:
@@ -178,8 +201,8 @@ class _Transfer:
                 self._record()
         if left := spans.left(self.missing):
             raise DownloadError(
-                f"{self.url} ended after {self.file.size - left} of {self.file.size} bytes: the download is truncated;"
-                " run again to resume it"
+                f"{self.url} ended after {self.file.length - left} of {self.file.length} bytes: the download is"
+                " truncated; run again to resume it"
             )
 
     def _fill(self, client: httpx.Client, span: Span, stop: threading.Event) -> None:

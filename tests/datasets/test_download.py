@@ -9,6 +9,7 @@ from stylex.artifacts import read_json
 from stylex.datasets import download
 from stylex.datasets.catalog import DATASETS, FASHION_DEBIAN, DatasetSpec
 from stylex.datasets.download import download_from_sources
+from stylex.datasets.pins import PinnedFile
 from stylex.datasets.sources import HttpMirrors, ManualDownload
 from stylex.errors import ChecksumError, ConfigError, DownloadError, StorageError
 
@@ -146,6 +147,44 @@ def test_what_a_person_got_is_verified_and_recorded(manual, tmp_path):
 def test_what_a_person_must_get_after_the_mirrors_have_failed(spec, manual, tmp_path):
     with pytest.raises(DownloadError, match="no mirror has a.gz: .*; dataset 'toy' has to be fetched by hand"):
         download_from_sources(replace(spec, sources=(*spec.sources, *manual.sources)), tmp_path)
+
+
+@pytest.fixture
+def unstated(server) -> DatasetSpec:
+    """Pictures by hand and labels from a server; their publishers state neither sizes nor digests."""
+    labels = PinnedFile("labels.csv", None, mirrors=(f"{server.url}labels/",))
+    source = ManualDownload("authors", "https://example.org/", "sign", (PinnedFile("pictures.zip", None), labels))
+    return DatasetSpec("toy", "Toy", ("0", "1"), 1, "MIT", "idx", (source,))
+
+
+def test_a_file_with_mirrors_of_its_own_comes_from_there(server, reply, unstated, tmp_path):
+    server.replies["/labels/labels.csv"] = reply(b"label")
+    with pytest.raises(DownloadError, match="has to be fetched by hand: missing pictures.zip; on https://example.org/"):
+        download_from_sources(unstated, tmp_path)
+    (tmp_path / "pictures.zip").write_bytes(b"pictures")
+    download_from_sources(unstated, tmp_path)
+    record = read_json(tmp_path / "source.json")
+    assert (tmp_path / "labels.csv").read_bytes() == b"label"
+    assert record["origins"] == {"pictures.zip": "authors", "labels.csv": f"{server.url}labels/labels.csv"}
+    assert record["files"]["labels.csv"]["size"] == 5
+
+
+def test_what_no_publisher_states_is_recorded_and_kept_to(server, reply, unstated, tmp_path):
+    server.replies["/labels/labels.csv"] = reply(b"label")
+    (tmp_path / "pictures.zip").write_bytes(b"pictures")
+    download_from_sources(unstated, tmp_path)
+    (tmp_path / "labels.csv").write_bytes(b"lab")
+    server.replies["/labels/labels.csv"] = reply(b"other")
+    with pytest.raises(ChecksumError, match="labels.csv from .* has sha256"):
+        download_from_sources(unstated, tmp_path)
+
+
+def test_a_server_that_does_not_say_how_long_a_file_is(server, reply, unstated, tmp_path):
+    server.replies["/labels/labels.csv"] = reply(b"label", announced=-1)
+    (tmp_path / "pictures.zip").write_bytes(b"pictures")
+    with pytest.raises(DownloadError, match="labels.csv cannot be read: the server does not say how long it is"):
+        download_from_sources(unstated, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["pictures.zip"]
 
 
 @pytest.mark.slow

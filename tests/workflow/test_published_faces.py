@@ -29,6 +29,7 @@ EXPERIMENT = {
     "domain": "Test",
     "classifier": {"epochs": 1, "batch_size": 8, "min_accuracy": 0.0},
 }
+TRAINED = ("celeba-gender", "ffhq-age", "afhq-cats-dogs", "afhq-wild")
 QUESTIONS = ("celeba-gender", "celeba-age", "ffhq-gender", "ffhq-age", "afhq-cats-dogs", "afhq-wild")
 
 pytestmark = pytest.mark.slow
@@ -103,3 +104,113 @@ def published(tmp_path_factory) -> Iterator[str]:
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture(scope="module")
+def project(computing, published):
+    """The project with these sources served from here, and an experiment and a backbone a question."""
+    config, files = computing.root / "config", celeba() | ffhq() | afhq()
+    for path in (config / "datasets").glob("*.yaml"):
+        content = yaml.safe_load(path.read_text())
+        for source in content.get("sources", ()):
+            source |= {"mirrors": [published]} if "mirrors" in source else {}
+            for file in source["files"]:
+                if body := files.get(file["name"]):
+                    file |= {"mirrors": [published]} if "mirrors" in file else {}
+                    file |= {"sha256": hashlib.sha256(body).hexdigest()} if "sha256" in file else {}
+                    file |= {"md5": hashlib.md5(body).hexdigest()} if "md5" in file else {}
+                    file |= {"size": len(body)} if "size" in file else {}
+        path.write_text(yaml.safe_dump(content))
+    for name in QUESTIONS:
+        experiment = EXPERIMENT | {"dataset": {"name": name}, "stylex": {"perceptual_backbone": name}}
+        (config / "backbones" / f"{name}.yaml").write_text(yaml.safe_dump(BACKBONE | {"dataset": name}))
+        (config / "experiments" / f"{name}.yaml").write_text(yaml.safe_dump(experiment))
+    explained = {"extends": "ffhq-gender", "classifier_of": "celeba-gender"}
+    (config / "experiments" / "ffhq-by-celeba.yaml").write_text(yaml.safe_dump(explained))
+    suite = {"title": "A test", "experiments": [*QUESTIONS, "ffhq-by-celeba"], "tables": ["classifiers"]}
+    (config / "suites" / "faces.yaml").write_text(yaml.safe_dump(suite))
+    (config / "config.yaml").write_text("suite: faces\n")
+    return computing
+
+
+def put(project, dataset: str, files: dict[str, bytes]) -> None:
+    """Do what a person is told to do."""
+    folder = DatasetPaths(project.root, dataset).raw
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
+
+
+def metrics_of(name: str) -> str:
+    return str(ExperimentPaths(Path(), name).classifier.metrics)
+
+
+def targets() -> list[str]:
+    """Every dataset prepared, and a classifier of some: each costs seconds to import torch."""
+    return [str(DatasetPaths(Path(), name).manifest(32)) for name in QUESTIONS] + [metrics_of(name) for name in TRAINED]
+
+
+def manifest_of(project, name: str) -> dict:
+    return json.loads(DatasetPaths(project.root, name).manifest(32).read_text())
+
+
+@pytest.fixture(scope="module")
+def refused(project) -> str:
+    """What the user is told of the files that only a person can get."""
+    result = project.snakemake("--keep-going", *targets())
+    assert result.returncode == 1
+    return " ".join(result.stderr.split())
+
+
+@pytest.fixture(scope="module")
+def prepared(project, refused):
+    """The project after the person has done so, and the same command again."""
+    put(project, "celeba-gender", celeba())
+    put(project, "ffhq-gender", {name: body for name, body in ffhq().items() if name.endswith(".zip")})
+    wild = [f"flickr_wild_{number:06d},{('lion', 'wolf', 'tiger', 'leopard', 'cheetah')[number % 5]}" for number in range(3 * COUNT)]
+    put(project, "afhq-cats-dogs", {"species.csv": "\n".join(["file,species", *wild, ""]).encode()})
+    result = project.snakemake(*targets())
+    assert result.returncode == 0, result.stderr
+    return project
+
+
+def test_what_a_person_must_do_is_said(refused):
+    assert "'celeba-gender' has to be fetched by hand: missing img_align_celeba.zip" in refused
+    assert "on https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html accept the agreement" in refused
+    assert "Kaggle, xhlulu/flickrfaceshq-dataset-nvidia-resized-256px needs Kaggle's client" in refused
+    assert "species.csv does not exist: AFHQ does not tell species" in refused
+
+
+def test_the_official_parts_of_celeba(prepared):
+    manifest = manifest_of(prepared, "celeba-gender")
+    assert manifest["class_names"] == ["female", "male"] and manifest["preparation"]["splits"] == "official"
+    assert manifest["counts"] == {split: {"female": COUNT // 2, "male": COUNT // 2} for split in ("train", "val", "test")}
+    assert manifest_of(prepared, "celeba-age")["counts"]["train"] == {"old": 4, "young": 6}
+    assert "non-commercial research only" in manifest["access"]
+
+
+def test_ffhq_is_divided_by_our_shares(prepared):
+    for name, first in (("ffhq-gender", "female"), ("ffhq-age", "old")):
+        manifest = manifest_of(prepared, name)
+        counts = {split: sum(classes.values()) for split, classes in manifest["counts"].items()}
+        assert counts == {"train": 28, "val": 6, "test": 6} and manifest["class_names"][0] == first
+
+
+def test_the_test_set_of_afhq_is_held_out(prepared):
+    manifest = manifest_of(prepared, "afhq-cats-dogs")
+    assert manifest["counts"]["test"] == {"cat": COUNT, "dog": COUNT}
+    assert manifest["counts"]["train"] == {"cat": 18, "dog": 18}
+    wild = manifest_of(prepared, "afhq-wild")["counts"]
+    assert set(wild["train"]) == {"cheetah", "leopard", "lion", "tiger"} and sum(wild["test"].values()) == 8
+
+
+def test_the_classifiers_were_trained(prepared):
+    for name in TRAINED:
+        metrics = json.loads((prepared.root / metrics_of(name)).read_text())
+        assert metrics["class_names"] == manifest_of(prepared, name)["class_names"] and metrics["train_n"] > 10
+
+
+def test_the_classifier_of_celeba_explains_ffhq(prepared):
+    """[V] 4.2: what is left to do for it begins with StylEx's own training."""
+    model = ExperimentPaths(Path(), "ffhq-by-celeba").stylex_model
+    assert prepared.planned(str(model)) == {"backbone": 1, "train": 1}
