@@ -5,21 +5,20 @@ import hashlib
 import io
 import json
 import tarfile
-import threading
 import zipfile
-from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 
 import numpy
 import pytest
 import yaml
 from PIL import Image
 
-from stylex.artifacts import read_json
-from stylex.config import DatasetPaths, ExperimentPaths
+from stylex.datasets import load_all_classes
 
-DATASETS = ("cub-200-2011", "messidor-2", "plantvillage")
+ROOT = Path(__file__).parents[2]
 BIRDS = ("brewer-blackbird", "mallard", "winter-wren")
+
+pytestmark = pytest.mark.slow
 
 
 def photograph(seed: int, kind: str = "JPEG") -> bytes:
@@ -52,7 +51,7 @@ def plantvillage() -> dict[str, bytes]:
     folders = ("Apple___Apple_scab", "Apple___healthy", "Corn_(maize)___Common_rust_", "Tomato___healthy")
     files, leaves = {}, {}
     for index in range(80):
-        folder, name = folders[index % 4], f"FREC_{index % 4} {index}"
+        folder, name = folders[index % 4], f"leaf {index % 4} {index // 8}-{index}"
         files[f"raw/color/{folder}/{index:08x}-d81a-4184-8541-b692b78d398a___{name}.JPG"] = photograph(index)
         files[f"raw/segmented/{folder}/{index:08x}___{name}_final_masked.jpg"] = photograph(100 + index)
         leaves[name.lower()] = [f"{folder}:::{index // 8}.0"]
@@ -96,72 +95,63 @@ def messidor2() -> dict[str, bytes]:
     }
 
 
-EXPERIMENT = {
-    "extends": "cpu-32",
-    "title": "A test",
-    "domain": "Test",
-    "classifier": {"epochs": 1, "batch_size": 8, "min_accuracy": 0.0},
-}
-BACKBONE = {"extends": "backbone-32", "epochs": 1}
-CHOSEN = {"cub-200-2011": list(BIRDS)}  # the other 197 species have no photograph here
+def described(name: str) -> dict:
+    return yaml.safe_load((ROOT / "config" / "datasets" / f"{name}.yaml").read_text())
 
 
-@pytest.fixture(scope="module")
-def address(tmp_path_factory) -> Iterator[str]:
-    folder = tmp_path_factory.mktemp("published")
-    yield folder
+def miniature_source(name: str, files: dict[str, bytes], url: str) -> dict:
+    """The first source of the shipped description with the address, sizes and digests of the miniature."""
+    source = described(name)["sources"][0]
+    assert [file["name"] for file in source["files"]] == list(files)
+    for level in (source, *source["files"]):
+        level |= {"mirrors": [url]} if "mirrors" in level else {}
+    for file in source["files"]:
+        file |= {"size": len(files[file["name"]]), "sha256": hashlib.sha256(files[file["name"]]).hexdigest()}
+        file.pop("md5", None)
+    return source
 
 
-def describe(path, files, url):
-    content = yaml.safe_load(path.read_text())
-    for source in content["sources"]:
-        source["mirrors"] = [url] if "mirrors" in source else None
+def write(folder: Path, files: dict[str, bytes]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
 
 
-@pytest.fixture(scope="module")
-def built(computing, tmp_path_factory):
-    """A project that has downloaded and prepared all three and trained a classifier on each."""
-    folder = tmp_path_factory.mktemp("published")
-    datasets = computing.root / "config" / "datasets"
-    names = yaml.safe_load((datasets / "cub-200-2011.yaml").read_text())["classes"]
-    published = {"plantvillage": plantvillage(), "cub-200-2011": cub(names), "messidor-2": messidor2()}
-    server = ThreadingHTTPServer(
-        ("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(folder))
-    )
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-    for name, files in published.items():
-        for file, content in files.items():
-            (folder / file).write_bytes(content)
-        description = yaml.safe_load((datasets / f"{name}.yaml").read_text())
-        source = description["sources"][0]
-        assert [file["name"] for file in source["files"]] == list(files)
-        for file in source["files"]:
-            file |= {"size": len(files[file["name"]]), "sha256": hashlib.sha256(files[file["name"]]).hexdigest()}
-            file.pop("md5", None)
-        if "mirrors" in source:
-            source["mirrors"] = [f"http://127.0.0.1:{server.server_port}/"]
-        (datasets / f"{name}.yaml").write_text(yaml.safe_dump(description))
-        dataset = {"name": name} | ({"classes": CHOSEN[name]} if name in CHOSEN else {})
-        for kind, content in {"experiments": EXPERIMENT | {"dataset": dataset}, "backbones": BACKBONE | {"dataset": name}}.items():
-            if kind == "experiments":
-                content = content | {"stylex": {"perceptual_backbone": name}}
-            (computing.root / "config" / kind / f"{name}.yaml").write_text(yaml.safe_dump(content))
-    suite = {"title": "A test", "experiments": list(published), "tables": ["classifiers"]}
-    (computing.root / "config/suites/published.yaml").write_text(yaml.safe_dump(suite))
-    raw = computing.root / "data" / "raw" / "messidor-2"
-    raw.mkdir(parents=True)
-    for file, content in published["messidor-2"].items():
-        (raw / file).write_bytes(content)
-    targets = [str(ExperimentPaths(computing.root, name).classifier.metrics.relative_to(computing.root)) for name in published]
-    result = computing.snakemake("--config", "suite=published", "--", *targets)
-    print(result.stderr[-6000:])
-    assert result.returncode == 0, result.stderr
-    server.shutdown()
-    server.server_close()
-    return computing
+def images_of(classified) -> dict[str, list[str]]:
+    """The ids of the images of each split."""
+    root, manifest = classified.project.root, classified.manifest
+    load = functools.partial(load_all_classes, root, manifest["dataset"], manifest["resolution"])
+    return {split: load(split).ids for split in ("train", "val", "test")}
 
 
-def test_it(built):
-    for name in DATASETS:
-        m = read_json(DatasetPaths(built.root, name).manifest(32))
-        print({k: v for k, v in m.items() if k not in ("shards", "class_names", "provenance")})
+def test_plantvillage_keeps_the_photographs_of_a_leaf_together(through_the_rules, served):
+    files, (url, folder) = plantvillage(), served
+    write(folder, files)
+    built = through_the_rules("plantvillage", {"sources": [miniature_source("plantvillage", files, url)]})
+    assert built.metrics["class_names"] == ["healthy", "sick"]
+    leaves = {split: {name.split("___")[-1].split("-")[0] for name in ids} for split, ids in images_of(built).items()}
+    assert {split: len(found) for split, found in leaves.items()} == {"train": 28, "val": 8, "test": 4}
+    assert len(set.union(*leaves.values())) == 40, "no leaf is in two splits"
+
+
+def test_cub_keeps_its_test_split(through_the_rules, served):
+    files, (url, folder) = cub(described("cub-200-2011")["classes"]), served
+    write(folder, files)
+    source = miniature_source("cub-200-2011", files, url)
+    built = through_the_rules("cub-200-2011", {"sources": [source]}, classes=list(BIRDS))
+    assert len(built.manifest["class_names"]) == 200 and built.manifest["preparation"]["crop"] == "box of the dataset"
+    assert built.metrics["class_names"] == list(BIRDS)
+    images = images_of(built)
+    assert {split: len(ids) for split, ids in images.items()} == {"train": 27, "val": 3, "test": 30}
+    assert {int(name.removesuffix(".jpg").split("_")[-1]) // 3 % 2 for name in images["test"]} == {0}
+
+
+def test_messidor2_keeps_both_eyes_together_and_is_fetched_by_hand(through_the_rules, tmp_path):
+    files = messidor2()
+    write(tmp_path / "project" / "data" / "raw" / "messidor-2", files)
+    built = through_the_rules("messidor-2", {"sources": [miniature_source("messidor-2", files, "")]})
+    assert built.metrics["class_names"] == ["non-dme", "dme"]
+    patients = {split: {name[:-1] for name in ids} for split, ids in images_of(built).items()}
+    assert {split: len(found) for split, found in patients.items()} == {"train": 28, "val": 6, "test": 6}
+    assert len(set.union(*patients.values())) == 40, "no patient is in two splits"
+    assert sum(map(len, images_of(built).values())) == 79, "the picture without a grade is left out"
