@@ -69,6 +69,7 @@ def test_without_timm_the_line_says_how_to_get_it(monkeypatch):
     [
         ("resnet10", "unknown model of timm 'resnet10'; did you mean 'resnet10t'"),
         ("qqqqq", "unknown model of timm 'qqqqq'; timm.list_models"),
+        ("test_resnet.none", "architecture 'timm:test_resnet.none': timm says: "),
         ("test_vit", "gives tokens, not maps, which Grad-CAM needs; choose a convolutional model"),
     ],
 )
