@@ -62,7 +62,7 @@ def load_checked_experiment(root: Path, name: str) -> ExperimentConfig:
     """Read one experiment and check its dataset and classes against the catalog; raise `ConfigError`."""
     experiment = load_experiment(root, name)
     try:
-        validate_dataset(experiment.dataset)
+        validate_dataset(root, experiment.dataset)
     except ConfigError as error:
         raise ConfigError(f"{root / 'config' / 'experiments' / name}.yaml: {error}") from None
     return experiment

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
 
+from stylex.config.datasets import DatasetFile
 from stylex.config.models import (
     BackboneConfig,
     ExperimentConfig,
@@ -107,6 +108,12 @@ def load_backbone_config(root: Path, name: str) -> BackboneConfig:
     """Read config/backbones/<name>.yaml with the presets it extends."""
     path = _named(root, "backbones", name)
     return _validate(BackboneConfig, _with_bases(root, path), path)
+
+
+def load_dataset_file(root: Path, name: str) -> DatasetFile:
+    """Read config/datasets/<name>.yaml."""
+    path = _named(root, "datasets", name)
+    return _validate(DatasetFile, _read(path), path)
 
 
 def load_regressor_config(root: Path, name: str) -> RegressorConfig:
@@ -229,6 +236,13 @@ def _explain(model: type[Section], item: Any) -> str:
 
 def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
     for part in location:
+        if isinstance(part, int):  # an item of a list, whose model is known already
+            continue
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = NOTATIONS.get(part, field.annotation if field else None)
+        model = NOTATIONS.get(part, _model_in(field.annotation) if field else None)
     return sorted(model.model_fields) if hasattr(model, "model_fields") else []
+
+
+def _model_in(annotation: Any) -> Any:
+    """Return the section that an annotation is about: that of `Section`, `Section | None` and `list[Section]`."""
+    return next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)
