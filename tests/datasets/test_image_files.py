@@ -169,8 +169,8 @@ def test_unreadable_images_beyond_the_limit(photos, caplog):
         prepare(photos, "pets", SIDE)
     assert str(raised.value) == (
         "5 of 60 images of 'pets' cannot be read: dog/00.png (cannot identify image file '00.png'), dog/02.png (cannot"
-        " identify image file '02.png'), dog/04.png (cannot identify image file '04.png') and others; mend or remove them,"
-        " or raise max_unreadable, which is 0, in config/datasets/pets.yaml"
+        " identify image file '02.png'), dog/04.png (cannot identify image file '04.png') and others; mend or remove"
+        " them, or raise max_unreadable, which is 0, in config/datasets/pets.yaml"
     )
     assert contents(photos / "data/processed/pets/8") == good, "earlier artifacts are intact"
     describe(photos, max_unreadable=5)
