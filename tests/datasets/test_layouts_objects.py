@@ -6,8 +6,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from stylex.config import load_dataset_file
 from stylex.datasets.layouts import cub, messidor2, plantvillage
 from stylex.errors import DatasetError
+
+ROOT = Path(__file__).parents[2]
 
 
 def picture(path: Path, size: tuple[int, int] = (16, 16)) -> None:
@@ -56,6 +59,30 @@ def test_plants_by_crop_and_disease(plants):
         "apple-apple-scab", "cherry-healthy", "corn-common-rust", "potato-early-blight", "tomato-healthy"
     )  # fmt: skip
     assert {record.id: listing.class_names[record.label] for record in listing.records}[RUST] == "corn-common-rust"
+
+
+def test_the_published_folders_are_the_classes_of_the_shipped_file():
+    published = {
+        "Apple": "Apple_scab, Black_rot, Cedar_apple_rust, healthy",
+        "Blueberry": "healthy",
+        "Cherry_(including_sour)": "Powdery_mildew, healthy",
+        "Corn_(maize)": "Cercospora_leaf_spot Gray_leaf_spot, Common_rust_, Northern_Leaf_Blight, healthy",
+        "Grape": "Black_rot, Esca_(Black_Measles), Leaf_blight_(Isariopsis_Leaf_Spot), healthy",
+        "Orange": "Haunglongbing_(Citrus_greening)",
+        "Peach": "Bacterial_spot, healthy",
+        "Pepper,_bell": "Bacterial_spot, healthy",
+        "Potato": "Early_blight, Late_blight, healthy",
+        "Raspberry": "healthy",
+        "Soybean": "healthy",
+        "Squash": "Powdery_mildew",
+        "Strawberry": "Leaf_scorch, healthy",
+        "Tomato": "Bacterial_spot, Early_blight, Late_blight, Leaf_Mold, Septoria_leaf_spot, Spider_mites Two-spotted_"
+        "spider_mite, Target_Spot, Tomato_Yellow_Leaf_Curl_Virus, Tomato_mosaic_virus, healthy",
+    }
+    folders = [f"{crop}___{disease}" for crop, diseases in published.items() for disease in diseases.split(", ")]
+    assert list(map(plantvillage.class_name, folders)) == load_dataset_file(ROOT, "plantvillage-38").classes
+    mendeley = ("Cherry___healthy", "Corn___Common_rust", "Corn___Cercospora_leaf_spot Gray_leaf_spot")
+    assert set(map(plantvillage.class_name, mendeley)) < set(map(plantvillage.class_name, folders))
 
 
 def test_photographs_of_one_leaf_share_an_identity(plants):
