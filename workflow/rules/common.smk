@@ -141,16 +141,21 @@ def suite_sections(*keys):
 
 
 # What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
-TABLE_KEYS = ["domain", "published_domain", "dataset", "classifier_of", "stylex.conditioning", "attfind.shift"]
-TABLE_KEYS += ["evaluation.explanation_steps"]
+TABLE_KEYS = ["domain", "published_domain", "published_method", "dataset", "classifier_of", "stylex.conditioning"]
+TABLE_KEYS += ["attfind.shift", "evaluation.explanation_steps"]
 if "factors" in PROJECT.suite.tables:
     TABLE_KEYS += ["seed", "evaluation.factor_threshold"]
 if "seeds" in PROJECT.suite.tables:
     TABLE_KEYS += ["seed", "classifier", "stylex", "attfind", "evaluation"]
 
 
+@functools.cache
+def content_of(experiment):
+    return PROJECT.experiments[experiment].model_dump(mode="json")
+
+
 def selected(experiment, keys):
-    content = PROJECT.experiments[experiment].model_dump(mode="json")
+    content = content_of(experiment)
     return {key: functools.reduce(dict.__getitem__, key.split("."), content) for key in keys}
 
 
