@@ -35,10 +35,13 @@ def find_file(folder: Path, *names: str) -> Path:
 def find_images(folder: Path, pattern: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Return the files that match `pattern` and end in one of `suffixes`, by name without ending, sorted.
 
-    Raises `DatasetError` when there is none, and when two have the same name.
+    Hidden files, which macOS adds to archives, are left out. Raises `DatasetError` when there is none, and when two have
+    the same name.
     """
     images: dict[str, Path] = {}
-    for path in sorted(path for path in folder.glob(pattern) if path.suffix in suffixes):
+    for path in sorted(folder.glob(pattern)):
+        if path.suffix not in suffixes or path.name.startswith("."):
+            continue
         if path.stem in images:
             raise DatasetError(f"{images[path.stem]} and {path} have the same name; keep one copy of the images")
         images[path.stem] = path
@@ -51,10 +54,13 @@ def read_column(path: Path, key: str, column: str) -> dict[str, Cell]:
     """Read two columns of a CSV file with a header: cells of `column` by `key`."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.DictReader(file)
-        for name in (key, column):
-            if name not in (rows.fieldnames or ()):
-                raise DatasetError(f"{path}, line 1: there is no column '{name}'; {AGAIN}")
-        return by_key(path, ((row[key] or "", Cell(rows.line_num, row[column] or "")) for row in rows))
+        try:
+            for name in (key, column):
+                if name not in (rows.fieldnames or ()):
+                    raise DatasetError(f"{path}, line 1: there is no column '{name}'; {AGAIN}")
+            return by_key(path, ((row[key] or "", Cell(rows.line_num, row[column] or "")) for row in rows))
+        except csv.Error as error:
+            raise DatasetError(f"{path}, line {rows.line_num}: {error}; {AGAIN}") from None
 
 
 def by_key(path: Path, cells: Iterable[tuple[str, Cell]]) -> dict[str, Cell]:
