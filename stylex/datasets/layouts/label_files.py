@@ -35,8 +35,8 @@ def find_file(folder: Path, *names: str) -> Path:
 def find_images(folder: Path, pattern: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Return the files that match `pattern` and end in one of `suffixes`, by name without ending, sorted.
 
-    Hidden files, which macOS adds to archives, are left out. Raises `DatasetError` when there is none, and when two have
-    the same name.
+    Hidden files, which macOS adds to archives, are left out. Raises `DatasetError` when there is none, and when two
+    have the same name.
     """
     images: dict[str, Path] = {}
     for path in sorted(folder.glob(pattern)):
