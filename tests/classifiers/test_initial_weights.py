@@ -39,7 +39,7 @@ def published(architecture: str) -> torch.nn.Module:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_the_embedding_is_that_of_torchvision_on_normalised_images(architecture, channels):
     theirs = published(architecture)
-    ours = build_network(architecture, channels, 5, 1.0, "published", imagenet_inputs=True).eval()
+    ours = build_network(architecture, channels, 5, 1.0, "published", published_inputs=True).eval()
     InitialWeights("theirs", theirs.state_dict()).copy_to(ours, architecture)
     images = torch.rand(2, channels, 64, 64) * 2 - 1
     given = normalize((images.expand(-1, 3, -1, -1) + 1) / 2, (0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -81,7 +81,7 @@ def test_downloaded_weights_are_fine_tuned_into_a_classifier(project, serve, mon
 
     paths = ExperimentPaths(project, "tiny").classifier
     tensors, header = load_tensors(paths.model)
-    assert '"imagenet_inputs":true' in header["network"] and '"stem":"published"' in header["network"]
+    assert '"published_inputs":true' in header["network"] and '"stem":"published"' in header["network"]
     body = [name for name in tensors if not name.startswith("head.")]  # one epoch: the head alone has learnt
     assert all(torch.equal(tensors[name], weights[published_name("mobilenet_v2", name)]) for name in body)
     test = load_split(project, DatasetConfig(name="mnist", resolution=32, classes=["0", "1"]), "test")

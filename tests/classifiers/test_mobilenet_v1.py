@@ -19,6 +19,12 @@ def test_parameters_are_as_many_as_published(alpha, millions):
     assert alpha != 1 or count == 4_231_976  # trainable weights of Keras's MobileNet
 
 
+def test_published_weights_get_images_as_they_are_in_three_channels():
+    network = build_network("mobilenet_v1", 1, 2, 0.125, "published", published_inputs=True)
+    images = torch.rand(2, 1, 8, 8) * 2 - 1
+    assert torch.equal(network.preprocess(images), images.expand(-1, 3, -1, -1))
+
+
 def test_resolutions_and_channels_of_table_1():
     network = build_network("mobilenet_v1", 3, 2, 1.0, "published").eval()
     maps = network.maps(torch.zeros(1, 3, 64, 64), 5)

@@ -29,7 +29,7 @@ def test_logits_are_those_of_timm(name, channels):
 
 
 def test_published_weights_get_the_inputs_that_timm_states():
-    normalised = build_network("timm:test_resnet", 1, 3, 1.0, "published", imagenet_inputs=True)
+    normalised = build_network("timm:test_resnet", 1, 3, 1.0, "published", published_inputs=True)
     statistics = timm.create_model("test_resnet").pretrained_cfg
     white = normalised.preprocess(torch.ones(1, 1, 2, 2))[0, :, 0, 0]
     expected = [(1 - mean) / sd for mean, sd in zip(statistics["mean"], statistics["std"], strict=True)]
@@ -69,6 +69,7 @@ def test_without_timm_the_line_says_how_to_get_it(monkeypatch):
     [
         ("resnet10", "unknown model of timm 'resnet10'; did you mean 'resnet10t'"),
         ("qqqqq", "unknown model of timm 'qqqqq'; timm.list_models"),
+        ("test_resnet.none", "architecture 'timm:test_resnet.none': timm says: "),
         ("test_vit", "gives tokens, not maps, which Grad-CAM needs; choose a convolutional model"),
     ],
 )

@@ -18,7 +18,7 @@ CONFIG = FineTuningConfig(
 @pytest.fixture
 def initial() -> InitialWeights:
     torch.manual_seed(0)
-    state = build_network("mobilenet_v1", 1, 2, 0.125, "published").state_dict()
+    state = build_network("mobilenet_v1", 3, 2, 0.125, "published").state_dict()
     named = {published_name("mobilenet_v1", name): value for name, value in state.items() if "head" not in name}
     return InitialWeights("given.pth", named)
 

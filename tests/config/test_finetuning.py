@@ -29,11 +29,11 @@ def test_stem(changes, resolution, stem):
 
 def test_where_the_weights_come_from():
     given = config(pretrained="mine/a.pth", architecture="mobilenet_v1", width=0.5)
-    assert (given.imagenet_weights, given.initial_file, given.imagenet_inputs) == (None, "mine/a.pth", False)
+    assert (given.imagenet_weights, given.initial_file, given.published_inputs) == (None, "mine/a.pth", True)
     published = config(pretrained="imagenet")
-    assert (published.imagenet_weights, published.initial_file, published.imagenet_inputs) == ("resnet18", None, True)
+    assert (published.imagenet_weights, published.initial_file, published.published_inputs) == ("resnet18", None, True)
     scratch = config()
-    assert (scratch.imagenet_weights, scratch.initial_file, scratch.imagenet_inputs) == (None, None, False)
+    assert (scratch.imagenet_weights, scratch.initial_file, scratch.published_inputs) == (None, None, False)
 
 
 @pytest.mark.parametrize(

@@ -50,15 +50,17 @@ def find_images(folder: Path, pattern: str, suffixes: tuple[str, ...]) -> dict[s
     return dict(sorted(images.items()))
 
 
-def read_column(path: Path, key: str, column: str) -> dict[str, Cell]:
-    """Read two columns of a CSV file with a header: cells of `column` by `key`."""
+def read_column(path: Path, key: str, column: str, delimiter: str = ",") -> dict[str, Cell]:
+    """Read two columns of a CSV file with a header: cells of `column` by `key`; rows of empty cells do not count."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        rows = csv.DictReader(file)
+        rows = csv.DictReader(file, delimiter=delimiter)
         try:
+            rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
             for name in (key, column):
-                if name not in (rows.fieldnames or ()):
+                if name not in rows.fieldnames:
                     raise DatasetError(f"{path}, line 1: there is no column '{name}'; {AGAIN}")
-            return by_key(path, ((row[key] or "", Cell(rows.line_num, row[column] or "")) for row in rows))
+            filled = (row for row in rows if any(row.values()))
+            return by_key(path, ((row[key] or "", Cell(rows.line_num, (row[column] or "").strip())) for row in filled))
         except csv.Error as error:
             raise DatasetError(f"{path}, line {rows.line_num}: {error}; {AGAIN}") from None
 
