@@ -65,7 +65,7 @@ ANIMALS = {
 
 @pytest.fixture
 def animals(tmp_path) -> Path:
-    return write(tmp_path / "afhq", ANIMALS)
+    return write(tmp_path / "afhq", ANIMALS | {"afhq/__MACOSX/afhq/train/cat/._flickr_cat_000002.jpg": ""})
 
 
 def test_celeba(faces):
@@ -190,6 +190,7 @@ def test_faults_of_celeba(faces, damage, message):
         (replaced(LABELS, "70-120", "70-99"), f"{LABELS}, line 2: '70-99' is not one of 40-49, 50-69"),
         (replaced(LABELS, "\n2,", "\n4,"), f"{LABELS}, line 3: there is no image 00004"),
         (removed("resized/resized/00001.jpg"), f"{LABELS}, line 4: there is no image 00001"),
+        (replaced(LABELS, "70-120", "7" * 200_000), f"{LABELS}, line [12]: field larger than field limit"),
         (lambda folder: write(folder, {"resized/00001.png": ""}), "00001.png and .*00001.jpg have the same name"),
         (lambda folder: write(folder, {"00004.png": ""}), f"{LABELS} has no row for .*00004.png"),
     ],

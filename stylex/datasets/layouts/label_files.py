@@ -35,10 +35,13 @@ def find_file(folder: Path, *names: str) -> Path:
 def find_images(folder: Path, pattern: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Return the files that match `pattern` and end in one of `suffixes`, by name without ending, sorted.
 
-    Raises `DatasetError` when there is none, and when two have the same name.
+    Hidden files, which macOS adds to archives, are left out. Raises `DatasetError` when there is none, and when two
+    have the same name.
     """
     images: dict[str, Path] = {}
-    for path in sorted(path for path in folder.glob(pattern) if path.suffix in suffixes):
+    for path in sorted(folder.glob(pattern)):
+        if path.suffix not in suffixes or path.name.startswith("."):
+            continue
         if path.stem in images:
             raise DatasetError(f"{images[path.stem]} and {path} have the same name; keep one copy of the images")
         images[path.stem] = path
@@ -51,12 +54,15 @@ def read_column(path: Path, key: str, column: str, delimiter: str = ",") -> dict
     """Read two columns of a CSV file with a header: cells of `column` by `key`; rows of empty cells do not count."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         rows = csv.DictReader(file, delimiter=delimiter)
-        rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
-        for name in (key, column):
-            if name not in rows.fieldnames:
-                raise DatasetError(f"{path}, line 1: there is no column '{name}'; {AGAIN}")
-        filled = (row for row in rows if any(row.values()))
-        return by_key(path, ((row[key] or "", Cell(rows.line_num, (row[column] or "").strip())) for row in filled))
+        try:
+            rows.fieldnames = [name.strip() for name in rows.fieldnames or ()]
+            for name in (key, column):
+                if name not in rows.fieldnames:
+                    raise DatasetError(f"{path}, line 1: there is no column '{name}'; {AGAIN}")
+            filled = (row for row in rows if any(row.values()))
+            return by_key(path, ((row[key] or "", Cell(rows.line_num, (row[column] or "").strip())) for row in filled))
+        except csv.Error as error:
+            raise DatasetError(f"{path}, line {rows.line_num}: {error}; {AGAIN}") from None
 
 
 def by_key(path: Path, cells: Iterable[tuple[str, Cell]]) -> dict[str, Cell]:
