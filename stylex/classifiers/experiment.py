@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,10 +10,13 @@ import pandas
 
 from stylex.artifacts import provenance, write_json, write_table
 from stylex.classifiers.accuracy import accuracy, confusion_matrix, predict
-from stylex.classifiers.networks import ImageNetwork
+from stylex.classifiers.calibration import calibration
+from stylex.classifiers.image_network import ImageNetwork
+from stylex.classifiers.initial_weights import initial_weights
 from stylex.classifiers.training import train_network
 from stylex.classifiers.wrapper import NetworkDescription, Role, save_network
 from stylex.config import (
+    ClassifierConfig,
     DatasetConfig,
     ExperimentPaths,
     FineTuningConfig,
@@ -21,6 +25,7 @@ from stylex.config import (
     load_backbone_config,
     load_experiment,
 )
+from stylex.config.finetuning import NOTHING
 from stylex.datasets import load_split
 from stylex.datasets.factors import by_halves, read_factors
 from stylex.errors import AccuracyError, ConfigError
@@ -36,8 +41,9 @@ class _Trained(NamedTuple):
 def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
     """Train the experiment's classifier; write model.safetensors, metrics.json and history.csv.
 
-    Raise `AccuracyError`, and write nothing, when its accuracy on the test split is below classifier.min_accuracy, and
-    `ConfigError` when the experiment has no classifier of its own.
+    Raise `AccuracyError` when its accuracy on the test split is below classifier.min_accuracy: then metrics.json and
+    history.csv are in the folder rejected/, and there is no classifier. Raise `ConfigError` when the experiment has no
+    classifier of its own.
     """
     config = load_experiment(root, experiment_name)
     if config.classifier_of is not None:
@@ -45,16 +51,26 @@ def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
             f"experiment '{experiment_name}' explains the classifier of '{config.classifier_of}' (classifier_of); run"
             f" `stylex classifier {config.classifier_of}`"
         )
-    wanted = config.classifier.min_accuracy
     trained = _train(root, "classifier", experiment_name, config.classifier, config.dataset, config.seed, device)
-    if trained.metrics["accuracy"] < wanted:
-        raise AccuracyError(
-            f"classifier of '{experiment_name}': accuracy {trained.metrics['accuracy']:.4f} on {trained.metrics['n']}"
-            f" test images is below classifier.min_accuracy = {wanted}; raise classifier.epochs or classifier.width,"
-            " or lower the bound"
-        )
     paths = ExperimentPaths(root, experiment_name).classifier
-    _write(paths, trained, provenance(config.digest(), config.seed, device))
+    source = provenance(config.digest(), config.seed, device)
+    rejected = NetworkPaths(paths.folder / "rejected")
+    if trained.metrics["accuracy"] < config.classifier.min_accuracy:
+        _record(rejected, trained, source)
+        raise AccuracyError(_inaccurate(experiment_name, config.classifier, trained.metrics, rejected.metrics))
+    shutil.rmtree(rejected.folder, ignore_errors=True)
+    _write(paths, trained, source)
+
+
+def _inaccurate(name: str, config: ClassifierConfig, metrics: dict[str, Any], record: Path) -> str:
+    advice = "classifier.epochs"
+    if config.pretrained == NOTHING:
+        advice += " or classifier.width, start from published weights (classifier.pretrained)"
+    return (
+        f"classifier of '{name}': accuracy {metrics['accuracy']:.4f} on {metrics['n']} test images is below"
+        f" classifier.min_accuracy = {config.min_accuracy}; raise {advice}, or lower the bound (confusion matrix:"
+        f" {record}, history.csv beside it)"
+    )
 
 
 def train_backbone(root: Path, backbone_name: str, device: str = "cpu") -> None:
@@ -85,30 +101,28 @@ def _train(
         factors = read_factors(root, dataset.name, dataset.resolution)
         splits = [by_halves(split, factors) for split in splits]
     train, val, test = splits
-    network, history = train_network(config, train, val, seed, device, f"{role} {name}")
-    description = NetworkDescription(
-        role=role,
-        name=name,
-        architecture=config.architecture,
-        width=config.width,
-        channels=train.channels,
-        resolution=dataset.resolution,
-        class_names=train.class_names,
-    )
-    logits = predict(network, test, device)
+    initial = initial_weights(root, config)
+    network, history = train_network(config, train, val, seed, device, f"{role} {name}", initial)
+    description = NetworkDescription.of(role, name, config, train.channels, dataset.resolution, train.class_names)
+    logits, val_logits = predict(network, test, device), predict(network, val, device)
     metrics = {
         "accuracy": accuracy(logits, test.labels),
         "n": len(test),
         "class_names": list(test.class_names),
         "confusion_matrix": confusion_matrix(logits, test.labels).tolist(),
-        "val_accuracy": accuracy(predict(network, val, device), val.labels),
+        "val_accuracy": accuracy(val_logits, val.labels),
         "val_n": len(val),
         "train_n": len(train),
+        "calibration": calibration((val_logits, val.labels), (logits, test.labels)),
     }
     return _Trained(network, description, history, metrics)
 
 
 def _write(paths: NetworkPaths, trained: _Trained, source: dict[str, str]) -> None:
+    _record(paths, trained, source)
+    save_network(paths.model, trained.network, trained.description, source)
+
+
+def _record(paths: NetworkPaths, trained: _Trained, source: dict[str, str]) -> None:
     write_table(paths.history, trained.history, source)
     write_json(paths.metrics, {**trained.metrics, "provenance": source})
-    save_network(paths.model, trained.network, trained.description, source)

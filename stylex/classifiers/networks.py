@@ -1,20 +1,25 @@
-"""ResNet-18 and MobileNetV2 for small images, made of torchvision's own blocks.
+"""Networks by name: ResNet-18 and MobileNetV2 of torchvision's own blocks, MobileNetV1, and those of timm.
 
-Two changes to the published networks (He et al. 2016, table 1; Sandler et al. 2018, table 2), both because our images
-are 32x32 and not 224x224: the first convolution is 3x3 with stride 1, and the next halving (ResNet's max pooling, the
-stride of MobileNetV2's second stage) is left out. Channel counts are multiplied by `width`; at width 1 the parameters
-are those of torchvision, in the same order.
+With the published stem they are the published networks (He et al. 2016, table 1; Sandler et al. 2018, table 2). Two
+changes make the small stem, both because images of 32x32 are not of 224x224: the first convolution is 3x3 with stride
+1, and the next halving (ResNet's max pooling, the stride of MobileNetV2's second stage) is left out. Channel counts are
+multiplied by `width`; at width 1 the parameters are those of torchvision, in the same order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.resnet import BasicBlock
+
+from stylex.classifiers.image_network import IMAGENET, UNIT, ImageNetwork
+from stylex.classifiers.mobilenet_v1 import mobilenet_v1_stages
+from stylex.classifiers.timm_network import timm_network
+from stylex.config.finetuning import TIMM, Stem
 
 RESNET18_PLANES = (64, 128, 256, 512)
 # Table 2 of MobileNetV2, a row a stage: expansion, channels, blocks, stride of the first block (24 channels: 1, not 2).
@@ -24,42 +29,25 @@ MOBILENET_V2_TABLE = (
 MOBILENET_V2_CUTS = (0, 2, 4, 7, 14, 19)  # before the block that halves the resolution (or halved it at 224x224)
 
 
-class ImageNetwork(nn.Module):
-    """A classification network cut into five stages, so that one definition gives maps, embedding and logits."""
+def build_network(
+    architecture: str,
+    channels: int,
+    classes: int,
+    width: float,
+    stem: Stem = "small",
+    published_inputs: bool = False,
+) -> ImageNetwork:
+    """Build a network for images of `channels` channels, initialised from torch's global generator.
 
-    def __init__(self, stages: Sequence[nn.Module], features: int, classes: int) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList(stages)
-        self.head = nn.Linear(features, classes)
-
-    def maps(self, images: Tensor, count: int) -> list[Tensor]:
-        """Map images [N, C, H, W] in [-1, 1] to the first `count` stages' outputs [N, Ci, Hi, Wi], finest first."""
-        hidden, maps = preprocess(images), []
-        for stage in self.stages[:count]:
-            hidden = stage(hidden)
-            maps.append(hidden)
-        return maps
-
-    def embedding(self, images: Tensor) -> Tensor:
-        """Map images [N, C, H, W] in [-1, 1] to penultimate features [N, D]: the spatial mean of the last stage."""
-        return self.maps(images, len(self.stages))[-1].mean((2, 3))
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map images [N, C, H, W] in [-1, 1] to logits [N, classes]."""
-        return self.head(self.embedding(images))
-
-
-def preprocess(images: Tensor) -> Tensor:
-    """Return [N, C, H, W] in the layout that convolutions want; every network here takes [-1, 1] as it is."""
-    if images.shape[1] == 1:  # fits both layouts: the strides name the one wanted, or convolutions choose the slower
-        return images.reshape(len(images), *images.shape[2:], 1).permute(0, 3, 1, 2)
-    return images.contiguous(memory_format=torch.channels_last)
-
-
-def build_network(architecture: str, channels: int, classes: int, width: float) -> ImageNetwork:
-    """Build a network for images of `channels` channels, initialised from torch's global generator."""
-    stages, features = {"resnet18": _resnet18, "mobilenet_v2": _mobilenet_v2}[architecture](channels, width)
-    network = ImageNetwork(stages, features, classes)
+    published_inputs: the first step makes images three channels and normalises them as the published weights want
+    them. Raises `KeyError` for an unknown architecture of ours, `ConfigError` for one of timm's.
+    """
+    if architecture.startswith(TIMM):
+        return timm_network(architecture, channels, classes, published_inputs)
+    inputs = 3 if published_inputs else channels
+    stages, features = STAGES[architecture](inputs, width, stem == "published")
+    statistics = UNIT if architecture == "mobilenet_v1" else IMAGENET
+    network = ImageNetwork(stages, features, classes, statistics if published_inputs else None)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
@@ -67,13 +55,15 @@ def build_network(architecture: str, channels: int, classes: int, width: float) 
     return network
 
 
-def _resnet18(channels: int, width: float) -> tuple[list[nn.Module], int]:
+def _resnet18(channels: int, width: float, published: bool) -> tuple[list[nn.Module], int]:
     """Return the stages (stem, conv2_x … conv5_x) and the width of the last."""
     planes = [max(1, round(count * width)) for count in RESNET18_PLANES]
-    stem = nn.Conv2d(channels, planes[0], 3, padding=1, bias=False)
+    size, stride, padding = (7, 2, 3) if published else (3, 1, 1)
+    stem = nn.Conv2d(channels, planes[0], size, stride, padding, bias=False)
     stages: list[nn.Module] = [nn.Sequential(stem, nn.BatchNorm2d(planes[0]), nn.ReLU(inplace=True))]
-    for source, target, stride in zip([planes[0], *planes[:-1]], planes, (1, 2, 2, 2), strict=True):
-        stages.append(nn.Sequential(_basic_block(source, target, stride), BasicBlock(target, target)))
+    for source, target, step in zip([planes[0], *planes[:-1]], planes, (1, 2, 2, 2), strict=True):
+        pooling = [nn.MaxPool2d(3, 2, padding=1)] if published and step == 1 else []
+        stages.append(nn.Sequential(*pooling, _basic_block(source, target, step), BasicBlock(target, target)))
     return stages, planes[-1]
 
 
@@ -100,13 +90,22 @@ class Projection(nn.Conv2d):
         return super().forward(F.avg_pool2d(input, 1, self.step))
 
 
-def _mobilenet_v2(channels: int, width: float) -> tuple[list[nn.Module], int]:
-    """Return the stages (32x32 twice, 16x16, 8x8, 4x4 for 32x32 images) and the width of the last."""
-    whole = MobileNetV2(width_mult=width, inverted_residual_setting=list(MOBILENET_V2_TABLE))
+def _mobilenet_v2(channels: int, width: float, published: bool) -> tuple[list[nn.Module], int]:
+    """Return the stages (small stem, 32x32 images: 32x32 twice, 16x16, 8x8, 4x4) and the width of the last."""
+    table = [list(row) for row in MOBILENET_V2_TABLE]
+    table[1][3] = 2 if published else 1
+    whole = MobileNetV2(width_mult=width, inverted_residual_setting=table)
     stem = whole.features[0]
     assert isinstance(stem, nn.Sequential)
     first = stem[0]
     assert isinstance(first, nn.Conv2d)
-    stem[0] = nn.Conv2d(channels, first.out_channels, 3, padding=1, bias=False)
+    stem[0] = nn.Conv2d(channels, first.out_channels, 3, 2 if published else 1, padding=1, bias=False)
     cuts = zip(MOBILENET_V2_CUTS, MOBILENET_V2_CUTS[1:], strict=False)
     return [whole.features[first:last] for first, last in cuts], whole.last_channel
+
+
+STAGES: dict[str, Callable[[int, float, bool], tuple[list[nn.Module], int]]] = {
+    "resnet18": _resnet18,
+    "mobilenet_v2": _mobilenet_v2,
+    "mobilenet_v1": mobilenet_v1_stages,
+}

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from stylex.artifacts import provenance, write_json, write_table
 from stylex.classifiers.accuracy import predict
+from stylex.classifiers.initial_weights import initial_weights
 from stylex.classifiers.training import train_regressor
 from stylex.classifiers.wrapper import FrozenNetwork, NetworkDescription, load_network, save_network
 from stylex.config import load_regressor_config, regressor_paths
@@ -49,8 +50,9 @@ def fit_factors(root: Path, name: str, device: str = "cpu") -> None:
     def with_targets(split: ImageSplit) -> tuple[ImageSplit, Tensor]:
         return split, standardised(factors, split.ids, mean, sd)
 
+    initial = initial_weights(root, config)
     network, history = train_regressor(
-        config, with_targets(train), with_targets(val), config.seed, device, f"regressor {name}"
+        config, with_targets(train), with_targets(val), config.seed, device, f"regressor {name}", initial
     )
     origin = provenance(config.digest(), config.seed, device)
     measured = r_squared(predict(network, test, device), with_targets(test)[1])
@@ -61,15 +63,8 @@ def fit_factors(root: Path, name: str, device: str = "cpu") -> None:
         "sd": dict(zip(factors.names, sd.tolist(), strict=True)),
         "provenance": origin,
     }
-    description = NetworkDescription(
-        role="regressor",
-        name=f"{config.architecture}-{name}",
-        architecture=config.architecture,
-        width=config.width,
-        channels=train.channels,
-        resolution=config.resolution,
-        class_names=factors.names,
-    )
+    named = f"{config.architecture}-{name}"
+    description = NetworkDescription.of("regressor", named, config, train.channels, config.resolution, factors.names)
     write_table(paths.history, history, origin)
     write_json(paths.metrics, metrics)
     save_network(paths.model, network, description, origin)

@@ -14,7 +14,10 @@ from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stylex.artifacts import load_tensors, save_tensors
-from stylex.classifiers.networks import ImageNetwork, build_network
+from stylex.classifiers.image_network import ImageNetwork
+from stylex.classifiers.networks import build_network
+from stylex.classifiers.timm_network import TimmNetwork
+from stylex.config.finetuning import FineTuningConfig, Stem
 from stylex.config.models import Section
 from stylex.errors import ArtifactError
 
@@ -33,10 +36,36 @@ class NetworkDescription(Section):
     channels: int
     resolution: int
     class_names: tuple[str, ...]  # of the outputs; a regressor's are factors
+    stem: Stem = "small"
+    published_inputs: bool = False  # the network normalises its images as published weights want them
+
+    @classmethod
+    def of(
+        cls,
+        role: Role,
+        name: str,
+        config: FineTuningConfig,
+        channels: int,
+        resolution: int,
+        class_names: tuple[str, ...],
+    ) -> Self:
+        """Describe what is trained by `config` on images of `channels` channels and `resolution` pixels."""
+        return cls(
+            role=role,
+            name=name,
+            architecture=config.architecture,
+            width=config.width,
+            channels=channels,
+            resolution=resolution,
+            class_names=class_names,
+            stem=config.stem_at(resolution),
+            published_inputs=config.published_inputs,
+        )
 
     def build(self) -> ImageNetwork:
         """Build the network, randomly initialised."""
-        return build_network(self.architecture, self.channels, len(self.class_names), self.width)
+        classes = len(self.class_names)
+        return build_network(self.architecture, self.channels, classes, self.width, self.stem, self.published_inputs)
 
 
 class FrozenNetwork(nn.Module):
@@ -44,7 +73,10 @@ class FrozenNetwork(nn.Module):
 
     def __init__(self, network: ImageNetwork, description: NetworkDescription) -> None:
         super().__init__()
-        self.network = fold_normalisation(network.eval()).requires_grad_(False)
+        network.eval()
+        # In timm's models a normalisation may hold an activation, and neighbours may be apart in the computation.
+        whole = network if isinstance(network, TimmNetwork) else fold_normalisation(network)
+        self.network = whole.requires_grad_(False)
         self.training = False
         self.name = description.name
         self.architecture = description.architecture
@@ -61,7 +93,7 @@ def save_network(
     path: Path, network: ImageNetwork, description: NetworkDescription, provenance: dict[str, str]
 ) -> None:
     """Write the weights with their description and provenance as header."""
-    save_tensors(path, network.state_dict(), {HEADER: description.model_dump_json(), **provenance})
+    save_tensors(path, network.state_dict(), {HEADER: description.model_dump_json(exclude_defaults=True), **provenance})
 
 
 def load_network(path: Path, role: Role) -> tuple[ImageNetwork, NetworkDescription]:

@@ -6,7 +6,7 @@ import math
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from stylex.config.analysis import ClassName, Positive, Section
 from stylex.config.models import Name
@@ -16,13 +16,24 @@ SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 
 
+def _folders(value: list[str]) -> list[str]:
+    for address in value:
+        if not address.startswith(("http://", "https://")) or not address.endswith("/"):
+            raise ValueError(f"'{address}' is not of the form https://…/")
+    return value
+
+
+Mirrors = Annotated[list[str], Field(min_length=1), AfterValidator(_folders)]
+
+
 class SourceFile(Section):
-    """A file known by its content; without a digest, the first download of the right size is recorded and kept to."""
+    """A file known by its content; what its publisher does not state is recorded at the first download, and kept to."""
 
     name: str = Field(description="As in its address, without folders.")
-    size: Positive = Field(description="Bytes.")
+    size: Positive | None = Field(None, description="Bytes.")
     sha256: SHA256 | None = None
     md5: MD5 | None = None
+    mirrors: Mirrors | None = Field(None, description="Of this file alone, which the rest of the source does not have.")
 
     @field_validator("name")
     @classmethod
@@ -33,25 +44,21 @@ class SourceFile(Section):
 
 
 class DatasetSource(Section):
-    """Where all files of a dataset can be had: mirrors that serve them under the same names, or Kaggle."""
+    """Where all files of a dataset can be had: from mirrors under the same names, from Kaggle, or only by a person."""
 
     label: str = Field(description="What messages and manifests call this source.")
-    mirrors: list[str] | None = Field(None, min_length=1, description="Addresses of folders, tried in order.")
+    mirrors: Mirrors | None = Field(None, description="Addresses of folders, tried in order.")
     kaggle: str | None = Field(None, pattern=r"^[\w-]+/[\w-]+$", description="owner/dataset; needs an account.")
+    page: str | None = Field(None, pattern=r"^https?://", description="Where a person gets the files: a form, a login.")
+    steps: str | None = Field(None, min_length=1, description="What to do on that page.")
     files: list[SourceFile] = Field(min_length=1)
-
-    @field_validator("mirrors")
-    @classmethod
-    def _folders(cls, value: list[str] | None) -> list[str] | None:
-        for address in value or []:
-            if not address.startswith(("http://", "https://")) or not address.endswith("/"):
-                raise ValueError(f"'{address}' is not of the form https://…/")
-        return value
 
     @model_validator(mode="after")
     def _one_place(self) -> DatasetSource:
-        if (self.mirrors is None) == (self.kaggle is None):
-            raise ValueError("a source has either mirrors or kaggle")
+        if sum(each is not None for each in (self.mirrors, self.kaggle, self.page)) != 1:
+            raise ValueError("a source has one of mirrors, kaggle and page")
+        if (self.page is None) != (self.steps is None):
+            raise ValueError("page and steps belong together: add the one that is missing")
         names = [file.name for file in self.files]
         if len(set(names)) < len(names):
             raise ValueError("a file is listed twice: remove one")

@@ -194,12 +194,18 @@ def _check_classifier(root: Path, path: Path, experiment: ExperimentConfig) -> N
     other = _validate(ExperimentConfig, _with_bases(root, source), source)
     if other.classifier_of is not None:
         raise ConfigError(f"{context}'{name}' has no classifier of its own; name '{other.classifier_of}'")
-    for section in ("dataset", "classifier"):
-        if getattr(other, section) != getattr(experiment, section):
-            raise ConfigError(
-                f"{context}the section '{section}' differs from that of '{name}', whose classifier is explained; leave"
-                f" it out and extend '{name}', or leave classifier_of out"
-            )
+    differing = [name for name in ("dataset", "classifier") if _asked(other, name) != _asked(experiment, name)]
+    if differing:
+        exception = " in more than its name" if differing[0] == "dataset" else ""
+        raise ConfigError(
+            f"{context}the section '{differing[0]}' differs{exception} from that of '{name}', whose classifier is"
+            f" explained; leave it out and extend '{name}', or leave classifier_of out"
+        )
+
+
+def _asked(experiment: ExperimentConfig, section: str) -> dict[str, Any]:
+    """Return what a shared classifier must agree in; the images may be of another dataset with the same classes."""
+    return getattr(experiment, section).model_dump(exclude={"name"})
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -23,6 +23,7 @@ from stylex.config.analysis import (
     Weight,
     unknown_class,
 )
+from stylex.config.finetuning import TIMM, ClassifierConfig, FineTuningConfig
 from stylex.config.networks import NetworksConfig
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -65,28 +66,6 @@ class DatasetConfig(Section):
         return self
 
 
-class FineTuningConfig(Section):
-    """Supervised training of a convolutional network."""
-
-    architecture: Literal["resnet18", "mobilenet_v2"] = "resnet18"
-    epochs: Positive
-    batch_size: Positive
-    learning_rate: Rate
-    weight_decay: Weight = 0.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    max_translation: Annotated[int, Field(ge=0)] = Field(0, description="Random shift of training images, pixels.")
-    max_images: Positive | None = Field(None, description="Images an epoch at the most, drawn anew; default: all.")
-    width: Annotated[float, Field(gt=0, le=4)] = Field(1.0, description="Multiplier of all channel counts.")
-
-
-class ClassifierConfig(FineTuningConfig):
-    """The classifier to be explained."""
-
-    min_accuracy: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0, description="Test accuracy below which the experiment stops; [L] 4 asks for 0.95."
-    )
-
-
 class BackboneConfig(FineTuningConfig):
     """A network trained on all images of a dataset, for perceptual and Fréchet distances; never what is explained."""
 
@@ -96,6 +75,13 @@ class BackboneConfig(FineTuningConfig):
     labels: Literal["classes", "factors"] = Field(
         "classes", description="factors: of a drawn dataset, the halves in which all known factors lie (2^F classes)."
     )
+
+    @field_validator("architecture")
+    @classmethod
+    def _with_maps(cls, value: str) -> str:
+        if value.startswith(TIMM):
+            raise ValueError("a backbone gives maps of four stages, which timm's models have not here: name another")
+        return value
 
 
 class RegressorConfig(FineTuningConfig):
@@ -110,6 +96,13 @@ class RegressorConfig(FineTuningConfig):
     def _no_labels(cls, value: float) -> float:
         if value:
             raise ValueError("a regressor has no labels to smooth: leave it out")
+        return value
+
+    @field_validator("balance")
+    @classmethod
+    def _no_classes(cls, value: str) -> str:
+        if value != "none":
+            raise ValueError("a regressor has no classes to balance: leave it out")
         return value
 
 

@@ -216,3 +216,22 @@ def validate_dataset(root: Path, config: DatasetConfig) -> None:
             if name not in known:
                 what = f"class of {config.name}"
                 raise ConfigError(f"dataset.{key}: {unknown_name(what, name, list(known))}")
+
+
+def validate_explained(root: Path, config: DatasetConfig, trained: DatasetConfig) -> None:
+    """Raise `ConfigError` when a classifier trained on `trained` cannot judge the images of `config`."""
+    ours, theirs = (dataset_spec(root, each.name) for each in (config, trained))
+    if ours.channels != theirs.channels:
+        raise ConfigError(
+            f"dataset.name = {ours.name!r} has {ours.channels} channels, the classifier of classifier_of was trained on"
+            f" '{theirs.name}' with {theirs.channels}; name a dataset with as many"
+        )
+    if config.classes is not None or config.one_vs_rest is not None:
+        return  # the same in both
+    known = [known_classes(root, spec, config.resolution) for spec in (ours, theirs)]
+    if None not in known and known[0] != known[1]:
+        names = [", ".join(each or ()) for each in known]
+        raise ConfigError(
+            f"dataset.name = {ours.name!r} has the classes {names[0]}, the classifier of classifier_of those of"
+            f" '{theirs.name}', {names[1]}; say in dataset.classes of both which are meant"
+        )

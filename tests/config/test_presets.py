@@ -48,10 +48,22 @@ def test_model_1_has_the_widths_and_the_optimiser_of_its_code_and_paper(root):
     assert stylex.conditioning == "logits" and not stylex.conditional_discriminator
 
 
-def test_model_2_differs_from_model_1_in_the_condition_and_the_shift_only(root):
+def test_classifiers_are_those_of_the_papers(root):
+    first, second, whole = (extending(root, name).classifier for name in ("model1-64", "model2-64", "stylex-256"))
+    for classifier in (first, second):
+        assert (classifier.pretrained, classifier.optimizer, classifier.schedule) == ("imagenet", "adam", "constant")
+        assert (classifier.learning_rate, classifier.batch_size, classifier.weight_decay) == (1e-4, 128, 0)
+        assert classifier.epochs > 5 * classifier.epochs_per_stage  # every stage is unfrozen
+        assert classifier.stem_at(64) == "published"
+    assert (first.architecture, second.architecture) == ("mobilenet_v2", "resnet18")
+    assert (whole.architecture, whole.pretrained, whole.stem_at(256)) == ("mobilenet_v1", "none", "published")
+
+
+def test_model_2_differs_from_model_1_in_the_classifier_the_condition_and_the_shift_only(root):
     first, second = (extending(root, preset).model_dump() for preset in ("model1-64", "model2-64"))
     assert second["stylex"].pop("conditioning") == "probabilities" and second["stylex"].pop("conditional_discriminator")
     assert (first["attfind"].pop("shift"), second["attfind"].pop("shift")) == (2, 1)
+    first["classifier"].pop("architecture"), second["classifier"].pop("architecture")
     del first["stylex"]["conditioning"], first["stylex"]["conditional_discriminator"]
     assert first == second
 

@@ -5,6 +5,7 @@ import pytest
 
 from stylex.config import DatasetConfig
 from stylex.datasets import DATASETS, dataset_spec, validate_dataset
+from stylex.datasets.catalog import validate_explained
 from stylex.errors import ConfigError
 
 
@@ -38,6 +39,20 @@ def test_unknown_class_names_key_and_remedy(root, question):
 def test_known_classes_pass(root):
     validate_dataset(root, DatasetConfig(name="mnist", resolution=32, classes=[3, 8]))  # type: ignore[list-item]
     validate_dataset(root, DatasetConfig(name="mnist", resolution=32, one_vs_rest="3"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("leaves", "'leaves' has 3 channels, the classifier of classifier_of was trained on 'mnist' with 1"),
+        ("fashion_mnist", "'fashion_mnist' has the classes t-shirt, .* those of 'mnist', 0, 1, 2"),
+    ],
+)
+def test_a_classifier_judges_images_with_its_channels_and_classes_only(root, name, message):
+    mnist, other = DatasetConfig(name="mnist", resolution=32), DatasetConfig(name=name, resolution=32)
+    validate_explained(root, DatasetConfig(name="mnist-full", resolution=32), mnist)
+    with pytest.raises(ConfigError, match=message):
+        validate_explained(root, other, mnist)
 
 
 def test_importing_the_package_imports_nothing_heavy():

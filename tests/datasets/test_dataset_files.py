@@ -7,7 +7,7 @@ from stylex.artifacts import write_json
 from stylex.config import DatasetConfig, DatasetPaths
 from stylex.datasets import dataset_names, dataset_spec, validate_dataset
 from stylex.datasets.pins import PinnedFile
-from stylex.datasets.sources import HttpMirrors, KaggleDataset, OwnImages
+from stylex.datasets.sources import HttpMirrors, KaggleDataset, ManualDownload, OwnImages
 from stylex.errors import ConfigError
 
 FILES = [{"name": "pets.zip", "size": 10, "md5": "0" * 32}]
@@ -48,6 +48,13 @@ def test_two_datasets_share_their_downloads(root):
     assert spec.sources == dataset_spec(root, "pets").sources
 
 
+def test_files_that_a_person_must_get(root):
+    form = {"label": "the authors", "page": "https://example.org/pets", "steps": "sign the form", "files": FILES}
+    write(root, sources=[form])
+    pin = PinnedFile("pets.zip", 10, md5="0" * 32)
+    assert dataset_spec(root, "pets").sources == (ManualDownload(form["label"], form["page"], form["steps"], (pin,)),)
+
+
 def test_images_of_ones_own(root):
     write(root, sources=None, folder="/photos")
     assert dataset_spec(root, "pets").sources == (OwnImages("own images: /photos"),)
@@ -64,7 +71,8 @@ def test_images_of_ones_own(root):
         ({"folder": "photos"}, "exactly one of sources, raw, folder and csv"),
         ({"sources": None}, "exactly one of sources, raw, folder and csv"),
         ({"sources": None, "csv": "a.csv"}, "csv needs layout: table"),
-        ({"sources": [{**MIRRORS, "kaggle": "a/b"}]}, "either mirrors or kaggle"),
+        ({"sources": [{**MIRRORS, "kaggle": "a/b"}]}, "one of mirrors, kaggle and page"),
+        ({"sources": [{"label": "a form", "page": "https://example.org", "files": FILES}]}, "page and steps belong"),
         ({"sources": [{**MIRRORS, "mirors": []}]}, r"sources\.0\.mirors = \[\]: .*did you mean 'mirrors'"),
         ({"sources": [{**MIRRORS, "mirrors": ["https://example.org"]}]}, "is not of the form https"),
         ({"sources": [{**MIRRORS, "files": FILES * 2}]}, "a file is listed twice"),

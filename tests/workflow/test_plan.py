@@ -36,6 +36,7 @@ CHANGES = {
     "study: {attributes: 3}": {"study", "observer", "tables", "report"},
     "study: {observer_draws: 3}": {"observer", "tables", "report"},
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
+    "classifier: {pretrained: imagenet, width: 1}": AFTER_TRAIN | {"classifier", "weights"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
     "seed: 7": AFTER_TRAIN | {"classifier"},
 }

@@ -1,9 +1,16 @@
 # The classifier to be explained, the backbone behind perceptual and Fréchet distances, the regressor of known factors.
 
 
+def initial_weights(config):
+    """The file of weights that a training starts from, where it does: published, or given."""
+    name, file = config.imagenet_weights, config.initial_file
+    return [weights_path(Path(), name or "", file)] if name or file else []
+
+
 rule classifier:
     input:
         manifest=manifest,
+        weights=lambda wildcards: initial_weights(PROJECT.experiments[wildcards.experiment].classifier),
         code=code(*NETWORK_TRAINING_CODE),
     output:
         model=EXPERIMENT.classifier.model,
@@ -29,6 +36,7 @@ rule classifier:
 rule backbone:
     input:
         manifest=backbone_manifest,
+        weights=lambda wildcards: initial_weights(PROJECT.backbones[wildcards.backbone]),
         code=code(*NETWORK_TRAINING_CODE),
     output:
         model=BACKBONE.model,
@@ -54,6 +62,7 @@ rule backbone:
 rule regressor:
     input:
         manifest=regressor_manifest,
+        weights=lambda wildcards: initial_weights(PROJECT.regressors[wildcards.regressor]),
         code=code("classifiers/regressor.py", *NETWORK_TRAINING_CODE),
     output:
         model=REGRESSOR.model,

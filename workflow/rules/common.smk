@@ -102,17 +102,27 @@ def code(*patterns):
 
 
 # What loads and runs the networks of an experiment.
-CLASSIFIER_CODE = ("classifiers/classifier.py", "classifiers/networks.py", "classifiers/wrapper.py")
-REGRESSOR_CODE = ("classifiers/networks.py", "classifiers/regressor.py", "classifiers/wrapper.py")
-BACKBONE_CODE = ("classifiers/backbone.py", "classifiers/networks.py", "classifiers/wrapper.py")
+NETWORK_CODE = (
+    "classifiers/image_network.py",
+    "classifiers/mobilenet_v1.py",
+    "classifiers/networks.py",
+    "classifiers/timm_network.py",
+    "classifiers/wrapper.py",
+)
+CLASSIFIER_CODE = ("classifiers/classifier.py", *NETWORK_CODE)
+REGRESSOR_CODE = ("classifiers/regressor.py", *NETWORK_CODE)
+BACKBONE_CODE = ("classifiers/backbone.py", *NETWORK_CODE)
 PERCEPTUAL_CODE = (*BACKBONE_CODE, "classifiers/perceptual.py", "pretrained.py")
 STYLEX_CODE = ("networks/*.py",)
 NETWORK_TRAINING_CODE = (
+    *NETWORK_CODE,
     "classifiers/accuracy.py",
+    "classifiers/balance.py",
+    "classifiers/calibration.py",
     "classifiers/experiment.py",
-    "classifiers/networks.py",
+    "classifiers/initial_weights.py",
     "classifiers/training.py",
-    "classifiers/wrapper.py",
+    "classifiers/unfreezing.py",
     "datasets/factors.py",
     "datasets/split.py",
 )
@@ -131,16 +141,21 @@ def suite_sections(*keys):
 
 
 # What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
-TABLE_KEYS = ["domain", "published_domain", "dataset", "classifier_of", "stylex.conditioning", "attfind.shift"]
-TABLE_KEYS += ["evaluation.explanation_steps"]
+TABLE_KEYS = ["domain", "published_domain", "published_method", "dataset", "classifier_of", "stylex.conditioning"]
+TABLE_KEYS += ["attfind.shift", "evaluation.explanation_steps"]
 if "factors" in PROJECT.suite.tables:
     TABLE_KEYS += ["seed", "evaluation.factor_threshold"]
 if "seeds" in PROJECT.suite.tables:
     TABLE_KEYS += ["seed", "classifier", "stylex", "attfind", "evaluation"]
 
 
+@functools.cache
+def content_of(experiment):
+    return PROJECT.experiments[experiment].model_dump(mode="json")
+
+
 def selected(experiment, keys):
-    content = PROJECT.experiments[experiment].model_dump(mode="json")
+    content = content_of(experiment)
     return {key: functools.reduce(dict.__getitem__, key.split("."), content) for key in keys}
 
 
@@ -229,9 +244,9 @@ def attribute_lists(wildcards):
 
 
 def compared(wildcards):
-    """What the figure of methods shows: sufficiency of all experiments of the suite that explain the same classifier."""
-    explained = paths_of(wildcards.experiment).classifier
-    every = [paths_of(name) for name in PROJECT.suite.experiments]
+    """What the figure of methods shows: sufficiency of all of the suite that explain the same classifier, same images."""
+    explained, dataset = paths_of(wildcards.experiment).classifier, PROJECT.experiments[wildcards.experiment].dataset
+    every = [paths_of(name) for name in PROJECT.suite.experiments if PROJECT.experiments[name].dataset == dataset]
     return [paths.sufficiency for paths in every if paths.classifier == explained]
 
 

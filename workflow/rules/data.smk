@@ -7,8 +7,10 @@ rule download:
         code=code(
             "datasets/catalog.py",
             "datasets/download.py",
+            "datasets/kaggle.py",
             "datasets/packages.py",
             "datasets/sources.py",
+            "datasets/spans.py",
             "datasets/transfer.py",
         ),
     output:
@@ -27,7 +29,7 @@ rule download:
 
 rule weights:
     input:
-        code=code("pretrained.py", "datasets/transfer.py"),
+        code=code("pretrained.py", "datasets/spans.py", "datasets/transfer.py"),
     output:
         weights_path(Path(), "{weights}"),
     log:

@@ -15,7 +15,13 @@ from stylex.datasets.layouts.records import ImageRecord, Listing
 ListImages = Callable[[Path, str | None, tuple[str, ...] | None], Listing]
 
 LAYOUTS = {
+    "afhq": "stylex.datasets.layouts.afhq",
+    "celeba": "stylex.datasets.layouts.celeba",
+    "cub": "stylex.datasets.layouts.cub",
+    "ffhq": "stylex.datasets.layouts.ffhq",
     "folders": "stylex.datasets.layouts.folders",
+    "messidor2": "stylex.datasets.layouts.messidor2",
+    "plantvillage": "stylex.datasets.layouts.plantvillage",
     "table": "stylex.datasets.layouts.table",
 }
 
