@@ -1,10 +1,10 @@
 """`make bench-datasets`: what preparing a dataset costs; medians of five rounds, each in processes of its own.
 
 `fashion_mnist`: all 70,000 images at 32x32, to be done within 60 s and 500 MB. `jpeg`: 20,000 drawn leaves in JPEG
-files of 288x288, prepared at 256x256 by two processes, in turn with what Pillow alone does in two: it decodes, converts,
-resizes and throws the pixels away. The share of its speed that is reached is to be 0.70 at least. Ours counts from
-the start of `python -m stylex prepare` to its end, the synchronised files and their checksums included; Pillow counts
-from the first image. Peak memory is the proportional share (PSS) of all processes, sampled. Writes
+files of 288x288, prepared at 256x256 by two processes, in turn with what Pillow alone does in two: it decodes,
+converts, resizes and throws the pixels away. The share of its speed that is reached is to be 0.70 at least. Ours
+counts from the start of `python -m stylex prepare` to its end, the synchronised files and their checksums included;
+Pillow counts from the first image. Peak memory is the proportional share (PSS) of all processes, sampled. Writes
 results/benchmarks/datasets.json and prints a table.
 """
 
