@@ -91,8 +91,8 @@ def read_pixels(path: Path, pixels: Bytes, box: Box | None = None) -> None:
         reason = " ".join(str(error).split()) or type(error).__name__
         reason = (error.strerror or reason) if isinstance(error, OSError) else reason
         raise ImageError(reason.replace(str(path), path.name)) from None
-    for channel, band in zip(pixels, image.split(), strict=True):
-        channel[:] = numpy.asarray(band)
+    for channel, band in zip(pixels, image.mode, strict=True):
+        channel[:] = numpy.frombuffer(image.tobytes("raw", band), numpy.uint8).reshape(channel.shape)
 
 
 def _upright(file: Image.Image, mode: str) -> Image.Image:

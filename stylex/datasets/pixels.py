@@ -16,19 +16,23 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing.connection import wait
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import numpy
 
 from stylex.datasets.images import Bytes, read_pixels
 from stylex.datasets.layouts.records import ImageRecord
 from stylex.errors import DatasetError, ImageError
+from stylex.memory import keep_freed_memory
 
+Batches: TypeAlias = Sequence[Sequence[ImageRecord]]
 BATCH_BYTES = 2 << 20  # of pixels that a process prepares before it is asked for more
 BATCH_IMAGES = 64
 BATCHES = 3  # on their way, a process
 
-_slots: Bytes  # [slots, images, channels, side, side], of a worker
+# Of a worker, which has them from its parent.
+_slots: Bytes  # [slots, images, channels, side, side]
+_batches: Batches
 
 
 class Prepared(NamedTuple):
@@ -61,7 +65,7 @@ def prepared_pixels(records: Sequence[ImageRecord], channels: int, side: int, pr
             yield Prepared(record, pixels, answer if known else b"", "" if known else answer)
 
 
-def _here(slots: Bytes, batches: Sequence[Sequence[ImageRecord]]) -> Iterator[list[bytes | str]]:
+def _here(slots: Bytes, batches: Batches) -> Iterator[list[bytes | str]]:
     for batch in batches:
         yield [_prepare(record, pixels) for record, pixels in zip(batch, slots[0], strict=False)]
 
@@ -70,13 +74,13 @@ def _in_order(slots: Bytes, batches: Sequence[Sequence[ImageRecord]], processes:
     """Yield the answers to each batch; its slot is given away only when the answers to the next one are asked for."""
     # Forked, as that shares the memory and starts at once: before this process has threads of its own making.
     context = multiprocessing.get_context("fork")
-    pool = ProcessPoolExecutor(processes, context, _begin, (slots,))
+    pool = ProcessPoolExecutor(processes, context, _begin, (slots, batches))
     futures: deque[Future[list[bytes | str]]] = deque()
     try:
-        for index, batch in enumerate(batches):
+        for index in range(len(batches)):
             if len(futures) == len(slots):
                 yield futures.popleft().result()
-            futures.append(pool.submit(_prepare_batch, index % len(slots), batch))
+            futures.append(pool.submit(_prepare_batch, index % len(slots), index))
         while futures:
             yield futures.popleft().result()
     except BrokenProcessPool:
@@ -87,9 +91,10 @@ def _in_order(slots: Bytes, batches: Sequence[Sequence[ImageRecord]], processes:
         pool.shutdown(cancel_futures=True)
 
 
-def _begin(slots: Bytes) -> None:
-    global _slots
-    _slots = slots
+def _begin(slots: Bytes, batches: Batches) -> None:
+    global _slots, _batches
+    _slots, _batches = slots, batches
+    keep_freed_memory()  # else a third of the time goes into pages that come and go with every image
     threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
@@ -101,8 +106,8 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _prepare_batch(slot: int, batch: Sequence[ImageRecord]) -> list[bytes | str]:
-    return [_prepare(record, pixels) for record, pixels in zip(batch, _slots[slot], strict=False)]
+def _prepare_batch(slot: int, index: int) -> list[bytes | str]:
+    return [_prepare(record, pixels) for record, pixels in zip(_batches[index], _slots[slot], strict=False)]
 
 
 def _prepare(record: ImageRecord, pixels: Bytes) -> bytes | str:

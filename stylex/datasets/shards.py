@@ -23,9 +23,9 @@ SHARD_BYTES = 256 << 20  # of pixels, in the shards of all splits that are being
 
 
 class _Shard:
-    """Rows in memory that become one file."""
+    """Rows of a split in memory, which is used again for its next file."""
 
-    def __init__(self, rows: int, shape: tuple[int, ...]) -> None:
+    def __init__(self, rows: int, shape: tuple[int, int, int]) -> None:
         self.images = numpy.empty((rows, *shape), numpy.uint8)
         self.labels: list[int] = []
         self.ids: list[str] = []
@@ -37,21 +37,21 @@ class _Shard:
         self.ids.append(row.id)
         self.sources.append(row.source)
 
+    def empty(self) -> None:
+        for column in (self.labels, self.ids, self.sources):
+            column.clear()
+
 
 class ShardWriter:
-    """Divides rows by split, and writes <split>-NNNNN.arrow into a folder.
-
-    Memory holds the shards being filled, `SHARD_BYTES` in all, and one that is being written meanwhile.
-    """
+    """Divides rows by split, and writes <split>-NNNNN.arrow into a folder. Memory holds `SHARD_BYTES` of pixels."""
 
     def __init__(self, folder: Path, dataset: str, shape: tuple[int, int, int], planned: Mapping[str, int]) -> None:
-        self.folder, self.dataset, self.shape = folder, dataset, shape
+        self.folder, self.dataset = folder, dataset
         budget, total = SHARD_BYTES // math.prod(shape), max(1, sum(planned.values()))
-        self.rows = {split: max(1, min(count, budget * count // total)) for split, count in planned.items()}
-        self.filling: dict[str, _Shard] = {}
+        rows = {split: max(1, min(count, budget * count // total)) for split, count in planned.items()}
+        self.shards = {split: _Shard(count, shape) for split, count in rows.items()}
         self.entries: dict[str, list[Future[Entry]]] = {split: [] for split in SPLITS}
         self.thread = ThreadPoolExecutor(1)
-        self.last: Future[Entry] | None = None
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -61,29 +61,28 @@ class ShardWriter:
 
     def add(self, row: Row) -> None:
         """Copy one row; raise `StorageError` when a shard cannot be written."""
-        shard = self.filling.get(row.split)
-        if shard is None:
-            shard = self.filling[row.split] = _Shard(self.rows[row.split], self.shape)
+        shard = self.shards[row.split]
         shard.add(row)
         if len(shard.ids) == len(shard.images):
-            self._close(row.split)
+            self._close(row.split, shard)
 
     def finish(self) -> dict[str, list[Entry]]:
         """Write what is left; return the entries of the manifest by split, in the order of the rows."""
-        for split in sorted(self.filling, key=SPLITS.index):
-            self._close(split)
+        for split, shard in self.shards.items():
+            if shard.ids:
+                self._close(split, shard)
         return {split: [future.result() for future in futures] for split, futures in self.entries.items()}
 
-    def _close(self, split: str) -> None:
-        if self.last is not None:
-            self.last.result()  # no more than one shard waits in memory
-        path = self.folder / f"{split}-{len(self.entries[split]):05d}.arrow"
-        metadata = {"dataset": self.dataset, "split": split}
-        self.last = self.thread.submit(_write, path, self.filling.pop(split), metadata)
-        self.entries[split].append(self.last)
+    def _close(self, split: str, shard: _Shard) -> None:
+        path, rows = self.folder / f"{split}-{len(self.entries[split]):05d}.arrow", len(shard.ids)
+        with storage_errors(path):
+            _write(path, shard, {"dataset": self.dataset, "split": split})
+        shard.empty()
+        # The disk and the checksum take longer than the copy to the system's memory, and need not be waited for.
+        self.entries[split].append(self.thread.submit(_settle, path, rows))
 
 
-def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> Entry:
+def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> None:
     import pyarrow
 
     columns = {
@@ -93,9 +92,12 @@ def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> Entry:
         "source": pyarrow.array(shard.sources, pyarrow.string()),
     }
     batch = pyarrow.record_batch(columns, metadata=metadata)
-    with storage_errors(path), path.open("wb") as file:
-        with pyarrow.ipc.new_file(file, batch.schema) as writer:
-            writer.write_batch(batch)
-        file.flush()
+    with pyarrow.ipc.new_file(str(path), batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _settle(path: Path, rows: int) -> Entry:
+    """Bring a file to the disk; return its entry of the manifest."""
+    with storage_errors(path), path.open("rb") as file:
         os.fsync(file.fileno())
-    return {"file": path.name, "rows": len(shard.ids), "bytes": path.stat().st_size, "sha256": sha256(path)}
+    return {"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)}

@@ -42,10 +42,11 @@ def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None
         if name not in found:
             raise DatasetError(f"{top}: {unknown_name('class folder', name, sorted(found))}")
     records = [
-        ImageRecord(path.relative_to(folder).as_posix(), path, path.relative_to(folder).as_posix(), position, part)
+        ImageRecord(source, path, source, position, part)
         for upper, part in tops.items()
         for position, name in enumerate(names)
         for path in images_in(upper / name)
+        for source in [path.relative_to(folder).as_posix()]
     ]
     for position in set(range(len(names))) - {record.label for record in records}:
         raise DatasetError(f"{top}: class folder '{names[position]}' has no image ({' '.join(sorted(SUFFIXES))})")
