@@ -1,4 +1,4 @@
-# make demo | test | check | bench-train | bench-attfind | clean. The environment is made once, in .venv.
+# make demo | test | check | bench-train | bench-attfind | bench-datasets | clean. The environment is made once, in .venv.
 SHELL := bash
 PYTHON ?= python3
 SUITE ?= demo
@@ -9,7 +9,7 @@ BIN := .venv/bin
 # and say so.
 PACKAGES := chromium slurm-wlm munge
 
-.PHONY: demo test check bench-train bench-attfind clean packages
+.PHONY: demo test check bench-train bench-attfind bench-datasets clean packages
 
 demo: $(STAMP)
 	$(BIN)/python -m stylex validate $(SUITE)
@@ -38,6 +38,10 @@ bench-train: $(STAMP)
 # AttFind against one move at a time: some minutes on two cores, with nothing else running; needs the demo's models.
 bench-attfind: $(STAMP)
 	$(BIN)/python tests/benchmarks/bench_attfind.py
+
+# Preparing datasets against Pillow alone: some 10 minutes on two cores, with nothing else running; 5 GB in TMPDIR.
+bench-datasets: $(STAMP)
+	$(BIN)/python tests/benchmarks/bench_datasets.py
 
 clean:
 	rm -rf .pytest_cache .ruff_cache .hypothesis *.egg-info

@@ -19,7 +19,7 @@ logger = logging.getLogger("stylex")
 class Counter:
     """Counts finished units; `advance` is what the work calls."""
 
-    def __init__(self, label: str, total: int, unit: str, done: int = 0) -> None:
+    def __init__(self, label: str, total: int | None, unit: str, done: int = 0) -> None:
         self.label, self.total, self.unit, self.done = label, total, unit, done
         self._first = done
         self._start = self._last_line = time.monotonic()
@@ -42,18 +42,21 @@ class Counter:
         return (self.done - self._first) / max(time.monotonic() - self._start, 1e-9)
 
     def log(self) -> None:
-        """Write one line with count, rate and the time left."""
+        """Write one line with count, rate and, where the total is known, the time left."""
         self._last_line = time.monotonic()
-        left = (self.total - self.done) / max(self.rate(), 1e-9)
+        of, left = "", ""
+        if self.total is not None:
+            seconds = (self.total - self.done) / max(self.rate(), 1e-9)
+            of, left = f"/{self.total}", f", {seconds // 60:.0f}:{int(seconds % 60):02d} left"
         logger.info(
-            "%s: %d/%d %s, %.1f %s/s, %d:%02d left %s",
-            self.label, self.done, self.total, self.unit, self.rate(), self.unit, left // 60, left % 60, self.note,
+            "%s: %d%s %s, %.1f %s/s%s %s",
+            self.label, self.done, of, self.unit, self.rate(), self.unit, left, self.note,
         )  # fmt: skip
 
 
 @contextmanager
-def progress(label: str, total: int, unit: str = "images", done: int = 0) -> Iterator[Counter]:
-    """Yield a `Counter` over `total` units, of which `done` were finished by an earlier run."""
+def progress(label: str, total: int | None, unit: str = "images", done: int = 0) -> Iterator[Counter]:
+    """Yield a `Counter` over `total` units, of which `done` were finished by an earlier run; None: nobody knows."""
     counter = Counter(label, total, unit, done)
     if sys.stderr.isatty():
         from rich.console import Console  # only here: whoever plans needs no bar

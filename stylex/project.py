@@ -18,7 +18,7 @@ from stylex.config import (
     load_site,
     load_suite,
 )
-from stylex.datasets.catalog import validate_dataset
+from stylex.datasets.catalog import validate_dataset, validate_explained
 from stylex.errors import ConfigError
 
 
@@ -66,7 +66,9 @@ def load_checked_experiment(root: Path, name: str) -> ExperimentConfig:
     if experiment.released:  # its dataset is a name: the images are not needed
         return experiment
     try:
-        validate_dataset(experiment.dataset)
+        validate_dataset(root, experiment.dataset)
+        if experiment.classifier_of is not None:
+            validate_explained(root, experiment.dataset, load_experiment(root, experiment.classifier_of).dataset)
     except ConfigError as error:
         raise ConfigError(f"{root / 'config' / 'experiments' / name}.yaml: {error}") from None
     return experiment

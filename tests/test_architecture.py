@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "config": {"errors"},
     "artifacts": {"errors"},
     "progress": set(),
-    "datasets": FOUNDATION,
+    "datasets": FOUNDATION | {"memory"},
     "classifiers": FOUNDATION | {"datasets", "pretrained"},
     "networks": FOUNDATION,
     "losses": set(),

@@ -1,13 +1,11 @@
 """Published weights are taken for what they are only when every byte is right."""
 
 import hashlib
-import threading
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 import torch
 
+from stylex.artifacts import sha256
 from stylex.config import weights_path
 from stylex.datasets.catalog import PinnedFile
 from stylex.errors import ArtifactError, ChecksumError, ConfigError, DownloadError
@@ -17,26 +15,14 @@ STATE = {"layer.weight": torch.arange(6.0).reshape(2, 3)}
 
 
 @pytest.fixture
-def published(tmp_path, monkeypatch):
-    """A server with a file of weights in torch's old format, and the catalog that knows it."""
-    folder = tmp_path / "server"
-    folder.mkdir()
-    torch.save(STATE, folder / "net.pth", _use_new_zipfile_serialization=False)
-    body = (folder / "net.pth").read_bytes()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    pin = PinnedFile("net.pth", len(body), hashlib.sha256(body).hexdigest())
-    monkeypatch.setitem(WEIGHTS, "net", PublishedWeights("Net", f"http://127.0.0.1:{server.server_port}/", pin))
-    yield folder / "net.pth"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format, *arguments):
-        pass
+def published(serve, monkeypatch):
+    """A served file of weights in torch's old format, and the catalog that knows it."""
+    folder, url = serve
+    path = folder / "net.pth"
+    torch.save(STATE, path, _use_new_zipfile_serialization=False)
+    pin = PinnedFile("net.pth", path.stat().st_size, sha256(path))
+    monkeypatch.setitem(WEIGHTS, "net", PublishedWeights("Net", url, pin))
+    return path
 
 
 def test_downloaded_verified_and_read(published, tmp_path):

@@ -63,9 +63,9 @@ def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
 
 
 def _inaccurate(name: str, config: ClassifierConfig, metrics: dict[str, Any], record: Path) -> str:
-    advice = "classifier.epochs or classifier.width"
+    advice = "classifier.epochs"
     if config.pretrained == NOTHING:
-        advice += ", start from published weights (classifier.pretrained)"
+        advice += " or classifier.width, start from published weights (classifier.pretrained)"
     return (
         f"classifier of '{name}': accuracy {metrics['accuracy']:.4f} on {metrics['n']} test images is below"
         f" classifier.min_accuracy = {config.min_accuracy}; raise {advice}, or lower the bound (confusion matrix:"

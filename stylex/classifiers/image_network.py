@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 Statistics: TypeAlias = tuple[Sequence[float], Sequence[float]]  # mean and sd of each channel of images in [0, 1]
 IMAGENET: Statistics = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))  # of torchvision's published weights
+UNIT: Statistics = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))  # [-1, 1], of TensorFlow's MobileNet
 
 
 class ImageNetwork(nn.Module):

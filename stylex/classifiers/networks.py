@@ -16,7 +16,7 @@ from torch.nn import functional as F
 from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.resnet import BasicBlock
 
-from stylex.classifiers.image_network import IMAGENET, ImageNetwork
+from stylex.classifiers.image_network import IMAGENET, UNIT, ImageNetwork
 from stylex.classifiers.mobilenet_v1 import mobilenet_v1_relu_stages, mobilenet_v1_stages
 from stylex.classifiers.timm_network import timm_network
 from stylex.config.finetuning import TIMM, Stem
@@ -35,18 +35,19 @@ def build_network(
     classes: int,
     width: float,
     stem: Stem = "small",
-    imagenet_inputs: bool = False,
+    published_inputs: bool = False,
 ) -> ImageNetwork:
     """Build a network for images of `channels` channels, initialised from torch's global generator.
 
-    imagenet_inputs: the first step makes images three channels and normalises them as ImageNet's published weights
-    want them. Raises `KeyError` for an unknown architecture of ours, `ConfigError` for one of timm's.
+    published_inputs: the first step makes images three channels and normalises them as the published weights want
+    them. Raises `KeyError` for an unknown architecture of ours, `ConfigError` for one of timm's.
     """
     if architecture.startswith(TIMM):
-        return timm_network(architecture, channels, classes, imagenet_inputs)
-    inputs = 3 if imagenet_inputs else channels
+        return timm_network(architecture, channels, classes, published_inputs)
+    inputs = 3 if published_inputs else channels
     stages, features = STAGES[architecture](inputs, width, stem == "published")
-    network = ImageNetwork(stages, features, classes, IMAGENET if imagenet_inputs else None)
+    statistics = UNIT if architecture.startswith("mobilenet_v1") else IMAGENET
+    network = ImageNetwork(stages, features, classes, statistics if published_inputs else None)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
             nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")

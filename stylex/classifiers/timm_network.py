@@ -64,7 +64,10 @@ def timm_network(architecture: str, channels: int, classes: int, normalised: boo
     if not timm.is_model(name.split(".")[0]):
         raise ConfigError(f"architecture '{architecture}': {_unknown(name, timm.list_models())}")
     inputs = 3 if normalised else channels
-    model: Any = timm.create_model(name, pretrained=False, num_classes=0, in_chans=inputs)
+    try:
+        model: Any = timm.create_model(name, pretrained=False, num_classes=0, in_chans=inputs)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise ConfigError(f"architecture '{architecture}': timm says: {' '.join(str(error).split())[:120]}") from None
     published, features = model.pretrained_cfg, TimmFeatures(model)
     _require_maps(features.eval(), architecture, (1, inputs, *published["input_size"][1:]))
     return TimmNetwork(features.train(), classes, (published["mean"], published["std"]) if normalised else None)

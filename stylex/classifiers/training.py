@@ -176,10 +176,10 @@ class _Trainer:
 def _seeded_network(
     config: FineTuningConfig, train: ImageSplit, outputs: int, seed: int, initial: InitialWeights | None
 ) -> ImageNetwork:
-    stem, imagenet_inputs = config.stem_at(train.resolution), config.imagenet_inputs
+    stem, published_inputs = config.stem_at(train.resolution), config.published_inputs
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = build_network(config.architecture, train.channels, outputs, config.width, stem, imagenet_inputs)
+        network = build_network(config.architecture, train.channels, outputs, config.width, stem, published_inputs)
     if initial is not None:
         initial.copy_to(network, config.architecture)
     return network

@@ -37,7 +37,7 @@ class NetworkDescription(Section):
     resolution: int
     class_names: tuple[str, ...]  # of the outputs; a regressor's are factors
     stem: Stem = "small"
-    imagenet_inputs: bool = False  # the network normalises its images as published weights want them
+    published_inputs: bool = False  # the network normalises its images as published weights want them
 
     @classmethod
     def of(
@@ -59,13 +59,13 @@ class NetworkDescription(Section):
             resolution=resolution,
             class_names=class_names,
             stem=config.stem_at(resolution),
-            imagenet_inputs=config.imagenet_inputs,
+            published_inputs=config.published_inputs,
         )
 
     def build(self) -> ImageNetwork:
         """Build the network, randomly initialised."""
         classes = len(self.class_names)
-        return build_network(self.architecture, self.channels, classes, self.width, self.stem, self.imagenet_inputs)
+        return build_network(self.architecture, self.channels, classes, self.width, self.stem, self.published_inputs)
 
 
 class FrozenNetwork(nn.Module):

@@ -232,9 +232,9 @@ def read_prepared(file: Path, channels: int, resolution: int) -> torch.Tensor:
     import torch
     from PIL import Image
 
+    from stylex.datasets.built_in import PADDED_SIDE
     from stylex.datasets.decoding import SIDE
     from stylex.datasets.images import pad, read_image, resize
-    from stylex.datasets.prepare import PADDED_SIDE
 
     image = read_image(file, channels, resolution)
     with Image.open(file) as opened:

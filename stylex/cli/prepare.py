@@ -13,8 +13,11 @@ from stylex.cli.options import DatasetArgument
 def command(
     dataset: DatasetArgument,
     resolution: Annotated[int, typer.Option(help="Side of the square images in pixels, a power of two.")],
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that decode image files; default: one a core.")
+    ] = None,
 ) -> None:
     """Prepare a downloaded dataset at one resolution into data/processed/<dataset>/<resolution>."""
     from stylex.datasets import prepare
 
-    prepare(Path(), dataset, resolution)
+    prepare(Path(), dataset, resolution, processes)

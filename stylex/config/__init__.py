@@ -1,9 +1,11 @@
 """Configuration: models (the definition), loading (YAML to models), paths (where artifacts live)."""
 
 from stylex.config.analysis import AttFindConfig, EvaluationConfig, StudyConfig
+from stylex.config.datasets import DatasetFile
 from stylex.config.loading import (
     experiment_paths,
     load_backbone_config,
+    load_dataset_file,
     load_experiment,
     load_pipeline,
     load_regressor_config,
@@ -36,9 +38,10 @@ from stylex.config.paths import (
 from stylex.config.site import SiteConfig
 
 __all__ = [
-    "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetPaths", "EvaluationConfig",
-    "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths", "NetworksConfig",
-    "RegressorConfig", "SiteConfig", "StudyConfig", "StylexConfig", "SuiteConfig", "SuitePaths", "TrainingConfig",
-    "backbone_paths", "experiment_paths", "load_backbone_config", "load_experiment", "load_pipeline",
-    "load_regressor_config", "load_site", "load_suite", "recomputed_user_study", "regressor_paths", "weights_path",
+    "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetFile", "DatasetPaths",
+    "EvaluationConfig", "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths",
+    "NetworksConfig", "RegressorConfig", "SiteConfig", "StudyConfig", "StylexConfig", "SuiteConfig", "SuitePaths",
+    "TrainingConfig", "backbone_paths", "experiment_paths", "load_backbone_config", "load_dataset_file",
+    "load_experiment", "load_pipeline", "load_regressor_config", "load_site", "load_suite", "recomputed_user_study",
+    "regressor_paths", "weights_path",
 ]  # fmt: skip

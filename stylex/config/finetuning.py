@@ -82,9 +82,9 @@ class FineTuningConfig(Section):
         return None if self.pretrained in (IMAGENET, NOTHING) else self.pretrained
 
     @property
-    def imagenet_inputs(self) -> bool:
-        """Whether the network's first step is ImageNet's normalisation; MobileNetV1 takes [-1, 1] as published."""
-        return self.pretrained != NOTHING and not self.architecture.startswith("mobilenet_v1")
+    def published_inputs(self) -> bool:
+        """Whether the network's first step makes of an image what its published weights want."""
+        return self.pretrained != NOTHING
 
     def stem_at(self, resolution: int) -> Stem:
         """Return the stem of a network for images of `resolution` pixels."""

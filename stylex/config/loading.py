@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import difflib
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
 
+from stylex.config.datasets import DatasetFile
 from stylex.config.models import (
     BackboneConfig,
     ExperimentConfig,
@@ -111,6 +112,12 @@ def load_backbone_config(root: Path, name: str) -> BackboneConfig:
     return _validate(BackboneConfig, _with_bases(root, path), path)
 
 
+def load_dataset_file(root: Path, name: str) -> DatasetFile:
+    """Read config/datasets/<name>.yaml."""
+    path = _named(root, "datasets", name)
+    return _validate(DatasetFile, _read(path), path)
+
+
 def load_regressor_config(root: Path, name: str) -> RegressorConfig:
     """Read config/regressors/<name>.yaml with the presets it extends."""
     path = _named(root, "regressors", name)
@@ -189,12 +196,18 @@ def _check_classifier(root: Path, path: Path, experiment: ExperimentConfig) -> N
     other = _validate(ExperimentConfig, _with_bases(root, source), source)
     if other.classifier_of is not None:
         raise ConfigError(f"{context}'{name}' has no classifier of its own; name '{other.classifier_of}'")
-    for section in ("dataset", "classifier"):
-        if getattr(other, section) != getattr(experiment, section):
-            raise ConfigError(
-                f"{context}the section '{section}' differs from that of '{name}', whose classifier is explained; leave"
-                f" it out and extend '{name}', or leave classifier_of out"
-            )
+    differing = [name for name in ("dataset", "classifier") if _asked(other, name) != _asked(experiment, name)]
+    if differing:
+        exception = " in more than its name" if differing[0] == "dataset" else ""
+        raise ConfigError(
+            f"{context}the section '{differing[0]}' differs{exception} from that of '{name}', whose classifier is"
+            f" explained; leave it out and extend '{name}', or leave classifier_of out"
+        )
+
+
+def _asked(experiment: ExperimentConfig, section: str) -> dict[str, Any]:
+    """Return what a shared classifier must agree in; the images may be of another dataset with the same classes."""
+    return getattr(experiment, section).model_dump(exclude={"name"})
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
@@ -231,6 +244,13 @@ def _explain(model: type[Section], item: Any) -> str:
 
 def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
     for part in location:
+        if isinstance(part, int):  # an item of a list, whose model is known already
+            continue
         field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = NOTATIONS.get(part, field.annotation if field else None)
+        model = NOTATIONS.get(part, _model_in(field.annotation) if field else None)
     return sorted(model.model_fields) if hasattr(model, "model_fields") else []
+
+
+def _model_in(annotation: Any) -> Any:
+    """Return the section that an annotation is about: that of `Section`, `Section | None` and `list[Section]`."""
+    return next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from stylex.config.datasets import DatasetFile
 from stylex.config.models import (
     BackboneConfig,
     ExperimentConfig,
@@ -20,6 +21,7 @@ MODELS: dict[str, type[Section]] = {
     "config": PipelineConfig,
     "suite": SuiteConfig,
     "experiment": ExperimentConfig,
+    "dataset": DatasetFile,
     "backbone": BackboneConfig,
     "regressor": RegressorConfig,
     "site": SiteConfig,

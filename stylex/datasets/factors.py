@@ -55,7 +55,7 @@ def read_factors(root: Path, dataset: str, resolution: int) -> Factors:
 
     from stylex.datasets.catalog import dataset_spec
 
-    names = dataset_spec(dataset).factors
+    names = dataset_spec(root, dataset).factors
     if not names:
         raise ConfigError(f"dataset '{dataset}' has no known factors; choose a drawn one such as leaves")
     path = require(DatasetPaths(root, dataset).factors(resolution))

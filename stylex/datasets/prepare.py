@@ -1,167 +1,170 @@
 """`stylex prepare`: decode or draw a dataset into memory-mappable Arrow shards and a manifest.
 
-data/processed/<dataset>/<resolution>/<split>-00000.arrow, columns image (fixed_shape_tensor uint8 [C, H, W]), label
-(position in class_names), id (stable), source (the file it comes from). The bytes depend only on the downloaded files,
-the resolution and the versions in the manifest, which is written last. A drawn dataset has factors.parquet, too.
+data/processed/<dataset>/<resolution>/<split>-NNNNN.arrow (see stylex.datasets.shards) and manifest.json. The bytes
+depend only on the raw files, the dataset's file, the resolution and the versions in the manifest, not on the number of
+processes. Everything is written beside that folder and moved into it at the end, the manifest last. A drawn dataset has
+factors.parquet, too.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy
-import numpy.typing
-
-from stylex.artifacts import atomic_path, read_json, sha256, storage_errors, write_json
+from stylex.artifacts import read_json, sha256, storage_errors, write_json
 from stylex.config import DatasetPaths
 from stylex.config.models import power_of_two
-from stylex.datasets import leaves
+from stylex.datasets import built_in, image_files
 from stylex.datasets.catalog import DatasetSpec, dataset_spec
-from stylex.datasets.decoding import RawImages, decode
+from stylex.datasets.content import SPLITS, Content
 from stylex.datasets.download import download_record
-from stylex.datasets.factors import Factors, write_factors
-from stylex.datasets.images import pad, resize
-from stylex.datasets.splits import OFFICIAL_SHARES, OWN_SHARES, assign_splits
+from stylex.datasets.factors import write_factors
+from stylex.datasets.image_files import ImageFiles, list_files
+from stylex.datasets.locks import locked
+from stylex.datasets.pixels import available_processes
+from stylex.datasets.shards import Entry, ShardWriter
+from stylex.datasets.unpacking import check_file
 from stylex.errors import ArtifactError, ConfigError, DatasetError
+from stylex.progress import progress
 
-SPLITS = ("train", "val", "test")
-PADDED_SIDE = 32  # pixels: 28x28 digits and garments get a margin of two zeros
 logger = logging.getLogger("stylex")
 
 
-class Table(NamedTuple):
-    """Images of a dataset before they are written."""
+class Written(NamedTuple):
+    """What was written, in the form of the manifest."""
 
-    images: numpy.typing.NDArray[numpy.uint8]  # [N, C, H, W]
-    labels: numpy.typing.NDArray[numpy.uint8]  # [N]
-    ids: list[str]
-    sources: list[str]
-    splits: numpy.typing.NDArray[numpy.str_]  # [N]
-    factors: Factors | None = None  # of the same images, where they are known
+    shards: dict[str, list[Entry]]
+    counts: dict[str, dict[str, int]]  # images by split and class
 
 
-def prepare(root: Path, name: str, resolution: int) -> Path:
+def prepare(root: Path, name: str, resolution: int, processes: int | None = None) -> Path:
     """Prepare dataset `name` at `resolution` and return the manifest; do nothing when a valid one is there.
 
-    Raises `ConfigError` (unknown name, impossible resolution), `DatasetError` (not downloaded), `ImageError` (a
-    downloaded file cannot be decoded) or `StorageError`.
+    processes: that decode image files; default: a core each. Of two processes that prepare the same, the second waits
+    for the first. Raises `ConfigError` (unknown name, impossible resolution), `DatasetError` (not downloaded, or not as
+    its layout expects), `ImageError` (a file cannot be decoded) or `StorageError`; earlier artifacts are intact then.
     """
-    spec = dataset_spec(name)
+    spec = dataset_spec(root, name)
     try:
         power_of_two(resolution)
     except ValueError as error:
         raise ConfigError(f"resolution = {resolution}: {error}") from None
-    paths = DatasetPaths(root, name)
-    manifest = paths.manifest(resolution)
-    header = _header(spec, resolution, download_record(root, name))
-    if _is_valid(manifest, header):
-        logger.info("%s at %d is already prepared in %s, nothing to do", name, resolution, manifest.parent)
+    record = download_record(root, spec.raw)
+    folder = DatasetPaths(root, name).processed(resolution)
+    with _alone(folder) as workspace:
+        return _prepare(root, spec, resolution, record, processes or available_processes(), workspace)
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[Path]:
+    """Hold the lock of a folder of prepared images; yield an empty one beside it, which is removed at the end."""
+    workspace = folder.with_name(f".{folder.name}.preparing")
+    with ExitStack() as stack:
+        with storage_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(locked(folder.with_name(f".{folder.name}.lock")))
+            shutil.rmtree(workspace, ignore_errors=True)  # of a process that was killed
+            workspace.mkdir()
+        stack.callback(shutil.rmtree, workspace, ignore_errors=True)
+        yield workspace
+
+
+def _prepare(
+    root: Path, spec: DatasetSpec, resolution: int, record: dict[str, Any], processes: int, workspace: Path
+) -> Path:
+    raw, manifest = DatasetPaths(root, spec.raw).raw, DatasetPaths(root, spec.name).manifest(resolution)
+    checksums = {file: pin["sha256"] for file, pin in record["files"].items()}
+    files = list_files(root, spec, raw, checksums) if spec.file else None
+    header = _header(spec, files, resolution, record["source"], checksums)
+    if _is_valid(manifest, header, files):
+        logger.info("%s at %d is already prepared in %s, nothing to do", spec.name, resolution, manifest.parent)
         return manifest
-    table = _draw(spec, resolution) if spec.format == "drawn" else _assemble(spec, decode(spec, paths.raw), resolution)
-    _check_files(header["source"]["files"], paths.raw)
-    with storage_errors(manifest):
-        manifest.unlink(missing_ok=True)  # from here on its shards are being replaced
-    shards = {split: _write_split(table, split, spec, manifest.parent) for split in SPLITS}
-    if table.factors is not None:
-        shards["factors"] = write_factors(paths.factors(resolution), table.factors)
-    counts = {split: _counts(table, split, spec.class_names) for split in SPLITS}
-    write_json(manifest, header | {"counts": counts, "shards": shards})
-    logger.info("%s at %d: prepared %d images in %s", name, resolution, len(table.ids), manifest.parent)
+    if files is None:
+        content = built_in.content(spec, raw, resolution)
+        for name, expected in checksums.items():
+            check_file(raw / name, expected)
+    else:
+        content = image_files.content(files, spec.channels, resolution, processes)
+    written = _write(content, spec.name, header["class_names"], (spec.channels, resolution, resolution), workspace)
+    findings = content.findings.record() if content.findings else {}
+    _land(workspace, manifest, header | findings | {"counts": written.counts, "shards": written.shards})
+    images = sum(sum(counts.values()) for counts in written.counts.values())
+    logger.info("%s at %d: prepared %d images in %s", spec.name, resolution, images, manifest.parent)
     return manifest
 
 
-def _header(spec: DatasetSpec, resolution: int, record: dict[str, Any]) -> dict[str, Any]:
+def _header(
+    spec: DatasetSpec, files: ImageFiles | None, resolution: int, source: str, checksums: dict[str, str]
+) -> dict[str, Any]:
     """Return the part of the manifest that is known before any image is decoded: a change of it prepares anew."""
-    checksums = {file: pin["sha256"] for file, pin in record["files"].items()}
     return {
         "dataset": spec.name,
         "title": spec.title,
         "licence": spec.licence,
-        "class_names": list(spec.class_names),
+        "access": spec.access,
+        "class_names": list((files.class_names if files else spec.class_names) or ()),
         "channels": spec.channels,
         "resolution": resolution,
-        "source": {"name": record["source"], "files": checksums},
-        "preparation": _preparation(spec, resolution),
+        "source": {"name": source, "files": checksums} | ({"listing": files.digest()} if files else {}),
+        "preparation": files.description() if files else built_in.description(spec, resolution),
         "provenance": {f"version_{package}": metadata.version(package) for package in ("numpy", "pillow", "pyarrow")},
     }
 
 
-def _preparation(spec: DatasetSpec, resolution: int) -> dict[str, Any]:
-    splits = {
-        "splits": "official test split" if spec.format == "idx" else "no official split",
-        "shares": OFFICIAL_SHARES if spec.format == "idx" else OWN_SHARES,
-    }
-    if spec.format == "drawn":
-        return {"factors": list(spec.factors), "causes": list(spec.causes), **splits}
-    resized = "none" if resolution == PADDED_SIDE else "lanczos, antialiased, of the padded image"
-    return {"padded_side": PADDED_SIDE, "resize": resized, **splits}
-
-
-def _is_valid(manifest: Path, header: dict[str, Any]) -> bool:
+def _is_valid(manifest: Path, header: dict[str, Any], files: ImageFiles | None) -> bool:
     if not manifest.is_file():
         return False
     try:
         content = read_json(manifest)
-        shards = content["shards"].values()
+        shards = [shard for shards in content["shards"].values() for shard in shards]
+        if files is not None and len(content["unreadable"]) > files.file.max_unreadable:
+            return False
+        return {key: content.get(key) for key in header} == header and all(
+            (manifest.parent / shard["file"]).is_file() and sha256(manifest.parent / shard["file"]) == shard["sha256"]
+            for shard in shards
+        )
     except (ArtifactError, KeyError, AttributeError, TypeError):
         return False
-    return {key: content.get(key) for key in header} == header and all(
-        (manifest.parent / shard["file"]).is_file() and sha256(manifest.parent / shard["file"]) == shard["sha256"]
-        for shard in shards
-    )
 
 
-def _check_files(checksums: dict[str, str], folder: Path) -> None:
-    for name, expected in checksums.items():
-        if sha256(folder / name) != expected:
-            raise DatasetError(
-                f"{folder / name} is not the file that was downloaded; run `stylex download {folder.name}` again"
-            )
+def _write(
+    content: Content, name: str, class_names: list[str], shape: tuple[int, int, int], workspace: Path
+) -> Written:
+    _check_splits(name, content.planned)
+    counts = {split: dict.fromkeys(class_names, 0) for split in SPLITS}
+    total = sum(content.planned.values())
+    with ShardWriter(workspace, name, shape, content.planned) as writer, progress(f"prepare {name}", total) as counter:
+        for row in content.rows:
+            writer.add(row)
+            counts[row.split][class_names[row.label]] += 1
+            counter.advance(1)
+        _check_splits(name, {split: sum(each.values()) for split, each in counts.items()})
+        shards = writer.finish()
+    if content.factors is not None:
+        shards["factors"] = [write_factors(workspace / "factors.parquet", content.factors)]
+    return Written(shards, counts)
 
 
-def _assemble(spec: DatasetSpec, parts: Iterable[RawImages], resolution: int) -> Table:
-    images, labels, ids, sources, splits = [], [], [], [], []
-    for raw in parts:
-        names = [f"{spec.name}-{raw.part}-{index:05d}" for index in range(len(raw.labels))]
-        images.append(resize(pad(raw.images, PADDED_SIDE), resolution)[:, None])
-        labels.append(raw.labels)
-        ids += names
-        sources += [raw.file] * len(names)
-        shares = {"train": OFFICIAL_SHARES, "test": {"test": 1.0}, "all": OWN_SHARES}[raw.part]
-        splits.append(assign_splits(names, raw.labels, shares))
-    return Table(numpy.concatenate(images), numpy.concatenate(labels), ids, sources, numpy.concatenate(splits))
+def _check_splits(name: str, images: Any) -> None:
+    for split in SPLITS:
+        if not images.get(split):
+            raise DatasetError(f"dataset '{name}' has no image for {split}: give it more images, or other shares")
 
 
-def _draw(spec: DatasetSpec, resolution: int) -> Table:
-    values = leaves.sample_factors(leaves.COUNT, leaves.SEEDS[spec.name], leaves.AGREEMENT[spec.name])
-    labels, names = leaves.labels_of(values), [f"{spec.name}-all-{index:05d}" for index in range(len(values))]
-    splits, factors = assign_splits(names, labels, OWN_SHARES), Factors(names, spec.factors, values)
-    return Table(leaves.draw_leaves(values, resolution), labels, names, ["drawn"] * len(names), splits, factors)
-
-
-def _write_split(table: Table, split: str, spec: DatasetSpec, folder: Path) -> dict[str, Any]:
-    """Write one shard as a single record batch, so that a reader sees one contiguous array; return its entry."""
-    import pyarrow
-
-    rows = numpy.flatnonzero(table.splits == split)
-    assert len(rows), f"no image in {split}"
-    columns = {
-        "image": pyarrow.FixedShapeTensorArray.from_numpy_ndarray(table.images[rows]),
-        "label": pyarrow.array(table.labels[rows], pyarrow.int64()),
-        "id": pyarrow.array([table.ids[row] for row in rows], pyarrow.string()),
-        "source": pyarrow.array([table.sources[row] for row in rows], pyarrow.string()),
-    }
-    batch = pyarrow.record_batch(columns, metadata={"dataset": spec.name, "split": split})
-    path = folder / f"{split}-00000.arrow"
-    with atomic_path(path) as temporary, pyarrow.ipc.new_file(str(temporary), batch.schema) as writer:
-        writer.write_batch(batch)
-    return {"file": path.name, "rows": len(rows), "bytes": path.stat().st_size, "sha256": sha256(path)}
-
-
-def _counts(table: Table, split: str, class_names: tuple[str, ...]) -> dict[str, int]:
-    counts = numpy.bincount(table.labels[table.splits == split], minlength=len(class_names))
-    return dict(zip(class_names, counts.tolist(), strict=True))
+def _land(workspace: Path, manifest: Path, content: dict[str, Any]) -> None:
+    """Move what was written to the folder of the manifest, in place of what was there, and write the manifest."""
+    folder = manifest.parent
+    with storage_errors(manifest):
+        folder.mkdir(exist_ok=True)
+        manifest.unlink(missing_ok=True)  # from here on its shards are being replaced
+        for path in [*folder.glob("*.arrow"), *folder.glob("*.parquet")]:
+            path.unlink()
+        for path in sorted(workspace.iterdir()):
+            os.replace(path, folder / path.name)
+    write_json(manifest, content)

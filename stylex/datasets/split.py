@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy
 import numpy.typing
@@ -19,7 +19,26 @@ if TYPE_CHECKING:
     import pyarrow
     import torch
 
+Bytes: TypeAlias = numpy.typing.NDArray[numpy.uint8]
 REST = "rest"  # the class of all others in one-against-rest
+
+
+class Shards:
+    """The memory maps of several files [Mi, C, H, W] as one table."""
+
+    def __init__(self, tables: list[Bytes]) -> None:
+        self.tables = tables
+        self.ends = numpy.cumsum([len(table) for table in tables])
+
+    def take(self, rows: numpy.typing.NDArray[numpy.int64], axis: Literal[0]) -> Bytes:
+        """Return the images at `rows` [n] as [n, C, H, W], gathered in one copy."""
+        images = numpy.empty((len(rows), *self.tables[0].shape[1:]), numpy.uint8)
+        homes = numpy.searchsorted(self.ends, rows, side="right")
+        for home in numpy.unique(homes):
+            (places,) = numpy.nonzero(homes == home)
+            table = self.tables[home]
+            images[places] = table.take(rows[places] - (self.ends[home] - len(table)), axis=axis)
+        return images
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,7 +50,7 @@ class ImageSplit:
     class_names: tuple[str, ...]
     channels: int
     resolution: int
-    table: numpy.typing.NDArray[numpy.uint8]  # [M, C, H, W], the memory map of the whole split
+    table: Bytes | Shards  # [M, C, H, W], the memory map of the whole split
     rows: numpy.typing.NDArray[numpy.int64]  # [N], where image i lies in the table
 
     def __len__(self) -> int:
@@ -57,24 +76,28 @@ def load_split(root: Path, config: DatasetConfig, split: Split) -> ImageSplit:
     """
     import torch
 
-    validate_dataset(config)
+    validate_dataset(root, config)
     remedy = f"run `stylex prepare {config.name} --resolution {config.resolution}`"
     manifest_path = DatasetPaths(root, config.name).manifest(config.resolution)
     if not manifest_path.is_file():
         raise ArtifactError(f"{manifest_path} does not exist; {remedy} first")
     manifest = read_json(manifest_path)
-    entry = manifest["shards"][split]
-    batch = _open(manifest_path.parent / entry["file"], entry["bytes"], remedy)
+    entries = manifest["shards"][split]
+    if not isinstance(entries, list):
+        raise ArtifactError(f"{manifest_path} is of an earlier version of stylex; {remedy} again")
+    batches = [_open(manifest_path.parent / entry["file"], entry["bytes"], remedy) for entry in entries]
     class_names, relabel = _relabelling(config, manifest["class_names"])
-    labels = relabel[batch.column("label").to_numpy()]
+    labels = relabel[numpy.concatenate([batch.column("label").to_numpy() for batch in batches])]
     rows = numpy.flatnonzero(labels >= 0)
+    ids = [identity for batch in batches for identity in batch.column("id").to_pylist()]
+    tables = [batch.column("image").to_numpy_ndarray() for batch in batches]
     return ImageSplit(
         labels=torch.from_numpy(labels[rows]),
-        ids=batch.column("id").take(rows).to_pylist(),
+        ids=[ids[row] for row in rows.tolist()],
         class_names=class_names,
         channels=manifest["channels"],
         resolution=manifest["resolution"],
-        table=batch.column("image").to_numpy_ndarray(),
+        table=tables[0] if len(tables) == 1 else Shards(tables),
         rows=rows,
     )
 
@@ -92,7 +115,8 @@ def _open(path: Path, size: int, remedy: str) -> pyarrow.RecordBatch:
     if not path.is_file() or path.stat().st_size != size:
         raise ArtifactError(f"{path} is missing or not of {size} bytes as its manifest says; {remedy} again")
     try:
-        return pyarrow.ipc.open_file(pyarrow.memory_map(str(path))).get_batch(0)
+        with pyarrow.memory_map(str(path)) as source:  # the map outlives the open file
+            return pyarrow.ipc.open_file(source).get_batch(0)
     except pyarrow.ArrowInvalid as error:
         raise ArtifactError(f"{path} is damaged ({error}); {remedy} again") from None
 

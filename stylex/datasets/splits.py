@@ -1,6 +1,8 @@
-"""Deterministic splits: within each class, images are ranked by a hash of their stable id and cut at fixed shares.
+"""Deterministic splits: images are ranked by a hash of their stable id and cut at fixed shares.
 
-No random generator is involved, so a split depends neither on the order of the images nor on a library's version.
+Where images have identities, these are ranked, and each goes to one split with all its images; elsewhere the shares
+are kept within each class. No random generator is involved, so a split depends neither on the order of the images nor
+on a library's version.
 """
 
 from __future__ import annotations
@@ -11,15 +13,19 @@ from collections.abc import Mapping, Sequence
 import numpy
 import numpy.typing
 
-OWN_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}  # of a dataset without an official test split
+from stylex.config.datasets import OFFICIAL, OWN, Shares
+from stylex.datasets.layouts.records import ImageRecord
+from stylex.errors import DatasetError
+
+OWN_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}  # of a built-in dataset without an official test split
 OFFICIAL_SHARES = {"train": 0.90, "val": 0.10}  # of the official training split; the official test split stays
 
 
 def assign_splits(
-    ids: Sequence[str], labels: numpy.typing.NDArray[numpy.uint8], shares: Mapping[str, float]
+    ids: Sequence[str], labels: numpy.typing.NDArray[numpy.integer], shares: Mapping[str, float]
 ) -> numpy.typing.NDArray[numpy.str_]:
     """Return the name of the split of each image; the shares are kept within each class, up to rounding."""
-    ranks = numpy.array([hashlib.sha256(name.encode()).hexdigest() for name in ids])
+    ranks = _ranks(ids)
     splits = numpy.empty(len(ids), dtype=f"<U{max(map(len, shares))}")
     for label in numpy.unique(labels):
         members = numpy.flatnonzero(labels == label)
@@ -28,3 +34,60 @@ def assign_splits(
         for name, chosen in zip(shares, numpy.split(members, bounds[:-1]), strict=True):
             splits[chosen] = name
     return splits
+
+
+def assign_identities(identities: Sequence[str], shares: Mapping[str, float]) -> list[str]:
+    """Return the name of the split of each image; `identities` [N]: whose image it is.
+
+    Identities are laid one after the other in the order of their hashes, and the one that lies across a bound goes to
+    the split in which its middle lies.
+    """
+    names, positions, sizes = numpy.unique(numpy.array(identities), return_inverse=True, return_counts=True)
+    order = numpy.argsort(_ranks(names.tolist()))
+    middles = numpy.empty(len(names))
+    middles[order] = numpy.cumsum(sizes[order]) - sizes[order] / 2
+    bounds = numpy.cumsum(list(shares.values())) * len(identities)
+    chosen = numpy.minimum(numpy.searchsorted(bounds, middles), len(bounds) - 1)
+    return [list(shares)[split] for split in chosen[positions]]
+
+
+def default_shares(records: Sequence[ImageRecord]) -> Shares:
+    """Return how images are divided when the dataset's file does not say."""
+    return OWN if any(record.part is None for record in records) else OFFICIAL
+
+
+def split_records(records: Sequence[ImageRecord], shares: Shares) -> list[str]:
+    """Return the name of the split of each record.
+
+    Raises `DatasetError` when an official split is asked for, and an image has none or an identity is in two of them.
+    """
+    if not shares.official:
+        return _divide(records, {"train": shares.train or 0, "val": shares.val, "test": shares.test or 0})
+    for record in records:
+        if record.part is None:
+            raise DatasetError(f"{record.source} has no official split; give the dataset shares of its own")
+    parts = [record.part or "" for record in records]
+    if "val" not in parts:
+        training = [row for row, part in enumerate(parts) if part == "train"]
+        divided = _divide([records[row] for row in training], {"train": 1 - shares.val, "val": shares.val})
+        for row, part in zip(training, divided, strict=True):
+            parts[row] = part
+    homes: dict[str, str] = {}
+    for record, part in zip(records, parts, strict=True):
+        if record.identity is not None and homes.setdefault(record.identity, part) != part:
+            both = f"{homes[record.identity]} and {part}"
+            raise DatasetError(f"'{record.identity}' is in {both} of the official split; give the dataset other shares")
+    return parts
+
+
+def _divide(records: Sequence[ImageRecord], shares: Mapping[str, float]) -> list[str]:
+    if any(record.identity is not None for record in records):
+        # An image without an identity is one of its own.
+        owners = [f"identity {each.identity}" if each.identity is not None else f"image {each.id}" for each in records]
+        return assign_identities(owners, shares)
+    labels = numpy.array([record.label for record in records], numpy.int64)
+    return assign_splits([record.id for record in records], labels, shares).tolist()
+
+
+def _ranks(names: Sequence[str]) -> numpy.typing.NDArray[numpy.bytes_]:
+    return numpy.array([hashlib.sha256(name.encode()).hexdigest().encode() for name in names])

@@ -53,7 +53,7 @@ def factors(root: Path, name: str, device: str) -> None:
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     batch_size, origin = config.evaluation.batch_size, provenance(config.digest(), config.seed, device)
 
-    causes = dataset_spec(config.dataset.name).causes
+    causes = dataset_spec(root, config.dataset.name).causes
     base = factors_of(regressor, synthesis, latents.style_vector(), batch_size)
     moves = all_moves(config, paths, latents, synthesis.layout)
     rows = []
@@ -147,7 +147,7 @@ def _fit(
     root: Path, config: ExperimentConfig, latents: Latents, regressor: FactorRegressor, metrics: Mapping, base: Tensor
 ) -> list[dict[str, Any]]:
     """Return the rows of factor_fit.csv: what images and reconstructions tell of the factors, and how C weighs them."""
-    dataset, names, causes = config.dataset, regressor.class_names, dataset_spec(config.dataset.name).causes
+    dataset, names, causes = config.dataset, regressor.class_names, dataset_spec(root, config.dataset.name).causes
     mean, sd = (torch.tensor([metrics[key][name] for name in names]) for key in ("mean", "sd"))
     true = standardised(read_factors(root, dataset.name, dataset.resolution), latents.ids, mean, sd)
     split = load_split(root, dataset, config.attfind.split)

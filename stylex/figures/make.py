@@ -93,9 +93,10 @@ def _sufficiency(root: Path, experiment: str) -> pandas.DataFrame:
 
 
 def methods_of_classifier(root: Path, suite: str, experiment: str) -> pandas.DataFrame:
-    """Return the rows of sufficiency.csv of all experiments of the suite that explain the same classifier."""
-    explained = experiment_paths(root, experiment).classifier
-    paths = [experiment_paths(root, name) for name in load_suite(root, suite).experiments]
+    """Return the rows of sufficiency.csv of all of the suite that explain the same classifier on the same images."""
+    explained, dataset = experiment_paths(root, experiment).classifier, load_experiment(root, experiment).dataset
+    names = [name for name in load_suite(root, suite).experiments if load_experiment(root, name).dataset == dataset]
+    paths = [experiment_paths(root, name) for name in names]
     parts = [read_table(each.sufficiency, text=("target_class",)) for each in paths if each.classifier == explained]
     return pandas.concat(parts, ignore_index=True)
 

@@ -13,6 +13,7 @@ from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbon
 from stylex.config.analysis import INCEPTION
 from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
 from stylex.report.captions import ORIGINS, SAMPLES, caption
+from stylex.report.confusion import Confusion, class_list
 from stylex.report.provenance import anchor, artifact_provenance, artifacts_of, versions
 from stylex.report.published import LABELS, POOLED
 from stylex.report.table import Block, percent
@@ -31,18 +32,6 @@ class Picture:
     caption: str
     links: list[tuple[str, str]]
     animation: str | None = None  # the same, moving: a reader starts it
-
-
-@dataclass(frozen=True)
-class Confusion:
-    """Counts of test images by true class (row) and predicted class (column)."""
-
-    class_names: list[str]
-    counts: list[list[int]]
-
-    def share(self, row: int, column: int) -> float:
-        """Return the fraction of a true class, in [0, 1], that is predicted as `column`."""
-        return self.counts[row][column] / max(sum(self.counts[row]), 1)
 
 
 @dataclass(frozen=True)
@@ -131,7 +120,7 @@ def _facts(root: Path, config: ExperimentConfig, metrics: dict) -> list[tuple[st
     measured = read_json(backbone_paths(root, backbone).metrics)["accuracy"]
     side = config.dataset.resolution
     return [
-        ("Images", f"{config.dataset.name}, {' / '.join(metrics['class_names'])}, {side} × {side} pixels"),
+        ("Images", f"{config.dataset.name}, {class_list(metrics['class_names'])}, {side} × {side} pixels"),
         (
             "Classifier",
             f"{config.classifier.architecture}, {percent(metrics['accuracy'])} % of {metrics['n']} test images",

@@ -43,6 +43,8 @@ def test_a_classifier_of_real_digits(project):
     assert sum(map(sum, metrics["confusion_matrix"])) == metrics["n"] == 250
     diagonal = sum(metrics["confusion_matrix"][label][label] for label in range(2))
     assert diagonal / metrics["n"] == pytest.approx(metrics["accuracy"])
+    assert set(metrics["calibration"]) == {"bins", "ece", "temperature", "ece_scaled"}
+    assert 0 <= metrics["calibration"]["ece"] < 0.2
     assert metrics["provenance"]["seed"] == "0"
     assert len(read_table(paths.history)) == TINY["epochs"]
 
@@ -62,7 +64,19 @@ def test_a_classifier_below_min_accuracy_stops_the_experiment(project):
     with pytest.raises(AccuracyError, match=message) as error:
         fine_tune(project, "tiny")
     assert "\n" not in str(error.value) and error.value.exit_code == 2
-    assert not ExperimentPaths(project, "tiny").classifier.folder.exists()
+    assert "raise classifier.epochs or classifier.width, start from published weights" in str(error.value)
+    folder = ExperimentPaths(project, "tiny").classifier.folder
+    assert [path.name for path in folder.iterdir()] == ["rejected"] and str(folder / "rejected") in str(error.value)
+    kept = ["history.csv", "history.provenance.json", "metrics.json"]
+    assert sorted(path.name for path in (folder / "rejected").iterdir()) == kept
+    assert read_json(folder / "rejected/metrics.json")["accuracy"] < 1
+
+    write(
+        project / "config" / "experiments" / "tiny.yaml",
+        content | {"classifier": content["classifier"] | {"min_accuracy": 0}},
+    )
+    fine_tune(project, "tiny")
+    assert sorted(path.name for path in folder.iterdir()) == [*kept, "model.safetensors"]
 
 
 def test_a_backbone_of_all_digits(project):

@@ -11,7 +11,7 @@ from torchvision.models.mobilenetv2 import MobileNetV2
 from stylex.classifiers.networks import MOBILENET_V2_TABLE, Projection, build_network
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v2", "mobilenet_v1"])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_shapes(architecture, channels):
     network = build_network(architecture, channels, 7, 0.125).eval()
@@ -20,6 +20,13 @@ def test_shapes(architecture, channels):
     assert [scale.shape[2] for scale in maps] == [32, 32, 16, 8, 4]
     assert network.embedding(images).shape == (2, maps[-1].shape[1])
     assert network(images).shape == (2, 7)
+
+
+@pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v2", "mobilenet_v1"])
+def test_the_published_stem_halves_five_times(architecture):
+    network = build_network(architecture, 3, 7, 0.125, "published").eval()
+    maps = network.maps(torch.rand(2, 3, 128, 128), 5)
+    assert [scale.shape[2] for scale in maps] == [64, 32, 16, 8, 4]
 
 
 def test_maps_stop_at_the_stage_asked_for(images):
@@ -74,7 +81,8 @@ def test_projection_is_a_strided_convolution_and_survives_an_odd_batch_on_two_th
     program = (
         "import torch; torch.set_num_threads(2)\n"
         "from stylex.classifiers.networks import build_network\n"
-        "network = build_network('resnet18', 1, 2, 0.125).train()\n"
-        "network(torch.randn(31, 1, 32, 32)).sum().backward()"
+        "for stem in ('small', 'published'):\n"
+        "    network = build_network('resnet18', 1, 2, 0.125, stem).train()\n"
+        "    network(torch.randn(31, 1, 32, 32)).sum().backward()"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 from torch import nn
@@ -38,7 +40,7 @@ def test_an_image_does_not_depend_on_its_batch_mates(random_network, description
     torch.testing.assert_close(classifier(images)[:1], classifier(images[:1]), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v2"])
+@pytest.mark.parametrize("architecture", ["resnet18", "mobilenet_v2", "mobilenet_v1"])
 def test_folding_keeps_the_logits(random_network, architecture, images):
     network = random_network(architecture)
     with torch.no_grad():
@@ -54,6 +56,11 @@ def test_round_trip_keeps_the_logits(model, random_network, description, images)
     assert torch.equal(classifier(images), expected)
     assert classifier.class_names == description.class_names
     assert load_tensors(model)[1]["seed"] == "0"
+
+
+def test_the_header_of_a_small_network_is_that_of_earlier_versions(model):
+    keys = set(json.loads(load_tensors(model)[1]["network"]))
+    assert keys == {"role", "name", "architecture", "width", "channels", "resolution", "class_names"}
 
 
 def test_a_missing_model_says_what_to_run(tmp_path):

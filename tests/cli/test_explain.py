@@ -89,7 +89,7 @@ def explain(*arguments):
 
 def test_files_are_prepared_as_the_dataset_is(project, tmp_path):
     split = load_split(project, load_experiment(project, NAME).dataset, "test")
-    (raw,) = decode(dataset_spec("mnist"), DatasetPaths(project, "mnist").raw)
+    (raw,) = decode(dataset_spec(project, "mnist"), DatasetPaths(project, "mnist").raw)
     for row in (0, 7):
         prepared = split.raw(torch.tensor([row]))[0]
         downloaded = raw.images[int(split.ids[row].rpartition("-")[2])]

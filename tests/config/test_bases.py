@@ -72,6 +72,16 @@ def test_paths_of_the_explained_classifier(root):
     assert own.folder.name == "own" and experiment_paths(root, "mnist") == mnist
 
 
+def test_a_classifier_may_be_explained_by_other_images_with_its_classes(root):
+    write(root, "mnist-full", "extends: backbone-32\ndataset: mnist-full\nepochs: 1\n", "backbones")
+    assert "'mnist-32' is trained on mnist at 32" in refusal(root, "own", TWIN + "dataset: {name: mnist-full}\n")
+    other = TWIN.replace("stylex: {", "stylex: {perceptual_backbone: mnist-full, ") + "dataset: {name: mnist-full}\n"
+    write(root, "own", other)
+    own, mnist = load_experiment(root, "own").dataset, load_experiment(root, "mnist").dataset
+    assert (own.name, own.classes) == ("mnist-full", mnist.classes)
+    assert experiment_paths(root, "own").classifier == ExperimentPaths(root, "mnist").classifier
+
+
 def test_the_method_follows_from_the_training(root):
     write(root, "own", TWIN)
     assert [load_experiment(root, name).method for name in ("mnist", "own")] == ["stylex", "without_cst"]
@@ -82,7 +92,7 @@ def test_the_method_follows_from_the_training(root):
     [
         ("extends: mnist\nclassifier_of: own\n", "'own' is this experiment; leave classifier_of out"),
         ("extends: mnist\nclassifier_of: mnst\n", "unknown experiment 'mnst'; did you mean 'mnist'?"),
-        (TWIN + "dataset: {classes: ['3', '8']}\n", "the section 'dataset' differs from that of 'mnist'"),
+        (TWIN + "dataset: {classes: ['3', '8']}\n", "the section 'dataset' differs in more than its name from that"),
         (TWIN + "classifier: {epochs: 1}\n", "the section 'classifier' differs from that of 'mnist'"),
         ("extends: mnist\nclassifier_of: mnist-without-cst\n", "no classifier of its own; name 'mnist'"),
     ],

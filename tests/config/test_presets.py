@@ -27,7 +27,7 @@ def extending(root: Path, preset: str) -> ExperimentConfig:
 @pytest.mark.parametrize("preset", SIDES)
 def test_a_preset_and_a_dataset_make_an_experiment(root, preset):
     config = extending(root, preset)
-    validate_dataset(config.dataset)
+    validate_dataset(root, config.dataset)
     assert config.dataset.name in DATASETS and config.dataset.resolution == SIDES[preset]
     assert config.classifier.min_accuracy == 0.95
     losses = config.stylex.losses

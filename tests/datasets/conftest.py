@@ -2,9 +2,11 @@
 
 import gzip
 import hashlib
+import multiprocessing
 import re
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -27,13 +29,18 @@ class Reply:
     ranges: bool = True
     status: int | None = None
     stall: threading.Event | None = None  # waited for before the body
+    cut: int | None = None  # position in the file at which the connection is closed
+    hold: threading.Event | None = None  # waited for before a connection is closed early
+    version: str | None = None  # ETag, or a date: Last-Modified; `If-Range` must name it
+    total: int | None = None  # size of the file that Content-Range claims
+    location: str | None = None  # address that the answer sends to
 
 
 @dataclass
 class Server:
     url: str
     replies: dict[str, Reply | list[Reply]] = field(default_factory=dict)  # a list: one a request, the last for ever
-    requests: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range
+    requests: list[tuple[str, str | None]] = field(default_factory=list)  # path, Range or what was posted
 
 
 @pytest.fixture(autouse=True)
@@ -46,21 +53,33 @@ def server() -> Iterator[Server]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # noqa: N802
             wanted = self.headers["Range"]
-            state.requests.append((self.path, wanted))
+            posted = self.rfile.read(int(self.headers["Content-Length"] or 0)).decode()
+            state.requests.append((self.path, posted or wanted))
             reply = state.replies.get(self.path, Reply(b"not here", status=404))
             if isinstance(reply, list):
                 reply = reply.pop(0) if len(reply) > 1 else reply[0]
-            start = int(re.fullmatch(r"bytes=(\d+)-", wanted)[1]) if wanted and reply.ranges else 0
-            body = reply.body[start:]
-            self.send_response(reply.status or (206 if start else 200))
-            if start:
-                self.send_header("Content-Range", f"bytes {start}-{len(reply.body) - 1}/{len(reply.body)}")
+            part = reply.ranges and wanted and self.headers["If-Range"] in (None, reply.version)
+            first, last = re.fullmatch(r"bytes=(\d+)-(\d*)", wanted).groups() if part else ("0", "")
+            start, end = int(first), int(last) + 1 if last else len(reply.body)
+            body = reply.body[start:end]
+            self.send_response(reply.status or (206 if part else 200))
+            if part:
+                self.send_header("Content-Range", f"bytes {start}-{end - 1}/{reply.total or len(reply.body)}")
+            if reply.version:
+                self.send_header("ETag" if '"' in reply.version else "Last-Modified", reply.version)
+            if reply.location:
+                self.send_header("Location", reply.location)
             if reply.announced != -1:
                 self.send_header("Content-Length", str(len(body) if reply.announced is None else reply.announced))
             self.end_headers()
             if reply.stall:
-                reply.stall.wait(5)
-            self.wfile.write(body[: reply.sent])
+                reply.stall.wait(60)
+            sent = body[: reply.sent] if reply.cut is None else body[: max(0, reply.cut - start)]
+            self.wfile.write(sent)
+            if reply.hold and len(sent) < len(body):
+                reply.hold.wait(60)
+
+        do_POST = do_GET  # noqa: N815
 
         def log_message(self, format: str, *arguments: object) -> None:
             pass
@@ -73,6 +92,27 @@ def server() -> Iterator[Server]:
     http.shutdown()
     thread.join()
     http.server_close()
+
+
+@pytest.fixture
+def race() -> Callable[..., list[int | None]]:
+    """Call a function in two processes, set an event once one waits for the other's lock, and return exit codes."""
+
+    def run(function: Callable[..., object], arguments: tuple[object, ...], go_on: threading.Event) -> list[int | None]:
+        context = multiprocessing.get_context("spawn")
+        processes = [context.Process(target=function, args=arguments) for _ in range(2)]
+        for process in processes:
+            process.start()
+        waiting, end = {("->", str(process.pid)) for process in processes}, time.monotonic() + 60
+        while not waiting & {(row[1], row[5]) for row in map(str.split, Path("/proc/locks").read_text().splitlines())}:
+            assert time.monotonic() < end, "no process waits for a lock"
+            time.sleep(0.05)
+        go_on.set()
+        for process in processes:
+            process.join(60)
+        return [process.exitcode for process in processes]
+
+    return run
 
 
 @pytest.fixture(name="pin")

@@ -9,7 +9,7 @@ from stylex.cli import main
 from stylex.datasets import cache, download
 from stylex.datasets.catalog import DATASETS, DatasetSpec, HttpMirrors
 from stylex.datasets.pins import PinnedFile
-from stylex.datasets.transfer import fetch
+from stylex.datasets.transfer import LARGE, fetch
 from stylex.errors import ChecksumError
 
 BODY = bytes(range(256)) * 2000
@@ -119,10 +119,11 @@ def test_what_was_seen_is_recorded_and_must_come_again(server, reply, catalog, t
     assert file.read_bytes() == BODY
 
 
-def test_file_without_digest_is_not_continued(server, reply, tmp_path):
+@pytest.mark.parametrize("large", [LARGE, 1])
+def test_file_without_digest_is_not_continued(server, reply, tmp_path, large):
     server.replies["/images.gz"] = [reply(BODY, sent=100_000), reply(b"z" * len(BODY))]
     with pytest.raises(Exception, match="cannot be read"):
-        fetch(server.url + "images.gz", BARE, tmp_path / "images.gz")
-    fetch(server.url + "images.gz", BARE, tmp_path / "images.gz")
+        fetch(server.url + "images.gz", BARE, tmp_path / "images.gz", large)
+    fetch(server.url + "images.gz", BARE, tmp_path / "images.gz", large)
     assert [wanted for _, wanted in server.requests] == [None, None]
     assert (tmp_path / "images.gz").read_bytes() == b"z" * len(BODY)

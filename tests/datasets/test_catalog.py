@@ -5,6 +5,7 @@ import pytest
 
 from stylex.config import DatasetConfig
 from stylex.datasets import DATASETS, dataset_spec, validate_dataset
+from stylex.datasets.catalog import validate_explained
 from stylex.errors import ConfigError
 
 
@@ -20,24 +21,38 @@ def test_datasets_are_consistent():
             assert file.size > 0
 
 
-def test_unknown_dataset_names_the_closest():
+def test_unknown_dataset_names_the_closest(root):
     with pytest.raises(ConfigError, match="unknown dataset 'mnits'; did you mean 'mnist'?"):
-        dataset_spec("mnits")
-    with pytest.raises(ConfigError, match=r"dataset.name = 'celeba': unknown dataset 'celeba'; choose one of"):
-        validate_dataset(DatasetConfig(name="celeba", resolution=32))
+        dataset_spec(root, "mnits")
+    with pytest.raises(ConfigError, match=r"dataset.name = 'zoo': unknown dataset 'zoo'; choose one of"):
+        validate_dataset(root, DatasetConfig(name="zoo", resolution=32))
 
 
 @pytest.mark.parametrize("question", [{"classes": ["sneaker", "ankle-boots"]}, {"one_vs_rest": "ankle-boots"}])
-def test_unknown_class_names_key_and_remedy(question):
+def test_unknown_class_names_key_and_remedy(root, question):
     with pytest.raises(
         ConfigError, match=rf"dataset.{next(iter(question))}: .*'ankle-boots'; did you mean 'ankle-boot'"
     ):
-        validate_dataset(DatasetConfig(name="fashion_mnist", resolution=32, **question))
+        validate_dataset(root, DatasetConfig(name="fashion_mnist", resolution=32, **question))
 
 
-def test_known_classes_pass():
-    validate_dataset(DatasetConfig(name="mnist", resolution=32, classes=[3, 8]))  # type: ignore[list-item]
-    validate_dataset(DatasetConfig(name="mnist", resolution=32, one_vs_rest="3"))
+def test_known_classes_pass(root):
+    validate_dataset(root, DatasetConfig(name="mnist", resolution=32, classes=[3, 8]))  # type: ignore[list-item]
+    validate_dataset(root, DatasetConfig(name="mnist", resolution=32, one_vs_rest="3"))
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("leaves", "'leaves' has 3 channels, the classifier of classifier_of was trained on 'mnist' with 1"),
+        ("fashion_mnist", "'fashion_mnist' has the classes t-shirt, .* those of 'mnist', 0, 1, 2"),
+    ],
+)
+def test_a_classifier_judges_images_with_its_channels_and_classes_only(root, name, message):
+    mnist, other = DatasetConfig(name="mnist", resolution=32), DatasetConfig(name=name, resolution=32)
+    validate_explained(root, DatasetConfig(name="mnist-full", resolution=32), mnist)
+    with pytest.raises(ConfigError, match=message):
+        validate_explained(root, other, mnist)
 
 
 def test_importing_the_package_imports_nothing_heavy():

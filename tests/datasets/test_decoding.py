@@ -49,7 +49,7 @@ def test_damaged_csv_names_the_file(tmp_path, row):
 
 def test_labels_that_do_not_fit(garments, idx):
     folder = garments / "data" / "raw" / "fashion_mnist"
-    spec = dataset_spec("fashion_mnist")
+    spec = dataset_spec(garments, "fashion_mnist")
     labels = folder / "train-labels-idx1-ubyte.gz"
     labels.write_bytes(idx(numpy.zeros(39, numpy.uint8)))
     with pytest.raises(DatasetError, match="39 labels for 100 images"):

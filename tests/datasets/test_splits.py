@@ -1,6 +1,12 @@
-import numpy
+from pathlib import Path
 
-from stylex.datasets.splits import OWN_SHARES, assign_splits
+import numpy
+import pytest
+
+from stylex.config.datasets import Shares
+from stylex.datasets.layouts import ImageRecord
+from stylex.datasets.splits import OWN_SHARES, assign_identities, assign_splits, default_shares, split_records
+from stylex.errors import DatasetError
 
 IDS = [f"image-{index}" for index in range(3000)]
 LABELS = (numpy.arange(3000) % 3).astype(numpy.uint8)
@@ -23,3 +29,55 @@ def test_pinned_example():
     """Splits never change: published numbers depend on them."""
     splits = assign_splits(["a", "b", "c", "d"], numpy.zeros(4, numpy.uint8), {"train": 0.5, "val": 0.25, "test": 0.25})
     assert splits.tolist() == ["test", "val", "train", "train"]
+
+
+OWNERS = [f"person {index % 700}" for index in range(3000)]  # 4 or 5 images each
+
+
+def test_identities_keep_together_and_the_shares_hold():
+    splits = assign_identities(OWNERS, OWN_SHARES)
+    assert len(set(zip(OWNERS, splits, strict=True))) == 700
+    for name, share in OWN_SHARES.items():
+        assert abs(splits.count(name) - share * 3000) <= 5
+
+
+def test_the_split_of_an_identity_does_not_depend_on_the_order():
+    order = numpy.random.default_rng(0).permutation(3000)
+    shuffled = assign_identities([OWNERS[index] for index in order], OWN_SHARES)
+    splits = assign_identities(OWNERS, OWN_SHARES)
+    assert shuffled == [splits[index] for index in order]
+
+
+def test_pinned_example_of_identities():
+    """Splits never change: published numbers depend on them."""
+    splits = assign_identities(list("abcdabc"), {"train": 0.5, "val": 0.25, "test": 0.25})
+    assert splits == ["test", "val", "train", "train", "test", "val", "train"]
+
+
+def records(*told):
+    """Records of (part, identity)."""
+    return [
+        ImageRecord(str(number), Path(), str(number), 0, part, identity) for number, (part, identity) in enumerate(told)
+    ]
+
+
+def test_an_official_split_is_kept():
+    shares = Shares(official=True, val=0.5)
+    assert split_records(records(("test", None), ("val", None), ("train", None)), shares) == ["test", "val", "train"]
+    divided = split_records(records(("test", None), *[("train", None)] * 10), shares)
+    assert divided[0] == "test" and sorted(divided[1:]) == ["train"] * 5 + ["val"] * 5
+    divided = split_records(records(("test", "c"), *[("train", "a"), ("train", "b")] * 5), shares)
+    assert len(set(divided[1::2])) == len(set(divided[2::2])) == 1, "the identities a and b"
+
+
+def test_an_official_split_that_is_none():
+    shares = Shares(official=True, val=0.5)
+    with pytest.raises(DatasetError, match="1 has no official split"):
+        split_records(records(("test", None), (None, None)), shares)
+    with pytest.raises(DatasetError, match="'ann' is in train and test of the official split; give the dataset other"):
+        split_records(records(("train", "ann"), ("val", "bea"), ("test", "ann")), shares)
+
+
+def test_the_official_split_is_the_default_where_there_is_one():
+    assert default_shares(records(("train", None), ("test", None))).official
+    assert not default_shares(records(("train", None), (None, None))).official

@@ -1,19 +1,17 @@
 import hashlib
-import multiprocessing
 import subprocess
 import sys
 import threading
-import time
-from pathlib import Path
 
 import pytest
 
 from stylex.datasets.pins import PinnedFile
-from stylex.datasets.transfer import fetch
+from stylex.datasets.transfer import LARGE, fetch
 from stylex.errors import ChecksumError, DownloadError, StorageError
 
 BODY = bytes(range(256)) * 2000
 FILE = PinnedFile("images.gz", len(BODY), hashlib.sha256(BODY).hexdigest())
+SPANS = ["bytes=0-127999", "bytes=128000-255999", "bytes=256000-383999", "bytes=384000-511999"]
 
 
 @pytest.fixture
@@ -160,24 +158,13 @@ def test_server_that_recovers(server, reply, target, status):
     assert target.read_bytes() == BODY
 
 
-def test_two_processes_want_the_same_file(server, reply, target):
+@pytest.mark.parametrize(("large", "requests"), [(LARGE, [None]), (1, ["bytes=0-0", *SPANS])])
+def test_two_processes_want_the_same_file(server, reply, target, large, requests, race):
     """The server holds the first back until the second waits for its lock; the second then asks for nothing."""
     go_on = threading.Event()
     server.replies["/images.gz"] = reply(BODY, stall=go_on)
-    context = multiprocessing.get_context("spawn")
-    processes = [context.Process(target=fetch, args=(server.url + "images.gz", FILE, target)) for _ in range(2)]
-    for process in processes:
-        process.start()
-    end = time.monotonic() + 60
-    waiting = {("->", str(process.pid)) for process in processes}
-    while not any((row[1], row[5]) in waiting for row in map(str.split, Path("/proc/locks").read_text().splitlines())):
-        assert time.monotonic() < end, "no process waits for a lock"
-        time.sleep(0.05)
-    go_on.set()
-    for process in processes:
-        process.join(60)
-    assert [process.exitcode for process in processes] == [0, 0]
-    assert server.requests == [("/images.gz", None)]
+    assert race(fetch, (server.url + "images.gz", FILE, target, large), go_on) == [0, 0]
+    assert sorted(wanted or "" for _, wanted in server.requests) == sorted(wanted or "" for wanted in requests)
     assert target.read_bytes() == BODY and left_over(target) == ["images.gz"]
 
 

@@ -26,7 +26,11 @@ PARTS = (
     "requirements.lock",
 )  # fmt: skip
 
-OPTIONAL = {"weights", "merge"}  # rules for what an experiment may ask for, and none of the demo does
+OPTIONAL = {
+    "weights",
+    "merge",
+    "convert_released",
+}  # rules for what an experiment may ask for, and none of the demo does
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIG_FILE = re.compile(r"^`(config/\w+/[\w.-]+\.yaml)`:\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -102,6 +106,8 @@ def copies_the_site(copy: Copy) -> None:
 
 OF_LEAVES = {"regressor", "factors"}  # stages that need known factors
 EXPLAIN = "tests/cli/test_explain.py::"
+RELEASED = "tests/released/"
+TENSORFLOW = f"{RELEASED}test_verify.py::test_conversion_is_compared_with_models_that_tensorflow_runs"
 REPRO = "tests/workflow/test_sync.py::test_repro_after_snakemake_computes_nothing_and_records_the_same"
 CLONE = "tests/workflow/test_sync.py::test_clone_and_pull_leave_nothing_to_do"
 TRAVEL = (

@@ -71,7 +71,10 @@ def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
     paths = experiment_paths(root, name)
     origin = provenance(config.digest(), config.seed)
     names = tuple(config.dataset.classes or ())
-    metrics = {"accuracy": 0.9875, "n": 400, "class_names": list(names), "confusion_matrix": [[197, 3], [2, 198]]}
+    metrics = {
+        "accuracy": 0.9875, "n": 400, "class_names": list(names), "confusion_matrix": [[197, 3], [2, 198]],
+        "calibration": {"bins": 15, "ece": 0.0312, "temperature": 1.625, "ece_scaled": 0.0104},
+    }  # fmt: skip
     if config.classifier_of is None:
         write_json(paths.classifier.metrics, {**metrics, "provenance": origin})
     write_json(backbone_paths(root, config.stylex.perceptual_backbone).metrics, {"accuracy": 0.97})
@@ -141,7 +144,7 @@ def write_effects(paths: ExperimentPaths, latents: Latents, networks: StylexNetw
 def write_images(root: Path, config: ExperimentConfig, ids: list[str]) -> None:
     """Write the split of the prepared dataset from which the analysed images come."""
     dataset, split, classes = config.dataset, config.attfind.split, config.dataset.classes or []
-    known = dataset_spec(dataset.name).class_names
+    known = dataset_spec(root, dataset.name).class_names
     labels = [known.index(classes[row % len(classes)]) for row in range(len(ids))]
     pixels = numpy.random.default_rng(0).integers(0, 256, (len(ids), 1, 32, 32), numpy.uint8)
     images = pyarrow.FixedShapeTensorArray.from_numpy_ndarray(pixels)
@@ -151,7 +154,7 @@ def write_images(root: Path, config: ExperimentConfig, ids: list[str]) -> None:
     file = manifest.parent / f"{split}-00000.arrow"
     with pyarrow.ipc.new_file(str(file), batch.schema) as writer:
         writer.write_batch(batch)
-    shards = {split: {"file": file.name, "bytes": file.stat().st_size}}
+    shards = {split: [{"file": file.name, "bytes": file.stat().st_size}]}
     content = {"class_names": known, "channels": 1, "resolution": dataset.resolution, "shards": shards}
     write_json(manifest, content)
 

@@ -16,6 +16,7 @@ from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.paired import mcnemar
 from stylex.figures.make import methods_of_classifier
 from stylex.report import tables
+from stylex.report.classifiers import classifier_row
 from stylex.report.paired import COLUMNS, compared
 from stylex.report.seeds import over_seeds, seed_groups
 from stylex.report.subset import fractions
@@ -185,3 +186,23 @@ def test_a_suite_of_one_seed_says_so(measured: Path):
     assert "No experiments of this suite differ only by their seed." in (
         SuitePaths(measured, "demo").table("seeds", "md").read_text()
     )
+
+
+def test_images_of_another_dataset_are_named_and_not_compared(measured: Path):
+    config = measured / "config"
+    (config / "backbones/mnist-full.yaml").write_text("extends: backbone-32\ndataset: mnist-full\n")
+    (config / "experiments/other.yaml").write_text(
+        "extends: mnist\nclassifier_of: mnist\ndataset: {name: mnist-full}\nstylex: {perceptual_backbone: mnist-full}\n"
+    )
+    path = config / "suites/demo.yaml"
+    suite = yaml.safe_load(path.read_text())
+    path.write_text(yaml.safe_dump(suite | {"experiments": [*suite["experiments"], "other"]}))
+    shutil.copytree(ExperimentPaths(measured, "mnist").folder, ExperimentPaths(measured, "other").folder)
+    row = classifier_row(measured, "other", load_experiment(measured, "other"))
+    assert row["dataset"] == "mnist-full (classifier: mnist)"
+    rows = {
+        name: len(read_table(ExperimentPaths(measured, name).sufficiency))
+        for name in ("mnist", "mnist-without-cst", "other")
+    }
+    assert len(methods_of_classifier(measured, "demo", "other")) == rows["other"]
+    assert len(methods_of_classifier(measured, "demo", "mnist")) == rows["mnist"] + rows["mnist-without-cst"]

@@ -86,6 +86,8 @@ def test_classifiers_count_what_the_reconstruction_keeps(finished: Path):
     assert (row["n_test"], row["accuracy"], row["n_reconstructed"]) == (400, 0.9875, 8)
     assert row["class_kept"] == pytest.approx(7 / 8)
     assert "| 87.5 (52.9–97.8) |" in read(finished, "classifiers", "md")
+    assert frame[["ece", "temperature", "ece_scaled"]].to_numpy().tolist()[0] == [0.0312, 1.625, 0.0104]
+    assert "| 3.1 | 1.62 | 1.0 |" in read(finished, "classifiers", "md")
 
 
 def test_frechet_names_the_extractor_in_the_column_and_never_says_fid(finished: Path):

@@ -5,15 +5,22 @@ Planning, parameters, code inputs and records are the real ones there; only the 
 
 import copy
 import functools
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
+import threading
+from collections.abc import Callable, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import yaml
+
+from stylex.artifacts import read_json
+from stylex.config import DatasetPaths, ExperimentPaths
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "slurm", "config", "environment.yml", "stylex", "docs", "dvc.yaml")
@@ -232,3 +239,78 @@ def repository(target: Path) -> Project:
         lines = (target / name).read_text().splitlines(keepends=True)
         (target / name).write_text("".join(line for line in lines if "fashion" not in line))
     return project.under_git()
+
+
+class Classified(NamedTuple):
+    """What the rules made of a dataset."""
+
+    project: Project
+    manifest: dict[str, Any]
+    metrics: dict[str, Any]
+
+
+@pytest.fixture
+def served(tmp_path) -> Iterator[tuple[str, Path]]:
+    """The address of a loopback HTTP server, and the folder whose files it serves."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+
+    class Handler(SimpleHTTPRequestHandler):
+        def __init__(self, *arguments: Any) -> None:
+            super().__init__(*arguments, directory=str(folder))
+
+        def log_message(self, format: str, *arguments: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
+        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}/", folder
+        http.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def through_the_rules(tmp_path, served) -> Callable[..., Classified]:
+    """Return a function that takes a dataset through download, prepare and classifier, as a user does.
+
+    name: of the dataset; changes: to the keys of config/datasets/<name>.yaml, or all of them if there is no such file;
+    files: what the loopback server has, by name, in place of its sources; question: of an experiment, as `classes`.
+    """
+    project = copy_project(tmp_path / "project")
+
+    def run(name: str, changes: dict[str, Any], files: dict[str, bytes] | None = None, **question: Any) -> Classified:
+        content = describe_dataset(project, name, changes)
+        if files is not None:
+            describe_dataset(project, content.get("raw") or name, {"sources": [serve(*served, files)]})
+        classifier = TINY_EXPERIMENT["classifier"] | {"epochs": 1, "min_accuracy": 0.0}
+        experiment = TINY_EXPERIMENT | {"dataset": {"name": name, **question}, "classifier": classifier}
+        suite = {"title": "One", "experiments": ["tiny"], "tables": ["classifiers"]}
+        backbone = TINY_BACKBONE | {"dataset": name}
+        for kind, told in {"backbones": backbone, "experiments": experiment, "suites": suite}.items():
+            (project.root / "config" / kind / "tiny.yaml").write_text(yaml.safe_dump(told))
+        (project.root / "config/config.yaml").write_text("suite: tiny\n")
+        paths = ExperimentPaths(project.root, "tiny").classifier
+        project.done("snakemake", "--cores", "2", str(paths.model.relative_to(project.root)))
+        return Classified(project, read_json(DatasetPaths(project.root, name).manifest(32)), read_json(paths.metrics))
+
+    return run
+
+
+def describe_dataset(project: Project, name: str, changes: dict[str, Any]) -> dict[str, Any]:
+    """Change, or make, config/datasets/<name>.yaml; a key that is None is left out. Return what it has now."""
+    path = project.root / "config/datasets" / f"{name}.yaml"
+    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
+    content = {key: value for key, value in (content | changes).items() if value is not None}
+    path.write_text(yaml.safe_dump(content))
+    return content
+
+
+def serve(url: str, folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
+    """Write files into the folder of a server; return the source of a dataset that has them."""
+    for name, body in files.items():
+        (folder / name).write_bytes(body)
+    pins = [
+        {"name": name, "size": len(body), "sha256": hashlib.sha256(body).hexdigest()} for name, body in files.items()
+    ]
+    return {"label": "loopback", "mirrors": [url], "files": pins}

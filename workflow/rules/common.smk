@@ -1,5 +1,6 @@
 # The configuration, checked before anything is planned, and the functions that the rules share.
 import functools
+import hashlib
 import json
 import os
 import shutil
@@ -24,6 +25,9 @@ from stylex.config import (
 from stylex.config.analysis import INCEPTION
 from stylex.config.loading import unknown_name
 from stylex.config.site import STAGES
+from stylex.datasets.catalog import dataset_spec
+from stylex.datasets.layouts import LAYOUTS
+from stylex.datasets.layouts.folders import images_in
 from stylex.errors import ConfigError
 from stylex.failures import ReasonsOfFailures
 from stylex.figures.names import figure_files
@@ -55,6 +59,7 @@ ENVIRONMENT = "../../environment.yml"
 # Of a CPU job that runs torch. At 32x32 a second thread saves a training step 13 % (docs/method-notes.md), a second
 # experiment beside it doubles the work done. Larger networks on a CPU: `--set-threads train=8`.
 CPU_THREADS = 1
+PREPARE_PROCESSES = 8  # that decode image files, where there are as many cores
 
 
 if workflow.is_main_process and shutil.which("squeue"):
@@ -136,17 +141,69 @@ def suite_sections(*keys):
 
 
 # What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
-TABLE_KEYS = ["domain", "published_domain", "dataset", "classifier_of", "stylex.conditioning", "attfind.shift"]
-TABLE_KEYS += ["evaluation.explanation_steps"]
+TABLE_KEYS = ["domain", "published_domain", "published_method", "dataset", "classifier_of", "stylex.conditioning"]
+TABLE_KEYS += ["attfind.shift", "evaluation.explanation_steps"]
 if "factors" in PROJECT.suite.tables:
     TABLE_KEYS += ["seed", "evaluation.factor_threshold"]
 if "seeds" in PROJECT.suite.tables:
     TABLE_KEYS += ["seed", "classifier", "stylex", "attfind", "evaluation"]
 
 
+@functools.cache
+def content_of(experiment):
+    return PROJECT.experiments[experiment].model_dump(mode="json")
+
+
 def selected(experiment, keys):
-    content = PROJECT.experiments[experiment].model_dump(mode="json")
+    content = content_of(experiment)
     return {key: functools.reduce(dict.__getitem__, key.split("."), content) for key in keys}
+
+
+@functools.cache
+def dataset(name):
+    """What is known of a dataset, whether an experiment of the suite uses it or not."""
+    try:
+        return dataset_spec(Path(), name)
+    except ConfigError as error:
+        stop(error)
+
+
+def described(name, **keys):
+    """Keys of a dataset's file, as JSON; of a built-in dataset none."""
+    file = dataset(name).file
+    return file.model_dump_json(**keys) if file else ""
+
+
+@functools.cache
+def own_names(name):
+    """A digest of the names of a user's own images: one more, or one less, prepares them anew."""
+    file = dataset(name).file
+    if not (file and file.folder):
+        return ""
+    names = sorted(str(path) for path in images_in(Path(file.folder)))
+    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def own_table(wildcards):
+    file = dataset(wildcards.dataset).file
+    return [file.csv] if file and file.csv else []
+
+
+def raw_record(wildcards):
+    return DatasetPaths(Path(), dataset(wildcards.dataset).raw).raw / "source.json"
+
+
+def preparation_code(wildcards):
+    """The package files that prepare a dataset; of the layouts, its own."""
+    spec = dataset(wildcards.dataset)
+    common = ["content", "factors", "images", "prepare", "shards", "splits"]
+    if spec.file is None:
+        return [f"datasets/{name}.py" for name in (*common, "built_in", "decoding", "leaves")]
+    names = (*common, "extraction", "image_files", "pixels", "unpacking")
+    files = {layout: f"{name.removeprefix('stylex.').replace('.', '/')}.py" for layout, name in LAYOUTS.items()}
+    every = {path.relative_to("stylex").as_posix() for path in Path("stylex/datasets/layouts").glob("[!_]*.py")}
+    shared = sorted(every - set(files.values()))
+    return [*(f"datasets/{name}.py" for name in names), *shared, files[spec.file.layout]]
 
 
 def manifest(wildcards):
@@ -187,9 +244,9 @@ def attribute_lists(wildcards):
 
 
 def compared(wildcards):
-    """What the figure of methods shows: sufficiency of all experiments of the suite that explain the same classifier."""
-    explained = paths_of(wildcards.experiment).classifier
-    every = [paths_of(name) for name in PROJECT.suite.experiments]
+    """What the figure of methods shows: sufficiency of all of the suite that explain the same classifier, same images."""
+    explained, dataset = paths_of(wildcards.experiment).classifier, PROJECT.experiments[wildcards.experiment].dataset
+    every = [paths_of(name) for name in PROJECT.suite.experiments if PROJECT.experiments[name].dataset == dataset]
     return [paths.sufficiency for paths in every if paths.classifier == explained]
 
 

@@ -4,13 +4,23 @@
 
 rule download:
     input:
-        code=code("datasets/catalog.py", "datasets/download.py", "datasets/packages.py", "datasets/transfer.py"),
+        code=code(
+            "datasets/catalog.py",
+            "datasets/download.py",
+            "datasets/kaggle.py",
+            "datasets/packages.py",
+            "datasets/sources.py",
+            "datasets/spans.py",
+            "datasets/transfer.py",
+        ),
     output:
         DATASET.raw / "source.json",
     log:
         "results/logs/datasets/{dataset}/download.log",
     conda:
         ENVIRONMENT
+    params:
+        config=lambda wildcards: described(wildcards.dataset, include={"sources", "folder", "csv"}),
     message:
         "Downloading {wildcards.dataset}"
     shell:
@@ -19,7 +29,7 @@ rule download:
 
 rule weights:
     input:
-        code=code("pretrained.py", "datasets/transfer.py"),
+        code=code("pretrained.py", "datasets/spans.py", "datasets/transfer.py"),
     output:
         weights_path(Path(), "{weights}"),
     log:
@@ -34,15 +44,9 @@ rule weights:
 
 rule prepare:
     input:
-        source=DATASET.raw / "source.json",
-        code=code(
-            "datasets/decoding.py",
-            "datasets/factors.py",
-            "datasets/images.py",
-            "datasets/leaves.py",
-            "datasets/prepare.py",
-            "datasets/splits.py",
-        ),
+        source=raw_record,
+        own=own_table,
+        code=lambda wildcards: code(*preparation_code(wildcards)),
     output:
         DATASET.manifest("{resolution}"),
     log:
@@ -51,9 +55,14 @@ rule prepare:
         "results/benchmarks/rules/prepare/{dataset}-{resolution}.tsv"
     conda:
         ENVIRONMENT
+    threads: lambda wildcards: PREPARE_PROCESSES if dataset(wildcards.dataset).file else 1
     resources:
         **requests("prepare"),
+    params:
+        config=lambda wildcards: described(wildcards.dataset, exclude={"sources"}),
+        own=lambda wildcards: own_names(wildcards.dataset),
     message:
         "Preparing {wildcards.dataset} at {wildcards.resolution}x{wildcards.resolution}"
     shell:
-        "python -m stylex prepare {wildcards.dataset} --resolution {wildcards.resolution} 2> >(tee {log} >&2)"
+        "python -m stylex prepare {wildcards.dataset} --resolution {wildcards.resolution} --processes {threads}"
+        " 2> >(tee {log} >&2)"

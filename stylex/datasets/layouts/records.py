@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeAlias
+
+Part: TypeAlias = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +17,7 @@ class ImageRecord:
     path: Path  # of the file
     source: str  # the same, relative to the raw folder, with slashes
     label: int  # position in the listing's class_names
-    part: Literal["train", "val", "test"] | None = None  # of an official split; None: split by the dataset's shares
+    part: Part | None = None  # of an official split; None: split by the dataset's shares
     identity: str | None = None  # images of one identity (a person, an animal, an eye's patient) share a split
     box: tuple[float, float, float, float] | None = None  # left, upper, right, lower in pixels; None: central square
 

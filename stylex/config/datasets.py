@@ -1,0 +1,134 @@
+"""A dataset of image files beside the built-in ones: config/datasets/<name>.yaml, described in docs/datasets.md."""
+
+from __future__ import annotations
+
+import math
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, field_validator, model_validator
+
+from stylex.config.analysis import ClassName, Positive, Section
+from stylex.config.models import Name
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+
+
+def _folders(value: list[str]) -> list[str]:
+    for address in value:
+        if not address.startswith(("http://", "https://")) or not address.endswith("/"):
+            raise ValueError(f"'{address}' is not of the form https://…/")
+    return value
+
+
+Mirrors = Annotated[list[str], Field(min_length=1), AfterValidator(_folders)]
+
+
+class SourceFile(Section):
+    """A file known by its content; what its publisher does not state is recorded at the first download, and kept to."""
+
+    name: str = Field(description="As in its address, without folders.")
+    size: Positive | None = Field(None, description="Bytes.")
+    sha256: SHA256 | None = None
+    md5: MD5 | None = None
+    mirrors: Mirrors | None = Field(None, description="Of this file alone, which the rest of the source does not have.")
+
+    @field_validator("name")
+    @classmethod
+    def _plain(cls, value: str) -> str:
+        if PurePosixPath(value).name != value or value.startswith("."):
+            raise ValueError("a file name goes here, without folders")
+        return value
+
+
+class DatasetSource(Section):
+    """Where all files of a dataset can be had: from mirrors under the same names, from Kaggle, or only by a person."""
+
+    label: str = Field(description="What messages and manifests call this source.")
+    mirrors: Mirrors | None = Field(None, description="Addresses of folders, tried in order.")
+    kaggle: str | None = Field(None, pattern=r"^[\w-]+/[\w-]+$", description="owner/dataset; needs an account.")
+    page: str | None = Field(None, pattern=r"^https?://", description="Where a person gets the files: a form, a login.")
+    steps: str | None = Field(None, min_length=1, description="What to do on that page.")
+    files: list[SourceFile] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> DatasetSource:
+        if sum(each is not None for each in (self.mirrors, self.kaggle, self.page)) != 1:
+            raise ValueError("a source has one of mirrors, kaggle and page")
+        if (self.page is None) != (self.steps is None):
+            raise ValueError("page and steps belong together: add the one that is missing")
+        names = [file.name for file in self.files]
+        if len(set(names)) < len(names):
+            raise ValueError("a file is listed twice: remove one")
+        return self
+
+
+class Shares(Section):
+    """How images are divided: by three shares, or officially, where only `val` may be missing and is cut from train."""
+
+    official: bool = Field(default=False, description="Keep the split that the dataset itself has.")
+    train: Share | None = None
+    val: Share = Field(description="If official: of the official training split, when there is no validation split.")
+    test: Share | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Shares:
+        if self.official and (self.train is not None or self.test is not None):
+            raise ValueError("official excludes train and test: remove them, or official")
+        if not self.official and not math.isclose((self.train or 0) + self.val + (self.test or 0), 1, abs_tol=1e-9):
+            raise ValueError("train, val and test must add up to 1")
+        return self
+
+
+OWN = Shares(train=0.70, val=0.15, test=0.15)
+OFFICIAL = Shares(official=True, val=0.10)
+
+
+class DatasetFile(Section):
+    """config/datasets/<name>.yaml: image files, and what is asked of them."""
+
+    title: str
+    layout: Name = Field(
+        description="How the images and their labels are found: folders (a folder a class), table (a CSV with the"
+        " columns path, label and, if wanted, split and identity), or the name of a published layout."
+    )
+    label: str | None = Field(None, description="Which label, of a layout that has several.")
+    classes: list[ClassName] | None = Field(
+        None, min_length=2, description="The classes in the order of their labels; default: all that the layout finds."
+    )
+    channels: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
+    licence: str
+    access: str | None = Field(None, description="What has to be done or agreed to before the download.")
+    raw: Name | None = Field(None, description="The dataset whose downloaded files these are; default: its own.")
+    folder: str | None = Field(None, description="Images of your own: relative to the project's root, or absolute.")
+    csv: str | None = Field(None, description="Images of your own: a table whose paths are relative to its folder.")
+    shares: Shares | None = Field(
+        None, description="Default: the official split where there is one, else 70 / 15 / 15 %."
+    )
+    max_unreadable: int = Field(0, ge=0, description="Images that may be left out because they cannot be read.")
+    sources: list[DatasetSource] = Field([], description="Each complete in itself, tried in order.")
+
+    @field_validator("classes")
+    @classmethod
+    def _different(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and len(set(value)) < len(value):
+            raise ValueError("a class is listed twice: remove one")
+        return value
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DatasetFile:
+        given = [key for key in ("sources", "raw", "folder", "csv") if getattr(self, key)]
+        if len(given) != 1:
+            raise ValueError(
+                f"exactly one of sources, raw, folder and csv says where the images are, not {given or 'none'}"
+            )
+        if self.csv and self.layout != "table":
+            raise ValueError("csv needs layout: table")
+        return self
+
+    @property
+    def own(self) -> str | None:
+        """The folder or the table of a user's own images."""
+        return self.folder or self.csv

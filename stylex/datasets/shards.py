@@ -1,0 +1,103 @@
+"""Arrow shards of bounded size, written as images come: one record batch a shard, so that readers map it as one array.
+
+Columns: image (fixed_shape_tensor uint8 [C, H, W]), label (position in class_names), id (stable), source (the file that
+the image comes from).
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy
+
+from stylex.artifacts import sha256, storage_errors
+from stylex.datasets.content import SPLITS, Row
+
+Entry: TypeAlias = dict[str, str | int]  # of the manifest: file, rows, bytes, sha256
+SHARD_BYTES = 256 << 20  # of pixels, in the shards of all splits that are being filled
+
+
+class _Shard:
+    """Rows of a split in memory, which is used again for its next file."""
+
+    def __init__(self, rows: int, shape: tuple[int, int, int]) -> None:
+        self.images = numpy.empty((rows, *shape), numpy.uint8)
+        self.labels: list[int] = []
+        self.ids: list[str] = []
+        self.sources: list[str] = []
+
+    def add(self, row: Row) -> None:
+        self.images[len(self.ids)] = row.pixels
+        self.labels.append(row.label)
+        self.ids.append(row.id)
+        self.sources.append(row.source)
+
+    def empty(self) -> None:
+        for column in (self.labels, self.ids, self.sources):
+            column.clear()
+
+
+class ShardWriter:
+    """Divides rows by split, and writes <split>-NNNNN.arrow into a folder. Memory holds `SHARD_BYTES` of pixels."""
+
+    def __init__(self, folder: Path, dataset: str, shape: tuple[int, int, int], planned: Mapping[str, int]) -> None:
+        self.folder, self.dataset = folder, dataset
+        budget, total = SHARD_BYTES // math.prod(shape), max(1, sum(planned.values()))
+        rows = {split: max(1, min(count, budget * count // total)) for split, count in planned.items()}
+        self.shards = {split: _Shard(count, shape) for split, count in rows.items()}
+        self.entries: dict[str, list[Future[Entry]]] = {split: [] for split in SPLITS}
+        self.thread = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> ShardWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.thread.shutdown(cancel_futures=True)
+
+    def add(self, row: Row) -> None:
+        """Copy one row; raise `StorageError` when a shard cannot be written."""
+        shard = self.shards[row.split]
+        shard.add(row)
+        if len(shard.ids) == len(shard.images):
+            self._close(row.split, shard)
+
+    def finish(self) -> dict[str, list[Entry]]:
+        """Write what is left; return the entries of the manifest by split, in the order of the rows."""
+        for split, shard in self.shards.items():
+            if shard.ids:
+                self._close(split, shard)
+        return {split: [future.result() for future in futures] for split, futures in self.entries.items()}
+
+    def _close(self, split: str, shard: _Shard) -> None:
+        path, rows = self.folder / f"{split}-{len(self.entries[split]):05d}.arrow", len(shard.ids)
+        with storage_errors(path):
+            _write(path, shard, {"dataset": self.dataset, "split": split})
+        shard.empty()
+        # The disk and the checksum take longer than the copy to the system's memory, and need not be waited for.
+        self.entries[split].append(self.thread.submit(_settle, path, rows))
+
+
+def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> None:
+    import pyarrow
+
+    columns = {
+        "image": pyarrow.FixedShapeTensorArray.from_numpy_ndarray(shard.images[: len(shard.ids)]),
+        "label": pyarrow.array(shard.labels, pyarrow.int64()),
+        "id": pyarrow.array(shard.ids, pyarrow.string()),
+        "source": pyarrow.array(shard.sources, pyarrow.string()),
+    }
+    batch = pyarrow.record_batch(columns, metadata=metadata)
+    with pyarrow.ipc.new_file(str(path), batch.schema) as writer:
+        writer.write_batch(batch)
+
+
+def _settle(path: Path, rows: int) -> Entry:
+    """Bring a file to the disk; return its entry of the manifest."""
+    with storage_errors(path), path.open("rb") as file:
+        os.fsync(file.fileno())
+    return {"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)}

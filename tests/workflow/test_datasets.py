@@ -1,0 +1,80 @@
+"""A dataset of image files goes through the rules that a user runs: download, prepare, classifier."""
+
+import io
+import zipfile
+
+import numpy
+import pytest
+from PIL import Image
+
+from stylex.errors import ConfigError
+from stylex.project import load_project
+
+PETS = {"title": "Pets", "layout": "folders", "licence": "CC0", "access": "sign the form"}
+COUNT = 32
+
+
+def picture(index: int) -> bytes:
+    """A cat is brighter than a dog."""
+    random = numpy.random.default_rng(index)
+    file = io.BytesIO()
+    values = random.integers(0, 96, (34, 40, 3)) + 128 * (index % 2)
+    Image.fromarray(values.astype(numpy.uint8)).save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.fixture
+def pictures() -> dict[str, bytes]:
+    """Images by the path below their class folder."""
+    return {f"{'cat' if index % 2 else 'dog'}/{index}.png": picture(index) for index in range(COUNT)}
+
+
+def write(folder, pictures):
+    for name, body in pictures.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_bytes(body)
+
+
+def rerun(project):
+    return set(project.planned("--", "data/processed/pets/32/manifest.json"))
+
+
+def test_a_downloaded_archive(through_the_rules, pictures):
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, body in pictures.items():
+            archive.writestr(f"pets/{name}", body)
+    project, manifest, metrics = through_the_rules("pets", PETS, {"pets.zip": file.getvalue()})
+    assert (manifest["licence"], manifest["access"], manifest["source"]["name"]) == ("CC0", "sign the form", "loopback")
+    assert sum(sum(each.values()) for each in manifest["counts"].values()) == COUNT
+    assert metrics["class_names"] == ["cat", "dog"] and metrics["n"] == sum(manifest["counts"]["test"].values())
+    project.edit("config/datasets/pets.yaml", "label: loopback", "label: elsewhere")
+    assert rerun(project) == {"download", "prepare"}
+
+
+def test_a_folder_of_ones_own(through_the_rules, pictures, tmp_path):
+    write(tmp_path / "photos", pictures)
+    own = PETS | {"folder": str(tmp_path / "photos"), "shares": {"train": 0.5, "val": 0.25, "test": 0.25}}
+    project, manifest, metrics = through_the_rules("pets", own, classes=["dog", "cat"])
+    assert {split: sum(each.values()) for split, each in manifest["counts"].items()} == {"train": 16, "val": 8, "test": 8}
+    assert metrics["class_names"] == ["dog", "cat"]
+    assert not list((project.root / "data/raw/pets").glob("*.png"))
+    assert rerun(project) == set()
+    write(tmp_path / "photos", {"cat/new.png": picture(99)})
+    assert rerun(project) == {"prepare"}
+    project.edit("config/experiments/tiny.yaml", "- cat", "- cta")
+    with pytest.raises(ConfigError, match=r"tiny\.yaml: dataset\.classes: unknown class of pets 'cta'; did you mean"):
+        load_project(project.root)
+
+
+def test_a_table_of_ones_own(through_the_rules, pictures, tmp_path):
+    write(tmp_path / "photos", pictures)
+    table = tmp_path / "photos/images.csv"
+    rows = [f"{name},{name[:3]},animal {index % 16}" for index, name in enumerate(pictures)]
+    table.write_text("\n".join(["path,species,identity", *rows]))
+    own = PETS | {"layout": "table", "csv": str(table), "label": "species", "channels": 1}
+    project, manifest, metrics = through_the_rules("pets", own, one_vs_rest="cat")
+    assert manifest["preparation"]["splits"] == "by identity" and manifest["channels"] == 1
+    assert metrics["class_names"] == ["rest", "cat"]
+    table.write_text(table.read_text().replace("0.png,dog", "0.png,cat"))
+    assert rerun(project) == {"prepare"}
