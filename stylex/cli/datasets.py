@@ -6,6 +6,8 @@ from pathlib import Path
 
 import typer
 
+SHOWN = 12  # classes of a dataset
+
 
 def command() -> None:
     """List all datasets with their classes, licences and conditions of access."""
@@ -13,7 +15,8 @@ def command() -> None:
 
     for name in dataset_names(Path()):
         spec = dataset_spec(Path(), name)
-        classes = ", ".join(spec.class_names) if spec.class_names else "classes as found in its files"
+        names = spec.class_names or ("classes as its files have them",)
+        classes = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
         typer.echo(f"{name}: {spec.title}: {classes} ({spec.licence})")
         if spec.access:
             typer.echo(f"  access: {spec.access}")

@@ -11,8 +11,9 @@ import typer
 def command(
     suite: Annotated[str | None, typer.Argument(help="A file of config/suites; default: config/config.yaml's.")] = None,
 ) -> None:
-    """Check a suite, and every experiment and backbone whether in it or not; say what the suite will run."""
+    """Check a suite, and every experiment, dataset and backbone whether in it or not; say what the suite will run."""
     from stylex.config.loading import available, load_backbone_config
+    from stylex.datasets.catalog import dataset_names, dataset_spec
     from stylex.project import load_checked_experiment, load_project
 
     root = Path()
@@ -20,6 +21,8 @@ def command(
     names = available(root, "experiments")
     for name in names:
         load_checked_experiment(root, name)
+    for name in dataset_names(root):
+        dataset_spec(root, name)
     for name in available(root, "backbones"):
         load_backbone_config(root, name)
     typer.echo(f"suite {project.suite_name}: {project.suite.title}")

@@ -130,7 +130,7 @@ CHECKS: dict[str, Check | str] = {
     "cp config/site.example.yaml config/site.yaml": copies_the_site,
     "cat results/demo/tables/sufficiency.md": "tests/workflow/test_end_to_end.py::test_every_artifact_is_there",
     "stylex --help": prints("--help", text="Commands:"),
-    "stylex datasets": prints("datasets", text="fashion_mnist: t-shirt"),
+    "stylex datasets": prints("datasets", text="fashion_mnist: Fashion-MNIST, 70,000 garments: t-shirt"),
     "stylex validate": prints("validate", text="suite demo"),
     "stylex validate clothes": prints("validate", "clothes", text="trouser-dress: fashion_mnist (trouser, dress)"),
     "stylex explain mnist digit.png": f"{EXPLAIN}test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis",

@@ -25,8 +25,9 @@ from stylex.config.loading import load_experiment, load_suite
 from stylex.figures.names import figure_files
 
 ROOT = Path()
-OF_EXPERIMENTS = ("encode", "effects", "attributes", "baseline", "explain", "sufficiency", "frechet", "ganalyze", "study")
-OF_SUITES = ("figures", "tables", "report")
+OF_EXPERIMENTS = ("encode", "effects", "attributes", "baseline", "explain", "sufficiency", "frechet", "ganalyze")
+OF_SECOND = ("study", "figures")  # their second argument is an experiment
+OF_SUITES = ("tables", "report")
 
 
 def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
@@ -92,8 +93,10 @@ def text(verb: str, first: str, rest: list[str]) -> str:
         return json.dumps(load_experiment(ROOT, first).stylex.model_dump(mode="json"))
     if verb in OF_SUITES:
         names = load_suite(ROOT, first).experiments
+    elif verb in OF_SECOND:
+        names = rest[:1]
     else:
-        names = [rest[0] if verb == "study" else first] if verb in OF_EXPERIMENTS else []
+        names = [first] if verb in OF_EXPERIMENTS else []
     return json.dumps([json.loads(ExperimentPaths(ROOT, name).stylex_model.read_text()) for name in names])
 
 
