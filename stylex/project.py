@@ -45,7 +45,9 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
     experiments = {each: load_checked_experiment(root, each) for each in suite.experiments}
     explained = {each.classifier_of for each in experiments.values() if each.classifier_of} - set(experiments)
     experiments |= {each: load_checked_experiment(root, each) for each in sorted(explained)}
-    references = sorted({experiment.stylex.perceptual_backbone for experiment in experiments.values()})
+    references = sorted(
+        {experiment.stylex.perceptual_backbone for experiment in experiments.values() if not experiment.released}
+    )
     backbones = {each: load_backbone_config(root, each) for each in references}
     measured = {each.evaluation.factor_regressor for each in experiments.values()}
     regressors = {each: load_regressor_config(root, each) for each in sorted(filter(None, measured))}
@@ -61,6 +63,8 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
 def load_checked_experiment(root: Path, name: str) -> ExperimentConfig:
     """Read one experiment and check its dataset and classes against the catalog; raise `ConfigError`."""
     experiment = load_experiment(root, name)
+    if experiment.released:  # its dataset is a name: the images are not needed
+        return experiment
     try:
         validate_dataset(root, experiment.dataset)
         if experiment.classifier_of is not None:

@@ -12,7 +12,8 @@ FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project", "__init__",
+    "report", "released", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project",
+    "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -42,6 +43,9 @@ MAY_IMPORT = {
     "study": FOUNDATION
     | {"networks", "classifiers", "datasets.pins", "datasets.transfer", "latents.table", "attfind.records"}
     | {"figures.examples"},
+    "released": FOUNDATION
+    | {"networks", "classifiers", "datasets.extraction", "datasets.pins", "datasets.transfer", "latents.table"}
+    | {"attfind.engine", "attfind.records"},
     "report": FOUNDATION
     | {"latents.table", "attfind.records", "figures.names", "evaluation.intervals", "evaluation.paired"},
     "cli": EVERYTHING,

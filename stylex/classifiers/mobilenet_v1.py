@@ -55,6 +55,16 @@ def mobilenet_v1_stages(channels: int, width: float, published: bool) -> tuple[l
     return stages, widths[-1]
 
 
+def mobilenet_v1_relu_stages(channels: int, width: float, published: bool) -> tuple[list[nn.Module], int]:
+    """Return what `mobilenet_v1_stages` does with ReLU for ReLU6, as in the model that the authors of [L] released."""
+    stages, features = mobilenet_v1_stages(channels, width, published)
+    for stage in stages:
+        for name, module in list(stage.named_children()):
+            if isinstance(module, nn.ReLU6):
+                setattr(stage, name, nn.ReLU(inplace=True))
+    return stages, features
+
+
 def _separable(number: int, source: int, target: int, stride: int) -> OrderedDict[str, nn.Module]:
     """Return a depthwise and a pointwise convolution (figure 3, right), each normalised and rectified."""
     depthwise = SameConv2d(source, source, stride, groups=source)

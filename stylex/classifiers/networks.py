@@ -17,7 +17,7 @@ from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.resnet import BasicBlock
 
 from stylex.classifiers.image_network import IMAGENET, UNIT, ImageNetwork
-from stylex.classifiers.mobilenet_v1 import mobilenet_v1_stages
+from stylex.classifiers.mobilenet_v1 import mobilenet_v1_relu_stages, mobilenet_v1_stages
 from stylex.classifiers.timm_network import timm_network
 from stylex.config.finetuning import TIMM, Stem
 
@@ -46,7 +46,7 @@ def build_network(
         return timm_network(architecture, channels, classes, published_inputs)
     inputs = 3 if published_inputs else channels
     stages, features = STAGES[architecture](inputs, width, stem == "published")
-    statistics = UNIT if architecture == "mobilenet_v1" else IMAGENET
+    statistics = UNIT if architecture.startswith("mobilenet_v1") else IMAGENET
     network = ImageNetwork(stages, features, classes, statistics if published_inputs else None)
     for module in network.modules():
         if isinstance(module, nn.Conv2d):
@@ -108,4 +108,5 @@ STAGES: dict[str, Callable[[int, float, bool], tuple[list[nn.Module], int]]] = {
     "resnet18": _resnet18,
     "mobilenet_v2": _mobilenet_v2,
     "mobilenet_v1": mobilenet_v1_stages,
+    "mobilenet_v1_relu": mobilenet_v1_relu_stages,
 }

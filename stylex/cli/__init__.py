@@ -26,6 +26,7 @@ from stylex.cli import (
     ganalyze,
     prepare,
     regressor,
+    released,
     report,
     resume,
     schemas,
@@ -61,6 +62,7 @@ VERBS = {
     "figures": figures.command,
     "tables": tables.command,
     "report": report.command,
+    "convert-released": released.command,
     "resume": resume.command,
 }
 

@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, model_validator
 from stylex.config.analysis import Positive, Rate, Section, Weight
 
 TIMM = "timm:"  # before the name of a model of the package timm
-ARCHITECTURES = ("resnet18", "mobilenet_v2", "mobilenet_v1")
+ARCHITECTURES = ("resnet18", "mobilenet_v2", "mobilenet_v1", "mobilenet_v1_relu")
 OF_IMAGENET = ("resnet18", "mobilenet_v2")  # torchvision publishes weights of these
 FULL_STEM = 128  # pixels from which `stem: auto` is the published one
 IMAGENET, NOTHING = "imagenet", "none"  # of `pretrained`; anything else is a file

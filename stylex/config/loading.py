@@ -73,6 +73,8 @@ def load_experiment(root: Path, name: str) -> ExperimentConfig:
     path = _named(root, "experiments", name)
     experiment = _validate(ExperimentConfig, _with_bases(root, path), path)
     _check_classifier(root, path, experiment)
+    if experiment.released:  # nothing is trained or measured on images
+        return experiment
     reference = experiment.stylex.perceptual_backbone
     _named(root, "backbones", reference, f"{path}: stylex.perceptual_backbone: ")
     backbone = load_backbone_config(root, reference)

@@ -211,6 +211,11 @@ class ExperimentConfig(Section):
     classifier_of: Name | None = Field(
         None, description="The experiment whose classifier is explained, in place of one trained for this."
     )
+    released: Literal["latents", "effects"] | None = Field(
+        None,
+        description="Nothing is trained: networks and latents are those that the authors of [L] released, effects: and"
+        " the effects that they measured, too; docs/released-model.md.",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     dataset: DatasetConfig
     classifier: ClassifierConfig

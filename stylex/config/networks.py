@@ -90,6 +90,12 @@ class NetworksConfig(Section):
         " image shows lies in StyleSpace, where AttFind searches.",
     )
     noise: bool = Field(True, description="A noise map for every layer of the generator.")
+    edges: Literal["repeat", "zeros"] = Field(
+        "repeat", description="What lies outside of what the generator upsamples: its edge, or zeros as in StyleGAN2."
+    )
+    clamped: bool = Field(
+        False, description="The generator's images are cut off at -1 and 1 before anything sees them, as in [N]."
+    )
 
     def widths(self, network: Literal["generator", "encoder", "discriminator"], resolution: int) -> list[int]:
         """Return the channels of a network at 4x4, 8x8, … up to the resolution."""

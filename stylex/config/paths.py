@@ -227,6 +227,11 @@ def weights_path(root: Path, name: str, given: str | None = None) -> Path:
     return root / given if given else root / "data" / "weights" / f"{name}.pth"
 
 
+def released_folder(root: Path) -> Path:
+    """data/weights/explaining-in-style: what the authors of StylEx released, as fetched and unpacked."""
+    return root / "data" / "weights" / "explaining-in-style"
+
+
 def backbone_paths(root: Path, name: str) -> NetworkPaths:
     """results/backbones/<backbone>, shared by the experiments that name it."""
     return NetworkPaths(root / "results" / "backbones" / name)

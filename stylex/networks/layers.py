@@ -28,20 +28,24 @@ def fir_kernel() -> Tensor:
     return torch.outer(taps, taps) / taps.sum().square()
 
 
-def modulated_conv2d(x: Tensor, weight: Tensor, styles: Tensor, offset: Tensor, up: bool, gain: float) -> Tensor:
+def modulated_conv2d(
+    x: Tensor, weight: Tensor, styles: Tensor, offset: Tensor, up: bool, gain: float, zeros: bool = False
+) -> Tensor:
     """Convolve with weights scaled per sample, demodulate, and add ([Karras 2020] eq. 1-3).
 
     x [N, I, H, W] or [1, I, H, W]; weight [O, I, k, k], k odd; styles [N, I], or [1, I] for the whole batch; offset
-    broadcasts to the result [N, O, H', W'], twice as large as x if `up`. Per-sample weights are never made: the style
-    scales the input channels (before they are upsampled, which is linear) and the demodulation, times `gain`, the
-    output channels, around one convolution. Styles that serve the whole batch scale the weights instead.
+    broadcasts to the result [N, O, H', W'], twice as large as x if `up`; `zeros` as in `upsample`. Per-sample weights
+    are never made: the style scales the input channels (before they are upsampled, which is linear) and the
+    demodulation, times `gain`, the output channels, around one convolution. Styles that serve the whole batch scale the
+    weights instead.
     """
-    padding, scale = weight.shape[-1] // 2, gain * demodulation(weight, styles)
+    margin, scale = weight.shape[-1] // 2, gain * demodulation(weight, styles)
+    padding = 0 if up and zeros else margin
     if len(styles) == 1:
         weight = weight * styles[:, :, None, None] * scale[0, :, None, None, None]
-        return F.conv2d(upsample(x) if up else x, weight, padding=padding) + offset
+        return F.conv2d(upsample(x, zeros, margin) if up else x, weight, padding=padding) + offset
     x = x * along_rows(styles.to(x.dtype), x)
-    out = F.conv2d(upsample(x) if up else x, weight, padding=padding)
+    out = F.conv2d(upsample(x, zeros, margin) if up else x, weight, padding=padding)
     return torch.addcmul(offset.to(out.dtype), out, along_rows(scale.to(out.dtype), out))
 
 
@@ -61,9 +65,14 @@ def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
         return torch.rsqrt(styles.float().square() @ energy.t() + 1e-8)
 
 
-def upsample(x: Tensor) -> Tensor:
-    """Double the resolution with the [1, 3, 3, 1] filter (bilinear interpolation is that filter); [N, C, H, W]."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+def upsample(x: Tensor, zeros: bool = False, margin: int = 0) -> Tensor:
+    """Double the resolution with the [1, 3, 3, 1] filter (bilinear interpolation is that filter); [N, C, H, W].
+
+    Outside of x its edge is repeated. `zeros`: there are zeros, as in StyleGAN2, and of the result, which reaches one
+    pixel beyond [2H, 2W], `margin` pixels are kept on every side, for the convolution that follows.
+    """
+    wide = F.interpolate(F.pad(x, (1, 1, 1, 1)) if zeros else x, scale_factor=2, mode="bilinear", align_corners=False)
+    return wide[..., 2 - margin : margin - 2, 2 - margin : margin - 2] if zeros else wide
 
 
 def blur(x: Tensor, fir: Tensor, padding: int) -> Tensor:
@@ -195,7 +204,8 @@ class ModulatedConv2d(nn.Module):
 
     fixed_noise: Tensor | None
 
-    def __init__(self, inputs: int, outputs: int, resolution: int, up: bool, noise: bool) -> None:
+    def __init__(self, inputs: int, outputs: int, resolution: int, up: bool, noise: bool, zeros: bool = False) -> None:
+        """`zeros`: as in `upsample`."""
         super().__init__()
         self.gains = {
             "weight": 1 / math.sqrt(inputs * 9),
@@ -206,12 +216,12 @@ class ModulatedConv2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(())) if noise else None
         self.register_buffer("fixed_noise", torch.randn(1, 1, resolution, resolution) if noise else None)
-        self.resolution, self.up = resolution, up
+        self.resolution, self.up, self.zeros = resolution, up, zeros
 
     def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None = None) -> Tensor:
         """Map x [N, I, H, W], styles [N, I] to [N, O, H', W']; noise [N, 1, H', W'], or None for the fixed map."""
         offset = self.offset(noise)
-        return leaky_relu(modulated_conv2d(x, self.weight, styles, offset, self.up, ACTIVATION_GAIN))
+        return leaky_relu(modulated_conv2d(x, self.weight, styles, offset, self.up, ACTIVATION_GAIN, self.zeros))
 
     def offset(self, noise: Tensor | None = None) -> Tensor:
         """Return what is added to the convolution: bias and noise (None: the fixed map), broadcasting to the output."""
@@ -231,14 +241,14 @@ class ModulatedConv2d(nn.Module):
         and its part of the demodulation.
         """
         taps, outputs = self.weight[0, 0].numel(), len(self.weight)
-        seen = upsample(x) if self.up else x
+        seen, padding = (upsample(x, self.zeros, 1), int(not self.zeros)) if self.up else (x, 1)
         styled = seen * styles[:, :, None, None].to(seen.dtype)
-        convolved = F.conv2d(styled, self.weight, padding=self.weight.shape[-1] // 2).permute(0, 2, 3, 1)
+        convolved = F.conv2d(styled, self.weight, padding=padding).permute(0, 2, 3, 1)
         _, height, width, _ = convolved.shape
         before = styles[row, channel]
         kernels = self.weight.permute(1, 2, 3, 0).reshape(-1, taps, outputs)[channel]
         kernels = kernels * (value - before)[:, None, None]
-        patches = F.unfold(seen[row, channel][:, None], self.weight.shape[-1], padding=self.weight.shape[-1] // 2)
+        patches = F.unfold(seen[row, channel][:, None], self.weight.shape[-1], padding=padding)
         shared = convolved.reshape(len(x), height * width, outputs)
         shared = shared.expand(len(row), -1, -1) if len(x) == 1 else shared[row]
         out = torch.baddbmm(shared, patches.transpose(1, 2).to(shared.dtype), kernels.to(shared.dtype))

@@ -29,7 +29,8 @@ class StylexNetworks(nn.Module):
         self.encoder = Encoder(image_channels, widths, sizes.latent_dim, sizes.downsampling)
         self.mapping = Mapping(sizes.latent_dim, sizes.mapping_layers, sizes.mapping_lr_multiplier)
         widths, w_plus_dim = sizes.widths("generator", resolution), sizes.latent_dim + self.condition_dim
-        self.synthesis = Synthesis(w_plus_dim, widths, image_channels, sizes.to_rgb, sizes.noise, sizes.to_rgb_styles)
+        drawing = sizes.to_rgb, sizes.noise, sizes.to_rgb_styles, sizes.edges, sizes.clamped
+        self.synthesis = Synthesis(w_plus_dim, widths, image_channels, *drawing)
         outputs, widths = classes if config.conditional_discriminator else 1, sizes.widths("discriminator", resolution)
         self.discriminator = Discriminator(
             image_channels, widths, outputs, sizes.minibatch_stddev_group, sizes.downsampling

@@ -41,13 +41,16 @@ class Synthesis(nn.Module):
         to_rgb: str = "skip",
         noise: bool = True,
         to_rgb_styles: str = "w_plus",
+        edges: str = "repeat",
+        clamped: bool = False,
     ) -> None:
         """`channels`: widths at 4x4, 8x8, …; `image_channels`: 1 for grey, 3 for colour; the rest as in the config."""
         super().__init__()
+        self.zeros, self.clamped = edges == "zeros", clamped
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         layers = [ModulatedConv2d(channels[0], channels[0], 4, up=False, noise=noise)]
         for block, (inputs, outputs) in enumerate(zip(channels, channels[1:], strict=False), start=1):
-            layers.append(ModulatedConv2d(inputs, outputs, 4 << block, up=True, noise=noise))
+            layers.append(ModulatedConv2d(inputs, outputs, 4 << block, up=True, noise=noise, zeros=self.zeros))
             layers.append(ModulatedConv2d(outputs, outputs, 4 << block, up=False, noise=noise))
         self.first_image = 0 if to_rgb == "skip" else len(channels) - 1  # the first block with a ToRGB layer
         drawn = channels[self.first_image :]
@@ -118,7 +121,7 @@ class Synthesis(nn.Module):
         if layer % 2 or block < 0:
             return Activations(layer + 1, features, state.image)
         image = self.to_image[block](features, self.to_rgb_layout.split(styles.to_rgb)[block])
-        image = image if state.image is None else upsample(state.image) + image
+        image = image if state.image is None else upsample(state.image, self.zeros) + image
         return Activations(layer + 1, features, image)
 
     def finish(self, state: Activations, styles: StyleVector, noise: Noise = None) -> Tensor:
@@ -126,4 +129,5 @@ class Synthesis(nn.Module):
         while state.layer < len(self.layers):
             state = self.advance(state, styles, noise)
         assert state.image is not None
-        return state.image.float()
+        image = state.image.float()
+        return image.clamp(-1, 1) if self.clamped else image

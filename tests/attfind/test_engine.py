@@ -12,12 +12,14 @@ from stylex.networks.synthesis import Synthesis
 
 SHIFT = 1.5
 
+SHAPES = [("skip", "noise", "repeat"), ("last", "silent", "repeat"), ("skip", "noise", "zeros")]
 
-@pytest.fixture(scope="module", params=[("skip", True), ("last", False)], ids=["skip", "last without noise"])
+
+@pytest.fixture(scope="module", params=SHAPES, ids=" ".join)
 def synthesis(request):
-    to_rgb, noise = request.param
+    to_rgb, noise, edges = request.param[0], request.param[1] == "noise", request.param[2]
     torch.manual_seed(0)
-    network = Synthesis(w_plus_dim=6, channels=[5, 4, 3], image_channels=1, to_rgb=to_rgb, noise=noise)
+    network = Synthesis(w_plus_dim=6, channels=[5, 4, 3], image_channels=1, to_rgb=to_rgb, noise=noise, edges=edges)
     for layer in network.layers:
         if noise:
             torch.nn.init.constant_(layer.noise_strength, 0.3)  # so that noise which is not fixed would show

@@ -26,7 +26,11 @@ PARTS = (
     "requirements.lock",
 )  # fmt: skip
 
-OPTIONAL = {"weights", "merge"}  # rules for what an experiment may ask for, and none of the demo does
+OPTIONAL = {
+    "weights",
+    "merge",
+    "convert_released",
+}  # rules for what an experiment may ask for, and none of the demo does
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIG_FILE = re.compile(r"^`(config/\w+/[\w.-]+\.yaml)`:\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -102,6 +106,8 @@ def copies_the_site(copy: Copy) -> None:
 
 OF_LEAVES = {"regressor", "factors"}  # stages that need known factors
 EXPLAIN = "tests/cli/test_explain.py::"
+RELEASED = "tests/released/"
+TENSORFLOW = f"{RELEASED}test_verify.py::test_conversion_is_compared_with_models_that_tensorflow_runs"
 REPRO = "tests/workflow/test_sync.py::test_repro_after_snakemake_computes_nothing_and_records_the_same"
 CLONE = "tests/workflow/test_sync.py::test_clone_and_pull_leave_nothing_to_do"
 TRAVEL = (
@@ -132,6 +138,13 @@ CHECKS: dict[str, Check | str] = {
         f"{EXPLAIN}test_options_and_files_of_any_kind"
     ),
     "stylex weights inception": "tests/test_pretrained.py::test_downloaded_verified_and_read",
+    "stylex convert-released": f"{RELEASED}test_convert.py::test_attfind_and_sufficiency_run_on_the_artifacts",
+    "snakemake --cores 2 --config suite=released": (
+        "tests/workflow/test_planning.py::test_all_suites_are_planned_in_seconds"
+    ),
+    "python3.11 -m venv .venv-tensorflow": TENSORFLOW,
+    ".venv-tensorflow/bin/pip install tensorflow-cpu==2.15.1": TENSORFLOW,
+    "stylex convert-released --verify .venv-tensorflow/bin/python": TENSORFLOW,
     "stylex study build mnist": "tests/study/test_build.py::test_page_and_key_are_written",
     "stylex study analyse --key results/experiments/mnist/study/key.csv answers-1.csv answers-2.csv": (
         "tests/study/test_answers.py::test_the_command_writes_people_and_words"

@@ -56,6 +56,18 @@ def test_upsampling_is_the_fir_filter_of_zero_inserted_pixels_with_repeated_edge
     torch.testing.assert_close(upsample(x), planes(expected, x))
 
 
+@pytest.mark.parametrize("margin", [0, 1])
+def test_upsampling_between_zeros_is_the_fir_filter_of_zero_inserted_pixels(margin):
+    def expected(plane):
+        spread = numpy.zeros((12, 12))
+        spread[::2, ::2] = plane
+        whole = signal.convolve2d(spread, 4 * TAPS)  # [15, 15], of which the first stands at -1
+        return whole[1 - margin : 13 + margin, 1 - margin : 13 + margin]
+
+    x = torch.randn(2, 3, 6, 6, dtype=torch.float64)
+    torch.testing.assert_close(upsample(x, zeros=True, margin=margin), planes(expected, x))
+
+
 def test_mean_of_2x2_pixels_is_numpys():
     x = torch.randn(2, 3, 8, 8, dtype=torch.float64)
     torch.testing.assert_close(mean2x2(x), torch.from_numpy(means(x.numpy())))

@@ -16,7 +16,7 @@ rule encode:
     benchmark:
         "results/benchmarks/rules/encode/{experiment}.tsv"
     wildcard_constraints:
-        experiment=experiments_where(lambda experiment: experiment.attfind.encode_shards == 1),
+        experiment=experiments_where(lambda each: each.attfind.encode_shards == 1 and not each.released),
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
@@ -58,7 +58,7 @@ rule merge:
     log:
         "results/logs/experiments/{experiment}/merge.log",
     wildcard_constraints:
-        experiment=experiments_where(lambda experiment: experiment.attfind.encode_shards > 1),
+        experiment=experiments_where(lambda each: each.attfind.encode_shards > 1 and not each.released),
     conda:
         ENVIRONMENT
     resources:
@@ -92,6 +92,8 @@ rule effects:
         "results/logs/experiments/{experiment}/effects-{shard}.log",
     benchmark:
         "results/benchmarks/rules/effects/{experiment}-{shard}.tsv"
+    wildcard_constraints:
+        experiment=experiments_where(lambda experiment: experiment.released != "effects"),
     conda:
         ENVIRONMENT
     threads: CPU_THREADS

@@ -20,6 +20,8 @@ rule classifier:
         "results/logs/experiments/{experiment}/classifier.log",
     benchmark:
         "results/benchmarks/rules/classifier/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=experiments_where(lambda experiment: not experiment.released),
     conda:
         ENVIRONMENT
     threads: CPU_THREADS

@@ -263,6 +263,13 @@ def lpips_weights(wildcards):
     return [weights_path(Path(), stylex.lpips_network, stylex.lpips_weights)] if stylex.lpips_network else []
 
 
+def suite_results():
+    """What a suite is run for: the report, or, where there are no images to draw, sufficiency."""
+    if all(PROJECT.experiments[name].released for name in PROJECT.suite.experiments):
+        return of_all_experiments(lambda paths: [paths.sufficiency])
+    return [SUITE_PATHS.report]
+
+
 def suite_figures():
     return [
         SUITE_PATHS.figure(experiment, name, suffix)

@@ -25,6 +25,8 @@ rule train:
         "results/logs/experiments/{experiment}/train.log",
     benchmark:
         "results/benchmarks/rules/train/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=experiments_where(lambda experiment: not experiment.released),
     conda:
         ENVIRONMENT
     threads: CPU_THREADS

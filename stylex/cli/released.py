@@ -1,0 +1,33 @@
+"""`stylex convert-released`: the model that the authors of StylEx released, as an experiment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylex.cli.options import Device, DeviceOption, ExperimentArgument, ThreadsOption, select_device
+
+
+def command(
+    experiment: ExperimentArgument = "released-age",
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = 1,
+    verify: Annotated[
+        str | None,
+        typer.Option(metavar="PYTHON", help="Compare with the SavedModels, run by an interpreter that has TensorFlow."),
+    ] = None,
+    tolerance: Annotated[float, typer.Option(min=0, help="Largest difference that is allowed, of logits.")] = 0.05,
+    ignore: Annotated[
+        list[str] | None, typer.Option(metavar="VARIABLE", help="A variable that has no place here; may be repeated.")
+    ] = None,
+) -> None:
+    """Fetch the released model, compare its conversion with what its authors measured, write it as an experiment."""
+    from stylex.released.convert import Request, convert_released
+
+    request = Request(tolerance, tuple(ignore or ()), verify)
+    measured, *computed = convert_released(Path(), experiment, select_device(device, threads), request)
+    typer.echo(f"largest differences from what the authors measured: {measured}")
+    for differences in computed:
+        typer.echo(f"largest differences from the SavedModels: {differences}")

@@ -1,0 +1,98 @@
+"""The six files of the released model: fetched once, recorded, and unpacked.
+
+Their addresses stand in the notebook [N]. Nobody has published their sizes or checksums: the server is asked for both
+(Cloud Storage says a file's MD5 in the header x-goog-hash), and what came the first time is recorded in released.json,
+to which every later copy must agree. Files that were put into the folder by hand are recorded as they are.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+from pathlib import Path
+
+from stylex.artifacts import read_json, write_json
+from stylex.config.paths import released_folder
+from stylex.datasets.extraction import extract
+from stylex.datasets.pins import PinnedFile, digest, verify
+from stylex.datasets.transfer import CONNECT_TIMEOUT, READ_TIMEOUT, fetch
+from stylex.errors import ArtifactError, DownloadError
+
+ADDRESS = "https://storage.googleapis.com/explaining-in-style/celeb_a_age/"
+MODELS = ("generator", "encoder", "discriminator", "mobilenet")
+LATENTS, EFFECTS = "dlatents.pkl", "examples_1.tfrecord"
+FILES = (*(f"{model}.savedmodel.zip" for model in MODELS), LATENTS, EFFECTS)
+RECORD = "released.json"
+logger = logging.getLogger("stylex")
+
+
+def fetch_released(root: Path, address: str = ADDRESS) -> dict[str, str]:
+    """Bring all files to data/weights/explaining-in-style, unless they are there; return the sha256 of each by name.
+
+    Raises `DownloadError` when a file cannot be had, `ChecksumError` when one is not the one recorded.
+    """
+    folder = released_folder(root)
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    for name in FILES:
+        path = folder / name
+        if name in record:
+            known = PinnedFile(name, record[name]["size"], record[name]["sha256"])
+            if path.is_file():
+                verify(path, known, str(path))
+            else:
+                fetch(address + name, known, path)
+            continue
+        if not path.is_file():
+            try:
+                fetch(address + name, published(address, name), path)
+            except DownloadError as error:
+                raise type(error)(f"{error}; without a network, copy {', '.join(FILES)} to {folder}") from None
+            logger.info("%s: downloaded to %s", name, folder)
+        record[name] = {"size": path.stat().st_size, "sha256": digest(path, "sha256")}
+        write_json(folder / RECORD, record)
+    return {name: record[name]["sha256"] for name in FILES}
+
+
+def published(address: str, name: str) -> PinnedFile:
+    """Ask the server for the size of a file, and its MD5 if it says one; raise `DownloadError` without an answer."""
+    import httpx
+
+    timeout = httpx.Timeout(READ_TIMEOUT, connect=CONNECT_TIMEOUT)
+    try:
+        response = httpx.head(address + name, timeout=timeout, headers={"Accept-Encoding": "identity"})
+    except httpx.HTTPError as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise DownloadError(f"{address}{name} cannot be read: {reason}") from None
+    size = response.headers.get("Content-Length", "")
+    if response.status_code != 200 or not size.isdecimal():
+        raise DownloadError(f"{address}{name} answered {response.status_code}, Content-Length {size or 'none'}")
+    return PinnedFile(name, int(size), md5=_md5(response.headers.get("x-goog-hash", "")))
+
+
+def _md5(header: str) -> str | None:
+    """Return the hex digest in a header such as 'crc32c=n03x6A==,md5=Ojk9c3dhfxgoKVVHYwFbHQ=='."""
+    for part in header.split(","):
+        algorithm, _, value = part.strip().partition("=")
+        if algorithm == "md5":
+            try:
+                return base64.b64decode(value, validate=True).hex()
+            except binascii.Error:
+                return None
+    return None
+
+
+def unpacked(root: Path, model: str) -> Path:
+    """Return the folder of a SavedModel, unpacked from its archive the first time.
+
+    Raises `DatasetError` for an archive that is not safe, `ArtifactError` for one of something else.
+    """
+    folder = released_folder(root) / model
+    if not folder.is_dir():
+        extract(released_folder(root) / f"{model}.savedmodel.zip", folder)
+    inside = folder / f"{model}.savedmodel"
+    if not (inside / "variables").is_dir():
+        raise ArtifactError(
+            f"{folder}: there is no {inside.name}/variables in the archive; delete both, fetch it again"
+        )
+    return inside
