@@ -1,12 +1,6 @@
 # The classifier to be explained, the backbone behind perceptual and Fréchet distances, the regressor of known factors.
 
 
-def initial_weights(config):
-    """The file of weights that a training starts from, where it does: published, or given."""
-    name, file = config.imagenet_weights, config.initial_file
-    return [weights_path(Path(), name or "", file)] if name or file else []
-
-
 rule classifier:
     input:
         manifest=manifest,

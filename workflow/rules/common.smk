@@ -263,6 +263,12 @@ def lpips_weights(wildcards):
     return [weights_path(Path(), stylex.lpips_network, stylex.lpips_weights)] if stylex.lpips_network else []
 
 
+def initial_weights(config):
+    """The file of weights that a training starts from, where it does: published, or given."""
+    name, file = config.imagenet_weights, config.initial_file
+    return [weights_path(Path(), name or "", file)] if name or file else []
+
+
 def suite_results():
     """What a suite is run for: the report, or, where there are no images to draw, sufficiency."""
     if all(PROJECT.experiments[name].released for name in PROJECT.suite.experiments):
