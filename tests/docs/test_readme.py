@@ -153,6 +153,9 @@ CHECKS: dict[str, Check | str] = {
     "snakemake --cores 2": "tests/workflow/test_end_to_end.py::test_every_artifact_is_there",
     "snakemake --cores 8 --profile slurm": plans("--cores", "8", "--profile", "slurm"),
     "snakemake --cores 8 --profile slurm -n": plans("--cores", "8", "--profile", "slurm"),
+    "snakemake --cores 8 --profile slurm --config suite=paper-256": plans(
+        "--cores", "8", "--profile", "slurm", "--config", "suite=paper-256"
+    ),
     "dvc repro": REPRO,
     "dvc status": REPRO,
     "git add --all": REPRO,
