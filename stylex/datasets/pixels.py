@@ -28,7 +28,7 @@ from stylex.memory import keep_freed_memory
 Batches: TypeAlias = Sequence[Sequence[ImageRecord]]
 BATCH_BYTES = 2 << 20  # of pixels that a process prepares before it is asked for more
 BATCH_IMAGES = 64
-BATCHES = 3  # on their way, a process
+BATCHES = 16  # on their way, a process: what it works off while a shard is written
 
 # Of a worker, which has them from its parent.
 _slots: Bytes  # [slots, images, channels, side, side]

@@ -6,20 +6,21 @@ the image comes from).
 
 from __future__ import annotations
 
+import hashlib
 import math
 import os
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import TypeAlias
+from typing import IO, TypeAlias
 
 import numpy
 
-from stylex.artifacts import sha256, storage_errors
+from stylex.artifacts import storage_errors
 from stylex.datasets.content import SPLITS, Row
 
 Entry: TypeAlias = dict[str, str | int]  # of the manifest: file, rows, bytes, sha256
-SHARD_BYTES = 256 << 20  # of pixels, in the shards of all splits that are being filled
+SHARD_BYTES = 128 << 20  # of pixels, in the shards of all splits that are being filled
 
 
 class _Shard:
@@ -76,13 +77,28 @@ class ShardWriter:
     def _close(self, split: str, shard: _Shard) -> None:
         path, rows = self.folder / f"{split}-{len(self.entries[split]):05d}.arrow", len(shard.ids)
         with storage_errors(path):
-            _write(path, shard, {"dataset": self.dataset, "split": split})
+            checksum = _write(path, shard, {"dataset": self.dataset, "split": split})
         shard.empty()
-        # The disk and the checksum take longer than the copy to the system's memory, and need not be waited for.
-        self.entries[split].append(self.thread.submit(_settle, path, rows))
+        # The disk takes longer than the copy to the system's memory, and need not be waited for.
+        self.entries[split].append(self.thread.submit(_settle, path, rows, checksum))
 
 
-def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> None:
+class _Hashed:
+    """A file whose bytes are hashed as they are written, which saves reading them again."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file, self.digest, self.closed = file, hashlib.sha256(), False
+
+    def write(self, data: memoryview) -> int:
+        self.digest.update(data)
+        return self.file.write(data)
+
+    def flush(self) -> None:
+        self.file.flush()
+
+
+def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> str:
+    """Write a file and return its sha256."""
     import pyarrow
 
     columns = {
@@ -92,12 +108,20 @@ def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> None:
         "source": pyarrow.array(shard.sources, pyarrow.string()),
     }
     batch = pyarrow.record_batch(columns, metadata=metadata)
-    with pyarrow.ipc.new_file(str(path), batch.schema) as writer:
-        writer.write_batch(batch)
+    with path.open("wb") as file:
+        hashed = _Hashed(file)
+        with pyarrow.ipc.new_file(hashed, batch.schema) as writer:
+            writer.write_batch(batch)
+    return hashed.digest.hexdigest()
 
 
-def _settle(path: Path, rows: int) -> Entry:
-    """Bring a file to the disk; return its entry of the manifest."""
+def _settle(path: Path, rows: int, checksum: str) -> Entry:
+    """Bring a file to the disk; return its entry of the manifest.
+
+    Its copy in the system's memory is given back, for the next file: on a virtual machine, fresh memory took 7 times as
+    much CPU to write to (2.6 GB in files of 256 MiB: 6.5 and 0.9 s).
+    """
     with storage_errors(path), path.open("rb") as file:
         os.fsync(file.fileno())
-    return {"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": sha256(path)}
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    return {"file": path.name, "rows": rows, "bytes": path.stat().st_size, "sha256": checksum}

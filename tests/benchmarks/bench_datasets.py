@@ -4,8 +4,8 @@
 files of 288x288, prepared at 256x256 by two processes, in turn with what Pillow alone does in two: it decodes,
 converts, resizes and throws the pixels away. The share of its speed that is reached is to be 0.70 at least. Ours
 counts from the start of `python -m stylex prepare` to its end, the synchronised files and their checksums included;
-Pillow counts from the first image. Peak memory is the proportional share (PSS) of all processes, sampled. Writes
-results/benchmarks/datasets.json and prints a table.
+Pillow counts from the first image. Peak memory is the proportional share (PSS) of all processes, sampled in a round
+apart, as the sampling takes time from them. Writes results/benchmarks/datasets.json and prints a table.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -67,26 +66,30 @@ def pillow_alone(folder: Path) -> float:
         return time.perf_counter() - start
 
 
-def prepared(project: Path, name: str, resolution: int) -> tuple[float, float]:
-    """Prepare a dataset anew; return seconds, and the peak memory of all its processes in MiB."""
+def prepared(project: Path, name: str, resolution: int) -> float:
+    """Prepare a dataset anew and return the seconds it took."""
+    process, start = start_preparing(project, name, resolution), time.perf_counter()
+    assert process.wait() == 0
+    return time.perf_counter() - start
+
+
+def peak_memory(project: Path, name: str, resolution: int) -> float:
+    """Prepare a dataset anew and return the peak memory of all its processes in MiB."""
+    process, peak = start_preparing(project, name, resolution), 0.0
+    while process.poll() is None:
+        peak = max(peak, memory(process.pid))
+        time.sleep(INTERVAL)
+    assert process.returncode == 0
+    return peak
+
+
+def start_preparing(project: Path, name: str, resolution: int) -> subprocess.Popen[bytes]:
+    """Start the preparation of a dataset from its raw files."""
     shutil.rmtree(project / "data/processed" / name, ignore_errors=True)
     command = [sys.executable, "-m", "stylex", "prepare", name, "--resolution", str(resolution)]
     command += ["--processes", str(PROCESSES)]
-    environment, start, peak = os.environ | {"PYTHONPATH": str(ROOT)}, time.perf_counter(), [0.0]
-    process = subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.DEVNULL)
-
-    def watch() -> None:
-        while process.poll() is None:
-            peak[0] = max(peak[0], memory(process.pid))
-            time.sleep(INTERVAL)
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    code = process.wait()
-    seconds = time.perf_counter() - start
-    watcher.join()
-    assert code == 0, command
-    return seconds, peak[0]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen(command, cwd=project, env=environment, stderr=subprocess.DEVNULL)
 
 
 def memory(process: int) -> float:
@@ -118,26 +121,23 @@ def fashion_mnist(project: Path, rounds: int) -> dict[str, float]:
     if (files := ROOT / "data/raw/fashion_mnist").is_dir():
         shutil.copytree(files, project / "data/raw/fashion_mnist")
     download(project, "fashion_mnist")
-    measured = [prepared(project, "fashion_mnist", 32) for _ in range(rounds)]
-    seconds, peaks = zip(*measured, strict=True)
-    ours = statistics.median(seconds)
-    return {"images": 70_000, "ours": ours, "images_per_second": 70_000 / ours, "peak_mib": max(peaks)}
+    ours = statistics.median(prepared(project, "fashion_mnist", 32) for _ in range(rounds))
+    peak = peak_memory(project, "fashion_mnist", 32)
+    return {"images": 70_000, "ours": ours, "images_per_second": 70_000 / ours, "peak_mib": peak}
 
 
 def jpegs(project: Path, images: int, rounds: int) -> dict[str, float]:
     """Measure the preparation of JPEG files against Pillow alone, in turn."""
     make_jpegs(project, images)
-    ours, plain, peaks = [], [], []
+    ours, plain = [], []
     for number in range(rounds):
-        seconds, peak = prepared(project, "jpeg", SIDE)
-        ours.append(seconds)
-        peaks.append(peak)
+        ours.append(prepared(project, "jpeg", SIDE))
         plain.append(pillow_alone(project / "jpeg"))
         print(f"jpeg, round {number + 1}: ours {ours[-1]:.1f} s, Pillow {plain[-1]:.1f} s", file=sys.stderr)
     shares = [fast / slow for slow, fast in zip(ours, plain, strict=True)]
-    middle = statistics.median(ours)
+    middle, peak = statistics.median(ours), peak_memory(project, "jpeg", SIDE)
     return {
-        "images": images, "ours": middle, "images_per_second": images / middle, "peak_mib": max(peaks),
+        "images": images, "ours": middle, "images_per_second": images / middle, "peak_mib": peak,
         "plain": statistics.median(plain), "ratio": statistics.median(plain) / middle,
         "ratio_min": min(shares), "ratio_max": max(shares),
     }  # fmt: skip
