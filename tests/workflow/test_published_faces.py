@@ -29,7 +29,7 @@ EXPERIMENT = {
     "domain": "Test",
     "classifier": {"epochs": 1, "batch_size": 8, "min_accuracy": 0.0},
 }
-TRAINED = ("celeba-gender", "ffhq-age", "afhq-cats-dogs")
+TRAINED = ("celeba-gender", "ffhq-age", "afhq-cats-dogs", "afhq-wild")
 QUESTIONS = ("celeba-gender", "celeba-age", "ffhq-gender", "ffhq-age", "afhq-cats-dogs", "afhq-wild")
 
 pytestmark = pytest.mark.slow
