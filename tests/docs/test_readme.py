@@ -139,9 +139,7 @@ CHECKS: dict[str, Check | str] = {
     ),
     "stylex weights inception": "tests/test_pretrained.py::test_downloaded_verified_and_read",
     "stylex convert-released": f"{RELEASED}test_convert.py::test_attfind_and_sufficiency_run_on_the_artifacts",
-    "snakemake --cores 2 --config suite=released": (
-        "tests/workflow/test_planning.py::test_all_suites_are_planned_in_seconds"
-    ),
+    "snakemake --cores 2 --config suite=released": "tests/workflow/test_planning.py::test_every_suite_is_planned",
     "python3.11 -m venv .venv-tensorflow": TENSORFLOW,
     ".venv-tensorflow/bin/pip install tensorflow-cpu==2.15.1": TENSORFLOW,
     "stylex convert-released --verify .venv-tensorflow/bin/python": TENSORFLOW,
