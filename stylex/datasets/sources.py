@@ -60,28 +60,20 @@ class DebianPackage:
 
 
 @dataclass(frozen=True)
-class Drawing:
-    """No files: `stylex prepare` draws the images, the same for ever."""
+class NoFiles:
+    """Nothing to download: `stylex prepare` draws the images, the same for ever, or a user's own are used in place."""
 
     label: str
     files: tuple[PinnedFile, ...] = ()
 
 
-@dataclass(frozen=True)
-class OwnImages:
-    """A user's own images: used where they are, nothing is downloaded."""
-
-    label: str
-    files: tuple[PinnedFile, ...] = ()
-
-
-Source: TypeAlias = HttpMirrors | KaggleDataset | ManualDownload | PypiWheel | DebianPackage | Drawing | OwnImages
+Source: TypeAlias = HttpMirrors | KaggleDataset | ManualDownload | PypiWheel | DebianPackage | NoFiles
 
 
 def sources_of(file: DatasetFile) -> tuple[Source, ...]:
     """Return the sources that a file of config/datasets names."""
     if file.own is not None:
-        return (OwnImages(f"own images: {file.own}"),)
+        return (NoFiles(f"own images: {file.own}"),)
     sources: list[Source] = []
     for each in file.sources:
         files = tuple(

@@ -7,7 +7,7 @@ from stylex.artifacts import write_json
 from stylex.config import DatasetConfig, DatasetPaths
 from stylex.datasets import dataset_names, dataset_spec, validate_dataset
 from stylex.datasets.pins import PinnedFile
-from stylex.datasets.sources import HttpMirrors, KaggleDataset, ManualDownload, OwnImages
+from stylex.datasets.sources import HttpMirrors, KaggleDataset, ManualDownload, NoFiles
 from stylex.errors import ConfigError
 
 FILES = [{"name": "pets.zip", "size": 10, "md5": "0" * 32}]
@@ -57,7 +57,7 @@ def test_files_that_a_person_must_get(root):
 
 def test_images_of_ones_own(root):
     write(root, sources=None, folder="/photos")
-    assert dataset_spec(root, "pets").sources == (OwnImages("own images: /photos"),)
+    assert dataset_spec(root, "pets").sources == (NoFiles("own images: /photos"),)
 
 
 @pytest.mark.parametrize(
