@@ -1,7 +1,6 @@
 """Datasets of image files, from a folder or a downloaded archive to the shards."""
 
 import io
-import logging
 import multiprocessing
 import os
 import signal
@@ -19,6 +18,7 @@ import yaml
 from PIL import Image
 
 from stylex.artifacts import read_json
+from stylex.config import DatasetPaths
 from stylex.datasets import download, load_all_classes, pixels, prepare, shards
 from stylex.datasets.images import read_image
 from stylex.errors import ConfigError, DatasetError, ImageError, StorageError
@@ -255,15 +255,24 @@ def test_mistakes(photos):
         prepare(photos, "pets", SIDE)
 
 
-def test_the_second_of_two_waits_and_finds_it_done(photos, caplog):
-    caplog.set_level(logging.INFO)
-    both = [threading.Thread(target=prepare, args=(photos, "pets", SIDE, 1)) for _ in range(2)]
-    for each in both:
-        each.start()
-    for each in both:
-        each.join()
-    assert caplog.text.count("prepared 60 images") == caplog.text.count("is already prepared") == 1
-    assert "another process is at work" in caplog.text
+def test_the_second_of_two_processes_waits_and_finds_it_done(photos, race):
+    """The first is held by a file that ends when the second waits. Another preparation would be held for ever."""
+    describe(photos, max_unreadable=1)
+    block(photos)
+    go_on = threading.Event()
+
+    def end_the_file() -> None:
+        go_on.wait(60)
+        (photos / "photos/cat/99.png").open("wb").close()
+
+    writer = threading.Thread(target=end_the_file)
+    writer.start()
+    assert race(prepare, (photos, "pets", SIDE, 1), go_on) == [0, 0]
+    writer.join()
+    manifest = read_json(DatasetPaths(photos, "pets").manifest(SIDE))
+    assert sum(sum(counts.values()) for counts in manifest["counts"].values()) == COUNT
+    assert [each["file"] for each in manifest["unreadable"]] == ["cat/99.png"]
+    assert [path.name for path in (photos / "data/processed/pets").iterdir()] == [str(SIDE)]
 
 
 def test_full_disk(photos, small_disk):
