@@ -15,6 +15,7 @@ FIGURE_NAMES = (
 )
 ANIMATION_NAMES = tuple(f"attribute-{number}" for number in range(1, 5))  # each a still (png, pdf) and a gif
 ANIMATION_SECONDS = 2.4  # of a gif, there and back
+SHOWN_ALONE = 5  # coordinates of an independent explanation, as [L] figure 7 shows
 
 
 def figure_files() -> list[tuple[str, str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stylex.config import ExperimentConfig
 from stylex.config.analysis import INCEPTION
-from stylex.figures.names import ANIMATION_NAMES, ANIMATION_SECONDS
+from stylex.figures.names import ANIMATION_NAMES, ANIMATION_SECONDS, SHOWN_ALONE
 
 SAMPLES = "samples"
 # The artifact that a figure draws; others are listed with all artifacts of the experiment.
@@ -12,11 +12,8 @@ ORIGINS = {
     "attributes": "attributes", "independent": "independent", "subset": "subset", "sufficiency": "sufficiency",
     "frechet": "frechet", "history": "stylex", SAMPLES: "stylex",
 }  # fmt: skip
-STEPS = (
-    " Each image shows all steps so far; the number in it is the classifier's probability of the target class P(…)."
-    " Orange frame: the decision has flipped. Images are chosen by rule: for each target class, of the explained images"
-    " the one that flips after the fewest steps."
-)
+PROBABILITY = " The number in an image is the classifier's probability of the target class P(…)."
+FIRST_TURNED = " Images are chosen by rule: for each target class, of the explained images the one that"
 
 
 def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
@@ -79,14 +76,18 @@ def _fid(config: ExperimentConfig) -> str:
 def _explained(title: str) -> dict[str, tuple[str, str]]:
     return {
         "independent": (
-            f"Images of {title} turned by the coordinates with the largest effects, step by step, with probabilities.",
+            f"Images of {title}, each with one coordinate of large effect moved, and their probabilities.",
             "Single images explained by independent selection, as figure 7 of Lang et al. 2021: the coordinates with"
-            " the largest effects on this very image, each measured alone, then moved one after the other." + STEPS,
+            f" the largest effects on this very image, {SHOWN_ALONE} at the most, each moved alone on the"
+            f" reconstruction.{PROBABILITY} Orange frame: this coordinate alone flips the decision.{FIRST_TURNED} a"
+            " coordinate of the foremost rank flips.",
         ),
         "subset": (
             f"Images of {title} turned by a greedy choice of coordinates, step by step, with probabilities.",
             "Single images explained by subset selection, as figure 8 of Lang et al. 2021: each step moves what raises"
-            " the target class the most, given the steps before, until the decision flips." + STEPS,
+            " the target class the most, given the steps before, until the decision flips. Each image shows all steps"
+            f" so far.{PROBABILITY} Orange frame: the decision has flipped.{FIRST_TURNED} flips after the fewest"
+            " steps.",
         ),
     }
 
