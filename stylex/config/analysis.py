@@ -184,6 +184,9 @@ class EvaluationConfig(Section):
         0.5, description="Mean change, in sd of the factor, above which an attribute covers the cause it moves most."
     )
     random_moves: Positive = Field(64, description="Random moves measured beside the attributes, for chance levels.")
+    random_samples: Positive = Field(
+        1000, description="Images generated from random z, whose classes the table `samples` counts."
+    )
     batch_size: Positive
 
     @field_validator("frechet_extractors")

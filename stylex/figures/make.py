@@ -12,7 +12,7 @@ from stylex.artifacts import read_table
 from stylex.attfind.explanations import Method
 from stylex.attfind.records import read_attributes, read_effects
 from stylex.classifiers import load_classifier
-from stylex.config import SuitePaths, experiment_paths, load_experiment, load_suite
+from stylex.config import ExperimentConfig, SuitePaths, experiment_paths, load_experiment, load_suite
 from stylex.datasets.split import load_split
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.figures.attributes import draw_attributes
@@ -28,7 +28,7 @@ from stylex.figures.explanations import (
     read_steps,
 )
 from stylex.figures.history import draw_history
-from stylex.figures.names import SHOWN_ALONE
+from stylex.figures.names import SHOWN_ALONE, figure_names
 from stylex.figures.style import save
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
@@ -96,7 +96,12 @@ def _position(ids: list[str], identity: str, path: Path) -> int:
 def _sufficiency(root: Path, experiment: str) -> pandas.DataFrame:
     """Return the experiment's rows of sufficiency.csv by its main protocol, of all methods."""
     frame = read_table(experiment_paths(root, experiment).sufficiency, text=("method", "protocol", "target_class"))
-    return frame.loc[frame["protocol"] == load_experiment(root, experiment).attfind.protocol]
+    return _main(frame, load_experiment(root, experiment))
+
+
+def _main(frame: pandas.DataFrame, config: ExperimentConfig) -> pandas.DataFrame:
+    """Return the rows of the main protocol."""
+    return frame.loc[frame["protocol"] == config.attfind.protocol]
 
 
 def methods_of_classifier(root: Path, suite: str, experiment: str) -> pandas.DataFrame:
@@ -108,17 +113,17 @@ def methods_of_classifier(root: Path, suite: str, experiment: str) -> pandas.Dat
 
 
 def curve_figures(root: Path, suite: str, experiment: str) -> None:
-    """Write <experiment>-{sufficiency,methods,frechet,history}.png and .pdf."""
+    """Write those of <experiment>-{sufficiency,methods,frechet,history}.png and .pdf that the experiment has."""
     config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    own, distances = _sufficiency(root, experiment), read_table(paths.frechet, text=("protocol",))
+    own = _sufficiency(root, experiment)
     figures = {
-        "sufficiency": draw_sufficiency(own.loc[own["method"] == config.method]),  # without the baseline's
-        "methods": draw_methods(methods_of_classifier(root, suite, experiment)),
-        "frechet": draw_frechet(distances.loc[distances["protocol"] == config.attfind.protocol]),
-        "history": draw_history(read_table(paths.stylex_history)),
+        "sufficiency": lambda: draw_sufficiency(own.loc[own["method"] == config.method]),  # without the baseline's
+        "methods": lambda: draw_methods(methods_of_classifier(root, suite, experiment)),
+        "frechet": lambda: draw_frechet(_main(read_table(paths.frechet, text=("protocol",)), config)),
+        "history": lambda: draw_history(read_table(paths.stylex_history)),
     }
-    for name, figure in figures.items():
-        save(figure, SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
+    for name in (each for each in figure_names(config) if each in figures):
+        save(figures[name](), SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
 
 
 def provenance_of(root: Path, experiment: str) -> str:
