@@ -16,6 +16,7 @@ from stylex.errors import ConfigError
 from stylex.protocols import Protocol
 
 POOLED = "*"  # in the column target_class: all classes together
+REST = "rest"  # the class of all others in one-against-rest
 
 
 def class_name(value: str) -> str:
@@ -52,6 +53,11 @@ class Section(BaseModel):
 def unknown_class(against: str, known: Sequence[str]) -> str:
     """Compose the message for an attfind.against that is no class of the experiment."""
     return f"attfind.against: unknown class '{against}'; choose one of {', '.join(known)}, or leave it out"
+
+
+def unknown_figure_class(shown: str, known: Sequence[str]) -> str:
+    """Compose the message for an evaluation.figure_class that is no class of the experiment."""
+    return f"evaluation.figure_class: unknown class '{shown}'; choose one of {', '.join(known)}"
 
 
 def each_once(value: list[Item], what: str) -> list[Item]:
@@ -172,7 +178,8 @@ class EvaluationConfig(Section):
     figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
     figure_class: ClassName | None = Field(
         None,
-        description="The class whose probability the teaser, class and comparison figures show; default: the last.",
+        description="The class whose probability the teaser, class and comparison figures show; default: the last that"
+        " is not attfind.against.",
     )
     ganalyze: GanalyzeConfig = GanalyzeConfig()
     explained_images: Positive = Field(8, description="Images explained one by one, evenly over the classes.")

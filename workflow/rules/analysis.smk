@@ -418,7 +418,9 @@ rule ganalyze:
     resources:
         **requests("ganalyze"),
     params:
-        config=sections("seed", "attfind.protocols", "evaluation.figure_class", "evaluation.ganalyze"),
+        config=sections(
+            "seed", "attfind.protocols", "attfind.against", "evaluation.figure_class", "evaluation.ganalyze"
+        ),
     message:
         "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
     shell:
