@@ -69,8 +69,7 @@ class DatasetConfig(Section):
             raise ValueError("classes and one_vs_rest exclude each other: remove one of them")
         if self.one_vs_rest == REST:
             raise ValueError(
-                f"one_vs_rest: '{REST}' is what all other classes together are called: rename the class, or list what it"
-                " is compared with in classes"
+                f"one_vs_rest: '{REST}' is what all other classes together are called: rename the class, or use classes"
             )
         return self
 
