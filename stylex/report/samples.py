@@ -46,4 +46,6 @@ def _block(data: pandas.DataFrame) -> Block:
         " on the classifier's answer to an analysed image drawn at random, or, without CST, on nothing. Lang et al. 2021"
         " (4.2.3) report that on retinal images, without CST, all generated images are of one class."
     )
-    return Block(caption, pandas.DataFrame(rows), ("n images", "n samples", *(f"{label}, %" for label in KINDS.values())))
+    return Block(
+        caption, pandas.DataFrame(rows), ("n images", "n samples", *(f"{label}, %" for label in KINDS.values()))
+    )

@@ -1,12 +1,13 @@
 # From the trained networks to numbers: latents, AttFind, sufficiency, the Fréchet curve, the factors moved. Rules called
 # …_aside do for the other protocols what their namesakes do for the main one.
+ANALYSED_KEYS = ["attfind.split", "attfind.images", "attfind.sampling"]
 SELECTION_KEYS = [
     f"attfind.{key}"
     for key in (
         "protocols",
         "engine",
         "algorithm",
-        "ranking",
+        "min_images_fraction",
         "against",
         "threshold",
         "max_attributes",
@@ -38,7 +39,7 @@ rule encode:
     resources:
         **requests("encode"),
     params:
-        config=sections("dataset", "attfind.split", "attfind.images"),
+        config=sections("seed", "dataset", *ANALYSED_KEYS, "attfind.min_realism"),
         shard="",
     message:
         "Encoding the analysed images of {wildcards.experiment}"
@@ -57,7 +58,7 @@ use rule encode as encode_shard with:
     wildcard_constraints:
         experiment="|".join(PROJECT.experiments),
     params:
-        config=sections("dataset", "attfind.split", "attfind.images", "attfind.encode_shards", "attfind.batch_size"),
+        config=sections("seed", "dataset", *ANALYSED_KEYS, "attfind.encode_shards", "attfind.batch_size"),
         shard=lambda wildcards: f"--shard {int(wildcards.shard)}",
     message:
         "Encoding the analysed images of {wildcards.experiment}, shard {wildcards.shard}"
@@ -79,7 +80,7 @@ rule merge:
     resources:
         **requests("merge"),
     params:
-        config=sections("dataset", "attfind.split", "attfind.images"),
+        config=sections("seed", "dataset", *ANALYSED_KEYS),
     message:
         "Merging what was encoded of {wildcards.experiment}"
     shell:
@@ -141,7 +142,6 @@ use rule effects as effects_aside with:
 rule attributes:
     input:
         effects=effects,
-        latents=EXPERIMENT.latents,
         code=code("attfind/selection.py", "attfind/algorithms.py", "attfind/records.py", "latents/table.py"),
     output:
         with_provenance(EXPERIMENT.attributes),
@@ -165,7 +165,6 @@ rule attributes:
 use rule attributes as attributes_aside with:
     input:
         effects=effects_aside,
-        latents=EXPERIMENT.latents,
         code=code("attfind/selection.py", "attfind/algorithms.py", "attfind/records.py", "latents/table.py"),
     output:
         with_provenance(ASIDE.attributes),
@@ -418,7 +417,9 @@ rule ganalyze:
     resources:
         **requests("ganalyze"),
     params:
-        config=sections("seed", "attfind.protocols", "evaluation.figure_class", "evaluation.ganalyze"),
+        config=sections(
+            "seed", "attfind.protocols", "attfind.against", "evaluation.figure_class", "evaluation.ganalyze"
+        ),
     message:
         "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
     shell:
