@@ -19,15 +19,16 @@ FIRST_TURNED = " Images are chosen by rule: for each target class, of the explai
 def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
     """Return (alternative text, caption) of the figure `name` of an experiment."""
     attfind, title = config.attfind, config.title
+    shown_in = "figure 4 of Lang et al. 2021" if not config.released else "figure 2 of van de Geijn et al. 2022"
     texts = {
         "attributes": (
             f"Top attributes of {title}: rows of reconstructions and framed counterfactuals with probabilities.",
-            "The top attributes, as figure 4 of Lang et al. 2021. A row is one StyleSpace coordinate; the number in an"
+            f"The top attributes, as {shown_in} shows them. A row is one StyleSpace coordinate; the number in an"
             " image is the classifier's probability of the row's class P(…), for that very image. Orange frame: the"
             " coordinate is moved to raise P, in the direction that AttFind found; blue frame: the opposite way, to"
             f" lower it (shift {attfind.shift:g}). Attributes of all target classes are merged by rank. Images are"
-            " chosen by rule: the largest change of P by AttFind's records, first among the images that the classifier"
-            " gets right and whose reconstruction error is at most the median, none twice if others remain.",
+            f" chosen by rule: the largest change of P by AttFind's records, first among {_preferred(config)}, none"
+            " twice if others remain.",
         ),
         "sufficiency": (
             f"Fraction of flipped decisions of {title} against the number of attributes, by direction and pooled.",
@@ -36,8 +37,8 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
         ),
         "frechet": (
             f"Fréchet distance and KID of {title} against the number of attributes moved.",
-            "Distance between real images and reconstructions with the top attributes moved towards the other class, in"
-            f" the features of the network named above the curve{_fid(config)}. KID: mean ± sd over subsets.",
+            "Distance between the dataset's images and reconstructions with the top attributes moved towards the other"
+            f" class, in the features of the network named above the curve{_fid(config)}. KID: mean ± sd over subsets.",
         ),
         "history": (
             f"Loss terms, validation measurements, learning rate and speed of {title} against the images shown.",
@@ -54,6 +55,13 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
     texts |= _compared(title, attfind.shift) | _explained(title)
     texts |= _of_images(config) | _rebuilt(title) | _moving(config)
     return texts[name]
+
+
+def _preferred(config: ExperimentConfig) -> str:
+    """Name the images that come first where the largest change is shown."""
+    if config.released:  # labels are the classifier's own, and no error is known
+        return "the images whose reconstruction is decided as the image itself"
+    return "the images that the classifier gets right and whose reconstruction error is at most the median"
 
 
 def _compared(title: str, shift: float) -> dict[str, tuple[str, str]]:
@@ -152,8 +160,8 @@ def _moving(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
             f" images, as reconstructed, and at its minimum (shift {config.attfind.shift:g}). Orange frame: the end"
             " that AttFind found to raise the probability; blue: the other. The moving picture goes from minimum to"
             f" maximum and back in {ANIMATION_SECONDS:g} s, slowly at the ends, without end. Images are chosen by rule:"
-            " on either side of the decision the two with the largest change by AttFind's records, first among those"
-            " that the classifier gets right and whose error is at most the median.",
+            " on either side of the decision the two with the largest change by AttFind's records, first among"
+            f" {_preferred(config)}.",
         )
         for number, name in enumerate(ANIMATION_NAMES, start=1)
     }

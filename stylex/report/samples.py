@@ -1,4 +1,4 @@
-"""The table of the classes of random samples ([L] 4.2.3): does the generator make images of all of them?"""
+"""The table of the classes of random samples ([L] 4.2.3): whether the generator makes images of all of them."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def _block(data: pandas.DataFrame) -> Block:
     caption = (
         "This run: what share of images the classifier gives to each class, with its 95 % Wilson interval: of the"
         " analysed images, of their reconstructions, and of random samples, generated from random z, each conditioned"
-        " on the classifier's answer to an analysed image drawn at random, or, without CST, on nothing. Lang et al. 2021"
-        " (4.2.3) report that on retinal images, without CST, all generated images are of one class."
+        " on the classifier's answer to an analysed image drawn at random, or, without CST, on nothing. Lang et al."
+        " 2021 (4.2.3) report that on retinal images, without CST, all generated images are of one class."
     )
     return Block(
         caption, pandas.DataFrame(rows), ("n images", "n samples", *(f"{label}, %" for label in KINDS.values()))

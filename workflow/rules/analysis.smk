@@ -300,16 +300,44 @@ rule sufficiency:
         "python -m stylex sufficiency {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
+rule samples:
+    input:
+        latents=EXPERIMENT.latents,
+        model=EXPERIMENT.stylex_model,
+        classifier=classifier_model,
+        code=code(
+            "evaluation/samples.py", "evaluation/intervals.py", "latents/table.py", *STYLEX_CODE, *CLASSIFIER_CODE
+        ),
+    output:
+        with_provenance(EXPERIMENT.samples),
+    log:
+        "results/logs/experiments/{experiment}/samples.log",
+    benchmark:
+        "results/benchmarks/rules/samples/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    resources:
+        **requests("samples"),
+    params:
+        config=sections("seed", "domain", "stylex.conditioning", "evaluation.random_samples"),
+    message:
+        "Counting the classes of random samples of {wildcards.experiment}"
+    shell:
+        "python -m stylex samples {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
 rule frechet:
     input:
-        manifest=manifest,
+        manifest=originals_manifest,
         latents=EXPERIMENT.latents,
         attributes=all_attributes,
         model=EXPERIMENT.stylex_model,
-        backbone=backbone_model,
+        backbone=frechet_backbone,
         weights=fid_weights,
         code=code(
             "evaluation/frechet.py",
+            "evaluation/originals.py",
             "evaluation/extractors.py",
             "evaluation/statistics.py",
             "pretrained.py",
@@ -337,6 +365,7 @@ rule frechet:
     params:
         config=sections(
             "seed",
+            "released_images",
             "attfind.protocols",
             "attfind.shift",
             "attfind.against",
