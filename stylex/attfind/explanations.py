@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import pandas
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from stylex.artifacts import provenance, write_table
 from stylex.attfind.engine import Moves, logits_of_moves, targets_of
-from stylex.attfind.records import IMAGES_TOWARDS, Direction
+from stylex.attfind.records import IMAGES_TOWARDS, Direction, Method
 from stylex.classifiers import Classifier, load_classifier
 from stylex.config import AttFindConfig, experiment_paths, load_experiment
 from stylex.errors import ArtifactError
@@ -33,13 +32,6 @@ COLUMNS = (
     "id", "target_class", "step", "style_index", "layer", "channel", "direction", "probability_before",
     "probability_after", "flipped",
 )  # fmt: skip
-
-
-class Method(StrEnum):
-    """How the coordinates of an explanation are chosen."""
-
-    INDEPENDENT = "independent"
-    SUBSET = "subset"
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Method(StrEnum):
-    """How coordinates are chosen; `stylex.attfind.explanations.Method` without torch."""
+    """How coordinates are chosen; `stylex.attfind.records.Method` without torch."""
 
     SUBSET = "subset"
     INDEPENDENT = "independent"
@@ -149,12 +149,12 @@ def explanations_of(
 
     Raise `AttributesNotFoundError` where nothing raises the target class.
     """
-    from stylex.attfind import explanations
+    from stylex.attfind import records
     from stylex.networks.stylespace import StyleVector
 
     targets = targets_of_files(request, columns["reconstruction_logits"], class_names)
     styles = StyleVector(columns["styles"], columns["to_rgb_styles"])
-    found = explainer.explain(styles, targets, explanations.Method(request.method), limit)
+    found = explainer.explain(styles, targets, records.Method(request.method), limit)
     for number, (file, target, steps) in enumerate(zip(request.files, targets.tolist(), found, strict=True)):
         if not steps:
             raise AttributesNotFoundError(
@@ -221,13 +221,13 @@ class Explained:
 
 def draw(path: Path, one: Explained, explainer: Explainer, method: Method, provenance: str) -> None:
     """Write the figure of one explanation."""
-    from stylex.attfind import explanations
+    from stylex.attfind import records
     from stylex.figures.explanations import Tile, assemble, images_of_steps, save_explanation
     from stylex.networks.stylespace import StyleVector
 
     target, steps = one.class_names[one.target], [step.record() for step in one.steps]
     styles = StyleVector(one.columns["styles"], one.columns["to_rgb_styles"])
-    selection = explanations.Method(method)
+    selection = records.Method(method)
     images = images_of_steps(explainer.synthesis, styles, explainer.extremes, explainer.options.shift, steps, selection)
     original = Tile(one.image.permute(1, 2, 0).cpu().numpy(), "original", one.probabilities("logits")[target])
     save_explanation(path, assemble(one.predicted, target, original, images, steps, selection), provenance)

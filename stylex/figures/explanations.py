@@ -20,8 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylex.artifacts import atomic_path, read_table
-from stylex.attfind.explanations import Method
-from stylex.attfind.records import Direction
+from stylex.attfind.records import Direction, Method
 from stylex.errors import ArtifactError
 from stylex.figures.style import COLUMN_WIDTH, DPI, styled
 from stylex.figures.tiles import RAISED, show

@@ -9,8 +9,7 @@ import pandas
 import torch
 
 from stylex.artifacts import read_table
-from stylex.attfind.explanations import Method
-from stylex.attfind.records import read_attributes, read_effects
+from stylex.attfind.records import Method, read_attributes, read_effects
 from stylex.classifiers import load_classifier
 from stylex.config import ExperimentConfig, SuitePaths, experiment_paths, load_experiment, load_suite
 from stylex.datasets.split import load_split

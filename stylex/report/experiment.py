@@ -182,13 +182,13 @@ def _attributes(paths: ExperimentPaths, config: ExperimentConfig) -> Block:
     })  # fmt: skip
     merged = "merged" in read_json(paths.attributes.with_suffix(".provenance.json"))
     return Block(
-        _how_found(config, merged),
+        how_found(config, merged),
         frame,
         ("Rank", "Style index", "Layer", "Channel", "Mean effect, logits", "Images explained"),
     )
 
 
-def _how_found(config: ExperimentConfig, merged: bool) -> str:
+def how_found(config: ExperimentConfig, merged: bool) -> str:
     """Say which search found the attributes on which effects, and what the columns mean; merged: of two lists."""
     attfind = config.attfind
     measured = "on the effects of every move on every image"

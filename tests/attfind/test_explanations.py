@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylex.attfind.explanations import Explainer, Method, first_of_each_class, margins, runners_up
-from stylex.attfind.records import Direction
+from stylex.attfind.explanations import Explainer, first_of_each_class, margins, runners_up
+from stylex.attfind.records import Direction, Method
 from stylex.classifiers import Classifier, build_network
 from stylex.classifiers.wrapper import NetworkDescription
 from stylex.config import load_experiment

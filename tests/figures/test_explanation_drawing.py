@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from stylex.artifacts import write_table
-from stylex.attfind.explanations import Method
+from stylex.attfind.records import Method
 from stylex.errors import ArtifactError
 from stylex.figures.attributes import RAISED
 from stylex.figures.explanations import (
