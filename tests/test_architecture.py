@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "stylex").rglob("*.py"))
-FOUNDATION = {"errors", "config", "artifacts", "progress"}
+FOUNDATION = {"errors", "config", "artifacts", "progress", "source"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
     "report", "released", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project",
@@ -24,6 +24,7 @@ MAY_IMPORT = {
     "config": {"errors"},
     "artifacts": {"errors"},
     "progress": set(),
+    "source": set(),
     "datasets": FOUNDATION | {"memory"},
     "classifiers": FOUNDATION | {"datasets", "pretrained"},
     "networks": FOUNDATION,
