@@ -34,27 +34,29 @@ def imported(module: str, without: Collection[str] = ()) -> list[Path]:
 
     Imports inside functions count, those for the type checker do not, nor the package that a module merely lies in. Of
     a package, a name is followed to where it is defined. Who imports jinja2 needs the templates beside it.
-    `without`: modules, or packages with all in them, by dotted name, that are left out of what is returned.
+    `without`: modules, or packages with all in them, that are left out by dotted name, with what only they import.
     """
     found: set[Path] = set()
     waiting = {_file(module)}
     while waiting:
         path = waiting.pop()
+        if any(_lies_in(path, each) for each in without):
+            continue
         found.add(path)
         waiting |= _imports(path) - found
         if _reads_templates(path):
             found |= {each for each in path.parent.joinpath("templates").rglob("*") if each.is_file()}
-    return sorted(path for path in found if not any(_lies_in(path, each) for each in without))
+    return sorted(found)
 
 
 def code_digest(*modules: str, without: Collection[str] = ()) -> str:
     """Return a sha256 of what these modules and all they import do, as 16 hex digits.
 
-    Comments, docstrings and layout do not count, nor what is `LEFT_OUT` or in `without` (which see in `imported`).
+    Comments, docstrings and layout do not count, nor the files `LEFT_OUT`; `without`: as of `imported`.
     """
-    files = {path for module in modules for path in imported(module, (*LEFT_OUT, *without))}
+    files = {path for module in modules for path in imported(module, without)}
     digest = hashlib.sha256()
-    for path in sorted(files):
+    for path in sorted(path for path in files if not any(_lies_in(path, each) for each in LEFT_OUT)):
         digest.update(f"{path.relative_to(ROOT).as_posix()} {_content_digest(path)}\n".encode())
     return digest.hexdigest()[:16]
 
@@ -102,7 +104,7 @@ def _tree(path: Path) -> ast.Module:
 @cache
 def _imports(path: Path) -> frozenset[Path]:
     files = set()
-    for node in _running(_tree(path)):
+    for node in _statements(_tree(path)):
         if isinstance(node, ast.Import):
             files |= {_file(alias.name) for alias in node.names if _is_ours(alias.name)}
         elif isinstance(node, ast.ImportFrom) and _is_ours(node.module):
@@ -111,20 +113,16 @@ def _imports(path: Path) -> frozenset[Path]:
 
 
 def _reads_templates(path: Path) -> bool:
-    nodes = _tree(path).body if path.suffix == ".py" else []
-    return any(isinstance(node, ast.ImportFrom) and node.module == "jinja2" for node in nodes)
+    return any(isinstance(node, ast.ImportFrom) and node.module == "jinja2" for node in _tree(path).body)
 
 
-def _running(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield the nodes below one, but for what only the type checker sees."""
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.If) and ast.unparse(child.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING"):
-            for otherwise in child.orelse:
-                yield otherwise
-                yield from _running(otherwise)
-        else:
+def _statements(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield all statements within one, but for what only the type checker sees."""
+    typing = isinstance(node, ast.If) and ast.unparse(node.test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
+    for block in ("body", "orelse", "finalbody", "handlers", "cases"):
+        for child in [] if typing and block == "body" else getattr(node, block, []):
             yield child
-            yield from _running(child)
+            yield from _statements(child)
 
 
 @cache
@@ -138,14 +136,16 @@ def _content_digest(path: Path) -> str:
 def _text(node: object, configures: bool) -> str:
     """Write down a tree without docstrings and without what is empty, in which versions of Python differ.
 
-    `configures`: classes are without their fields, whose values arrive as parameters, and without what refuses them.
+    `configures`: without fields and their types, whose values arrive as parameters, and without what refuses them.
     """
     if isinstance(node, list):
         return f"[{','.join(_text(each, configures) for each in node if not _is_docstring(each))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = dict(ast.iter_fields(node))
-    if configures and isinstance(node, ast.ClassDef):
+    if configures and isinstance(node, ast.Module):
+        fields["body"] = [each for each in node.body if not _is_type(each)]
+    elif configures and isinstance(node, ast.ClassDef):
         fields["body"] = [each for each in node.body if not _is_field(each)]
     told = [f"{name}={_text(value, configures)}" for name, value in fields.items() if value not in (None, [])]
     return f"{type(node).__name__}({','.join(told)})"
@@ -155,6 +155,10 @@ def _is_docstring(node: object) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)
 
 
+def _is_type(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Assign) and isinstance(node.value, ast.Subscript)
+
+
 def _is_field(node: ast.stmt) -> bool:
-    called = [each.func for each in getattr(node, "decorator_list", []) if isinstance(each, ast.Call)]
-    return isinstance(node, ast.AnnAssign) or any(isinstance(f, ast.Name) and f.id in VALIDATORS for f in called)
+    decorators = [ast.unparse(each).partition("(")[0] for each in getattr(node, "decorator_list", [])]
+    return isinstance(node, ast.AnnAssign) or not VALIDATORS.isdisjoint(decorators)

@@ -27,7 +27,8 @@ FILES = {
     "deep/inner/__init__.py": "from stylex.sums import total as first\ndef second(): ...\nimport stylex.unused\n",
     "config/__init__.py": "",
     "config/models.py": (
-        "class Section:\n    width: int = 3\n    @property\n    def double(self): return 2 * self.width\n"
+        "Side = Annotated[int, 'at most 9']\nclass Section:\n    width: int = 3\n    @property\n"
+        "    def double(self):\n        twice: int = 2\n        sides = [self.width]\n        return twice * sides[0]\n"
         "    @field_validator('width')\n    def _positive(cls, value): return value\n"
     ),
     "errors.py": "class Mistake(Exception):\n    '''Said.'''\n",
@@ -82,11 +83,13 @@ def test_what_only_the_type_checker_imports_does_not_count(package):
     assert names("stylex.verbs.typed") == ["errors.py", "unused.py", "verbs/typed.py"]
 
 
-def test_modules_and_whole_packages_are_left_out_by_name(package):
+def test_modules_and_whole_packages_are_left_out_by_name_with_what_only_they_import(package):
     assert names("stylex.verbs.draw", "stylex.pages") == ["verbs/draw.py"]
-    assert names("stylex.verbs.fit", "stylex.sums", "stylex.deep.inner", "stylex.un") == [
-        "config/models.py", "unused.py", "verbs/fit.py",
-    ]  # fmt: skip
+    assert names("stylex.verbs.fit", "stylex.sums", "stylex.un") == [
+        "deep/inner/__init__.py",
+        "unused.py",
+        "verbs/fit.py",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,7 @@ def test_modules_and_whole_packages_are_left_out_by_name(package):
         ("sums.py", "'''Add.'''\n    return a + b", "return (a +\n        b)"),
         ("config/models.py", "width: int = 3", "width: int = 4\n    height: int = 5"),
         ("config/models.py", "return value", "raise ValueError"),
+        ("config/models.py", "at most 9", "at most 99"),
         ("errors.py", "Exception", "ValueError"),
         ("pages/page.py", "def render(): ...", "def render(): return 1"),
     ],
@@ -111,7 +115,8 @@ def test_what_changes_no_result_leaves_the_digest(package, name, old, new):
     [
         ("sums.py", "a + b", "a - b"),
         ("sums.py", "def total(a, b)", "def total(a, b=None)"),
-        ("config/models.py", "2 *", "3 *"),
+        ("config/models.py", "int = 2", "int = 3"),
+        ("config/models.py", "sides[0]", "sides[-1]"),
         ("pages/templates/page.html", "<p>", "<b>"),
         ("deep/inner/__init__.py", "import stylex.unused", ""),
     ],
@@ -120,6 +125,13 @@ def test_what_may_change_a_result_changes_the_digest(package, name, old, new):
     before = code_digest("stylex.verbs.fit", "stylex.verbs.draw")
     package(name, old, new)
     assert code_digest("stylex.verbs.fit", "stylex.verbs.draw") != before
+
+
+def test_fields_and_types_count_where_they_do_not_configure(package):
+    package("sums.py", "def total", "class Pair(NamedTuple):\n    a: int\n    b: int\n\ndef total")
+    before = code_digest("stylex.sums")
+    package("sums.py", "a: int", "a: float")
+    assert code_digest("stylex.sums") != before
 
 
 def test_digest_leaves_out_what_is_asked(package):
