@@ -26,6 +26,9 @@ LEFT_OUT = (
     "stylex.memory",
     "stylex.progress",
 )
+# Who only reads prepared images and fetched files asks the catalog no more than whether a class exists, and fetches
+# nothing: manifests and digests say what they are. `without` these, another dataset trains nothing again.
+CHECKED = ("stylex.datasets.catalog", "stylex.datasets.transfer")
 VALIDATORS = {"field_validator", "model_validator"}
 
 

@@ -7,16 +7,6 @@ rule train:
         classifier=classifier_model,
         backbone=backbone_model,
         weights=lpips_weights,
-        code=code(
-            "training/*.py",
-            "losses/*.py",
-            "distances.py",
-            "precision.py",
-            "datasets/split.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-            *PERCEPTUAL_CODE,
-        ),
     output:
         model=EXPERIMENT.stylex_model,
         history=EXPERIMENT.stylex_history,
@@ -34,6 +24,7 @@ rule train:
         **requests("train"),
         sharing=training_sharing,
     params:
+        code=code_of("train"),
         config=sections("seed", "dataset", "stylex"),
     message:
         "Training StylEx for {wildcards.experiment}"
