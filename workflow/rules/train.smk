@@ -28,7 +28,8 @@ rule train:
         config=sections("seed", "dataset", "stylex"),
     message:
         "Training StylEx for {wildcards.experiment}"
-    # exec: with a shell in between, a signal ends the shell before training can save
+    # exec: with a shell in between, a signal ends the shell before training can save. Outside of a Slurm job nobody ends
+    # it, and it has no time limit.
     shell:
-        "exec python -m stylex train {wildcards.experiment} --time-limit {resources.runtime} {resources.sharing}"
-        " 2> >(tee {log} >&2)"
+        "exec python -m stylex train {wildcards.experiment} {resources.sharing}"
+        " ${{SLURM_JOB_ID:+--time-limit {resources.runtime}}} 2> >(tee {log} >&2)"
