@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "stylex").rglob("*.py"))
-FOUNDATION = {"errors", "config", "artifacts", "progress", "protocols", "quantization"}
+FOUNDATION = {"errors", "config", "artifacts", "progress", "protocols", "quantization", "source"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
     "report", "released", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project",
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "progress": set(),
     "protocols": set(),
     "quantization": set(),
+    "source": set(),
     "datasets": FOUNDATION | {"memory"},
     "classifiers": FOUNDATION | {"datasets", "pretrained"},
     "networks": FOUNDATION,

@@ -11,7 +11,7 @@ from torch import Tensor
 from stylex.artifacts import provenance
 from stylex.classifiers import Classifier, PerceptualFeatures, load_classifier, load_perceptual, perceptual_distance
 from stylex.config import experiment_paths, load_experiment
-from stylex.datasets import load_split
+from stylex.datasets import analysis_indices, load_split
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, concatenated, read_latents, write_latents
 from stylex.networks.model import StylexNetworks, load_stylex
@@ -98,18 +98,3 @@ def encode_images(
         "reconstruction_logits": classifier(reconstruction),
         "discriminator": networks.discriminator(reconstruction, logits.softmax(dim=1), group=1),
     }
-
-
-def analysis_indices(labels: Tensor, count: int) -> Tensor:
-    """Choose at most `count` images, as evenly over the classes as their sizes allow and evenly spaced in each.
-
-    labels [N] int64. Returns sorted indices; the same labels always give the same choice, whatever the seed.
-    """
-    members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
-    chosen: list[Tensor] = []
-    left = min(count, len(labels))
-    for position, rows in enumerate(sorted(members, key=len)):  # small classes first: large ones take up the rest
-        quota = min(len(rows), left // (len(members) - position))
-        chosen.append(rows[torch.arange(quota) * len(rows) // max(quota, 1)])
-        left -= quota
-    return torch.cat(chosen).sort().values

@@ -165,7 +165,8 @@ def _attributes(paths: ExperimentPaths, config: ExperimentConfig) -> Block:
 
 
 def _origins(name: str, sources: dict[str, dict[str, str]]) -> Block:
-    columns = {"config_digest": "Config digest", "seed": "Seed", "commit": "Commit", "device": "Device"}
+    columns = {"config_digest": "Config digest", "seed": "Seed", "commit": "Commit"}
+    columns |= {"uncommitted": "Uncommitted changes", "device": "Device"}
     machine = {"machine": "Machine", "python": "Python"}
     rows = [
         {"Artifact": artifact} | {title: source.get(key, "unknown") for key, title in (columns | machine).items()}

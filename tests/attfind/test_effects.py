@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ import yaml
 from stylex.attfind.effects import compute_effects, shard_groups
 from stylex.attfind.records import read_effects
 from stylex.classifiers import build_network
-from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.classifiers.wrapper import NetworkDescription, load_network, save_network
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ArtifactError, ConfigError
 from stylex.latents.table import Latents, read_latents, write_latents
@@ -125,13 +126,16 @@ def slow(self, group, rows):
     write(self, group, rows)
     print(group.start, flush=True)
 effects.Parts.write = slow
+if sys.argv[2:]:
+    effects.code_digest = lambda *modules, without: sys.argv[2]
 effects.compute_effects(Path(sys.argv[1]), "mnist", "cpu", 0)
 """
 
 
-def killed_after_a_group(project):
+def killed_after_a_group(project, *code):
+    """Measure one more group and be killed; return its first image. `code`: the digest that the code shall have."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", KILLED, str(project)]
+    command = [sys.executable, "-c", KILLED, str(project), *code]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     first_image = int(process.stdout.readline())
     process.send_signal(signal.SIGKILL)
@@ -159,6 +163,23 @@ def test_parts_of_other_options_are_not_used(project):
     killed_after_a_group(project)
     assert list(parts.iterdir())
     assert same(measured(project, 1), whole)
+
+
+def test_parts_of_the_same_content_are_used_whatever_its_title_and_origin_are(project):
+    paths = ExperimentPaths(project, NAME)
+    assert killed_after_a_group(project) == 0
+    path = project / f"config/experiments/{NAME}.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"title": "Another"}))
+    write_latents(paths.latents, replace(read_latents(paths.latents), provenance={"commit": "another"}))
+    save_stylex(paths.stylex_model, load_stylex(paths.stylex_model), {"commit": "another"})
+    network, description = load_network(paths.classifier.model, "classifier")
+    save_network(paths.classifier.model, network, description, {"commit": "another"})
+    second = killed_after_a_group(project)
+    assert second > 0
+    assert killed_after_a_group(project, "of other code") == 0
+    latents = read_latents(paths.latents)
+    write_latents(paths.latents, replace(latents, w=latents.w + 1))
+    assert killed_after_a_group(project) == 0
 
 
 def test_a_torn_part_is_measured_again(project):

@@ -1,4 +1,4 @@
-"""Which images are analysed, and that a row depends on its own image alone."""
+"""That a row depends on its own image alone."""
 
 import pytest
 import torch
@@ -6,7 +6,7 @@ import torch
 from stylex.classifiers import Classifier, FeatureBackbone, build_network
 from stylex.classifiers.wrapper import NetworkDescription
 from stylex.config import load_experiment
-from stylex.latents.encode import analysis_indices, encode_images
+from stylex.latents.encode import encode_images
 from stylex.networks.model import build_networks
 
 
@@ -54,22 +54,3 @@ def test_columns_hold_what_their_names_say(parts, images):
     torch.testing.assert_close(columns["reconstruction_logits"], classifier(reconstruction))
     assert columns["styles"].shape == (6, stylex.synthesis.layout.size)
     assert columns["discriminator"].shape == columns["reconstruction_perceptual"].shape == (6,)
-
-
-def test_choice_is_even_over_classes_and_deterministic():
-    labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 30)
-    chosen = analysis_indices(labels, 60)
-    assert torch.equal(chosen, analysis_indices(labels, 60))
-    assert labels[chosen].bincount().tolist() == [20, 20, 20]
-    assert chosen.tolist() == sorted(set(chosen.tolist()))
-    assert chosen[:20].tolist() == list(range(0, 100, 5)), "spread over the class, not its first images"
-
-
-def test_large_classes_fill_what_small_ones_leave():
-    labels = torch.tensor([1] * 5 + [0] * 100)
-    assert labels[analysis_indices(labels, 50)].bincount().tolist() == [45, 5]
-
-
-@pytest.mark.parametrize(("count", "expected"), [(7, 7), (10, 10), (1000, 10)])
-def test_never_more_images_than_asked_for_or_there(count, expected):
-    assert len(analysis_indices(torch.tensor([0, 1] * 5), count)) == expected

@@ -23,7 +23,6 @@ rule encode:
         classifier=classifier_model,
         backbone=backbone_model,
         weights=lpips_weights,
-        code=code("latents/*.py", "datasets/split.py", *STYLEX_CODE, *CLASSIFIER_CODE, *PERCEPTUAL_CODE),
     output:
         EXPERIMENT.latents,
     log:
@@ -38,6 +37,7 @@ rule encode:
     resources:
         **requests("encode"),
     params:
+        code=code_of("encode"),
         config=sections("dataset", "attfind.split", "attfind.images"),
         shard="",
     message:
@@ -57,6 +57,7 @@ use rule encode as encode_shard with:
     wildcard_constraints:
         experiment="|".join(PROJECT.experiments),
     params:
+        code=code_of("encode"),
         config=sections("dataset", "attfind.split", "attfind.images", "attfind.encode_shards", "attfind.batch_size"),
         shard=lambda wildcards: f"--shard {int(wildcards.shard)}",
     message:
@@ -67,7 +68,6 @@ rule merge:
     input:
         manifest=manifest,
         shards=encoded_shards,
-        code=code("latents/*.py", "datasets/split.py"),
     output:
         EXPERIMENT.latents,
     log:
@@ -79,6 +79,7 @@ rule merge:
     resources:
         **requests("merge"),
     params:
+        code=code_of("encode"),
         config=sections("dataset", "attfind.split", "attfind.images"),
     message:
         "Merging what was encoded of {wildcards.experiment}"
@@ -91,16 +92,6 @@ rule effects:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
-        code=code(
-            "attfind/effects.py",
-            "attfind/engine.py",
-            "attfind/screening.py",
-            "attfind/records.py",
-            "precision.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-        ),
     output:
         EXPERIMENT.folder / "attfind/effects-{shard}.parquet",
     log:
@@ -115,6 +106,7 @@ rule effects:
     resources:
         **requests("effects"),
     params:
+        code=code_of("effects"),
         config=effects_sections,
         protocol="",
     message:
@@ -132,6 +124,7 @@ use rule effects as effects_aside with:
     benchmark:
         "results/benchmarks/rules/effects/{experiment}-{protocol}-{shard}.tsv"
     params:
+        code=code_of("effects"),
         config=effects_sections,
         protocol="--protocol {protocol}",
     message:
@@ -142,7 +135,6 @@ rule attributes:
     input:
         effects=effects,
         latents=EXPERIMENT.latents,
-        code=code("attfind/selection.py", "attfind/algorithms.py", "attfind/records.py", "latents/table.py"),
     output:
         with_provenance(EXPERIMENT.attributes),
     log:
@@ -154,6 +146,7 @@ rule attributes:
     resources:
         **requests("attributes"),
     params:
+        code=code_of("attributes"),
         config=sections(*SELECTION_KEYS),
         protocol="",
     message:
@@ -166,12 +159,12 @@ use rule attributes as attributes_aside with:
     input:
         effects=effects_aside,
         latents=EXPERIMENT.latents,
-        code=code("attfind/selection.py", "attfind/algorithms.py", "attfind/records.py", "latents/table.py"),
     output:
         with_provenance(ASIDE.attributes),
     log:
         "results/logs/experiments/{experiment}/attributes-{protocol}.log",
     params:
+        code=code_of("attributes"),
         config=sections(*SELECTION_KEYS),
         protocol="--protocol {protocol}",
     message:
@@ -183,15 +176,6 @@ rule explanations:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
-        code=code(
-            "attfind/explanations.py",
-            "attfind/engine.py",
-            "attfind/records.py",
-            "precision.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.independent),
         with_provenance(EXPERIMENT.subset),
@@ -207,6 +191,8 @@ rule explanations:
     resources:
         **requests("explanations"),
     params:
+        # not what prepares and draws image files, which people alone give
+        code=code_of("explain", without=("stylex.datasets", "stylex.figures", "stylex.latents.encode")),
         config=sections(
             "attfind.protocols",
             "attfind.shift",
@@ -224,13 +210,6 @@ rule baseline:
     input:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
-        code=code(
-            "evaluation/wu_2021.py",
-            "evaluation/counterfactuals.py",
-            "attfind/records.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.wu_2021),
     log:
@@ -242,6 +221,7 @@ rule baseline:
     resources:
         **requests("baseline"),
     params:
+        code=code_of("baseline"),
         config=sections("attfind.protocols", "attfind.against", "attfind.max_attributes"),
         protocol="",
     message:
@@ -256,6 +236,7 @@ use rule baseline as baseline_aside with:
     log:
         "results/logs/experiments/{experiment}/baseline-{protocol}.log",
     params:
+        code=code_of("baseline"),
         config=sections("attfind.protocols", "attfind.against", "attfind.max_attributes"),
         protocol="--protocol {protocol}",
     message:
@@ -268,15 +249,6 @@ rule sufficiency:
         attributes=all_attribute_lists,
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
-        code=code(
-            "evaluation/sufficiency.py",
-            "evaluation/counterfactuals.py",
-            "evaluation/intervals.py",
-            "attfind/records.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.sufficiency),
         with_provenance(EXPERIMENT.flips),
@@ -292,6 +264,7 @@ rule sufficiency:
     resources:
         **requests("sufficiency"),
     params:
+        code=code_of("sufficiency"),
         config=sections(
             "seed", "domain", "attfind.protocols", "attfind.shift", "attfind.against", "evaluation.sufficiency_k"
         ),
@@ -309,19 +282,6 @@ rule frechet:
         model=EXPERIMENT.stylex_model,
         backbone=backbone_model,
         weights=fid_weights,
-        code=code(
-            "evaluation/frechet.py",
-            "evaluation/extractors.py",
-            "evaluation/statistics.py",
-            "pretrained.py",
-            "evaluation/counterfactuals.py",
-            "distances.py",
-            "attfind/records.py",
-            "latents/table.py",
-            "datasets/split.py",
-            *STYLEX_CODE,
-            *BACKBONE_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.frechet),
     log:
@@ -336,6 +296,7 @@ rule frechet:
     resources:
         **requests("frechet"),
     params:
+        code=code_of("frechet"),
         config=sections(
             "seed",
             "attfind.protocols",
@@ -358,16 +319,6 @@ rule factors:
         model=EXPERIMENT.stylex_model,
         regressor=lambda wildcards: factor_regressor(wildcards).model,
         metrics=lambda wildcards: factor_regressor(wildcards).metrics,
-        code=code(
-            "evaluation/factors.py",
-            "evaluation/counterfactuals.py",
-            "attfind/records.py",
-            "latents/table.py",
-            "datasets/factors.py",
-            "datasets/split.py",
-            *STYLEX_CODE,
-            *REGRESSOR_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.factors),
         with_provenance(EXPERIMENT.factor_fit),
@@ -383,6 +334,8 @@ rule factors:
     resources:
         **requests("factors"),
     params:
+        # of the catalog, it is asked for the causes
+        code=code_of("factors", without=("stylex.datasets.layouts", "stylex.datasets.transfer")),
         config=sections(
             "seed",
             "stylex.conditioning",
@@ -403,7 +356,6 @@ rule ganalyze:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
-        code=code("evaluation/ganalyze.py", "latents/table.py", *STYLEX_CODE, *CLASSIFIER_CODE),
     output:
         EXPERIMENT.ganalyze,
     log:
@@ -418,6 +370,7 @@ rule ganalyze:
     resources:
         **requests("ganalyze"),
     params:
+        code=code_of("ganalyze"),
         config=sections("seed", "attfind.protocols", "evaluation.figure_class", "evaluation.ganalyze"),
     message:
         "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
@@ -430,17 +383,6 @@ rule study:
         latents=EXPERIMENT.latents,
         attributes=attribute_lists,
         model=EXPERIMENT.stylex_model,
-        code=code(
-            "study/animation.py",
-            "study/answers.py",
-            "study/build.py",
-            "study/questions.py",
-            "study/templates/*",
-            "figures/examples.py",
-            "attfind/records.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-        ),
     output:
         EXPERIMENT.study_page,
         with_provenance(EXPERIMENT.study_key),
@@ -456,6 +398,7 @@ rule study:
     resources:
         **requests("study"),
     params:
+        code=code_of("study build"),
         config=sections(
             "title", "seed", "stylex.conditioning", "attfind.protocols", "attfind.shift", "study.attributes"
         ),
@@ -472,18 +415,6 @@ rule observer:
         key=EXPERIMENT.study_key,
         model=EXPERIMENT.stylex_model,
         backbone=backbone_model,
-        code=code(
-            "study/answers.py",
-            "study/build.py",
-            "study/observer.py",
-            "study/questions.py",
-            "study/statistics.py",
-            "figures/examples.py",
-            "attfind/records.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *BACKBONE_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.observer),
     log:
@@ -498,6 +429,7 @@ rule observer:
     resources:
         **requests("observer"),
     params:
+        code=code_of("study observe"),
         config=sections("seed", "stylex.conditioning", "attfind.protocols", "attfind.shift", "study"),
     message:
         "Answering the questionnaire of {wildcards.experiment} by machine"

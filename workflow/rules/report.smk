@@ -15,14 +15,6 @@ rule figures:
         sufficiency=compared,
         frechet=EXPERIMENT.frechet,
         ganalyze=EXPERIMENT.ganalyze,
-        code=code(
-            "figures/*.py",
-            "attfind/records.py",
-            "datasets/split.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-        ),
     output:
         [SUITE_PATHS.figure("{experiment}", name, suffix) for name, suffix in figure_files()],
     log:
@@ -35,6 +27,7 @@ rule figures:
     resources:
         **requests("figures"),
     params:
+        code=code_of("figures"),
         suite=SUITE,
         config=sections(
             "title",
@@ -57,9 +50,6 @@ rule tables:
         results=of_all_experiments(table_inputs),
         answers=answers_of_people(),
         published=expand("config/published/{name}.csv", name=["sufficiency", "datasets", "user_study"]),
-        code=code(
-            "report/*.py", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
-        ),
     output:
         tables=suite_tables(),
         metrics=[SUITE_PATHS.metrics(name) for name in PROJECT.suite.experiments],
@@ -68,6 +58,7 @@ rule tables:
     conda:
         ENVIRONMENT
     params:
+        code=code_of("tables"),
         suite=SUITE,
         config=suite_sections(*TABLE_KEYS),
     message:
@@ -86,15 +77,6 @@ rule report:
         claims=of_all_experiments(lambda paths: [paths.independent, paths.subset, paths.stylex_history]),
         published=["config/published/sufficiency.csv", "config/published/user_study.csv"],
         notes=list(map(str, Path("docs").glob("method-notes.md"))),
-        code=code(
-            "report/*.py",
-            "report/claims/*.py",
-            "report/templates/*",
-            "latents/table.py",
-            "attfind/records.py",
-            "evaluation/intervals.py",
-            "evaluation/paired.py",
-        ),
     output:
         report(SUITE_PATHS.report, category="Report"),
     log:
@@ -102,6 +84,7 @@ rule report:
     conda:
         ENVIRONMENT
     params:
+        code=code_of("report"),
         suite=SUITE,
         config=suite_sections(
             "title", "domain", "seed", "classifier_of", "dataset", "classifier", "stylex", "attfind", "evaluation"
