@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import content_digest, load_tensors, provenance, save_tensors
-from stylex.attfind.engine import Judge, every_move, logits_of_moves, targets_of
+from stylex.attfind.engine import every_move, logits_of_moves, targets_of
 from stylex.attfind.records import EffectsHeader, EffectsRow, effects_writer
 from stylex.attfind.screening import Screen, screened
 from stylex.classifiers import Classifier, load_classifier
@@ -50,9 +50,7 @@ class Measurement:
         self.autocast = autocast_to(self.dtype, device)
 
     def group_size(self) -> int:
-        """Return the images measured together: one where D is asked, whose condition is the image's own."""
-        if self.discriminator is not None:
-            return 1
+        """Return the images measured together."""
         return max(1, self.options.batch_size // (2 * self.synthesis.layout.size))
 
     @torch.inference_mode()
@@ -61,27 +59,26 @@ class Measurement:
         chosen = self.searched[images.start : images.stop]
         styles = self.latents.style_vector(chosen).to(self.device)
         targets = targets_of(styles.space, self.extremes, self.options.shift)
-        judge = self._judge(chosen)
+        before = self.latents.logits[chosen].to(self.device)
         with self.autocast:
-            base = judge(self.synthesis.render(styles)).float()
-            moved = logits_of_moves(self.synthesis, judge, styles, every_move(targets), self.options.batch_size)
+            base = self._judge(self.synthesis.render(styles), before).float()
+            moved = logits_of_moves(self.synthesis, self._judge, styles, every_move(targets), self.options.batch_size)
         change = (moved.reshape(*targets.shape, -1) - base[:, None, None]).cpu()
         classes = len(self.latents.class_names)
         scores = change[..., classes].abs() if self.discriminator is not None else [None] * len(images)
         logits = base[:, :classes].cpu()
         return [EffectsRow(*values) for values in zip(logits, change[..., :classes], scores, strict=True)]
 
-    def _judge(self, images: Tensor) -> Judge:
+    def _judge(self, rendered: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return C's logits, and beside them D's score where it is asked for, [N, classes + 1].
+
+        condition [N, classes]: the logits that D is conditioned on; default: C's of the very images, as in [N].
+        """
+        logits = self.classifier(rendered)
         if self.discriminator is None:
-            return self.classifier
-        discriminator = self.discriminator
-        probabilities = self.latents.logits[images[0]].softmax(0).to(self.device)
-
-        def judge(rendered: Tensor) -> Tensor:
-            scores = discriminator(rendered, probabilities.expand(len(rendered), -1), group=1)
-            return torch.cat([self.classifier(rendered), scores[:, None]], dim=1)
-
-        return judge
+            return logits
+        probabilities = (logits if condition is None else condition).softmax(dim=1)
+        return torch.cat([logits, self.discriminator(rendered, probabilities, group=1)[:, None]], dim=1)
 
 
 def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol: Protocol | None = None) -> None:

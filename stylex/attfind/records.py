@@ -64,7 +64,7 @@ class Effects:
     base_logits: Tensor  # [N, classes], C of the unmoved reconstruction
     effect: Tensor  # [N, 2, K, classes], change of the logits
     header: EffectsHeader
-    discriminator_change: Tensor | None = None  # [N, 2, K], |D before - D after|; None: not measured
+    discriminator_change: Tensor | None = None  # [N, 2, K], |D before - D after the move|; None: not measured
 
 
 class EffectsRow(NamedTuple):

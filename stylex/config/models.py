@@ -5,12 +5,14 @@ Values that a paper states are cited beside the preset that sets them, not here:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from stylex.config.analysis import (
     INCEPTION,
+    REST,
     AttFindConfig,
     ClassName,
     EvaluationConfig,
@@ -21,9 +23,11 @@ from stylex.config.analysis import (
     StudyConfig,
     Weight,
     unknown_class,
+    unknown_figure_class,
 )
 from stylex.config.finetuning import TIMM, ClassifierConfig, FineTuningConfig
 from stylex.config.networks import NetworksConfig
+from stylex.errors import ConfigError
 from stylex.protocols import Protocol
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
@@ -63,7 +67,16 @@ class DatasetConfig(Section):
     def _one_question(self) -> DatasetConfig:
         if self.classes is not None and self.one_vs_rest is not None:
             raise ValueError("classes and one_vs_rest exclude each other: remove one of them")
+        if self.one_vs_rest == REST:
+            raise ValueError(
+                f"one_vs_rest: '{REST}' is what all other classes together are called: rename the class, or use classes"
+            )
         return self
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The classes in the order of their labels, where the configuration alone says them; None: all of a dataset."""
+        return self.classes if self.one_vs_rest is None else [REST, self.one_vs_rest]
 
 
 class BackboneConfig(FineTuningConfig):
@@ -257,13 +270,28 @@ class ExperimentConfig(Section):
             )
         return self
 
+    def shown_class(self, known: Sequence[str]) -> str:
+        """Return the class y of the figures of one class: evaluation.figure_class, or the last one that is a target.
+
+        known: all classes in the order of their labels. Raises `ConfigError` when figure_class is none of them.
+        """
+        shown, against = self.evaluation.figure_class, self.attfind.against
+        if shown is not None and shown not in known:
+            raise ConfigError(unknown_figure_class(shown, known))
+        return shown or [name for name in known if name != against][-1]
+
     def _known_class(self) -> None:
-        against, known = self.attfind.against, self.dataset.classes
+        against, known = self.attfind.against, self.dataset.class_names
         if known is not None and against is not None and against not in known:
             raise ValueError(unknown_class(against, known))
         shown = self.evaluation.figure_class
         if known is not None and shown is not None and shown not in known:
-            raise ValueError(f"evaluation.figure_class: unknown class '{shown}'; choose one of {', '.join(known)}")
+            raise ValueError(unknown_figure_class(shown, known))
+        if shown is not None and shown == against:
+            raise ValueError(
+                f"evaluation.figure_class: '{shown}' has no attributes, as attfind.against compares all others with it:"
+                " name another class, or leave attfind.against out"
+            )
 
     def _divisible_batch(self) -> None:
         group, training = self.stylex.networks.minibatch_stddev_group, self.stylex.training

@@ -15,7 +15,7 @@ from stylex.attfind.records import Attribute, Direction, Effects, read_attribute
 from stylex.classifiers import Classifier, load_classifier
 from stylex.config import ExperimentConfig, ExperimentPaths, experiment_paths, load_experiment
 from stylex.datasets.split import ImageSplit, load_split
-from stylex.errors import ArtifactError, ConfigError
+from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.networks.stylespace import StyleVector, move
@@ -37,10 +37,7 @@ class Subject:
     @property
     def class_name(self) -> str:
         """The class y whose probability the figures show; raise `ConfigError` when the experiment has no such class."""
-        wanted, known = self.config.evaluation.figure_class, self.latents.class_names
-        if wanted is not None and wanted not in known:
-            raise ConfigError(f"evaluation.figure_class: unknown class '{wanted}'; choose one of {', '.join(known)}")
-        return wanted or known[-1]
+        return self.config.shown_class(self.latents.class_names)
 
     @property
     def target(self) -> int:

@@ -93,8 +93,7 @@ def _explained(title: str) -> dict[str, tuple[str, str]]:
 
 def _of_images(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
     title, shift, direction = config.title, config.attfind.shift, config.evaluation.ganalyze
-    last = config.dataset.one_vs_rest or (config.dataset.classes or ["the last class"])[-1]
-    shown = config.evaluation.figure_class or last
+    shown = _shown_class(config)
     return {
         "teaser": (
             f"One image of {title}, its reconstruction, and counterfactuals of single attributes with probabilities.",
@@ -122,6 +121,13 @@ def _of_images(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
             " and rebuilt with the same decision, the two whose reconstruction error is nearest the median.",
         ),
     }
+
+
+def _shown_class(config: ExperimentConfig) -> str:
+    if known := config.dataset.class_names:
+        return config.shown_class(known)
+    against = config.attfind.against
+    return config.evaluation.figure_class or "the last class" + (f" other than {against}" if against else "")
 
 
 def _rebuilt(title: str) -> dict[str, tuple[str, str]]:

@@ -12,7 +12,7 @@ import yaml
 
 from stylex.attfind.effects import compute_effects, shard_groups
 from stylex.attfind.records import read_effects
-from stylex.classifiers import build_network
+from stylex.classifiers import build_network, load_classifier
 from stylex.classifiers.wrapper import NetworkDescription, load_network, save_network
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ArtifactError, ConfigError
@@ -203,22 +203,27 @@ def test_shards_measured_differently_are_not_merged(project):
         read_effects(ExperimentPaths(project, NAME).effects_shards(2))
 
 
-def test_the_discriminator_scores_every_render_alone(project):
-    options(project, discriminator_filter=1.0)
+def test_the_discriminator_is_asked_with_what_the_classifier_says_of_each_image(project):
+    options(project, discriminator_filter={"change": 1.0, "effect": 0.0, "images": 1})
     compute_effects(project, NAME, "cpu", 0)
     effects = read_effects([ExperimentPaths(project, NAME).effects()])
     assert effects.discriminator_change.shape == effects.effect.shape[:3]
-    networks = load_stylex(ExperimentPaths(project, NAME).stylex_model)
-    latents = read_latents(ExperimentPaths(project, NAME).latents)
+    paths = ExperimentPaths(project, NAME)
+    networks, classifier, latents = (
+        load_stylex(paths.stylex_model), load_classifier(paths.classifier.model), read_latents(paths.latents)
+    )  # fmt: skip
     row, index = 4, 11
     styles = latents.style_vector(torch.tensor([row]))
     moved = styles.space.clone()
     moved[0, index] = latents.maxima[index] * 1.0
     with torch.no_grad():
-        probabilities = latents.logits[row : row + 1].softmax(1)
-        before = networks.discriminator(networks.synthesis.render(styles), probabilities)
-        after = networks.discriminator(networks.synthesis.render(StyleVector(moved, styles.to_rgb)), probabilities)
+        own = latents.logits[row : row + 1].softmax(1)
+        before = networks.discriminator(networks.synthesis.render(styles), own)
+        changed = networks.synthesis.render(StyleVector(moved, styles.to_rgb))
+        after = networks.discriminator(changed, classifier(changed).softmax(1))
+        alike = networks.discriminator(changed, own)
     expected = (after - before).abs()[0]
+    assert (alike - before).abs()[0].item() != pytest.approx(expected.item(), abs=1e-4), "the condition must count"
     assert effects.discriminator_change[row, 1, index].item() == pytest.approx(expected.item(), abs=1e-5)
     assert expected > 1e-4
 

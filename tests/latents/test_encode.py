@@ -6,7 +6,8 @@ import torch
 from stylex.classifiers import Classifier, FeatureBackbone, build_network
 from stylex.classifiers.wrapper import NetworkDescription
 from stylex.config import load_experiment
-from stylex.latents.encode import encode_images
+from stylex.config.analysis import AttFindConfig
+from stylex.latents.encode import analysed, encode_images
 from stylex.networks.model import build_networks
 
 
@@ -54,3 +55,28 @@ def test_columns_hold_what_their_names_say(parts, images):
     torch.testing.assert_close(columns["reconstruction_logits"], classifier(reconstruction))
     assert columns["styles"].shape == (6, stylex.synthesis.layout.size)
     assert columns["discriminator"].shape == columns["reconstruction_perceptual"].shape == (6,)
+
+
+def options(**changed):
+    return AttFindConfig(**({"images": 60, "shift": 1, "max_attributes": 1, "threshold": 1, "batch_size": 1} | changed))
+
+
+def test_a_natural_choice_is_drawn_by_the_seed_and_keeps_the_shares_of_the_classes():
+    labels, natural = torch.tensor([0] * 9000 + [1] * 1000), options(images=1000, sampling="natural")
+    every = torch.arange(len(labels))
+    chosen = analysed(labels, every, natural, seed=7)
+    assert len(chosen.unique()) == 1000 and torch.equal(chosen, chosen.sort().values)
+    assert torch.equal(chosen, analysed(labels, every, natural, seed=7))
+    assert 50 < len(set(chosen.tolist()) & set(analysed(labels, every, natural, seed=8).tolist())) < 150
+    assert 60 < int(labels[chosen].sum()) < 140, "a tenth, and not half as in the balanced choice"
+    assert int(labels[analysed(labels, every, options(images=1000), seed=7)].sum()) == 500
+    assert len(analysed(labels, every, options(images=99999, sampling="natural"), seed=7)) == len(labels)
+
+
+@pytest.mark.parametrize("sampling", ["balanced", "natural"])
+def test_only_candidates_are_chosen(sampling):
+    labels, candidates = torch.tensor([0, 1] * 500), torch.arange(0, 1000, 3)
+    chosen = analysed(labels, candidates, options(sampling=sampling), seed=0)
+    assert len(chosen) == 60 and set(chosen.tolist()) < set(candidates.tolist())
+    if sampling == "balanced":
+        assert labels[chosen].bincount().tolist() == [30, 30]

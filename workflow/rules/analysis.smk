@@ -1,12 +1,13 @@
 # From the trained networks to numbers: latents, AttFind, sufficiency, the Fréchet curve, the factors moved. Rules called
 # …_aside do for the other protocols what their namesakes do for the main one.
+ANALYSED_KEYS = ["attfind.split", "attfind.images", "attfind.sampling"]
 SELECTION_KEYS = [
     f"attfind.{key}"
     for key in (
         "protocols",
         "engine",
         "algorithm",
-        "ranking",
+        "min_images_fraction",
         "against",
         "threshold",
         "max_attributes",
@@ -38,7 +39,7 @@ rule encode:
         **requests("encode"),
     params:
         code=code_of("encode"),
-        config=sections("dataset", "attfind.split", "attfind.images"),
+        config=sections("seed", "dataset", *ANALYSED_KEYS, "attfind.min_realism"),
         shard="",
     message:
         "Encoding the analysed images of {wildcards.experiment}"
@@ -58,7 +59,7 @@ use rule encode as encode_shard with:
         experiment="|".join(PROJECT.experiments),
     params:
         code=code_of("encode"),
-        config=sections("dataset", "attfind.split", "attfind.images", "attfind.encode_shards", "attfind.batch_size"),
+        config=sections("seed", "dataset", *ANALYSED_KEYS, "attfind.encode_shards", "attfind.batch_size"),
         shard=lambda wildcards: f"--shard {int(wildcards.shard)}",
     message:
         "Encoding the analysed images of {wildcards.experiment}, shard {wildcards.shard}"
@@ -80,7 +81,7 @@ rule merge:
         **requests("merge"),
     params:
         code=code_of("encode"),
-        config=sections("dataset", "attfind.split", "attfind.images"),
+        config=sections("seed", "dataset", *ANALYSED_KEYS),
     message:
         "Merging what was encoded of {wildcards.experiment}"
     shell:
@@ -371,7 +372,9 @@ rule ganalyze:
         **requests("ganalyze"),
     params:
         code=code_of("ganalyze"),
-        config=sections("seed", "attfind.protocols", "evaluation.figure_class", "evaluation.ganalyze"),
+        config=sections(
+            "seed", "attfind.protocols", "attfind.against", "evaluation.figure_class", "evaluation.ganalyze"
+        ),
     message:
         "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
     shell:
