@@ -15,8 +15,9 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
+from stylex.config.analysis import POOLED
 from stylex.evaluation.paired import mcnemar
-from stylex.report.published import LABELS, POOLED
+from stylex.report.published import LABELS
 from stylex.report.table import NOTHING, Block, Table
 
 K = 10  # as [L] Table 3

@@ -11,7 +11,8 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
-from stylex.report.published import LABELS, POOLED
+from stylex.config.analysis import POOLED
+from stylex.report.published import LABELS
 from stylex.report.table import NOTHING, Block, Table, percent
 
 COLUMNS = ("experiments", "domain", "method", "target_class", "k", "seeds", "mean", "sd")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import sqrt
 
+from stylex.config.analysis import POOLED
 from stylex.report.claims.model import TOP, Claim, Finding, Measure, Row, Run, Source, grouped, largest, p_value, tested
-from stylex.report.published import LABELS, POOLED
+from stylex.report.published import LABELS
 from stylex.report.table import percent
 
 COLUMNS = (

@@ -10,8 +10,8 @@ from typing import Any
 import pandas
 
 from stylex.config import ExperimentConfig
+from stylex.config.analysis import POOLED
 from stylex.evaluation.intervals import wilson_interval
-from stylex.report.published import POOLED
 from stylex.report.table import percent
 
 TOP = 10  # attributes applied in [L] Table 3 and [V] Table 1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stylex.config.analysis import POOLED
 from stylex.report.claims.model import (
     MOST,
     TOP,
@@ -23,7 +24,7 @@ from stylex.report.claims.model import (
     untested,
 )
 from stylex.report.provenance import anchor
-from stylex.report.published import METHODS, POOLED, SOURCES
+from stylex.report.published import METHODS, SOURCES
 from stylex.report.table import percent
 
 FEW = 0.05  # our reading of 'cumulative': the attributes after the first flip more of the rest than this
