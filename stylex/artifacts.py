@@ -6,6 +6,7 @@ file; a full disk or a read-only target leaves what was there and raises `Storag
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -30,6 +31,13 @@ DESCRIPTIONS = ("network", "stylex_config", "shape")
 CHECKOUT = ("stylex", "workflow", "config")  # what of it decides a result
 NAMED = 3  # of the files that are changed, how many a provenance names
 PACKAGES = ("stylex", "torch", "torchvision", "numpy", "pyarrow", "pandas")
+# Columns of names and words, in whatever table: a class may be called 3 or NA.
+TEXT = frozenset((
+    "answer", "block", "classes", "classifier", "dataset", "direction", "domain", "experiment", "experiment_a",
+    "experiment_b", "experiments", "extractor", "factor", "finding", "id", "method", "method_a", "method_b", "model",
+    "note", "observer_extractor", "participant", "protocol", "question", "selection", "source", "study",
+    "target_class", "word",
+))  # fmt: skip
 UNWRITABLE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -101,17 +109,27 @@ def read_json(path: Path) -> Any:
 def write_table(path: Path, frame: pandas.DataFrame, provenance: Mapping[str, str]) -> None:
     """Write `frame` as CSV, and its provenance beside it as <name>.provenance.json."""
     write_json(path.with_suffix(".provenance.json"), dict(provenance))
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    text = frame.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # a cell that ends a line to every reader, and that the writer quotes only if told to
+        text = frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_text(path, text)
 
 
 def read_table(path: Path, text: tuple[str, ...] = ()) -> pandas.DataFrame:
-    """Read a CSV artifact; the columns named in `text` stay strings (class names such as '3')."""
+    """Read a CSV artifact as it was written; raise `ArtifactError` when it is missing or damaged.
+
+    The columns of `TEXT`, and of this table those of `text`, are strings, whatever they look like; an empty one is "".
+    Elsewhere, an empty cell is NaN.
+    """
     import pandas
 
+    columns = TEXT.union(text)
     try:
-        return pandas.read_csv(require(path), dtype=dict.fromkeys(text, str))
+        frame = pandas.read_csv(require(path), dtype=dict.fromkeys(columns, str), keep_default_na=False, na_values=[""])
+        return frame.fillna({name: "" for name in frame.columns if name in columns})
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{path} is damaged ({reason}); delete it and run its stage again") from None
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> None:

@@ -27,7 +27,7 @@ from stylex.config.loading import unknown_name
 from stylex.config.site import STAGES
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.layouts import LAYOUTS
-from stylex.datasets.layouts.folders import images_in
+from stylex.datasets.layouts.folders import Tree
 from stylex.errors import ConfigError
 from stylex.failures import ReasonsOfFailures
 from stylex.figures.names import figure_files
@@ -160,7 +160,8 @@ def own_names(name):
     file = dataset(name).file
     if not (file and file.folder):
         return ""
-    names = sorted(str(path) for path in images_in(Path(file.folder)))
+    folder = Path(file.folder)
+    names = sorted(map(str, Tree(folder).images_below(folder)))
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
