@@ -420,6 +420,7 @@ rule observer:
             "study/observer.py",
             "study/questions.py",
             "study/statistics.py",
+            "evaluation/intervals.py",
             "figures/examples.py",
             "attfind/records.py",
             "latents/table.py",
