@@ -19,6 +19,7 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
 Split = Literal["train", "val", "test"]
 ALL = "all"  # of attfind.against
+TOP = 10  # attributes applied in [L] Table 3 and [V] Table 1
 INCEPTION = "inception"  # pytorch-fid's network, as extractor of features: the only one whose distance is called FID
 
 
