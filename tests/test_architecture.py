@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "stylex").rglob("*.py"))
-FOUNDATION = {"errors", "config", "artifacts", "progress"}
+FOUNDATION = {"errors", "config", "artifacts", "progress", "protocols", "quantization"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
     "report", "released", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project",
@@ -21,9 +21,11 @@ MAY_IMPORT = {
     "__init__": set(),
     "__main__": {"cli"},
     "errors": set(),
-    "config": {"errors"},
+    "config": {"errors", "protocols"},
     "artifacts": {"errors"},
     "progress": set(),
+    "protocols": set(),
+    "quantization": set(),
     "datasets": FOUNDATION | {"memory"},
     "classifiers": FOUNDATION | {"datasets", "pretrained"},
     "networks": FOUNDATION,

@@ -1,4 +1,4 @@
-"""The stage `effects`: every move of every analysed image, streamed to a file a shard, resumable after a kill.
+"""The stage `effects`: every move of every searched image, streamed to a file a shard, resumable after a kill.
 
 Images are measured in groups of about a batch of moves. A finished group is a part file beside the shard; the parts
 become the shard, in order, when all are there. Shards hold whole groups, so that a group is the same computation, bit
@@ -25,6 +25,7 @@ from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.precision import autocast_to, format_name, number_format
 from stylex.progress import progress
+from stylex.protocols import Protocol
 
 IDENTITY = "identity"  # key in the header of a part
 
@@ -38,6 +39,8 @@ class Measurement:
         self.synthesis, self.classifier, self.latents, self.options = networks.synthesis, classifier, latents, options
         self.discriminator = networks.discriminator if options.discriminator_filter is not None else None
         self.device = device
+        self.searched = torch.nonzero(latents.searched).flatten()
+        self.ids = [latents.ids[row] for row in self.searched.tolist()]
         self.extremes = torch.stack([latents.minima, latents.maxima]).to(device)
         self.dtype = number_format(options.precision, device)
         self.autocast = autocast_to(self.dtype, device)
@@ -50,10 +53,11 @@ class Measurement:
 
     @torch.inference_mode()
     def rows(self, images: range) -> list[EffectsRow]:
-        """Measure a group of images."""
-        styles = self.latents.style_vector(torch.tensor(images)).to(self.device)
+        """Measure a group of the searched images."""
+        chosen = self.searched[images.start : images.stop]
+        styles = self.latents.style_vector(chosen).to(self.device)
         targets = targets_of(styles.space, self.extremes, self.options.shift)
-        judge = self._judge(images)
+        judge = self._judge(chosen)
         with self.autocast:
             base = judge(self.synthesis.render(styles)).float()
             moved = logits_of_moves(self.synthesis, judge, styles, every_move(targets), self.options.batch_size)
@@ -63,11 +67,11 @@ class Measurement:
         logits = base[:, :classes].cpu()
         return [EffectsRow(*values) for values in zip(logits, change[..., :classes], scores, strict=True)]
 
-    def _judge(self, images: range) -> Judge:
+    def _judge(self, images: Tensor) -> Judge:
         if self.discriminator is None:
             return self.classifier
         discriminator = self.discriminator
-        probabilities = self.latents.logits[images.start].softmax(0).to(self.device)
+        probabilities = self.latents.logits[images[0]].softmax(0).to(self.device)
 
         def judge(rendered: Tensor) -> Tensor:
             scores = discriminator(rendered, probabilities.expand(len(rendered), -1), group=1)
@@ -76,25 +80,30 @@ class Measurement:
         return judge
 
 
-def compute_effects(root: Path, name: str, device: str, shard: int = 0) -> None:
-    """Write one shard of the experiment's effects; attfind.shards says how many there are."""
-    config, paths = load_experiment(root, name), experiment_paths(root, name)
+def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol: Protocol | None = None) -> None:
+    """Write one shard of the experiment's effects; attfind.shards says how many there are.
+
+    protocol: one of attfind.protocols; default: the main one.
+    """
+    config = load_experiment(root, name)
     options = config.attfind
     if not 0 <= shard < options.shards:
         raise ArtifactError(f"shard {shard} does not exist: attfind.shards of {name} is {options.shards}")
-    latents = read_latents(paths.latents)
+    protocol = options.known_protocol(protocol)
+    paths = experiment_paths(root, name).under(protocol, options.protocol)
+    latents = read_latents(paths.latents).under(protocol)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
     layout = networks.synthesis.layout
     if latents.styles.shape[1] != layout.size:
         raise ArtifactError(
             f"{paths.latents} has {latents.styles.shape[1]} styles, the network {layout.size}; encode again"
         )
-    origin = provenance(config.digest(), config.seed, device)
+    origin = provenance(config.digest(), config.seed, device) | {"protocol": protocol}
     measurement = Measurement(networks, classifier, latents, options, device)
     if options.engine == "screened":
         write_screened(paths.effects(), measurement, config.seed, origin)
         return
-    groups = shard_groups(len(latents.ids), measurement.group_size(), shard, options.shards)
+    groups = shard_groups(len(measurement.ids), measurement.group_size(), shard, options.shards)
     inputs = [sha256(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
     parts = Parts(paths.effects(shard).with_suffix(".parts"), identity(measurement, inputs))
     label = f"effects {name}" + (f" {shard + 1}/{options.shards}" if options.shards > 1 else "")
@@ -107,14 +116,14 @@ def compute_effects(root: Path, name: str, device: str, shard: int = 0) -> None:
     with effects_writer(paths.effects(shard), header, measurement.discriminator is not None) as writer:
         for group in groups:
             for image, row in zip(group, parts.read(group), strict=True):
-                writer.add(latents.ids[image], row)
+                writer.add(measurement.ids[image], row)
     parts.remove()
 
 
 def write_screened(path: Path, measurement: Measurement, seed: int, origin: dict[str, str]) -> None:
     """Write what a screened search measured, NaN where it did not, and in the provenance how much that was."""
-    options, latents = measurement.options, measurement.latents
-    styles = latents.style_vector().to(measurement.device)
+    options = measurement.options
+    styles = measurement.latents.style_vector(measurement.searched).to(measurement.device)
     with measurement.autocast:
         networks = measurement.synthesis, measurement.classifier
         screen = Screen(*networks, styles, measurement.extremes, options.shift, options.batch_size)
@@ -123,12 +132,12 @@ def write_screened(path: Path, measurement: Measurement, seed: int, origin: dict
     origin = origin | {
         "engine": "screened",
         "confidence": str(options.confidence),
-        "evaluations": f"{result.evaluations} of {len(latents.ids) * every}",
+        "evaluations": f"{result.evaluations} of {len(measurement.ids) * every}",
         "moves measured on all images of a class": str(result.measured),
         "moves only bounded": str(result.bounded),
     }
     with effects_writer(path, header_of(measurement, origin)) as writer:
-        for image, row in zip(latents.ids, zip(result.base_logits, result.effect, strict=True), strict=True):
+        for image, row in zip(measurement.ids, zip(result.base_logits, result.effect, strict=True), strict=True):
             writer.add(image, EffectsRow(*row))
 
 
@@ -142,6 +151,7 @@ def identity(measurement: Measurement, inputs: list[str]) -> str:
     """Return the digest of all that decides a part's content."""
     options = measurement.options
     decisive = options.shift, measurement.dtype, options.batch_size, options.discriminator_filter is not None
+    decisive += (measurement.latents.protocol,)
     return hashlib.sha256(repr((decisive, inputs)).encode()).hexdigest()
 
 

@@ -196,15 +196,17 @@ def first_of_each_class(labels: Tensor, count: int) -> Tensor:
 
 
 def explain_analysed(root: Path, name: str, device: str) -> None:
-    """Write the experiment's independent.csv and subset.csv: the first images of the analysis, both methods.
+    """Write the experiment's independent.csv and subset.csv: the first of the measured images, both methods.
 
     The target of an image is the runner-up of its reconstruction.
     """
     config, paths = load_experiment(root, name), experiment_paths(root, name)
-    latents, options = read_latents(paths.latents), config.attfind
+    options = config.attfind
+    latents = read_latents(paths.latents).under(options.protocol)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
     explainer = Explainer(networks, classifier, latents, options, device)
-    rows = first_of_each_class(latents.labels, config.evaluation.explained_images)
+    measured = torch.nonzero(latents.measured).flatten()
+    rows = measured[first_of_each_class(latents.labels[measured], config.evaluation.explained_images)]
     ids, styles = [latents.ids[row] for row in rows.tolist()], latents.style_vector(rows).to(device)
     targets = runners_up(explainer.answers(styles))
     target_names = [latents.class_names[target] for target in targets.tolist()]

@@ -13,9 +13,10 @@ from stylex.artifacts import provenance
 from stylex.attfind.algorithms import ALGORITHMS, explained_in_order
 from stylex.attfind.records import Attribute, Direction, Effects, read_effects, write_attributes
 from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
-from stylex.config.analysis import ALL, unknown_class
+from stylex.config.analysis import unknown_class
 from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError
 from stylex.latents.table import Latents, read_latents
+from stylex.protocols import Protocol
 
 logger = logging.getLogger("stylex")
 OPTIONS = (
@@ -33,14 +34,17 @@ class Selection:
     stopped: str
 
 
-def select(root: Path, name: str) -> None:
+def select(root: Path, name: str, protocol: Protocol | None = None) -> None:
     """Write the experiment's attributes.csv, and in its provenance the options and why each search ended.
 
+    protocol: one of attfind.protocols; default: the main one.
     A class whose search finds nothing has no attributes, and the log says why; if no class has any, that is an error.
     """
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
-    options, effects = config.attfind, read_effects(paths.effects_shards(config.attfind.shards))
-    origin = provenance(config.digest(), config.seed) | {"shift": str(effects.header.shift)}
+    config = load_experiment(root, name)
+    options, protocol = config.attfind, config.attfind.known_protocol(protocol)
+    paths = ExperimentPaths(root, name).under(protocol, options.protocol)
+    effects = read_effects(paths.effects_shards(options.shards))
+    origin = provenance(config.digest(), config.seed) | {"protocol": protocol, "shift": str(effects.header.shift)}
     origin |= {option: str(getattr(options, option)) for option in OPTIONS}
     if options.unstable_filter is not None:
         stable = stable_images(effects, read_latents(paths.latents), options.unstable_filter)
@@ -61,7 +65,7 @@ def select(root: Path, name: str) -> None:
     if failure and not selections:
         raise failure
     attributes = [attribute for selection in selections.values() for attribute in selection.attributes]
-    if options.algorithm == "notebook" and options.against == ALL and len(effects.header.class_names) == 2:
+    if options.algorithm == "notebook" and options.against is None and len(effects.header.class_names) == 2:
         attributes = merged(effects, attributes, options)
         origin["merged"] = "the lists of both classes, by the two-sided score"
     write_attributes(paths.attributes, attributes, origin)
@@ -89,7 +93,7 @@ def select_attributes(
     algorithm: str = "paper",
     ranking: str = "mean_effect",
     discriminator_filter: float | None = None,
-    against: str = ALL,
+    against: str | None = None,
 ) -> Selection:
     """Search the moves that raise the class `target` on the images whose reconstruction is classified otherwise.
 
@@ -110,15 +114,15 @@ def select_attributes(
     return Selection(attributes, len(rows), stopped)
 
 
-def targets(effects: Effects, against: str) -> list[int]:
+def targets(effects: Effects, against: str | None) -> list[int]:
     """Return the classes to search for: all, but for the one that they are compared with."""
     names = effects.header.class_names
-    if against != ALL and against not in names:
+    if against is not None and against not in names:
         raise ConfigError(unknown_class(against, names))
     return [target for target, name in enumerate(names) if name != against]
 
 
-def images_to_explain(effects: Effects, target: int, against: str) -> tuple[Tensor, Tensor]:
+def images_to_explain(effects: Effects, target: int, against: str | None) -> tuple[Tensor, Tensor]:
     """Return the rows [X] of the images to be turned into `target`, and the effects on them, [X, 2, K] in float64.
 
     Against all: the images not classified as the target, and the change of its logit. Against one class: the images
@@ -127,7 +131,7 @@ def images_to_explain(effects: Effects, target: int, against: str) -> tuple[Tens
     """
     class_name, decisions = effects.header.class_names[target], effects.base_logits.argmax(dim=1)
     train = "train longer (stylex.training.images) or analyse more images (attfind.images)"
-    if against == ALL:
+    if against is None:
         rows = torch.nonzero(decisions != target).flatten()
         if not len(rows):
             raise AttributesNotFoundError(

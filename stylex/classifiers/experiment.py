@@ -41,9 +41,9 @@ class _Trained(NamedTuple):
 def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
     """Train the experiment's classifier; write model.safetensors, metrics.json and history.csv.
 
-    Raise `AccuracyError` when its accuracy on the test split is below classifier.min_accuracy: then metrics.json and
-    history.csv are in the folder rejected/, and there is no classifier. Raise `ConfigError` when the experiment has no
-    classifier of its own.
+    Raise `AccuracyError` when its accuracy on the validation split is below classifier.min_accuracy: then metrics.json
+    and history.csv are in the folder rejected/, and there is no classifier. Raise `ConfigError` when the experiment has
+    no classifier of its own.
     """
     config = load_experiment(root, experiment_name)
     if config.classifier_of is not None:
@@ -55,7 +55,7 @@ def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
     paths = ExperimentPaths(root, experiment_name).classifier
     source = provenance(config.digest(), config.seed, device)
     rejected = NetworkPaths(paths.folder / "rejected")
-    if trained.metrics["accuracy"] < config.classifier.min_accuracy:
+    if trained.metrics["val_accuracy"] < config.classifier.min_accuracy:
         _record(rejected, trained, source)
         raise AccuracyError(_inaccurate(experiment_name, config.classifier, trained.metrics, rejected.metrics))
     shutil.rmtree(rejected.folder, ignore_errors=True)
@@ -67,8 +67,8 @@ def _inaccurate(name: str, config: ClassifierConfig, metrics: dict[str, Any], re
     if config.pretrained == NOTHING:
         advice += " or classifier.width, start from published weights (classifier.pretrained)"
     return (
-        f"classifier of '{name}': accuracy {metrics['accuracy']:.4f} on {metrics['n']} test images is below"
-        f" classifier.min_accuracy = {config.min_accuracy}; raise {advice}, or lower the bound (confusion matrix:"
+        f"classifier of '{name}': accuracy {metrics['val_accuracy']:.4f} on {metrics['val_n']} validation images is"
+        f" below classifier.min_accuracy = {config.min_accuracy}; raise {advice}, or lower the bound (confusion matrix:"
         f" {record}, history.csv beside it)"
     )
 

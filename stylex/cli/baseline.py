@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stylex.cli.options import ExperimentArgument
+from stylex.cli.options import ExperimentArgument, ProtocolOption
 
 
-def command(experiment: ExperimentArgument) -> None:
+def command(experiment: ExperimentArgument, protocol: ProtocolOption = None) -> None:
     """Select coordinates as Wu et al. do, on an experiment without classifier-specific training."""
     from stylex.evaluation.wu_2021 import baseline
 
-    baseline(Path(), experiment)
+    baseline(Path(), experiment, protocol)

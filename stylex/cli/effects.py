@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from stylex.cli.options import Device, DeviceOption, ExperimentArgument, ThreadsOption, select_device
+from stylex.cli.options import (
+    Device,
+    DeviceOption,
+    ExperimentArgument,
+    ProtocolOption,
+    ThreadsOption,
+    select_device,
+)
 
 
 def command(
@@ -15,8 +22,9 @@ def command(
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
     shard: Annotated[int, typer.Option(min=0, help="Which of the attfind.shards parts of the images.")] = 0,
+    protocol: ProtocolOption = None,
 ) -> None:
-    """Move every style coordinate of every analysed image and record the classifier's answer."""
+    """Move every style coordinate of every searched image and record the classifier's answer."""
     from stylex.attfind.effects import compute_effects
 
-    compute_effects(Path(), experiment, select_device(device, threads), shard)
+    compute_effects(Path(), experiment, select_device(device, threads), shard, protocol)

@@ -98,7 +98,8 @@ def explain_files(root: Path, experiment: str, request: Request, device: str) ->
     from stylex.networks.model import load_stylex
 
     config, paths, outputs = load_experiment(root, experiment), experiment_paths(root, experiment), request.outputs()
-    latents, networks = read_latents(paths.latents), load_stylex(paths.stylex_model, device)
+    latents = read_latents(paths.latents).under(config.attfind.protocol)
+    networks = load_stylex(paths.stylex_model, device)
     classifier = load_classifier(paths.classifier.model, device)
     explainer = Explainer(networks, classifier, latents, config.attfind, device)
     images = read_images(request.files, networks.image_channels, networks.resolution).to(device)

@@ -9,6 +9,7 @@ import typer
 
 from stylex.errors import DeviceError
 from stylex.memory import keep_freed_memory
+from stylex.protocols import Protocol
 
 
 class Device(StrEnum):
@@ -23,6 +24,9 @@ ExperimentArgument = Annotated[str, typer.Argument(help="A file of config/experi
 SuiteArgument = Annotated[str, typer.Argument(help="A file of config/suites, without its ending.")]
 DatasetArgument = Annotated[str, typer.Argument(help="A dataset of the catalog (`stylex datasets` lists them).")]
 DeviceOption = Annotated[Device, typer.Option(help="auto: cuda where there is one.")]
+ProtocolOption = Annotated[
+    Protocol | None, typer.Option(help="One of attfind.protocols; default: the main one, which is the first.")
+]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 
 

@@ -8,18 +8,36 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-ClassName = Annotated[str, BeforeValidator(lambda value: str(value) if isinstance(value, int) else value)]
+from stylex.errors import ConfigError
+from stylex.protocols import Protocol
+
+POOLED = "*"  # in the column target_class: all classes together
+
+
+def class_name(value: str) -> str:
+    """Reject the one name that a class cannot have."""
+    if value == POOLED:
+        raise ValueError(f"'{POOLED}' means all classes together in our tables: rename the class")
+    return value
+
+
+ClassName = Annotated[
+    str,
+    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
+    AfterValidator(class_name),
+]
 Positive = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
+Item = TypeVar("Item")
 Split = Literal["train", "val", "test"]
-ALL = "all"  # of attfind.against
 TOP = 10  # attributes applied in [L] Table 3 and [V] Table 1
+KID_FOLDS = tuple(f"kid_fold_{fold}" for fold in range(1, 6))  # columns of frechet.csv: disjoint groups of images
 INCEPTION = "inception"  # pytorch-fid's network, as extractor of features: the only one whose distance is called FID
 
 
@@ -35,7 +53,14 @@ class Section(BaseModel):
 
 def unknown_class(against: str, known: Sequence[str]) -> str:
     """Compose the message for an attfind.against that is no class of the experiment."""
-    return f"attfind.against: unknown class '{against}'; choose {ALL} or one of {', '.join(known)}"
+    return f"attfind.against: unknown class '{against}'; choose one of {', '.join(known)}, or leave it out"
+
+
+def each_once(value: list[Item], what: str) -> list[Item]:
+    """Reject a list in which something stands twice; `what`: its name, with an article."""
+    if len(set(value)) != len(value):
+        raise ValueError(f"{what} is listed twice: remove one")
+    return value
 
 
 class AttFindConfig(Section):
@@ -76,13 +101,35 @@ class AttFindConfig(Section):
         description="Drop images whose reconstruction is decided otherwise than the image, or by a margin below this,"
         " in logits; default: keep all. Our definition: [N] drops images that too many coordinates affect.",
     )
-    against: ClassName = Field(
-        ALL,
-        description="all: a class against all others ([L]); the name of a class: each against that one, on its images,"
-        " by the change of the difference of the two logits.",
+    against: ClassName | None = Field(
+        None,
+        description="The name of a class: each class against that one, on its images, by the change of the difference"
+        " of the two logits; default: a class against all others ([L]).",
+    )
+    protocols: list[Protocol] = Field(
+        [Protocol.HELD_OUT, Protocol.SAME_IMAGES],
+        min_length=1,
+        description="held_out: attributes are searched on one half of the analysed images and measured on the other;"
+        " same_images: searched and measured on all of them ([L]). Figures, explanations and claims go by the first.",
     )
     batch_size: Positive
     precision: Precision = "float32"
+
+    @property
+    def protocol(self) -> Protocol:
+        """The main one, by which figures, explanations and claims go."""
+        return self.protocols[0]
+
+    def known_protocol(self, protocol: Protocol | None) -> Protocol:
+        """Return the protocol, or the main one for None; raise `ConfigError` when it is none of the experiment's."""
+        if protocol is not None and protocol not in self.protocols:
+            raise ConfigError(f"protocol '{protocol}' is none of attfind.protocols: {', '.join(self.protocols)}")
+        return protocol or self.protocol
+
+    @field_validator("protocols")
+    @classmethod
+    def _each_once(cls, value: list[Protocol]) -> list[Protocol]:
+        return each_once(value, "a protocol")
 
     @model_validator(mode="after")
     def _compatible(self) -> AttFindConfig:
@@ -138,15 +185,17 @@ class EvaluationConfig(Section):
     factor_threshold: Weight = Field(
         0.5, description="Mean change, in sd of the factor, above which an attribute covers the cause it moves most."
     )
+    random_lists: Positive = Field(
+        8,
+        description="Lists of random moves measured behind the first attribute: what any list flips of the rest.",
+    )
     random_moves: Positive = Field(64, description="Random moves measured beside the attributes, for chance levels.")
     batch_size: Positive
 
     @field_validator("frechet_extractors")
     @classmethod
     def _each_once(cls, value: list[str]) -> list[str]:
-        if len(set(value)) != len(value):
-            raise ValueError("an extractor is listed twice: remove one")
-        return value
+        return each_once(value, "an extractor")
 
 
 class StudyConfig(Section):

@@ -10,7 +10,6 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from stylex.config.analysis import (
-    ALL,
     INCEPTION,
     AttFindConfig,
     ClassName,
@@ -25,6 +24,7 @@ from stylex.config.analysis import (
 )
 from stylex.config.finetuning import TIMM, ClassifierConfig, FineTuningConfig
 from stylex.config.networks import NetworksConfig
+from stylex.protocols import Protocol
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
@@ -250,11 +250,16 @@ class ExperimentConfig(Section):
         if max(self.evaluation.frechet_attributes, self.evaluation.figure_attributes) > self.attfind.max_attributes:
             raise ValueError("evaluation.frechet_attributes or figure_attributes goes beyond attfind.max_attributes")
         self._known_class()
+        if self.released == "effects" and self.attfind.protocols != [Protocol.SAME_IMAGES]:
+            raise ValueError(
+                f"the released effects are of all images: set attfind.protocols: [{Protocol.SAME_IMAGES}], or released:"
+                " latents to measure them anew"
+            )
         return self
 
     def _known_class(self) -> None:
         against, known = self.attfind.against, self.dataset.classes
-        if known is not None and against not in (ALL, *known):
+        if known is not None and against is not None and against not in known:
             raise ValueError(unknown_class(against, known))
         shown = self.evaluation.figure_class
         if known is not None and shown is not None and shown not in known:

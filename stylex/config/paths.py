@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 
@@ -61,6 +61,12 @@ class ExperimentPaths:
     name: str
     classifier_of: str | None = None
     """The experiment whose classifier is explained; None: its own. `stylex.config.experiment_paths` fills it in."""
+    aside: str | None = None
+    """The protocol whose search these are the files of; None: the main one. `under` fills it in."""
+
+    def under(self, protocol: str, main: str) -> ExperimentPaths:
+        """Return the same paths, those of AttFind under a protocol of the experiment, whose main one is `main`."""
+        return replace(self, aside=None if protocol == main else protocol)
 
     @property
     def folder(self) -> Path:
@@ -109,9 +115,14 @@ class ExperimentPaths:
         """Return the file of one part of the latents, where several jobs encode."""
         return self.folder / "latents" / f"{shard:05d}.parquet"
 
+    @property
+    def attfind(self) -> Path:
+        """What AttFind measured and selected; by a protocol beside the main one, in a folder of its name."""
+        return self.folder / "attfind" / (self.aside or "")
+
     def effects(self, shard: int = 0) -> Path:
-        """Return the file of one shard of the effects of every coordinate on the analysed images."""
-        return self.folder / "attfind" / f"effects-{shard:05d}.parquet"
+        """Return the file of one shard of the effects of every coordinate on the searched images."""
+        return self.attfind / f"effects-{shard:05d}.parquet"
 
     def effects_shards(self, count: int) -> list[Path]:
         """Return the files of all shards, in the order of the images."""
@@ -120,12 +131,12 @@ class ExperimentPaths:
     @property
     def attributes(self) -> Path:
         """The selected coordinates."""
-        return self.folder / "attfind" / "attributes.csv"
+        return self.attfind / "attributes.csv"
 
     @property
     def wu_2021(self) -> Path:
         """The coordinates that Wu et al. would select; of experiments without classifier-specific training."""
-        return self.folder / "attfind" / "wu_2021.csv"
+        return self.attfind / "wu_2021.csv"
 
     def attribute_lists(self, method: str) -> dict[str, Path]:
         """Return the lists of attributes by method; `method` is what `ExperimentConfig.method` says."""
@@ -140,6 +151,11 @@ class ExperimentPaths:
     def flips(self) -> Path:
         """After how many attributes each image flips."""
         return self.folder / "flips.csv"
+
+    @property
+    def random_flips(self) -> Path:
+        """The same with random moves behind the first attribute."""
+        return self.folder / "random_flips.csv"
 
     @property
     def frechet(self) -> Path:

@@ -65,7 +65,9 @@ class ImageSplit:
 
     def images(self, indices: torch.Tensor | None = None) -> torch.Tensor:
         """Return the images at `indices` (int64 [n], default: all) as float32 [n, C, H, W] in [-1, 1]."""
-        return self.raw(indices).float().div_(127.5).sub_(1.0)
+        from stylex.quantization import from_uint8
+
+        return from_uint8(self.raw(indices))
 
 
 def load_split(root: Path, config: DatasetConfig, split: Split) -> ImageSplit:

@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from stylex.attfind.records import Attribute, Direction
-from stylex.config.analysis import ALL
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents
@@ -16,20 +15,23 @@ from stylex.networks.stylespace import StyleVector, move
 from stylex.networks.synthesis import Synthesis
 
 
-def target_classes(latents: Latents, against: str) -> list[str]:
+def target_classes(latents: Latents, against: str | None) -> list[str]:
     """Return the classes that images are turned into: all but the one that they are compared with."""
     return [name for name in latents.class_names if name != against]
 
 
-def images_to_turn(latents: Latents, target: str, against: str) -> Tensor:
+def images_to_turn(latents: Latents, target: str, against: str | None) -> Tensor:
     """Return the rows [n] of the images to be turned into `target`, by the classifier's decision on the reconstruction.
 
-    Against all: those not decided as the target; against one class: those decided as that one.
+    Of those on which the protocol measures. Against all: those not decided as the target; against one class: those
+    decided as that one.
     """
     decisions = latents.reconstruction_logits.argmax(dim=1)
-    if against == ALL:
-        return torch.nonzero(decisions != latents.class_names.index(target)).flatten()
-    return torch.nonzero(decisions == latents.class_names.index(against)).flatten()
+    if against is None:
+        turned = decisions != latents.class_names.index(target)
+    else:
+        turned = decisions == latents.class_names.index(against)
+    return torch.nonzero(turned & latents.measured).flatten()
 
 
 def apply_attributes(latents: Latents, rows: Tensor, attributes: Sequence[Attribute], shift: float) -> StyleVector:

@@ -18,6 +18,7 @@ from stylex.classifiers import FeatureBackbone, load_backbone
 from stylex.config import ExperimentConfig, backbone_paths, weights_path
 from stylex.config.analysis import INCEPTION
 from stylex.pretrained import load_weights, published_weights
+from stylex.quantization import to_uint8
 
 POOL3 = 2048  # features of the FID: Inception's last pooling
 
@@ -67,7 +68,7 @@ class InceptionFeatures:
 
         The network is given what pytorch-fid reads from a PNG of the image: bytes / 255, grey in three equal channels.
         """
-        pixels = to_bytes(images).to(self.device).float().div(255).expand(-1, 3, -1, -1)
+        pixels = to_uint8(images).to(self.device).float().div(255).expand(-1, 3, -1, -1)
         maps = torch.cat([self.network(image)[0] for image in pixels.split(1)])
         # As the command: maps of an earlier block (other than 2048 features) are averaged over the positions.
         return torch.nn.functional.adaptive_avg_pool2d(maps, 1).flatten(1).double().cpu()
@@ -84,11 +85,6 @@ def load_extractors(root: Path, config: ExperimentConfig, device: str) -> list[E
             path = backbone_paths(root, config.stylex.perceptual_backbone).model
             found.append(BackboneFeatures(load_backbone(path, device)))
     return found
-
-
-def to_bytes(images: Tensor) -> Tensor:
-    """Return images in [-1, 1] as the uint8 an image file would hold: cut at black and white, nothing rescaled."""
-    return ((images.clamp(-1, 1) + 1) * 127.5).round().to(torch.uint8)
 
 
 @contextmanager

@@ -49,7 +49,8 @@ def factors(root: Path, name: str, device: str) -> None:
     if config.evaluation.factor_regressor is None:
         raise ConfigError(f"experiment '{name}': set evaluation.factor_regressor to measure the factors moved")
     trained = regressor_paths(root, config.evaluation.factor_regressor)
-    regressor, latents = load_regressor(trained.model, device), read_latents(paths.latents)
+    regressor = load_regressor(trained.model, device)
+    latents = read_latents(paths.latents).under(config.attfind.protocol)
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     batch_size, origin = config.evaluation.batch_size, provenance(config.digest(), config.seed, device)
 
@@ -115,8 +116,7 @@ def changes(
 
 def factors_of(regressor: FactorRegressor, synthesis: Synthesis, styles: StyleVector, batch_size: int) -> Tensor:
     """Return the factors [N, F], in sd, that the regressor tells from the images of `styles`."""
-    # As an image file would hold them: values beyond black and white are cut.
-    parts = [regressor(images.clamp(-1, 1)).cpu() for images in rendered(synthesis, styles, batch_size)]
+    parts = [regressor(images).cpu() for images in rendered(synthesis, styles, batch_size)]
     return torch.cat(parts) if parts else torch.zeros(0, len(regressor.class_names))
 
 

@@ -4,7 +4,7 @@ After Goetschalckx et al. 2019, equation 1: theta minimises the mean of (A(G(w +
 over latents and random alpha. Here the assessor A is the log-odds of a class y, logit_y - logsumexp of the others: of a
 probability near 0 or 1, as ours are, alpha could not be added. So alpha and A are in logits.
 
-The latents are those of the analysed images, the ones that AttFind sees. G takes concat(w, c(x)). The direction lives
+The latents are those of the searched images, the ones that AttFind sees. G takes concat(w, c(x)). The direction lives
 in W alone and c stays the image's own: with c free, the best direction would be to tell G another answer of the
 classifier, which is no explanation. The other side of it: G may take the class from c and leave little of it to w; what
 a direction then fails to move, the header of the file says: the error beside the reach.
@@ -43,18 +43,19 @@ class LearnedDirection(NamedTuple):
 def ganalyze(root: Path, name: str, device: str) -> None:
     """Write the experiment's ganalyze.safetensors: theta [W]; class, reach and errors in the header."""
     config, paths = load_experiment(root, name), experiment_paths(root, name)
-    latents, options = read_latents(paths.latents), config.evaluation.ganalyze
+    latents, options = read_latents(paths.latents).under(config.attfind.protocol), config.evaluation.ganalyze
+    w, logits = latents.w[latents.searched].to(device), latents.logits[latents.searched].to(device)
     class_name = config.evaluation.figure_class or latents.class_names[-1]
     if class_name not in latents.class_names:
         known = ", ".join(latents.class_names)
         raise ConfigError(f"evaluation.figure_class: unknown class '{class_name}'; choose one of {known}")
     target = latents.class_names.index(class_name)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
-    assess = assessor(networks, classifier, latents.logits.to(device), target)
-    reach = options.reach * float(log_odds(latents.reconstruction_logits, target).abs().median())
+    assess = assessor(networks, classifier, logits, target)
+    reach = options.reach * float(log_odds(latents.reconstruction_logits[latents.searched], target).abs().median())
     random = torch.Generator().manual_seed(config.seed)
     with progress(f"ganalyze {name}", options.steps, "steps") as counter:
-        found = learn_direction(assess, latents.w.to(device), reach, options, random, lambda: counter.advance(1))
+        found = learn_direction(assess, w, reach, options, random, lambda: counter.advance(1))
     header = {"target_class": class_name, "reach": repr(found.reach), "error": repr(found.error)}
     save_tensors(paths.ganalyze, {"theta": found.theta}, header | provenance(config.digest(), config.seed, device))
 

@@ -57,9 +57,7 @@ def random_flips(root: Path, name: str, device: str) -> None:
     write_table(paths.random_flips, frame, provenance(config.digest(), config.seed, device))
 
 
-def random_list(
-    first: Attribute, length: int, layout: StyleSpaceLayout, generator: torch.Generator
-) -> list[Attribute]:
+def random_list(first: Attribute, length: int, layout: StyleSpaceLayout, generator: torch.Generator) -> list[Attribute]:
     """Return `first`, then moves of other coordinates, each once, drawn uniformly like their directions."""
     drawn = torch.randperm(layout.size, generator=generator).tolist()
     others = [index for index in drawn if index != first.style_index][: length - 1]

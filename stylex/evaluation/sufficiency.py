@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas
@@ -13,42 +14,50 @@ from stylex.artifacts import provenance, write_table
 from stylex.attfind.records import Attribute, read_attributes
 from stylex.classifiers import Classifier, load_classifier
 from stylex.config import ExperimentConfig, experiment_paths, load_experiment
+from stylex.config.analysis import POOLED
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, rendered, target_classes
-from stylex.evaluation.intervals import wilson_interval
+from stylex.evaluation.intervals import bootstrap, wilson_interval
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
 from stylex.networks.synthesis import Synthesis
 from stylex.progress import progress
 
 COLUMNS = (
-    "experiment", "domain", "method", "target_class", "k", "shift", "n", "flipped", "fraction", "low", "high", "seed",
-    "published",
+    "experiment", "domain", "method", "protocol", "target_class", "k", "shift", "n", "flipped", "fraction", "low",
+    "high", "seed", "published",
 )  # fmt: skip
 
 
 def sufficiency(root: Path, name: str, device: str) -> None:
     """Write sufficiency.csv and flips.csv of the experiment.
 
-    sufficiency.csv: a row for each method, k and target class, and `both`, which pools the classes. Methods: AttFind,
-    and without classifier-specific training the selection of Wu et al. too. flips.csv: a row for each method and image.
+    sufficiency.csv: a row for each method, protocol, k and target class, and `POOLED`, all classes together. Methods:
+    AttFind, and without classifier-specific training the selection of Wu et al. too. flips.csv: a row for each method,
+    protocol and image.
     """
     config, paths = load_experiment(root, name), experiment_paths(root, name)
-    latents = read_latents(paths.latents)
+    analysed, options = read_latents(paths.latents), config.attfind
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     classifier = load_classifier(paths.classifier.model, device)
-    targets, lists = target_classes(latents, config.attfind.against), paths.attribute_lists(config.method)
+    targets = target_classes(analysed, options.against)
+    lists = [
+        (method, protocol, path)
+        for protocol in options.protocols
+        for method, path in paths.under(protocol, options.protocol).attribute_lists(config.method).items()
+    ]
     rows: list[dict[str, object]] = []
     flips: list[pandas.DataFrame] = []
     with progress(f"sufficiency {name}", len(lists) * len(targets), "lists of attributes") as counter:
-        for method, path in lists.items():
-            attributes = read_attributes(path)
-            first: dict[str, Tensor] = {}
+        for method, protocol, path in lists:
+            attributes, latents = read_attributes(path), analysed.under(protocol)
+            first: dict[str, dict[str, int]] = {}
             for target in targets:
-                found, images = attributes.get(target, []), images_to_turn(latents, target, config.attfind.against)
-                first[target] = first_flips(synthesis, classifier, latents, images, found, target, config)
-                flips.append(flips_frame([latents.ids[row] for row in images], method, target, first[target]))
+                found, images = attributes.get(target, []), images_to_turn(latents, target, options.against)
+                steps = first_flips(synthesis, classifier, latents, images, found, target, config)
+                first[target] = dict(zip([latents.ids[row] for row in images], steps.tolist(), strict=True))
+                flips.append(flips_frame(method, protocol, target, first[target]))
                 counter.advance(1)
-            rows += sufficiency_rows(name, config, method, first)
+            rows += sufficiency_rows(name, config, method, protocol, first)
     origin = provenance(config.digest(), config.seed, device)
     write_table(paths.flips, pandas.concat(flips, ignore_index=True), origin)
     write_table(paths.sufficiency, pandas.DataFrame(rows, columns=list(COLUMNS)), origin)
@@ -80,34 +89,54 @@ def first_flips(
     return first
 
 
-def flips_frame(ids: Sequence[str], method: str, target: str, first: Tensor) -> pandas.DataFrame:
-    """Return rows of flips.csv of the images `ids`; first [n] as `first_flips` gives it. Never flipped: empty."""
-    first_k = pandas.array([k or None for k in first.tolist()], "Int64")
-    return pandas.DataFrame({"id": ids, "method": method, "target_class": target, "first_k": first_k})
+def flips_frame(method: str, protocol: str, target: str, first: Mapping[str, int]) -> pandas.DataFrame:
+    """Return rows of flips.csv; `first` by image, as `first_flips` gives it. Never flipped: empty."""
+    first_k = pandas.array([k or None for k in first.values()], "Int64")
+    common = {"method": method, "protocol": protocol, "target_class": target}
+    return pandas.DataFrame({"id": list(first), **common, "first_k": first_k})
 
 
 def sufficiency_rows(
-    name: str, config: ExperimentConfig, method: str, first: Mapping[str, Tensor]
+    name: str, config: ExperimentConfig, method: str, protocol: str, first: Mapping[str, Mapping[str, int]]
 ) -> list[dict[str, object]]:
-    """Return one method's rows of sufficiency.csv; `first` by target class as `first_flips` gives it.
+    """Return one method's rows of sufficiency.csv by a protocol; `first` by target class and image, 0: never.
 
-    When fewer than k attributes were found, the row of k applies those that were.
+    When fewer than k attributes were found, the row of k applies those that were. The pooled row counts an image once
+    for each of its targets.
     """
     common = {
         "experiment": name,
         "domain": config.domain,
         "method": method,
+        "protocol": protocol,
         "shift": config.attfind.shift,
         "seed": config.seed,
         "published": None,
     }
     rows = []
     for k in config.evaluation.sufficiency_k:
-        counts = {target: (int(((flip > 0) & (flip <= k)).sum()), len(flip)) for target, flip in first.items()}
-        counts["both"] = (sum(flipped for flipped, _ in counts.values()), sum(n for _, n in counts.values()))
-        for target, (flipped, n) in counts.items():
-            low, high = wilson_interval(flipped, n)
+        within = {target: {image: 0 < step <= k for image, step in steps.items()} for target, steps in first.items()}
+        for target, parts in [*((target, [part]) for target, part in within.items()), (POOLED, [*within.values()])]:
+            flipped, n = sum(sum(part.values()) for part in parts), sum(map(len, parts))
+            low, high = interval(parts, config.seed)
             fraction = flipped / n if n else None
             measured = {"target_class": target, "k": k, "n": n, "flipped": flipped, "fraction": fraction}
             rows.append(common | measured | {"low": low, "high": high})
     return rows
+
+
+def interval(parts: Sequence[Mapping[str, bool]], seed: int) -> tuple[float, float]:
+    """Return the 95 % interval of the fraction flipped; parts: of each target class, which images flip.
+
+    Wilson's where each image has one target. With several its flips are not independent: images are resampled with all
+    of their targets; Wilson's of as many images where all flips agree and resampling says nothing.
+    """
+    flips: dict[str, list[bool]] = {}
+    for image, flipped in chain.from_iterable(part.items() for part in parts):
+        flips.setdefault(image, []).append(flipped)
+    counts, targets = [sum(each) for each in flips.values()], [len(each) for each in flips.values()]
+    if sum(targets) == len(flips):
+        return wilson_interval(sum(counts), len(flips))
+    if sum(counts) in (0, sum(targets)):
+        return wilson_interval(len(flips) if sum(counts) else 0, len(flips))
+    return bootstrap(counts, seed, targets)

@@ -5,9 +5,9 @@ deviation over the population; coordinates are ranked by |mean(delta)| / sd(delt
 difference between the coordinate values on each of the labels', top M, in a StyleSpace trained without the classifier,
 and says no more. Ours, therefore:
 
-- exemplars of class y are all analysed images that the classifier gives to y, where Wu et al. take a few. It is asked
+- exemplars of class y are all searched images that the classifier gives to y, where Wu et al. take a few. It is asked
   about the image itself: the reconstructions of such a model may all be of one class;
-- the population is the analysed images, where Wu et al. take samples of the generator; against one class, of both;
+- the population is the searched images, where Wu et al. take samples of the generator; against one class, of both;
 - the direction is the sign of mean(delta), and a move ends where AttFind's does, so that sufficiency is one measure;
 - nothing checks that a coordinate acts locally, which Wu et al. do with a segmentation network.
 
@@ -25,29 +25,32 @@ from torch import Tensor
 from stylex.artifacts import provenance
 from stylex.attfind.records import Attribute, Direction, write_attributes
 from stylex.config import ExperimentPaths, load_experiment
-from stylex.config.analysis import ALL
 from stylex.errors import AttributesNotFoundError, ConfigError
 from stylex.evaluation.counterfactuals import target_classes
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
+from stylex.protocols import Protocol
 
 logger = logging.getLogger("stylex")
 
 
-def baseline(root: Path, name: str) -> None:
+def baseline(root: Path, name: str, protocol: Protocol | None = None) -> None:
     """Write the experiment's attfind/wu_2021.csv: the top attfind.max_attributes coordinates of each target class.
 
+    protocol: one of attfind.protocols; default: the main one.
     Raises `ConfigError` when the experiment is trained with the classifier, `AttributesNotFoundError` when no class has
     two exemplars.
     """
-    config, paths = load_experiment(root, name), ExperimentPaths(root, name)
+    config = load_experiment(root, name)
+    protocol = config.attfind.known_protocol(protocol)
+    paths = ExperimentPaths(root, name).under(protocol, config.attfind.protocol)
     if config.method != "without_cst":
         raise ConfigError(
             f"experiment '{name}' is trained with its classifier (stylex.conditioning: {config.stylex.conditioning});"
             " the selection of Wu et al. needs one with conditioning: none"
         )
-    latents, layout = read_latents(paths.latents), load_stylex(paths.stylex_model).synthesis.layout
-    origin, attributes = provenance(config.digest(), config.seed), []
+    latents, layout = read_latents(paths.latents).under(protocol), load_stylex(paths.stylex_model).synthesis.layout
+    origin, attributes = provenance(config.digest(), config.seed) | {"protocol": protocol}, []
     for target in target_classes(latents, config.attfind.against):
         styles, exemplars = population(latents, target, config.attfind.against)
         origin[f"exemplars {target}"] = f"{int(exemplars.sum())} of {len(exemplars)} images"
@@ -59,20 +62,19 @@ def baseline(root: Path, name: str) -> None:
             attributes.append(Attribute(target, rank, index, *place, direction, nan, images_explained=None))
     if not attributes:
         raise AttributesNotFoundError(
-            f"the classifier gives fewer than two of {len(latents.ids)} images to each class; analyse more"
+            f"the classifier gives fewer than two of {int(latents.searched.sum())} images to each class; analyse more"
             " (attfind.images)"
         )
     write_attributes(paths.wu_2021, attributes, origin)
 
 
-def population(latents: Latents, target: str, against: str) -> tuple[Tensor, Tensor]:
-    """Return the styles [N, K] of the population, and which of its images are exemplars of `target`, [N] bool."""
+def population(latents: Latents, target: str, against: str | None) -> tuple[Tensor, Tensor]:
+    """Return the styles [n, K] of the population, and which of its images are exemplars of `target`, [n] bool."""
     decisions = latents.logits.argmax(dim=1)
-    exemplars = decisions == latents.class_names.index(target)
-    if against == ALL:
-        return latents.styles, exemplars
-    pair = exemplars | (decisions == latents.class_names.index(against))
-    return latents.styles[pair], exemplars[pair]
+    exemplars, population = decisions == latents.class_names.index(target), latents.searched
+    if against is not None:
+        population = population & (exemplars | (decisions == latents.class_names.index(against)))
+    return latents.styles[population], exemplars[population]
 
 
 def select(styles: Tensor, exemplars: Tensor, limit: int) -> list[tuple[int, Direction]]:

@@ -23,7 +23,7 @@ from stylex.figures.examples import strongest
 from stylex.figures.names import ANIMATION_SECONDS
 from stylex.figures.style import COLUMN_WIDTH, INK, styled
 from stylex.figures.subject import Subject
-from stylex.figures.tiles import LOWERED, RAISED, Board, rgb, show
+from stylex.figures.tiles import LOWERED, RAISED, Board, levels, show
 from stylex.networks.stylespace import StyleVector
 
 OF_EACH_SIDE = 2  # images not classified as the attribute's class, and images classified so
@@ -130,7 +130,7 @@ def _frame(sweep: Sweep, step: int) -> PIL.Image.Image:
     draw.text((EDGE, 5), sweep.title, fill=INK, font=font)
     for column in range(count):
         left, top, chance = EDGE + column * (side + EDGE), HEAD, float(sweep.chances[step, column])
-        pixels = PIL.Image.fromarray(numpy.uint8(255 * rgb(sweep.images[step, column]) + 0.5))
+        pixels = PIL.Image.fromarray(levels(sweep.images[step, column]))
         enlarge = side >= pixels.width
         resampling = PIL.Image.Resampling.NEAREST if enlarge else PIL.Image.Resampling.LANCZOS
         canvas.paste(pixels.resize((side, side), resampling), (left, top))

@@ -23,7 +23,7 @@ HEADER, BLOCK_TITLE = 0.33, 0.13  # inches
 
 @dataclass(frozen=True)
 class Pair:
-    """An image and its counterfactual; images are float [H, W, C] in [-1, 1], C = 1 or 3, and are clamped."""
+    """An image and its counterfactual; images are float [H, W, C] in [-1, 1], C = 1 or 3."""
 
     class_name: str  # what the classifier makes of the reconstruction
     raises: bool  # the counterfactual is meant to raise the target class

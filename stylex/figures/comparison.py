@@ -48,14 +48,14 @@ class Compared:
 
 
 def choose_compared(latents: Latents, target: int) -> tuple[list[int], list[int]]:
-    """Return rows of images not classified y, and of images classified y, at most `OF_EACH_SIDE` each.
+    """Return rows of measured images not classified y, and of those classified y, at most `OF_EACH_SIDE` each.
 
     Of the images rightly classified, and so rebuilt, the ones whose error is nearest the median of their side.
     """
     decided, error = latents.reconstruction_logits.argmax(dim=1), latents.reconstruction_l1
     right = (latents.logits.argmax(dim=1) == latents.labels) & (decided == latents.labels)
     chosen = []
-    for side in (decided != target, decided == target):
+    for side in (latents.measured & (decided != target), latents.measured & (decided == target)):
         rows = torch.nonzero(side & right if (side & right).any() else side).flatten()
         if len(rows):
             rows = rows[(error[rows] - error[rows].median()).abs().argsort(stable=True)[:OF_EACH_SIDE]]

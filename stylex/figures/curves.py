@@ -7,10 +7,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
 
-from stylex.config.analysis import INCEPTION
+from stylex.config.analysis import INCEPTION, POOLED
 from stylex.figures.style import COLOURS, INK, panels, series_style, styled
 
-POOLED = "both"
 METHODS = {"stylex": "StylEx", "without_cst": "StylEx without CST", "wu_2021": "Wu et al."}
 TICKS = (1, 2, 3, 5, 10, 20, 40, 80)
 

@@ -38,7 +38,8 @@ def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> N
     attributes = top_attributes(read_attributes(paths.attributes), config.evaluation.figure_attributes)
     if not attributes:
         raise AttributesNotFoundError(f"{paths.attributes} holds no attribute; lower attfind.threshold or train longer")
-    effects, latents = read_effects(paths.effects_shards(config.attfind.shards)), read_latents(paths.latents)
+    effects = read_effects(paths.effects_shards(config.attfind.shards))
+    latents = read_latents(paths.latents).under(config.attfind.protocol)
     networks = load_stylex(paths.stylex_model, device)
     classifier = load_classifier(paths.classifier.model, device)
     examples = choose_examples(attributes, effects, latents)
@@ -61,7 +62,8 @@ def explanation_figures(root: Path, suite: str, experiment: str, device: str) ->
 def _explanations(root: Path, experiment: str, rows: list[dict[str, Any]], device: str) -> list[Explanation]:
     """Render the images to show; `rows`: of independent.csv or subset.csv."""
     config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    latents, networks = read_latents(paths.latents), load_stylex(paths.stylex_model, device)
+    latents = read_latents(paths.latents).under(config.attfind.protocol)
+    networks = load_stylex(paths.stylex_model, device)
     split = load_split(root, config.dataset, config.attfind.split)
     extremes = torch.stack([latents.minima, latents.maxima]).to(device)
     blocks = []
@@ -87,27 +89,27 @@ def _position(ids: list[str], identity: str, path: Path) -> int:
 
 
 def _sufficiency(root: Path, experiment: str) -> pandas.DataFrame:
-    """Return the experiment's own rows of sufficiency.csv, without those of the baseline."""
-    frame = read_table(experiment_paths(root, experiment).sufficiency, text=("method", "target_class"))
-    return frame.loc[frame["method"] == load_experiment(root, experiment).method]
+    """Return the experiment's rows of sufficiency.csv by its main protocol, of all methods."""
+    frame = read_table(experiment_paths(root, experiment).sufficiency, text=("method", "protocol", "target_class"))
+    return frame.loc[frame["protocol"] == load_experiment(root, experiment).attfind.protocol]
 
 
 def methods_of_classifier(root: Path, suite: str, experiment: str) -> pandas.DataFrame:
     """Return the rows of sufficiency.csv of all of the suite that explain the same classifier on the same images."""
     explained, dataset = experiment_paths(root, experiment).classifier, load_experiment(root, experiment).dataset
     names = [name for name in load_suite(root, suite).experiments if load_experiment(root, name).dataset == dataset]
-    paths = [experiment_paths(root, name) for name in names]
-    parts = [read_table(each.sufficiency, text=("target_class",)) for each in paths if each.classifier == explained]
+    parts = [_sufficiency(root, name) for name in names if experiment_paths(root, name).classifier == explained]
     return pandas.concat(parts, ignore_index=True)
 
 
 def curve_figures(root: Path, suite: str, experiment: str) -> None:
     """Write <experiment>-{sufficiency,methods,frechet,history}.png and .pdf."""
-    paths = experiment_paths(root, experiment)
+    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
+    own, distances = _sufficiency(root, experiment), read_table(paths.frechet, text=("protocol",))
     figures = {
-        "sufficiency": draw_sufficiency(_sufficiency(root, experiment)),
+        "sufficiency": draw_sufficiency(own.loc[own["method"] == config.method]),  # without the baseline's
         "methods": draw_methods(methods_of_classifier(root, suite, experiment)),
-        "frechet": draw_frechet(read_table(paths.frechet)),
+        "frechet": draw_frechet(distances.loc[distances["protocol"] == config.attfind.protocol]),
         "history": draw_history(read_table(paths.stylex_history)),
     }
     for name, figure in figures.items():

@@ -97,7 +97,7 @@ def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) ->
 
 def _difference(one: Rebuilt) -> numpy.ndarray:
     """Return reconstruction - original, [H, W], the mean of the channels."""
-    return (numpy.clip(one.reconstruction, -1, 1) - one.original).mean(axis=2)
+    return (one.reconstruction - one.original).mean(axis=2)
 
 
 def _short(name: str, letters: int = 8) -> str:

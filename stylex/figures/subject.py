@@ -83,7 +83,7 @@ def load_subject(root: Path, experiment: str, device: str) -> Subject:
     return Subject(
         config=config,
         paths=paths,
-        latents=read_latents(paths.latents),
+        latents=read_latents(paths.latents).under(config.attfind.protocol),
         effects=read_effects(paths.effects_shards(config.attfind.shards)),
         attributes=read_attributes(paths.attributes),
         networks=load_stylex(paths.stylex_model, device),

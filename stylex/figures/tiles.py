@@ -15,7 +15,7 @@ LOWERED = "#0072B2"  # frame of a counterfactual meant to lower it
 FRAME = 2.0  # points
 
 Image = NDArray[numpy.float32]
-"""[H, W, C] in [-1, 1], C = 1 or 3; clamped where it is drawn."""
+"""[H, W, C] in [-1, 1], C = 1 or 3, as an image file holds it."""
 
 
 def rgb(image: Image) -> NDArray[numpy.float32]:
@@ -24,9 +24,14 @@ def rgb(image: Image) -> NDArray[numpy.float32]:
     return numpy.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
 
 
+def levels(image: Image) -> NDArray[numpy.uint8]:
+    """Return [H, W, 3] in 256 levels: the very ones that the classifier was shown."""
+    return numpy.rint(255 * rgb(image)).astype(numpy.uint8)
+
+
 def show(axes: Axes, image: Image, corner: str = "", frame: str | None = None, small: bool = False) -> None:
     """Draw an image with text in its top-left corner and, where a colour is given, a frame; `small`: a small image."""
-    axes.imshow(rgb(image), interpolation="nearest", aspect="equal")
+    axes.imshow(levels(image), interpolation="nearest", aspect="equal")
     finish(axes, corner, frame, small)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -44,7 +45,7 @@ def encode(root: Path, name: str, device: str, shard: int | None = None) -> None
         "split": config.attfind.split,
         "perceptual": perceptual.name,
     }
-    columns = {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
+    columns: dict[str, Any] = {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
     ids = [split.ids[index] for index in chosen.tolist()]
     latents = Latents(ids, split.labels[chosen], **columns, class_names=tuple(split.class_names), provenance=origin)
     write_latents(paths.latents if shard is None else paths.encoded(shard), latents)

@@ -1,11 +1,17 @@
-"""latents.parquet: one row an analysed image, and tensors as Parquet columns (fixed-size lists of float32)."""
+"""latents.parquet: one row an analysed image, and tensors as Parquet columns (fixed-size lists of float32).
+
+By the protocol `held_out` the analysed images fall into two halves, by a hash of their ids: what is chosen (extremes of
+a coordinate, attributes, directions) is chosen on one and measured on the other.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +23,7 @@ from torch import Tensor
 from stylex.artifacts import atomic_path, require
 from stylex.errors import ArtifactError
 from stylex.networks.stylespace import StyleVector
+from stylex.protocols import Protocol
 
 VECTORS = ("logits", "w", "styles", "to_rgb_styles", "reconstruction_logits")
 SCALARS = ("reconstruction_l1", "reconstruction_perceptual", "discriminator")
@@ -38,6 +45,23 @@ class Latents:
     discriminator: Tensor  # [N], D of the reconstruction
     class_names: tuple[str, ...]
     provenance: dict[str, str]
+    protocol: Protocol = Protocol.SAME_IMAGES
+
+    def under(self, protocol: Protocol) -> Latents:
+        """Return the same table, searched and measured by this protocol."""
+        return replace(self, protocol=Protocol(protocol))
+
+    @cached_property
+    def searched(self) -> Tensor:
+        """Which images a search may look at, [N] bool."""
+        if self.protocol is Protocol.HELD_OUT:
+            return first_half(self.ids, self.labels)
+        return torch.ones(len(self.ids), dtype=torch.bool)
+
+    @cached_property
+    def measured(self) -> Tensor:
+        """Which images what was found is measured on, [N] bool."""
+        return ~self.searched if self.protocol is Protocol.HELD_OUT else self.searched
 
     def style_vector(self, indices: Tensor | None = None) -> StyleVector:
         """Return what `Synthesis.render` takes, of the rows `indices` [n] or of all."""
@@ -45,15 +69,29 @@ class Latents:
             return StyleVector(self.styles, self.to_rgb_styles)
         return StyleVector(self.styles[indices], self.to_rgb_styles[indices])
 
-    @property
+    @cached_property
     def minima(self) -> Tensor:
-        """Smallest value of each coordinate over the analysis set, [K]: the extreme of `Direction.TO_MIN`."""
-        return self.styles.amin(0)
+        """Smallest value of each coordinate over the searched images, [K]: the extreme of `Direction.TO_MIN`."""
+        return self.styles[self.searched].amin(0)
 
-    @property
+    @cached_property
     def maxima(self) -> Tensor:
-        """Largest value of each coordinate over the analysis set, [K]: the extreme of `Direction.TO_MAX`."""
-        return self.styles.amax(0)
+        """Largest value of each coordinate over the searched images, [K]: the extreme of `Direction.TO_MAX`."""
+        return self.styles[self.searched].amax(0)
+
+
+def first_half(ids: list[str], labels: Tensor) -> Tensor:
+    """Return which images are of the first half, [N] bool; labels [N] int64.
+
+    The images of each class alternate in the order of the sha256 of their ids: both halves have all classes as far as
+    there are two images of a class, whatever order or names the images have. Of a single image the first half has it.
+    """
+    chosen = torch.zeros(len(ids), dtype=torch.bool)
+    for label in labels.unique():
+        rows = torch.nonzero(labels == label).flatten().tolist()
+        rows.sort(key=lambda row: hashlib.sha256(ids[row].encode()).digest())
+        chosen[rows[::2]] = True
+    return chosen
 
 
 def write_latents(path: Path, latents: Latents) -> None:
@@ -74,11 +112,12 @@ def read_latents(path: Path) -> Latents:
     with damage_reported(path):
         table = read_parquet(path)
         metadata = json_metadata(table.schema)
+        columns: dict[str, Any] = {name: vectors(table[name]) for name in VECTORS}
+        columns |= {name: torch.tensor(table[name].to_numpy()) for name in SCALARS}
         return Latents(
             ids=table["id"].to_pylist(),
             labels=torch.tensor(table["label"].to_numpy()),
-            **{name: vectors(table[name]) for name in VECTORS},
-            **{name: torch.tensor(table[name].to_numpy()) for name in SCALARS},
+            **columns,
             class_names=tuple(metadata["class_names"]),
             provenance=metadata["provenance"],
         )
@@ -86,8 +125,7 @@ def read_latents(path: Path) -> Latents:
 
 def concatenated(parts: Sequence[Latents]) -> Latents:
     """Return the rows of all parts, in order, with the class names and the provenance of the first."""
-    tensors = [name for name, value in vars(parts[0]).items() if isinstance(value, Tensor)]
-    columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in tensors}
+    columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("labels", *VECTORS, *SCALARS)}
     return replace(parts[0], ids=[each for part in parts for each in part.ids], **columns)
 
 

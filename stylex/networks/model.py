@@ -71,7 +71,10 @@ def save_stylex(path: Path, networks: StylexNetworks, header: dict[str, str]) ->
 
 
 def load_stylex(path: Path, device: torch.device | str = "cpu") -> StylexNetworks:
-    """Load trained networks for analysis: eval mode, frozen. ArtifactError: the file is missing, damaged or foreign."""
+    """Load trained networks for analysis: eval mode, frozen, images as a file of them holds them.
+
+    Raises `ArtifactError` when the file is missing, damaged or foreign.
+    """
     tensors, header = load_tensors(path)
     try:
         config, shape = StylexConfig.model_validate_json(header["stylex_config"]), json.loads(header["shape"])
@@ -80,4 +83,5 @@ def load_stylex(path: Path, device: torch.device | str = "cpu") -> StylexNetwork
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
         raise ArtifactError(f"{path} does not hold StylEx networks ({reason}); run `stylex train` again") from None
+    networks.synthesis.quantized = True
     return networks.to(device).eval().requires_grad_(False)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stylex.networks.layers import EqualizedLinear, LearnedStyles, ModulatedConv2d, ToImage, upsample
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
+from stylex.quantization import quantized
 
 Noise = Sequence[Tensor] | None
 
@@ -47,6 +48,7 @@ class Synthesis(nn.Module):
         """`channels`: widths at 4x4, 8x8, …; `image_channels`: 1 for grey, 3 for colour; the rest as in the config."""
         super().__init__()
         self.zeros, self.clamped = edges == "zeros", clamped
+        self.quantized = False  # analyses render what an image file holds; training, and a comparison, what G gives
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         layers = [ModulatedConv2d(channels[0], channels[0], 4, up=False, noise=noise)]
         for block, (inputs, outputs) in enumerate(zip(channels, channels[1:], strict=False), start=1):
@@ -92,7 +94,7 @@ class Synthesis(nn.Module):
         )
 
     def render(self, styles: StyleVector, noise: Noise = None) -> Tensor:
-        """Render styles to float32 images [N, C, H, W], about [-1, 1].
+        """Render styles to float32 images [N, C, H, W], about [-1, 1]; as a file holds them where `quantized` is set.
 
         `noise`: a map [N, 1, H, W] a layer, or None for the fixed maps, so that an effect is an effect.
         """
@@ -130,4 +132,6 @@ class Synthesis(nn.Module):
             state = self.advance(state, styles, noise)
         assert state.image is not None
         image = state.image.float()
+        if self.quantized:
+            return quantized(image)
         return image.clamp(-1, 1) if self.clamped else image

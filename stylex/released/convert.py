@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -112,6 +113,7 @@ def latents_of(models: Models, given: ReleasedLatents, logits: Tensor, batch_siz
     Without the images, their distances to the reconstructions are NaN, and their labels those that the classifier gave.
     """
     networks, classifier = copy.deepcopy(models.networks).to(device), models.classifier().to(device)
+    networks.synthesis.quantized = True
     condition, w = torch.from_numpy(given.condition), torch.from_numpy(given.w)
     parts: list[dict[str, Tensor]] = []
     with progress("reconstruct the released latents", len(w)) as counter:
@@ -122,7 +124,7 @@ def latents_of(models: Models, given: ReleasedLatents, logits: Tensor, batch_siz
             columns = {"styles": styles.space, "to_rgb_styles": styles.to_rgb, "discriminator": scores}
             parts.append(columns | {"reconstruction_logits": classifier(images)})
             counter.advance(len(rows))
-    columns = {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
+    columns: dict[str, Any] = {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
     unknown = torch.full((len(w),), torch.nan)
     return Latents(
         given.ids, condition.argmax(dim=1), logits, w, reconstruction_l1=unknown, reconstruction_perceptual=unknown,

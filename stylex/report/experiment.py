@@ -10,12 +10,13 @@ import pandas
 
 from stylex.artifacts import read_json, read_table, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths
-from stylex.config.analysis import INCEPTION
+from stylex.config.analysis import INCEPTION, POOLED
 from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
+from stylex.protocols import Protocol
 from stylex.report.captions import ORIGINS, SAMPLES, caption
 from stylex.report.confusion import Confusion, class_list
 from stylex.report.provenance import anchor, artifact_provenance, artifacts_of, versions
-from stylex.report.published import LABELS, POOLED
+from stylex.report.published import LABELS
 from stylex.report.table import Block, percent
 
 TOP = 10  # attributes in the headline, at the most, as [L] Table 3
@@ -61,7 +62,7 @@ def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig)
     return ExperimentPart(
         name=name,
         title=config.title,
-        headline=_headline(paths),
+        headline=_headline(paths, config),
         facts=_facts(root, config, metrics),
         pictures=[*pictures, samples],
         confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]),
@@ -97,8 +98,9 @@ def _uri(path: Path) -> str:
     return f"data:image/{path.suffix[1:]};base64,{encoded}"
 
 
-def _headline(paths: ExperimentPaths) -> str:
-    frame = read_table(paths.sufficiency, ("target_class",))
+def _headline(paths: ExperimentPaths, config: ExperimentConfig) -> str:
+    frame = read_table(paths.sufficiency, ("protocol", "target_class"))
+    frame = frame.loc[frame["protocol"] == config.attfind.protocol]
     frame = frame.loc[frame["k"] <= max(TOP, min(frame["k"]))]
     method = frame["method"].iloc[0]  # its own; the baseline of Wu et al. may follow
     ordered = sorted(frame.to_dict("records"), key=lambda row: row["k"])
@@ -107,8 +109,10 @@ def _headline(paths: ExperimentPaths) -> str:
     if pooled is None:
         return "No image could be tested."
     directions = ", ".join(f"towards {name} {percent(row['fraction'])} %" for name, row in rows.items())
+    held_out = config.attfind.protocol is Protocol.HELD_OUT
     return (
-        f"{percent(pooled['fraction'])} % of decisions flip within the top {pooled['k']} attributes (n = {pooled['n']},"
+        f"{percent(pooled['fraction'])} % of decisions on images that {'no' if held_out else 'the'} search has seen"
+        f" flip within the top {pooled['k']} attributes (n = {pooled['n']},"
         f" 95 % interval {percent(pooled['low'])}–{percent(pooled['high'])} %, shift {pooled['shift']:g}):"
         f" {directions}."
     )

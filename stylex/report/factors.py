@@ -14,7 +14,8 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
-from stylex.report.published import LABELS, POOLED
+from stylex.config.analysis import POOLED
+from stylex.report.published import LABELS
 from stylex.report.table import NOTHING, Block, Table, concatenated, percent
 
 TEXT = ("experiment", "method", "target_class", "direction", "factor")

@@ -9,24 +9,27 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
-from stylex.config.analysis import INCEPTION
+from stylex.config.analysis import INCEPTION, KID_FOLDS
+from stylex.report.published import PROTOCOLS
 from stylex.report.table import NOTHING, Block, Table, concatenated
 
-COLUMNS = ("experiment", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd")
+COLUMNS = ("experiment", "protocol", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd", *KID_FOLDS)
 ATTRIBUTES = "Attributes"
 
 
 def frechet_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Table:
     """Build the table from each experiment's frechet.csv."""
-    parts = [read_table(ExperimentPaths(root, name).frechet, ("experiment", "extractor")) for name in experiments]
+    text = ("experiment", "protocol", "extractor")
+    parts = [read_table(ExperimentPaths(root, name).frechet, text) for name in experiments]
     data = concatenated(parts, COLUMNS)
     columns: dict[str, dict[int, str]] = {}
-    for _, part in data.groupby(["experiment", "extractor"], sort=False):
+    for _, part in data.groupby(["experiment", "protocol", "extractor"], sort=False):
         rows = part.to_dict("records")
-        experiment, extractor = rows[0]["experiment"], rows[0]["extractor"]
-        distance = f"{experiment} (n = {rows[0]['n']}): {distance_name(extractor)}"
+        extractor = rows[0]["extractor"]
+        what = f"{rows[0]['experiment']}, {PROTOCOLS[rows[0]['protocol']]}"
+        distance = f"{what} (n = {rows[0]['n']}): {distance_name(extractor)}"
         columns[distance] = {row["n_attributes"]: f"{row['frechet_distance']:.2f}" for row in rows}
-        kid = f"{experiment}: KID × 1000, {extractor}"
+        kid = f"{what}: KID × 1000, {extractor}"
         columns[kid] = {row["n_attributes"]: f"{1000 * row['kid']:.2f} ± {1000 * row['kid_sd']:.2f}" for row in rows}
     counts = sorted(set(data["n_attributes"]))
     cells = {name: [values.get(count, NOTHING) for count in counts] for name, values in columns.items()}

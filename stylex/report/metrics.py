@@ -6,15 +6,15 @@ from pathlib import Path
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
+from stylex.config.analysis import POOLED
 from stylex.report.classifiers import classifier_row
 from stylex.report.experiment import TOP
-from stylex.report.published import POOLED
 
 MEASURED = ("accuracy", "class_kept", "reconstruction_l1")  # columns of the table of classifiers
 
 
 def experiment_metrics(root: Path, name: str, config: ExperimentConfig) -> dict[str, object]:
-    """Return {accuracy, class_kept, reconstruction_l1, sufficiency, frechet_distance}.
+    """Return {accuracy, class_kept, reconstruction_l1, sufficiency, frechet_distance}, by the main protocol.
 
     sufficiency: {method: {k: fraction of flipped decisions, both directions}} of the largest k up to ten ([L] Table 3);
     empty where no image could be tested. frechet_distance: {extractor: {number of attributes moved: distance}} of the
@@ -23,20 +23,22 @@ def experiment_metrics(root: Path, name: str, config: ExperimentConfig) -> dict[
     paths = ExperimentPaths(root, name)
     row = classifier_row(root, name, config)
     return {key: row[key] for key in MEASURED} | {
-        "sufficiency": _sufficiency(paths.sufficiency),
-        "frechet_distance": _frechet(paths.frechet),
+        "sufficiency": _sufficiency(paths.sufficiency, config.attfind.protocol),
+        "frechet_distance": _frechet(paths.frechet, config.attfind.protocol),
     }
 
 
-def _sufficiency(path: Path) -> dict[str, dict[str, float]]:
-    frame = read_table(path, ("method", "target_class"))
+def _sufficiency(path: Path, protocol: str) -> dict[str, dict[str, float]]:
+    frame = read_table(path, ("method", "protocol", "target_class"))
+    frame = frame.loc[frame["protocol"] == protocol]
     frame = frame.loc[(frame["target_class"] == POOLED) & (frame["k"] <= max(TOP, min(frame["k"]))) & (frame["n"] > 0)]
     ordered = sorted(frame.to_dict("records"), key=lambda row: row["k"])  # the largest k of a method stays
     return {row["method"]: {f"k{row['k']}": row["fraction"]} for row in ordered}
 
 
-def _frechet(path: Path) -> dict[str, dict[str, float]]:
-    frame = read_table(path, ("extractor",)).dropna(subset="frechet_distance").sort_values("n_attributes")
+def _frechet(path: Path, protocol: str) -> dict[str, dict[str, float]]:
+    frame = read_table(path, ("protocol", "extractor")).dropna(subset="frechet_distance").sort_values("n_attributes")
+    frame = frame.loc[frame["protocol"] == protocol]
     ends = {extractor: part.iloc[[0, -1]].to_dict("records") for extractor, part in frame.groupby("extractor")}
     return {
         str(extractor): {str(row["n_attributes"]): row["frechet_distance"] for row in rows}

@@ -16,10 +16,10 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
-from stylex.config.analysis import TOP
+from stylex.config.analysis import POOLED, TOP
 from stylex.evaluation.intervals import bootstrap
 from stylex.evaluation.paired import mcnemar
-from stylex.report.published import LABELS, POOLED
+from stylex.report.published import LABELS, PROTOCOLS
 from stylex.report.table import NOTHING, Block, Table
 
 COLUMNS = (
@@ -54,22 +54,24 @@ def compared(a: pandas.DataFrame, b: pandas.DataFrame, seed: int, k: int = TOP) 
     interval of the difference, images resampled with all of their targets; seed: of the resampling.
     """
     joined = a.merge(b, on=["id", "protocol", "target_class"], validate="one_to_one", suffixes=("_a", "_b"))
-    flipped = [(joined[f"first_k_{side}"] <= k).fillna(False).astype(int) for side in ("a", "b")]  # empty: never
-    joined = joined.assign(gain=flipped[0] - flipped[1])
     rows = []
     for protocol, measured in joined.groupby("protocol", sort=False):
         parts = {str(target): part for target, part in measured.groupby("target_class", sort=False)}
         for target, part in [*parts.items(), (POOLED, measured)]:
-            rows.append({"protocol": protocol, "target_class": target, "k": k} | _counts(part, seed))
+            rows.append({"protocol": protocol, "target_class": target, "k": k, **_counts(part, k, seed)})
     return rows
 
 
-def _counts(part: pandas.DataFrame, seed: int) -> dict[str, object]:
-    """Return the measured columns of a row; part: decisions with their id and gain, 1 or -1 when one side alone flips."""
-    images = part.groupby("id")["gain"].agg(["sum", "count"])
-    only_a, only_b = int((images["sum"] > 0).sum()), int((images["sum"] < 0).sum())
-    low, high = bootstrap(images["sum"], seed, images["count"])
-    counts = {"n": len(part), "only_a": only_a, "only_b": only_b, "difference": float(part["gain"].mean())}
+def _counts(part: pandas.DataFrame, k: int, seed: int) -> dict[str, float]:
+    """Return the measured columns of a row; part: decisions, with the k at which they flip on either side."""
+    gains: dict[str, list[int]] = {}  # of an image, by target: 1 or -1 where one side alone flips
+    for row in part.to_dict("records"):
+        flipped = (not pandas.isna(first) and first <= k for first in (row["first_k_a"], row["first_k_b"]))
+        gains.setdefault(row["id"], []).append(next(flipped) - next(flipped))
+    images = [sum(each) for each in gains.values()]
+    only_a, only_b = sum(image > 0 for image in images), sum(image < 0 for image in images)
+    low, high = bootstrap(images, seed, [len(each) for each in gains.values()])
+    counts = {"n": len(part), "only_a": only_a, "only_b": only_b, "difference": sum(images) / len(part)}
     return counts | {"low": low, "high": high, "p": mcnemar(only_a, only_b)}
 
 
@@ -77,7 +79,7 @@ def _block(data: pandas.DataFrame) -> Block:
     rows = data.to_dict("records")
     frame = pandas.DataFrame({
         "Domain": data["domain"],
-        "Protocol": data["protocol"],
+        "Protocol": [PROTOCOLS[row["protocol"]] for row in rows],
         "Target class": data["target_class"].replace(POOLED, "all directions"),
         "A": [_label(row, "a", rows) for row in rows],
         "B": [_label(row, "b", rows) for row in rows],
@@ -88,10 +90,10 @@ def _block(data: pandas.DataFrame) -> Block:
         "p": [_p(value) for value in data["p"]],
     })  # fmt: skip
     caption = (
-        f"This run: images that flip within the top {TOP} attributes of one method and not of the other, the same images"
-        " under both. n counts the images that neither method's model already rebuilds as the target class, for each"
-        " target. In brackets: 95 % interval, images resampled (percentile bootstrap). An image with several targets is"
-        " one image: it is resampled with all of them, and counts for the method that flips more of them. p: exact"
+        f"This run: images that flip within the top {TOP} attributes of one method and not of the other, the same"
+        " images under both. n counts the images that neither method's model already rebuilds as the target class, for"
+        " each target. In brackets: 95 % interval, images resampled (percentile bootstrap). An image with several targets"
+        " is one image: it is resampled with all of them, and counts for the method that flips more of them. p: exact"
         " McNemar test, two-sided. Interval and p are of one trained model against another; they know nothing of how"
         " trainings vary, and are not corrected for the number of comparisons."
     )

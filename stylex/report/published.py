@@ -1,8 +1,9 @@
 """The published figures (config/published/*.csv), and the rule for putting one beside a figure of ours.
 
 A published figure belongs beside ours only when the experiment declares that it reproduces that domain
-(`published_domain`), and method and k agree; [V]'s models are methods of their own (`published_method`). It counts
-images of both classes, so it stands in the pooled rows. Everything else is context, under its own domain and source.
+(`published_domain`), and method, k and protocol agree; [V]'s models are methods of their own (`published_method`). It
+counts images of both classes, on which the attributes were searched, too: so it stands in the pooled rows of that
+protocol. Everything else is context, under its own domain and source.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from pathlib import Path
 import pandas
 
 from stylex.artifacts import read_table
+from stylex.config.analysis import POOLED
+from stylex.protocols import Protocol
 
 METHODS = {"StylEx": "stylex", "StylEx without CST": "without_cst", "Wu et al. (StyleSpace)": "wu_2021"}
 LABELS = {method: label for label, method in METHODS.items()} | {"random": "random moves"}
-POOLED = "both"
+PROTOCOLS = {Protocol.HELD_OUT: "held out", Protocol.SAME_IMAGES: "same images"}
 SOURCES = {
     "lang_2021": "Lang et al. 2021",
     "vandervleuten_2022": "van der Vleuten et al. 2022",
@@ -49,5 +52,6 @@ def with_published(
         if row["domain"] == domain and row["method"] in methods
     }
     rows = ours.to_dict("records")
-    cells = [figures.get((row["method"], row["k"])) if row["target_class"] == POOLED else None for row in rows]
+    theirs = [row["target_class"] == POOLED and row["protocol"] == Protocol.SAME_IMAGES for row in rows]
+    cells = [figures.get((row["method"], row["k"])) if same else None for row, same in zip(rows, theirs, strict=True)]
     return ours.assign(published=pandas.Series(cells, index=ours.index, dtype="float64"))

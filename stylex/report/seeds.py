@@ -11,7 +11,8 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
-from stylex.report.published import LABELS, POOLED
+from stylex.config.analysis import POOLED
+from stylex.report.published import LABELS, PROTOCOLS
 from stylex.report.table import NOTHING, Block, Table, percent
 
 COLUMNS = ("experiments", "domain", "method", "protocol", "target_class", "k", "seeds", "mean", "sd")
@@ -71,7 +72,7 @@ def _block(data: pandas.DataFrame) -> Block:
             "Experiments": first["experiments"],
             "Domain": first["domain"],
             "Method": LABELS.get(first["method"], first["method"]),
-            "Protocol": first["protocol"],
+            "Protocol": PROTOCOLS[first["protocol"]],
             "Target class": "all directions" if first["target_class"] == POOLED else first["target_class"],
             "Seeds": first["seeds"],
         }

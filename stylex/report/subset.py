@@ -10,9 +10,10 @@ import pandas
 from stylex.artifacts import read_json, read_table
 from stylex.attfind.records import IMAGES_TOWARDS
 from stylex.config import ExperimentConfig, ExperimentPaths
+from stylex.config.analysis import POOLED
 from stylex.errors import ArtifactError
 from stylex.evaluation.intervals import wilson_interval
-from stylex.report.published import LABELS, POOLED
+from stylex.report.published import LABELS
 from stylex.report.table import Block, Table, interval
 
 COLUMNS = (

@@ -112,9 +112,9 @@ def _ours(rows: list[dict[str, Any]]) -> Block:
     caption = (
         "This run: fraction of right answers to part 1, which of two animations shows the attribute of the examples."
         " Mean over questions (population sd; sample sd) and its 95 % interval, for which the questions, and so the"
-        " attributes, are resampled with all of their answers (percentile bootstrap; none for one question, and no width"
-        " where all are answered equally well). Participants are not resampled: it holds for those who were asked."
-        " Guessing gives 0.5. The machine observer compares changes in the features of the"
+        " attributes, are resampled with all of their answers (percentile bootstrap; none for one question, and no"
+        " width where all are answered equally well). Participants are not resampled: it holds for those who were"
+        " asked. Guessing gives 0.5. The machine observer compares changes in the features of the"
         " perceptual backbone, never of the explained classifier, on the images that people see and on further draws;"
         " it sees changes too small for people, and is not comparable with a published figure."
     )

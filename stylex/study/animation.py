@@ -12,6 +12,7 @@ from PIL import Image
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import move
 from stylex.networks.synthesis import Synthesis
+from stylex.quantization import to_uint8
 from stylex.study.questions import Move
 
 STEPS = 8  # frames one way
@@ -27,8 +28,7 @@ def frames_of(synthesis: Synthesis, latents: Latents, moved: Move, shift: float)
     extreme = moved.extreme(latents)
     space = [move(styles.space, index, extreme, shift * step / (STEPS - 1)) for step in range(STEPS)]
     every = styles._replace(space=torch.cat(space), to_rgb=styles.to_rgb.expand(STEPS, -1))
-    images = synthesis.render(every.to(device)).clamp(-1, 1)
-    return ((images + 1) * 127.5).round().byte().permute(0, 2, 3, 1).cpu().numpy()
+    return to_uint8(synthesis.render(every.to(device))).permute(0, 2, 3, 1).cpu().numpy()
 
 
 def encode_gif(frames: NDArray[numpy.uint8]) -> bytes:

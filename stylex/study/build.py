@@ -27,7 +27,7 @@ TEMPLATE = "questionnaire.html.j2"
 def build(root: Path, name: str, device: str) -> None:
     """Write study/index.html and study/key.csv of the experiment; the page holds nothing of the key."""
     config, paths = load_experiment(root, name), experiment_paths(root, name)
-    latents, lists = read_latents(paths.latents), attribute_lists(config, paths)
+    latents, lists = read_latents(paths.latents).under(config.attfind.protocol), attribute_lists(config, paths)
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     questions = design(lists, latents, config.seed)
     animations = [

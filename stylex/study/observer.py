@@ -41,7 +41,7 @@ COLUMNS = (
 def observe(root: Path, name: str, device: str) -> None:
     """Write observer.csv: a row a question and a row `all` for each method; raises `ArtifactError` for a stale key."""
     config, paths = load_experiment(root, name), experiment_paths(root, name)
-    latents, lists = read_latents(paths.latents), attribute_lists(config, paths)
+    latents, lists = read_latents(paths.latents).under(config.attfind.protocol), attribute_lists(config, paths)
     key = read_key(paths.study_key)
     asked = [row for row in key.to_dict("records") if row["part"] == 1]
     eye = Eye(
@@ -100,7 +100,7 @@ class Eye:
 
     def features(self, images: Tensor) -> Tensor:
         """Return all scales as one vector an image, [n, D]: its squared distances are perceptual distances."""
-        scales = self.backbone.features(images.clamp(-1, 1))
+        scales = self.backbone.features(images)
         return torch.cat([each.flatten(1) / (each.shape[2] * each.shape[3]) ** 0.5 for each in scales], dim=1)
 
 

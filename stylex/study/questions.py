@@ -2,10 +2,10 @@
 
 Part 1, for each of the top attributes i: two examples of i, then two candidates, one of i and one of another attribute
 j; each attribute is j once. Part 2, for each of them: four images in which it moves, to be described in 1-4 words.
-[L] does not say how images are chosen. Those of a question are different and drawn from one pool, the images that the
-classifier does not give to the class of i: otherwise their class would give the answer away. Of the pool, from the half
-that the move takes furthest. An image that has the class of j already is moved the opposite way, as in the figure of
-attributes.
+[L] does not say how images are chosen. Those of a question are different and drawn from one pool: the measured images
+that the classifier does not give to the class of i, as otherwise their class would give the answer away. Of the pool,
+from the half that the move takes furthest. An image that has the class of j already is moved the opposite way, as in
+the figure of attributes.
 """
 
 from __future__ import annotations
@@ -90,10 +90,10 @@ def comparison(
 
 
 def pool(attribute: Attribute, latents: Latents) -> list[int]:
-    """Return the rows that the classifier does not give to the attribute's class; all, if it gives all to it."""
+    """Return the measured rows that are not of the attribute's class by the classifier; if it gives all to it, all."""
     target = latents.class_names.index(attribute.target_class)
-    rows = torch.nonzero(latents.reconstruction_logits.argmax(dim=1) != target).flatten().tolist()
-    return rows or list(range(len(latents.ids)))
+    others = latents.measured & (latents.reconstruction_logits.argmax(dim=1) != target)
+    return torch.nonzero(others if others.any() else latents.measured).flatten().tolist()
 
 
 def draw_moves(

@@ -12,6 +12,7 @@ from stylex.artifacts import atomic_path
 from stylex.datasets import ImageSplit
 from stylex.distances import frechet_distance, moments
 from stylex.networks.model import StylexNetworks
+from stylex.quantization import to_uint8
 from stylex.training.judges import Judges
 
 VALIDATION_IMAGES = 256
@@ -49,9 +50,9 @@ class Validation:
 
 
 def reconstruct(networks: StylexNetworks, images: Tensor, logits: Tensor) -> Tensor:
-    """Return G(E(x), c(x)) with fixed noise, clamped to [-1, 1]; images [N, C, H, W], logits [N, classes]."""
+    """Return G(E(x), c(x)) with fixed noise; images [N, C, H, W] in [-1, 1], logits [N, classes]."""
     styles = networks.synthesis.styles(networks.w_plus(networks.encoder(images), logits))
-    return networks.synthesis.render(styles).clamp(-1, 1)
+    return networks.synthesis.render(styles)
 
 
 @torch.no_grad()
@@ -65,8 +66,8 @@ def write_samples(
     random = torch.Generator().manual_seed(seed)
     z = torch.randn(len(index), networks.config.networks.latent_dim, generator=random).to(device)
     styles = networks.synthesis.styles(networks.w_plus(networks.mapping(z), logits))
-    rows = [images, reconstruct(networks, images, logits), networks.synthesis.render(styles).clamp(-1, 1)]
+    rows = [images, reconstruct(networks, images, logits), networks.synthesis.render(styles)]
     grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)
-    pixels = ((grid + 1) * 127.5).round().byte().permute(1, 2, 0).cpu().numpy()
+    pixels = to_uint8(grid).permute(1, 2, 0).cpu().numpy()
     with atomic_path(path) as temporary:
         Image.fromarray(pixels.squeeze()).save(temporary, format="PNG")

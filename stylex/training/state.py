@@ -102,6 +102,7 @@ def initial_state(
     """Return the state at step 0; the same seed gives the same state."""
     networks = build_networks(config, resolution, image_channels, classes, seed).to(device)
     ema = copy.deepcopy(networks).requires_grad_(False).eval()
+    ema.synthesis.quantized = True  # what is measured and shown of a training is what its analysis will see
     dtype = precision(config.training, device)
     weights = {name: FlatWeights(getattr(networks, name), dtype) for name in NETWORKS}
     averages = {name: FlatWeights(getattr(ema, name), torch.float32) for name in NETWORKS}

@@ -50,7 +50,9 @@ def test_it_answers_without_the_classifier_the_questions_of_the_key(own):
     assert (each["accuracy"] == each["correct"] / 5).all() and each["shown_correct"].isin([0, 1]).all()
     assert total["accuracy"] == pytest.approx(each["accuracy"].mean())
     assert total["shown_correct"] == each["shown_correct"].sum() and total["low"] <= total["accuracy"] <= total["high"]
-    assert (total["low"], total["high"]) == interval_over_questions(each["accuracy"], load_experiment(own, "mnist").seed)
+    assert (total["low"], total["high"]) == interval_over_questions(
+        each["accuracy"], load_experiment(own, "mnist").seed
+    )
     before = paths.observer.read_bytes()
     observe(own, "mnist", "cpu")
     assert paths.observer.read_bytes() == before

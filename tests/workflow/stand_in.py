@@ -31,7 +31,8 @@ OF_SUITES = ("tables", "report")
 
 
 def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
-    experiment, suite = ExperimentPaths(ROOT, first), SuitePaths(ROOT, first)
+    aside = rest[rest.index("--protocol") + 1] if "--protocol" in rest else None
+    experiment, suite = ExperimentPaths(ROOT, first, aside=aside), SuitePaths(ROOT, first)
     match verb:
         case "download":
             return [DatasetPaths(ROOT, first).raw / "source.json"]

@@ -1,4 +1,19 @@
-# From the trained networks to numbers: latents, AttFind, sufficiency, the Fréchet curve, the factors moved.
+# From the trained networks to numbers: latents, AttFind, sufficiency, the Fréchet curve, the factors moved. Rules called
+# …_aside do for the other protocols what their namesakes do for the main one.
+SELECTION_KEYS = [
+    f"attfind.{key}"
+    for key in (
+        "protocols",
+        "engine",
+        "algorithm",
+        "ranking",
+        "against",
+        "threshold",
+        "max_attributes",
+        "discriminator_filter",
+        "unstable_filter",
+    )
+]
 
 
 rule encode:
@@ -101,11 +116,26 @@ rule effects:
         **requests("effects"),
     params:
         config=effects_sections,
+        protocol="",
     message:
         "Measuring the effects of all style coordinates of {wildcards.experiment}, shard {wildcards.shard}"
     shell:
-        "python -m stylex effects {wildcards.experiment} --shard $((10#{wildcards.shard})) --threads {threads}"
-        " 2> >(tee {log} >&2)"
+        "python -m stylex effects {wildcards.experiment} {params.protocol} --shard $((10#{wildcards.shard}))"
+        " --threads {threads} 2> >(tee {log} >&2)"
+
+
+use rule effects as effects_aside with:
+    output:
+        ASIDE.attfind / "effects-{shard}.parquet",
+    log:
+        "results/logs/experiments/{experiment}/effects-{protocol}-{shard}.log",
+    benchmark:
+        "results/benchmarks/rules/effects/{experiment}-{protocol}-{shard}.tsv"
+    params:
+        config=effects_sections,
+        protocol="--protocol {protocol}",
+    message:
+        "Measuring the effects on the {wildcards.protocol} of {wildcards.experiment}, shard {wildcards.shard}"
 
 
 rule attributes:
@@ -124,20 +154,28 @@ rule attributes:
     resources:
         **requests("attributes"),
     params:
-        config=sections(
-            "attfind.engine",
-            "attfind.algorithm",
-            "attfind.ranking",
-            "attfind.against",
-            "attfind.threshold",
-            "attfind.max_attributes",
-            "attfind.discriminator_filter",
-            "attfind.unstable_filter",
-        ),
+        config=sections(*SELECTION_KEYS),
+        protocol="",
     message:
         "Selecting the attributes of {wildcards.experiment}"
     shell:
-        "python -m stylex attributes {wildcards.experiment} 2> >(tee {log} >&2)"
+        "python -m stylex attributes {wildcards.experiment} {params.protocol} 2> >(tee {log} >&2)"
+
+
+use rule attributes as attributes_aside with:
+    input:
+        effects=effects_aside,
+        latents=EXPERIMENT.latents,
+        code=code("attfind/selection.py", "attfind/algorithms.py", "attfind/records.py", "latents/table.py"),
+    output:
+        with_provenance(ASIDE.attributes),
+    log:
+        "results/logs/experiments/{experiment}/attributes-{protocol}.log",
+    params:
+        config=sections(*SELECTION_KEYS),
+        protocol="--protocol {protocol}",
+    message:
+        "Selecting the attributes on the {wildcards.protocol} of {wildcards.experiment}"
 
 
 rule explanations:
@@ -170,6 +208,7 @@ rule explanations:
         **requests("explanations"),
     params:
         config=sections(
+            "attfind.protocols",
             "attfind.shift",
             "attfind.precision",
             "evaluation.explained_images",
@@ -203,20 +242,34 @@ rule baseline:
     resources:
         **requests("baseline"),
     params:
-        config=sections("attfind.against", "attfind.max_attributes"),
+        config=sections("attfind.protocols", "attfind.against", "attfind.max_attributes"),
+        protocol="",
     message:
         "Selecting the coordinates of {wildcards.experiment} as Wu et al. do"
     shell:
-        "python -m stylex baseline {wildcards.experiment} 2> >(tee {log} >&2)"
+        "python -m stylex baseline {wildcards.experiment} {params.protocol} 2> >(tee {log} >&2)"
+
+
+use rule baseline as baseline_aside with:
+    output:
+        with_provenance(ASIDE.wu_2021),
+    log:
+        "results/logs/experiments/{experiment}/baseline-{protocol}.log",
+    params:
+        config=sections("attfind.protocols", "attfind.against", "attfind.max_attributes"),
+        protocol="--protocol {protocol}",
+    message:
+        "Selecting the coordinates of {wildcards.experiment} on the {wildcards.protocol} as Wu et al. do"
 
 
 rule sufficiency:
     input:
         latents=EXPERIMENT.latents,
-        attributes=attribute_lists,
+        attributes=all_attribute_lists,
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
         code=code(
+            "evaluation/random_lists.py",
             "evaluation/sufficiency.py",
             "evaluation/counterfactuals.py",
             "evaluation/intervals.py",
@@ -228,6 +281,7 @@ rule sufficiency:
     output:
         with_provenance(EXPERIMENT.sufficiency),
         with_provenance(EXPERIMENT.flips),
+        with_provenance(EXPERIMENT.random_flips),
     log:
         "results/logs/experiments/{experiment}/sufficiency.log",
     benchmark:
@@ -240,7 +294,15 @@ rule sufficiency:
     resources:
         **requests("sufficiency"),
     params:
-        config=sections("seed", "domain", "attfind.shift", "attfind.against", "evaluation.sufficiency_k"),
+        config=sections(
+            "seed",
+            "domain",
+            "attfind.protocols",
+            "attfind.shift",
+            "attfind.against",
+            "evaluation.sufficiency_k",
+            "evaluation.random_lists",
+        ),
     message:
         "Measuring the sufficiency of the attributes of {wildcards.experiment}"
     shell:
@@ -251,7 +313,7 @@ rule frechet:
     input:
         manifest=manifest,
         latents=EXPERIMENT.latents,
-        attributes=EXPERIMENT.attributes,
+        attributes=all_attributes,
         model=EXPERIMENT.stylex_model,
         backbone=backbone_model,
         weights=fid_weights,
@@ -284,6 +346,7 @@ rule frechet:
     params:
         config=sections(
             "seed",
+            "attfind.protocols",
             "attfind.shift",
             "attfind.against",
             "evaluation.frechet_attributes",
@@ -331,6 +394,7 @@ rule factors:
         config=sections(
             "seed",
             "stylex.conditioning",
+            "attfind.protocols",
             "attfind.shift",
             "attfind.split",
             "attfind.against",
@@ -362,7 +426,7 @@ rule ganalyze:
     resources:
         **requests("ganalyze"),
     params:
-        config=sections("seed", "evaluation.figure_class", "evaluation.ganalyze"),
+        config=sections("seed", "attfind.protocols", "evaluation.figure_class", "evaluation.ganalyze"),
     message:
         "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
     shell:
@@ -400,7 +464,9 @@ rule study:
     resources:
         **requests("study"),
     params:
-        config=sections("title", "seed", "stylex.conditioning", "attfind.shift", "study.attributes"),
+        config=sections(
+            "title", "seed", "stylex.conditioning", "attfind.protocols", "attfind.shift", "study.attributes"
+        ),
     message:
         "Making the questionnaire of {wildcards.experiment}"
     shell:
@@ -441,7 +507,7 @@ rule observer:
     resources:
         **requests("observer"),
     params:
-        config=sections("seed", "stylex.conditioning", "attfind.shift", "study"),
+        config=sections("seed", "stylex.conditioning", "attfind.protocols", "attfind.shift", "study"),
     message:
         "Answering the questionnaire of {wildcards.experiment} by machine"
     shell:

@@ -32,6 +32,7 @@ from stylex.errors import ConfigError
 from stylex.failures import ReasonsOfFailures
 from stylex.figures.names import figure_files
 from stylex.pretrained import WEIGHTS
+from stylex.protocols import Protocol
 from snakemake.logging import logger
 
 
@@ -51,6 +52,7 @@ except ConfigError as error:
 SUITE = PROJECT.suite_name
 SUITE_PATHS = SuitePaths(Path(), SUITE)
 EXPERIMENT = ExperimentPaths(Path(), "{experiment}")
+ASIDE = ExperimentPaths(Path(), "{experiment}", aside="{protocol}")  # of a protocol that is not the main one
 BACKBONE = backbone_paths(Path(), "{backbone}")
 REGRESSOR = regressor_paths(Path(), "{regressor}")
 DATASET = DatasetPaths(Path(), "{dataset}")
@@ -89,6 +91,7 @@ wildcard_constraints:
     weights="|".join(WEIGHTS),
     resolution=r"\d+",
     shard=r"\d{5}",
+    protocol="|".join(Protocol),
 
 
 def code(*patterns):
@@ -142,7 +145,7 @@ def suite_sections(*keys):
 
 # What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
 TABLE_KEYS = ["domain", "published_domain", "published_method", "dataset", "classifier_of", "stylex.conditioning"]
-TABLE_KEYS += ["attfind.shift", "evaluation.explanation_steps"]
+TABLE_KEYS += ["attfind.protocols", "attfind.shift", "evaluation.explanation_steps"]
 if "factors" in PROJECT.suite.tables:
     TABLE_KEYS += ["seed", "evaluation.factor_threshold"]
 if "seeds" in PROJECT.suite.tables:
@@ -239,8 +242,29 @@ def classifier_model(wildcards):
 
 
 def attribute_lists(wildcards):
+    """The lists of attributes of an experiment by its main protocol."""
     method = PROJECT.experiments[wildcards.experiment].method
     return list(paths_of(wildcards.experiment).attribute_lists(method).values())
+
+
+def by_protocols(wildcards):
+    """The paths of an experiment by each of its protocols."""
+    attfind, paths = PROJECT.experiments[wildcards.experiment].attfind, paths_of(wildcards.experiment)
+    return [paths.under(protocol, attfind.protocol) for protocol in attfind.protocols]
+
+
+def all_attribute_lists(wildcards):
+    method = PROJECT.experiments[wildcards.experiment].method
+    return [path for paths in by_protocols(wildcards) for path in paths.attribute_lists(method).values()]
+
+
+def all_attributes(wildcards):
+    return [paths.attributes for paths in by_protocols(wildcards)]
+
+
+def effects_aside(wildcards):
+    attfind, paths = PROJECT.experiments[wildcards.experiment].attfind, paths_of(wildcards.experiment)
+    return paths.under(wildcards.protocol, attfind.protocol).effects_shards(attfind.shards)
 
 
 def compared(wildcards):
@@ -301,7 +325,7 @@ def of_all_experiments(artifacts):
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
     lists = paths.attribute_lists(PROJECT.experiments[paths.name].method).values()
-    tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.frechet
+    tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.random_flips, paths.frechet
     tables += paths.study_key, paths.observer
     if "factors" in PROJECT.suite.tables:
         tables += paths.factors, paths.factor_fit
@@ -326,7 +350,7 @@ def effects_of(experiment):
 
 def effects_sections(wildcards):
     """What the effects depend on; a screened search measures for one threshold."""
-    keys = ["shift", "precision", "discriminator_filter", "shards", "engine"]
+    keys = ["protocols", "shift", "precision", "discriminator_filter", "shards", "engine"]
     if PROJECT.experiments[wildcards.experiment].attfind.engine == "screened":
         keys += ["confidence", "threshold", "max_attributes"]
     return sections(*(f"attfind.{key}" for key in keys))(wildcards)

@@ -40,6 +40,7 @@ rule figures:
             "title",
             "dataset",
             "attfind.split",
+            "attfind.protocols",
             "attfind.shift",
             "evaluation.figure_attributes",
             "evaluation.explanation_steps",

@@ -255,8 +255,8 @@ ATTRIBUTE_CLAIMS = (
             Measure(
                 "Causes covered",
                 "Each cause of the label is what some attribute changes the most, by more than"
-                " evaluation.factor_threshold, and as many random moves reach all of them with a probability below 0.05:"
-                " supports. Fewer than half of the causes are reached: contradicts. Otherwise: does not decide.",
+                " evaluation.factor_threshold, and as many random moves reach all of them with a probability below"
+                " 0.05: supports. Fewer than half of the causes are reached: contradicts. Otherwise: does not decide.",
                 _KNOWN,
                 causes_are_covered,
             ),

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stylex.config.analysis import TOP
+from stylex.config.analysis import POOLED, TOP
 from stylex.report.claims.model import Claim, Finding, Measure, Row, Run, Source, Verdict, grouped, p_value, tested
 from stylex.report.claims.trainings import ONE_SEED_RULE, STUDENT_RULE, Comparison, over_seeds, points, repeated
-from stylex.report.published import LABELS, POOLED
+from stylex.report.published import LABELS, PROTOCOLS
 from stylex.report.table import percent
 
 COLUMNS = (
@@ -62,7 +62,7 @@ def _comparison(row: Row, better: str, worse: str) -> Comparison:
     ours, theirs, difference = row["experiment_a"], row["experiment_b"], row["difference"]
     sentence = (
         f"Of {row['n']} decisions, {LABELS[better]} ({ours}) alone flips {row['only_a']} and {LABELS[worse]} ({theirs})"
-        f" alone {row['only_b']} within the top {row['k']}, protocol {row['protocol']}: a difference of"
+        f" alone {row['only_b']} within the top {row['k']}, {PROTOCOLS[row['protocol']]}: a difference of"
         f" {points(difference)} points (95 % interval {points(row['low'])} to {points(row['high'])}, images resampled;"
         f" exact McNemar test, {p_value(row['p'])}). One training{'' if ours == theirs else ' of each'}."
     )
@@ -90,7 +90,7 @@ _TWIN = "a twin experiment with conditioning none, and classifier_of naming the 
 _WU = "the selection of Wu et al. on the twin without classifier-specific training"
 _PAIRED = "the table paired, which compares experiments that explain the same classifier"
 _SEEDS = "and for a verdict the same with another seed, as in the suite leaves"
-_FLIPPED = "Compared are the fractions of decisions flipped within the top ten, on the same images, all directions pooled."
+_FLIPPED = "Compared are the fractions flipped within the top ten, on the same images, all directions pooled."
 BASELINE_CLAIMS = (
     Claim(
         "classifier-specific-training",

@@ -27,6 +27,7 @@ from stylex.report.claims.model import (
     share,
 )
 from stylex.report.provenance import anchor
+from stylex.report.published import PROTOCOLS
 
 ACCURATE = 0.95  # [L] 4: 'a high accuracy of at least 95 %'
 STAGNANT, FALLEN = 0.75, 0.5  # of the first reconstruction error; our reading of [G]
@@ -116,14 +117,17 @@ def _curve(extractor: str, points: list[Row], correlations: list[float]) -> str:
     first, last = points[0], points[-1]
     highest = max(points, key=lambda row: row["frechet_distance"])
     low, high = student_interval(correlations)
-    text = f"Spearman's ρ = {mean(correlations):.2f}, the mean of {len(correlations)} groups of images (95 % Student"
-    text += f" interval {low:.2f} to {high:.2f})"
+    text = "too few images to divide into groups"
+    if len(correlations) > 1:
+        text = (
+            f"Spearman's ρ = {mean(correlations):.2f}, the mean of {len(correlations)} groups of images (95 % Student"
+        )
+        text += f" interval {low:.2f} to {high:.2f})"
     return (
         f"Fréchet distance in the features of {extractor}: {first['frechet_distance']:.2f} with"
         f" {first['n_attributes']} and {last['frechet_distance']:.2f} with {last['n_attributes']} attributes moved, at"
-        f" most {highest['frechet_distance']:.2f} with {highest['n_attributes']} (n = {first['n']} images, protocol"
-        f" {first['protocol']}); {text if len(correlations) > 1 else 'too few images to divide into groups'}. One"
-        " training."
+        f" most {highest['frechet_distance']:.2f} with {highest['n_attributes']} (n = {first['n']} images,"
+        f" {PROTOCOLS[first['protocol']]}); {text}. One training."
     )
 
 
@@ -237,8 +241,8 @@ IMAGE_CLAIMS = (
             Measure(
                 "Reconstruction error",
                 f"On validation images of MNIST the last measured error is above {100 * STAGNANT:g} % of the first:"
-                f" supports. Below {100 * FALLEN:g} %: contradicts. Between: does not decide. Both bounds are ours; each"
-                " training is judged by itself.",
+                f" supports. Below {100 * FALLEN:g} %: contradicts. Between: does not decide. Both bounds are ours."
+                " Each training is judged by itself.",
                 f"an experiment on MNIST (dataset {' or '.join(DIGITS)})",
                 reconstruction_stagnates,
             ),

@@ -10,9 +10,9 @@ from typing import Any
 import pandas
 
 from stylex.config import ExperimentConfig
-from stylex.config.analysis import TOP
+from stylex.config.analysis import POOLED, TOP
 from stylex.evaluation.intervals import wilson_interval
-from stylex.report.published import POOLED
+from stylex.protocols import Protocol
 from stylex.report.table import percent
 
 MOST = 0.5
@@ -60,7 +60,7 @@ class Run:
         """Return the rows of an artifact of all experiments that have it; none as for `table`."""
         return _rows(self.artifacts.get(name), columns)
 
-    def protocol(self, experiment: str) -> str:
+    def protocol(self, experiment: str) -> Protocol:
         """Return the main protocol of an experiment: on which images its claims are measured."""
         return self.experiments[experiment].attfind.protocol
 
@@ -170,4 +170,3 @@ def p_value(p: float) -> str:
     if p != p:
         return "p not defined"
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
-

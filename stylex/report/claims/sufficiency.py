@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from stylex.config.analysis import TOP
+from stylex.config.analysis import POOLED, TOP
 from stylex.evaluation.intervals import bootstrap
+from stylex.protocols import Protocol
 from stylex.report.claims.model import (
     MOST,
     Claim,
@@ -24,11 +25,10 @@ from stylex.report.claims.model import (
 )
 from stylex.report.claims.trainings import points
 from stylex.report.provenance import anchor
-from stylex.report.published import METHODS, POOLED, SOURCES
+from stylex.report.published import METHODS, PROTOCOLS, SOURCES
 from stylex.report.table import percent
 
 CLOSE = 0.01  # [V] 5.1: 'within 1% of the accuracy reported in the paper'
-SAME_IMAGES = "same_images"  # the protocol of the papers, of which their figures are
 SMALL = 64  # pixels: the resolution of [V]
 COLUMNS = (
     "experiment", "method", "protocol", "target_class", "k", "n", "flipped", "low", "high", "shift", "seed",
@@ -78,7 +78,9 @@ def adds_up(run: Run) -> list[Finding]:
     for (name,), flips in grouped((row for row in rows if row["method"] == "stylex"), "experiment").items():
         own = [row for row in flips if row["protocol"] == run.protocol(name)]
         if all(row["first_k"] == 1 for row in own):
-            sentence = f"The first attribute flips all {len(own)} decisions, protocol {run.protocol(name)}: none is left."
+            sentence = (
+                f"The first attribute flips all {len(own)} decisions, {PROTOCOLS[run.protocol(name)]}: none is left."
+            )
             found.append(Finding(name, Verdict.UNDECIDED, sentence, anchor(name, "sufficiency")))
         elif (name,) in random:
             found.append(_against_random_lists(run, name, own, random[name,]))
@@ -121,7 +123,7 @@ def released_model_repeats(run: Run) -> list[Finding]:
     figures = {(row["domain"], row["method"], row["k"]): row["value"] for row in run.figures("sufficiency")}
     found = []
     rows = run.table("sufficiency", *COLUMNS)
-    same = [row for row in pooled(rows, "stylex") if row["protocol"] == SAME_IMAGES]
+    same = [row for row in pooled(rows, "stylex") if row["protocol"] == Protocol.SAME_IMAGES]
     for row in largest([row for row in same if run.experiments[row["experiment"]].released], "experiment"):
         name, config = row["experiment"], run.experiments[row["experiment"]]
         value = figures.get((config.published_domain, config.published_method, row["k"]))
@@ -149,7 +151,7 @@ def _of_experiments(run: Run, judge: Judge, belongs: Belongs) -> list[Finding]:
 
 def _flips(row: Row, classes: list[Row]) -> str:
     flips = share(row["flipped"], row["n"], f"decisions flip within the top {row['k']}", (row["low"], row["high"]))
-    text = f"{flips}, protocol {row['protocol']}, shift {row['shift']:g}, seed {row['seed']}"
+    text = f"{flips}, {PROTOCOLS[row['protocol']]}, shift {row['shift']:g}, seed {row['seed']}"
     counted = [each for each in classes if each["n"] > 0]
     if len(counted) < 2:
         return f"{text}."
@@ -176,9 +178,7 @@ def published_fractions(run: Run) -> list[str]:
 
 _NEEDS = "the table sufficiency with an experiment of the method stylex"
 _AS_FIRST = "As for the first claim"
-_INTERVAL = (
-    "It is Wilson's where each image has one target class; with several, images are resampled with all of their targets."
-)
+_INTERVAL = "It is Wilson's where each image has one target class; with several, images are resampled with all of them."
 SUFFICIENCY_CLAIMS = (
     Claim(
         "sufficient",
@@ -216,10 +216,10 @@ SUFFICIENCY_CLAIMS = (
         (
             Measure(
                 "Attributes after the first",
-                "Of the images that the first attribute leaves, the fraction that the following ones flip is held against"
-                " that of lists in which random coordinates and directions follow the first (evaluation.random_lists"
-                " draws): a flip counts at any k up to ten, so any list flips some. The 95 % interval of the difference"
-                " lies above 0: supports. Below: contradicts. Across: does not decide. Images, with all of their"
+                "Of the images that the first attribute leaves, the fraction that the following ones flip is held"
+                " against that of lists in which random coordinates and directions follow the first"
+                " (evaluation.random_lists draws): a flip counts at any k up to ten, so any list flips some. The 95 %"
+                " interval of the difference lies above 0: supports. Below: contradicts. Across: does not decide. Images, with all of their"
                 " targets, and draws are resampled.",
                 "flips.csv and random_flips.csv of an experiment of the method stylex",
                 adds_up,
@@ -268,8 +268,8 @@ SUFFICIENCY_CLAIMS = (
                 "Sufficiency of small models",
                 f"In experiments of at most {SMALL} × {SMALL} pixels the 95 % interval of the flipped fraction"
                 " lies below the best fraction of the replication's own models: supports. Above: contradicts. Across:"
-                " does not decide. The domains differ, and those here are easier. The replication measured on the images"
-                " that it had searched.",
+                " does not decide. The domains differ, and those here are easier. The replication measured on the"
+                " images that it had searched.",
                 f"{_NEEDS} at {SMALL} × {SMALL} pixels or less",
                 small_models_fail,
             ),
@@ -287,9 +287,9 @@ SUFFICIENCY_CLAIMS = (
         (
             Measure(
                 "Released weights",
-                f"On the images searched (protocol {SAME_IMAGES}), as the papers, the flipped fraction differs from the"
-                f" published one by at most {100 * CLOSE:g} point: supports. By more, and the 95 % interval does not"
-                " hold the published one: contradicts. Otherwise: does not decide.",
+                f"On the images searched ({PROTOCOLS[Protocol.SAME_IMAGES]}), as in the papers, the flipped fraction"
+                f" differs from the published one by at most {100 * CLOSE:g} point: supports. By more, and the"
+                " 95 % interval does not hold the published one: contradicts. Otherwise: does not decide.",
                 "an experiment with `released` set and a published figure, as in the suite released",
                 released_model_repeats,
             ),
