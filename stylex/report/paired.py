@@ -92,10 +92,10 @@ def _block(data: pandas.DataFrame) -> Block:
     caption = (
         f"This run: images that flip within the top {TOP} attributes of one method and not of the other, the same"
         " images under both. n counts the images that neither method's model already rebuilds as the target class, for"
-        " each target. In brackets: 95 % interval, images resampled (percentile bootstrap). An image with several targets"
-        " is one image: it is resampled with all of them, and counts for the method that flips more of them. p: exact"
-        " McNemar test, two-sided. Interval and p are of one trained model against another; they know nothing of how"
-        " trainings vary, and are not corrected for the number of comparisons."
+        " each target. In brackets: 95 % interval, images resampled (percentile bootstrap). An image with several"
+        " targets is one image: it is resampled with all of them, and counts for the method that flips more of them."
+        " p: exact McNemar test, two-sided. Interval and p are of one trained model against another; they know nothing"
+        " of how trainings vary, and are not corrected for the number of comparisons."
     )
     return Block(caption, frame, ("n", "Only A", "Only B", "A − B, % of n", "p"))
 

@@ -105,8 +105,8 @@ def _against_random_lists(run: Run, name: str, flips: list[Row], random: list[Ro
     low, high = bootstrap(gains, run.experiments[name].seed, decisions)
     fractions = [count / n for count in by_chance.values()]
     sentence = (
-        f"Of {n} decisions that the first attribute leaves, the next {TOP - 1} flip {percent(flipped / n)} %, protocol"
-        f" {run.protocol(name)}; as many random moves after it {percent(sum(fractions) / len(draws))} %"
+        f"Of {n} decisions that the first attribute leaves, the next {TOP - 1} flip {percent(flipped / n)} %,"
+        f" {PROTOCOLS[run.protocol(name)]}; as many random moves after it {percent(sum(fractions) / len(draws))} %"
         f" ({percent(min(fractions))} to {percent(max(fractions))} % in {len(draws)} draws). Difference:"
         f" {points(flipped / n - sum(fractions) / len(draws))} points (95 % interval {points(low)} to {points(high)})."
     )
@@ -219,8 +219,8 @@ SUFFICIENCY_CLAIMS = (
                 "Of the images that the first attribute leaves, the fraction that the following ones flip is held"
                 " against that of lists in which random coordinates and directions follow the first"
                 " (evaluation.random_lists draws): a flip counts at any k up to ten, so any list flips some. The 95 %"
-                " interval of the difference lies above 0: supports. Below: contradicts. Across: does not decide. Images, with all of their"
-                " targets, and draws are resampled.",
+                " interval of the difference lies above 0: supports. Below: contradicts. Across: does not"
+                " decide. Images, with all of their targets, and draws are resampled.",
                 "flips.csv and random_flips.csv of an experiment of the method stylex",
                 adds_up,
             ),
