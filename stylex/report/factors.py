@@ -15,7 +15,7 @@ import pandas
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
 from stylex.config.analysis import POOLED
-from stylex.report.published import LABELS
+from stylex.report.published import LABELS, direction
 from stylex.report.table import NOTHING, Block, Table, concatenated, percent
 
 TEXT = ("experiment", "method", "target_class", "direction", "factor")
@@ -119,7 +119,7 @@ def _coverage(rows: Rows, causes: list[str]) -> Block:
         for target, part in [*directions.items(), (POOLED, group)]:
             label = f"random moves, {LABELS[model]}" if method == CHANCE else LABELS.get(method, method)
             line = {"Domain": domain, "Method": label}
-            line["Target class"] = "both directions" if target == POOLED else target
+            line["Target class"] = direction(target)
             lines.append(line | _line(part, method == CHANCE, causes, shown))
     limits = " or ".join(sorted({f"{row['threshold']:g}" for row in rows}))
     caption = (

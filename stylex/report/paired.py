@@ -19,7 +19,7 @@ from stylex.config import ExperimentConfig, ExperimentPaths
 from stylex.config.analysis import POOLED, TOP
 from stylex.evaluation.intervals import bootstrap
 from stylex.evaluation.paired import mcnemar
-from stylex.report.published import LABELS, PROTOCOLS
+from stylex.report.published import LABELS, PROTOCOLS, direction
 from stylex.report.table import NOTHING, Block, Table
 
 COLUMNS = (
@@ -80,7 +80,7 @@ def _block(data: pandas.DataFrame) -> Block:
     frame = pandas.DataFrame({
         "Domain": data["domain"],
         "Protocol": [PROTOCOLS[row["protocol"]] for row in rows],
-        "Target class": data["target_class"].replace(POOLED, "all directions"),
+        "Target class": [direction(row["target_class"]) for row in rows],
         "A": [_label(row, "a", rows) for row in rows],
         "B": [_label(row, "b", rows) for row in rows],
         "n": data["n"],

@@ -11,8 +11,7 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
-from stylex.config.analysis import POOLED
-from stylex.report.published import LABELS, PROTOCOLS
+from stylex.report.published import LABELS, PROTOCOLS, direction
 from stylex.report.table import NOTHING, Block, Table, percent
 
 COLUMNS = ("experiments", "domain", "method", "protocol", "target_class", "k", "seeds", "mean", "sd")
@@ -73,7 +72,7 @@ def _block(data: pandas.DataFrame) -> Block:
             "Domain": first["domain"],
             "Method": LABELS.get(first["method"], first["method"]),
             "Protocol": PROTOCOLS[first["protocol"]],
-            "Target class": "all directions" if first["target_class"] == POOLED else first["target_class"],
+            "Target class": direction(first["target_class"]),
             "Seeds": first["seeds"],
         }
         rows.append(row | {f"k = {k}, %": _spread(by_k[k]) if k in by_k else NOTHING for k in shown})

@@ -107,7 +107,7 @@ def table(root):
 
 def test_methods_stand_side_by_side_with_mean_and_sd_over_seeds(table):
     coverage = table.blocks[0].frame
-    both = coverage[coverage["Target class"] == "both directions"].set_index("Method")
+    both = coverage[coverage["Target class"] == "all directions"].set_index("Method")
     own = both.loc["StylEx"]  # of three moves of the first seed two are of one coordinate
     assert (own["Seeds"], own["n"], own["Moves"]) == (2, "20 / 20", "2 / 2")
     assert own["Purity, %"] == "60.0 ± 14.1"  # seeds: 70 and 50
