@@ -57,8 +57,8 @@ def _ours(data: pandas.DataFrame) -> Block:
         "This run: percentage of images whose decision flips when the top k attributes of the target class are applied"
         " one after the other, with its 95 % interval: Wilson's; where an image has several target classes, images"
         " are resampled with all of them (percentile bootstrap). n counts the images that the classifier does not"
-        " already give to the target class. Held out: attributes and the ends of their moves are found on one half of the"
-        " analysed images, n are of the other. Same images: found and measured on all of them, as in the papers. A"
+        " already give to the target class. Held out: attributes and the ends of their moves are found on one half of"
+        " the analysed images, n are of the other. Same images: found and measured on all of them, as in the papers. A"
         " published figure stands here only if the experiment reproduces its very domain."
     )
     return Block(caption, pandas.DataFrame(rows), numeric)
