@@ -253,6 +253,7 @@ rule sufficiency:
     output:
         with_provenance(EXPERIMENT.sufficiency),
         with_provenance(EXPERIMENT.flips),
+        with_provenance(EXPERIMENT.random_flips),
     log:
         "results/logs/experiments/{experiment}/sufficiency.log",
     benchmark:
@@ -267,7 +268,13 @@ rule sufficiency:
     params:
         code=code_of("sufficiency"),
         config=sections(
-            "seed", "domain", "attfind.protocols", "attfind.shift", "attfind.against", "evaluation.sufficiency_k"
+            "seed",
+            "domain",
+            "attfind.protocols",
+            "attfind.shift",
+            "attfind.against",
+            "evaluation.sufficiency_k",
+            "evaluation.random_lists",
         ),
     message:
         "Measuring the sufficiency of the attributes of {wildcards.experiment}"
