@@ -87,7 +87,7 @@ def test_tables_hold_the_numbers_of_the_experiment(finished):
     assert (measured.low <= measured.fraction).all() and (measured.fraction <= measured.high).all()
     table = read_table(suite.table("sufficiency", "csv"), ("target_class",))
     assert set(measured.fraction) <= set(table.fraction)
-    assert read_table(paths.frechet).n_attributes.tolist() == [0, 1]
+    assert read_table(paths.frechet).n_attributes.tolist() == [0, 1] * 2
     metrics = json.loads(paths.classifier.metrics.read_text())
     assert 0 <= metrics["accuracy"] <= 1
 
