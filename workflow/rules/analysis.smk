@@ -1,11 +1,13 @@
 # From the trained networks to numbers: latents, AttFind, sufficiency, the Fréchet curve, the factors moved. Rules called
 # …_aside do for the other protocols what their namesakes do for the main one.
-ANALYSED_KEYS = ["attfind.split", "attfind.images", "attfind.sampling"]
-SELECTION_KEYS = [
+ENCODE_KEYS = ["seed", "dataset", "stylex.perceptual", "stylex.perceptual_backbone"]
+ENCODE_KEYS += [f"attfind.{key}" for key in ("split", "images", "sampling", "min_realism")]
+SELECTION_KEYS = ["seed"] + [
     f"attfind.{key}"
     for key in (
         "protocols",
         "engine",
+        "shards",
         "algorithm",
         "min_images_fraction",
         "against",
@@ -15,6 +17,7 @@ SELECTION_KEYS = [
         "unstable_filter",
     )
 ]
+BASELINE_KEYS = ["seed", "stylex.conditioning", "attfind.protocols", "attfind.against", "attfind.max_attributes"]
 
 
 rule encode:
@@ -39,7 +42,7 @@ rule encode:
         **requests("encode"),
     params:
         code=code_of("encode"),
-        config=sections("seed", "dataset", *ANALYSED_KEYS, "attfind.min_realism"),
+        config=sections(*ENCODE_KEYS),
         shard="",
     message:
         "Encoding the analysed images of {wildcards.experiment}"
@@ -59,7 +62,7 @@ use rule encode as encode_shard with:
         experiment="|".join(PROJECT.experiments),
     params:
         code=code_of("encode"),
-        config=sections("seed", "dataset", *ANALYSED_KEYS, "attfind.encode_shards", "attfind.batch_size"),
+        config=sections(*ENCODE_KEYS, "attfind.encode_shards", "attfind.batch_size"),
         shard=lambda wildcards: f"--shard {int(wildcards.shard)}",
     message:
         "Encoding the analysed images of {wildcards.experiment}, shard {wildcards.shard}"
@@ -81,7 +84,7 @@ rule merge:
         **requests("merge"),
     params:
         code=code_of("encode"),
-        config=sections("seed", "dataset", *ANALYSED_KEYS),
+        config=sections(*ENCODE_KEYS),
     message:
         "Merging what was encoded of {wildcards.experiment}"
     shell:
@@ -195,6 +198,7 @@ rule explanations:
         # not what prepares and draws image files, which people alone give
         code=code_of("explain", without=("stylex.datasets", "stylex.figures", "stylex.latents.encode")),
         config=sections(
+            "seed",
             "attfind.protocols",
             "attfind.shift",
             "attfind.precision",
@@ -223,7 +227,7 @@ rule baseline:
         **requests("baseline"),
     params:
         code=code_of("baseline"),
-        config=sections("attfind.protocols", "attfind.against", "attfind.max_attributes"),
+        config=sections(*BASELINE_KEYS),
         protocol="",
     message:
         "Selecting the coordinates of {wildcards.experiment} as Wu et al. do"
@@ -238,7 +242,7 @@ use rule baseline as baseline_aside with:
         "results/logs/experiments/{experiment}/baseline-{protocol}.log",
     params:
         code=code_of("baseline"),
-        config=sections("attfind.protocols", "attfind.against", "attfind.max_attributes"),
+        config=sections(*BASELINE_KEYS),
         protocol="--protocol {protocol}",
     message:
         "Selecting the coordinates of {wildcards.experiment} on the {wildcards.protocol} as Wu et al. do"
@@ -270,6 +274,7 @@ rule sufficiency:
         config=sections(
             "seed",
             "domain",
+            "stylex.conditioning",
             "attfind.protocols",
             "attfind.shift",
             "attfind.against",
@@ -307,6 +312,9 @@ rule frechet:
         code=code_of("frechet"),
         config=sections(
             "seed",
+            "dataset",
+            "stylex.perceptual_backbone",
+            "attfind.split",
             "attfind.protocols",
             "attfind.shift",
             "attfind.against",
@@ -346,11 +354,13 @@ rule factors:
         code=code_of("factors", without=("stylex.datasets.layouts", "stylex.datasets.transfer")),
         config=sections(
             "seed",
+            "dataset",
             "stylex.conditioning",
             "attfind.protocols",
             "attfind.shift",
             "attfind.split",
             "attfind.against",
+            "evaluation.factor_regressor",
             "evaluation.random_moves",
         ),
     message:
@@ -440,7 +450,9 @@ rule observer:
         **requests("observer"),
     params:
         code=code_of("study observe"),
-        config=sections("seed", "stylex.conditioning", "attfind.protocols", "attfind.shift", "study"),
+        config=sections(
+            "seed", "stylex.conditioning", "stylex.perceptual_backbone", "attfind.protocols", "attfind.shift", "study"
+        ),
     message:
         "Answering the questionnaire of {wildcards.experiment} by machine"
     shell:

@@ -22,7 +22,7 @@ rule classifier:
         **requests("classifier"),
     params:
         code=code_of("classifier", without=FOR_CLASSIFIERS),
-        config=sections("seed", "dataset", "classifier"),
+        config=sections("seed", "dataset", "classifier", "classifier_of"),
     message:
         "Training the classifier of {wildcards.experiment}"
     shell:

@@ -329,7 +329,7 @@ def effects_sections(wildcards):
     keys = ["protocols", "shift", "precision", "discriminator_filter", "shards", "engine"]
     if PROJECT.experiments[wildcards.experiment].attfind.engine == "screened":
         keys += ["confidence", "threshold", "max_attributes"]
-    return sections(*(f"attfind.{key}" for key in keys))(wildcards)
+    return sections("seed", *(f"attfind.{key}" for key in keys))(wildcards)
 
 
 def effects(wildcards):

@@ -30,9 +30,11 @@ rule figures:
         code=code_of("figures"),
         suite=SUITE,
         config=sections(
-            "title",
+            "seed",
             "dataset",
+            "stylex.conditioning",
             "attfind.split",
+            "attfind.shards",
             "attfind.protocols",
             "attfind.shift",
             "evaluation.figure_attributes",
@@ -87,7 +89,18 @@ rule report:
         code=code_of("report"),
         suite=SUITE,
         config=suite_sections(
-            "title", "domain", "seed", "classifier_of", "dataset", "classifier", "stylex", "attfind", "evaluation"
+            "title",
+            "domain",
+            "published_domain",
+            "published_method",
+            "released",
+            "seed",
+            "classifier_of",
+            "dataset",
+            "classifier",
+            "stylex",
+            "attfind",
+            "evaluation",
         ),
     message:
         "Writing the report of the suite {params.suite}"
