@@ -15,10 +15,11 @@ from stylex.attfind.records import read_effects
 from stylex.classifiers import build_network
 from stylex.classifiers.wrapper import NetworkDescription, load_network, save_network
 from stylex.config import ExperimentPaths, load_experiment
-from stylex.errors import ArtifactError
+from stylex.errors import ArtifactError, ConfigError
 from stylex.latents.table import Latents, read_latents, write_latents
 from stylex.networks.model import build_networks, load_stylex, save_stylex
 from stylex.networks.stylespace import StyleVector
+from stylex.protocols import Protocol
 
 NAME = "mnist"
 IMAGES = 23
@@ -29,7 +30,8 @@ def options(root, **attfind):
     content = yaml.safe_load(path.read_text())
     channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
     content["stylex"]["networks"] = channels | {"latent_dim": 8}
-    content["attfind"] = {"images": IMAGES, "threshold": 0.05, "precision": "float32", "batch_size": 256} | attfind
+    common = {"protocols": ["same_images"], "precision": "float32", "batch_size": 256}
+    content["attfind"] = {"images": IMAGES, "threshold": 0.05} | common | attfind
     path.write_text(yaml.safe_dump(content))
 
 
@@ -84,6 +86,28 @@ def test_any_number_of_shards_gives_the_same_bits(project):
     assert len(whole.ids) == IMAGES and whole.effect.abs().max() > 0.01
     for shards in (2, 7):
         assert same(measured(project, shards), whole)
+
+
+def test_held_out_the_half_that_is_searched_is_measured_towards_its_own_extremes(project):
+    whole = measured(project, 1)
+    options(project, protocols=["held_out", "same_images"])
+    paths = ExperimentPaths(project, NAME)
+    compute_effects(project, NAME, "cpu")
+    compute_effects(project, NAME, "cpu", protocol=Protocol.SAME_IMAGES)
+    half = read_effects([paths.effects()])
+    assert same(read_effects([paths.under("same_images", "held_out").effects()]), whole)
+    latents = read_latents(paths.latents).under(Protocol.HELD_OUT)
+    assert half.ids == [one for one, searched in zip(latents.ids, latents.searched, strict=True) if searched]
+    assert half.header.minima == latents.styles[latents.searched].amin(0).tolist() != whole.header.minima
+    # A coordinate whose extremes lie in that half moves as it does among all images.
+    both = (latents.minima == latents.styles.amin(0)) & (latents.maxima == latents.styles.amax(0))
+    assert 0 < both.sum() < len(both)
+    torch.testing.assert_close(half.effect[:, :, both], whole.effect[latents.searched][:, :, both], rtol=0, atol=1e-4)
+
+
+def test_a_protocol_that_the_experiment_has_not_is_refused(project):
+    with pytest.raises(ConfigError, match="protocol 'held_out' is none of attfind.protocols: same_images"):
+        compute_effects(project, NAME, "cpu", protocol=Protocol.HELD_OUT)
 
 
 def test_shards_hold_whole_groups_and_every_image_once():

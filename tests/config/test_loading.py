@@ -91,13 +91,13 @@ def test_a_class_to_compare_with_that_is_none_of_the_experiment(root):
     text += "attfind: {against: 4}\nstylex: {perceptual_backbone: mnist-32}\n"
     file = "config/experiments/mnist.yaml"
     line = refusal(root, file, text, lambda: load_experiment(root, "mnist"))
-    assert "attfind.against: unknown class '4'; choose all or one of 3, 5, 8" in line
+    assert "attfind.against: unknown class '4'; choose one of 3, 5, 8, or leave it out" in line
     (root / file).write_text(text.replace("against: 4", "against: 8"))
     assert load_experiment(root, "mnist").attfind.against == "8"
 
 
 def test_without_options_attfind_is_algorithm_1_on_one_machine(root):
     attfind = load_experiment(root, "mnist").attfind
-    assert (attfind.algorithm, attfind.ranking, attfind.against) == ("paper", "mean_effect", "all")
+    assert (attfind.algorithm, attfind.ranking, attfind.against) == ("paper", "mean_effect", None)
     assert attfind.discriminator_filter is None and attfind.unstable_filter is None
     assert (attfind.engine, attfind.shards) == ("exhaustive", 1)

@@ -28,6 +28,7 @@ from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, save_stylex
 from stylex.pretrained import WEIGHTS
+from stylex.protocols import Protocol
 
 NAME = "mnist"
 
@@ -96,44 +97,62 @@ def project(root, monkeypatch):
     return root
 
 
+def search(root, name=NAME):
+    """Measure effects and select attributes by both protocols; where random networks have none, the list is empty."""
+    main = load_experiment(root, name).attfind.protocol
+    for protocol in Protocol:
+        effects_stage.compute_effects(root, name, "cpu", protocol=protocol)
+        try:
+            selection.select(root, name, protocol)
+        except AttributesNotFoundError:
+            write_attributes(ExperimentPaths(root, name).under(protocol, main).attributes, [], {})
+
+
 def test_every_file_of_the_analysis(project):
     paths = ExperimentPaths(project, NAME)
     encode(project, NAME, "cpu")
-    effects_stage.compute_effects(project, NAME, "cpu")
-    selection.select(project, NAME)
+    search(project)
     sufficiency(project, NAME, "cpu")
     frechet(project, NAME, "cpu")
 
     latents, effects = read_latents(paths.latents), read_effects([paths.effects()])
-    assert len(latents.ids) == 24 and effects.ids == latents.ids
+    latents = latents.under(Protocol.HELD_OUT)
+    assert len(latents.ids) == 24 and effects.ids == [latents.ids[row] for row in torch.nonzero(latents.searched)]
     assert latents.labels.bincount().tolist() == [12, 12]
     assert latents.provenance["split"] == "test"
-    torch.testing.assert_close(effects.base_logits, latents.reconstruction_logits, rtol=0, atol=1e-4)
+    torch.testing.assert_close(effects.base_logits, latents.reconstruction_logits[latents.searched], rtol=0, atol=1e-4)
     assert set(read_attributes(paths.attributes)) <= {"3", "5"}
 
     table = pandas.read_csv(paths.sufficiency, dtype={"target_class": str})
-    pooled = table[table["k"] == 10].set_index("target_class")
-    assert pooled.loc["both", "n"] == 24 == pooled.loc["3", "n"] + pooled.loc["5", "n"]
-    assert (table.groupby("target_class")["flipped"].apply(lambda f: f.is_monotonic_increasing)).all()
+    for protocol, count in {"held_out": 12, "same_images": 24}.items():
+        pooled = table[(table["k"] == 10) & (table["protocol"] == protocol)].set_index("target_class")
+        assert pooled.loc["*", "n"] == count == pooled.loc["3", "n"] + pooled.loc["5", "n"]
+    assert (table.groupby(["protocol", "target_class"])["flipped"].apply(lambda f: f.is_monotonic_increasing)).all()
 
     curve = pandas.read_csv(paths.frechet)
-    assert list(curve.columns) == ["experiment", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd"]
-    assert curve["n_attributes"].tolist() == list(range(11))
-    assert set(curve["n"]) == {24} and set(curve["extractor"]) == {"random"}
+    assert ", ".join(curve.columns) == (
+        "experiment, protocol, n_attributes, n, extractor, frechet_distance, kid, kid_sd"
+    )
+    assert curve["n_attributes"].tolist() == 2 * list(range(11))
+    assert curve.groupby("protocol")["n"].unique().map(list).to_dict() == {"held_out": [12], "same_images": [24]}
+    assert set(curve["extractor"]) == {"random"}
     assert (curve["frechet_distance"] > 0).all()
 
 
 def test_flips_of_single_images_add_up_to_the_fractions(project):
     encode(project, NAME, "cpu")
-    effects_stage.compute_effects(project, NAME, "cpu")
-    selection.select(project, NAME)
+    search(project)
     sufficiency(project, NAME, "cpu")
     paths = ExperimentPaths(project, NAME)
     flips = pandas.read_csv(paths.flips, dtype={"target_class": str})
-    assert list(flips.columns) == ["id", "method", "target_class", "first_k"]
-    assert sorted(flips["id"]) == sorted(read_latents(paths.latents).ids)
+    assert list(flips.columns) == ["id", "method", "protocol", "target_class", "first_k"]
+    latents = read_latents(paths.latents).under(Protocol.HELD_OUT)
+    held_out = [latents.ids[row] for row in torch.nonzero(latents.measured)]
+    assert sorted(flips[flips["protocol"] == "held_out"]["id"]) == sorted(held_out)
+    assert sorted(flips[flips["protocol"] == "same_images"]["id"]) == sorted(latents.ids)
     for row in pandas.read_csv(paths.sufficiency, dtype={"target_class": str}).to_dict("records"):
-        own = flips if row["target_class"] == "both" else flips[flips["target_class"] == row["target_class"]]
+        own = flips[flips["protocol"] == row["protocol"]]
+        own = own if row["target_class"] == "*" else own[own["target_class"] == row["target_class"]]
         assert (len(own), (own["first_k"] <= row["k"]).sum()) == (row["n"], row["flipped"])
 
 
@@ -143,9 +162,9 @@ def test_without_the_classifier_two_methods_are_measured_on_the_same_images(proj
     save_stylex(paths.stylex_model, build_networks(config.stylex, 32, 1, 2, seed=0), {})
     assert paths.classifier == ExperimentPaths(project, NAME).classifier
     encode(project, twin, "cpu")
-    effects_stage.compute_effects(project, twin, "cpu")
-    select_some(project, twin)
-    baseline(project, twin)
+    search(project, twin)
+    for protocol in Protocol:
+        baseline(project, twin, protocol)
     sufficiency(project, twin, "cpu")
     flips = pandas.read_csv(paths.flips, dtype={"target_class": str})
     images = {method: set(part["id"]) for method, part in flips.groupby("method")}
@@ -154,34 +173,28 @@ def test_without_the_classifier_two_methods_are_measured_on_the_same_images(proj
     assert table["method"].drop_duplicates().tolist() == ["without_cst", "wu_2021"]
 
 
-def select_some(root, name):
-    """Select attributes, where random networks have any; where not, an empty list is a list too."""
-    try:
-        selection.select(root, name)
-    except AttributesNotFoundError:
-        write_attributes(ExperimentPaths(root, name).attributes, [], {})
-
-
 def test_against_one_class_its_images_alone_are_measured(project):
     path = project / "config/experiments" / f"{NAME}.yaml"
     content = yaml.safe_load(path.read_text())
     content["attfind"]["against"] = "3"
     path.write_text(yaml.safe_dump(content))
     encode(project, NAME, "cpu")
-    effects_stage.compute_effects(project, NAME, "cpu")
-    selection.select(project, NAME)
+    search(project)
     sufficiency(project, NAME, "cpu")
     frechet(project, NAME, "cpu")
     paths = ExperimentPaths(project, NAME)
-    latents = read_latents(paths.latents)
-    of_three = [identity for identity, first, second in zip(latents.ids, *latents.reconstruction_logits.T, strict=True)
-                if first >= second]  # fmt: skip
-    assert 0 < len(of_three) < len(latents.ids)
     flips = pandas.read_csv(paths.flips, dtype={"target_class": str})
-    assert flips["id"].tolist() == of_three and set(flips["target_class"]) == {"5"}
     table = pandas.read_csv(paths.sufficiency, dtype={"target_class": str})
-    assert set(table["target_class"]) == {"5", "both"} and set(table["n"]) == {len(of_three)}
-    assert set(pandas.read_csv(paths.frechet)["n"]) == {len(of_three)}
+    curve = pandas.read_csv(paths.frechet)
+    assert set(flips["target_class"]) == {"5"} and set(table["target_class"]) == {"5", "*"}
+    for protocol in Protocol:
+        latents = read_latents(paths.latents).under(protocol)
+        decided = latents.measured & (latents.reconstruction_logits.argmax(1) == 0)
+        of_three = [latents.ids[row] for row in torch.nonzero(decided)]
+        assert 0 < len(of_three) < latents.measured.sum()
+        own = [frame[frame["protocol"] == protocol] for frame in (flips, table, curve)]
+        assert own[0]["id"].tolist() == of_three
+        assert set(own[1]["n"]) == {len(of_three)} == set(own[2]["n"])
 
 
 def test_a_class_of_one_reconstruction_has_no_distribution(project):
@@ -196,7 +209,7 @@ def test_inception_stands_beside_the_backbone_under_its_own_name(project, monkey
     asked = {"frechet_extractors": ["inception", "backbone"], "frechet_attributes": 0, "inception_weights": "mine.pth"}
     path = project / "config" / "experiments" / f"{NAME}.yaml"
     content = yaml.safe_load(path.read_text()) | {"evaluation": asked}
-    content["attfind"]["images"] = 6
+    content["attfind"] |= {"images": 6, "protocols": ["same_images"]}
     path.write_text(yaml.safe_dump(content))
     network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
     torch.save(network.state_dict(), project / "mine.pth")
@@ -239,8 +252,7 @@ def test_images_are_measured_as_they_are(project):
 
 def test_each_image_is_moved_towards_the_class_it_is_not(project):
     encode(project, NAME, "cpu")
-    effects_stage.compute_effects(project, NAME, "cpu")
-    selection.select(project, NAME)
+    search(project)
     paths = ExperimentPaths(project, NAME)
     latents, attributes = read_latents(paths.latents), read_attributes(paths.attributes)
     assert torch.equal(towards_other_class(latents, attributes, 0, 2.0).space, latents.styles)

@@ -13,6 +13,7 @@ from stylex.errors import ConfigError
 from stylex.evaluation.ganalyze import assessor, ganalyze, learn_direction, log_odds
 from stylex.latents.table import Latents, read_latents, write_latents
 from stylex.networks.model import build_networks, save_stylex
+from stylex.protocols import Protocol
 
 OPTIONS = GanalyzeConfig(steps=300, batch_size=16, learning_rate=0.05)
 REACH = 4.0
@@ -130,7 +131,8 @@ def test_the_file_says_what_it_is(project):
     tensors, header = load_tensors(ExperimentPaths(project, "mnist").ganalyze)
     assert tensors["theta"].shape == (64,) and tensors["theta"].abs().max() > 0
     assert header["target_class"] == "5" and float(header["error"]) > 0
-    logits = read_latents(ExperimentPaths(project, "mnist").latents).reconstruction_logits
+    latents = read_latents(ExperimentPaths(project, "mnist").latents).under(Protocol.HELD_OUT)
+    logits = latents.reconstruction_logits[latents.searched]
     assert float(header["reach"]) == pytest.approx(2 * float((logits[:, 1] - logits[:, 0]).abs().median()))
     assert {"config_digest", "seed", "commit", "version_torch"} <= header.keys()
 

@@ -16,6 +16,7 @@ from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.sufficiency import COLUMNS, first_flips, flips_frame, sufficiency_rows
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector
+from stylex.protocols import Protocol
 
 
 class StylesAsImages(nn.Module):
@@ -79,7 +80,7 @@ def flips(root, latents):
             "attfind": config.attfind.model_copy(update={"shift": shift}),
             "evaluation": config.evaluation.model_copy(update={"batch_size": batch_size}),
         })  # fmt: skip
-        images = images_to_turn(latents, target, "all")
+        images = images_to_turn(latents, target, None)
         return first_flips(StylesAsImages(), SumOfPixels(), latents, images, attributes, target, config)
 
     return measure
@@ -123,9 +124,17 @@ def test_no_attribute_flips_nothing(flips):
 
 def test_against_one_class_only_its_images_are_turned_and_not_into_it(latents):
     three = replace(latents, class_names=("a", "b", "c"), reconstruction_logits=torch.eye(3)[[0, 1, 2, 1]])
-    assert target_classes(three, "b") == ["a", "c"] and target_classes(three, "all") == ["a", "b", "c"]
+    assert target_classes(three, "b") == ["a", "c"] and target_classes(three, None) == ["a", "b", "c"]
     assert [images_to_turn(three, target, "b").tolist() for target in ("a", "c")] == [[1, 3], [1, 3]]
-    assert images_to_turn(three, "a", "all").tolist() == [1, 2, 3]
+    assert images_to_turn(three, "a", None).tolist() == [1, 2, 3]
+
+
+def test_held_out_only_the_other_half_is_turned(latents):
+    held_out = latents.under(Protocol.HELD_OUT)
+    assert held_out.measured.sum() == 2 and not (held_out.measured & held_out.searched).any()
+    assert images_to_turn(held_out, "1", None).tolist() == [row for row in (0, 1, 3) if held_out.measured[row]]
+    ends = held_out.styles[held_out.searched]
+    assert torch.equal(held_out.minima, ends.amin(0)) and torch.equal(held_out.maxima, ends.amax(0))
 
 
 def test_apply_attributes_moves_from_the_original_value(latents):
@@ -136,34 +145,36 @@ def test_apply_attributes_moves_from_the_original_value(latents):
 
 def test_rows(root, flips):
     config = load_experiment(root, "mnist")
-    rows = sufficiency_rows("mnist", config, "stylex", {"0": flips(TOWARDS_0, target="0"), "1": flips()})
+    rows = sufficiency_rows("mnist", config, "stylex", "held_out", {"0": flips(TOWARDS_0, target="0"), "1": flips()})
     frame = pandas.DataFrame(rows, columns=list(COLUMNS))
-    assert frame["target_class"].tolist() == ["0", "1", "both"] * 11
+    assert frame["target_class"].tolist() == ["0", "1", "*"] * 11
     assert frame["k"].tolist() == [k for k in (*range(1, 11), 40) for _ in range(3)]
     for k in (10, 40):  # no more than three attributes were found: they count at every k beyond
         last = frame[frame["k"] == k].set_index("target_class")
-        assert last["n"].to_dict() == {"0": 1, "1": 3, "both": 4}
-        assert last["flipped"].to_dict() == {"0": 1, "1": 1, "both": 2}
-    assert last.loc["both", "fraction"] == 0.5
-    assert (last.loc["both", "low"], last.loc["both", "high"]) == wilson_interval(2, 4)
+        assert last["n"].to_dict() == {"0": 1, "1": 3, "*": 4}
+        assert last["flipped"].to_dict() == {"0": 1, "1": 1, "*": 2}
+    assert last.loc["*", "fraction"] == 0.5
+    assert (last.loc["*", "low"], last.loc["*", "high"]) == wilson_interval(2, 4)
     assert set(frame["method"]) == {"stylex"}
     assert ", ".join(frame.columns) == (
-        "experiment, domain, method, target_class, k, shift, n, flipped, fraction, low, high, seed, published"
+        "experiment, domain, method, protocol, target_class, k, shift, n, flipped, fraction, low, high, seed, published"
     )
 
 
 def test_an_image_that_flips_later_counts_from_there(root):
     config = load_experiment(root, "mnist")
-    rows = sufficiency_rows("mnist", config, "stylex", {"1": torch.tensor([3, 1, 0, 11])})
+    rows = sufficiency_rows("mnist", config, "stylex", "held_out", {"1": torch.tensor([3, 1, 0, 11])})
     assert {row["k"]: row["flipped"] for row in rows if row["target_class"] == "1"} == (
         {1: 1, 2: 1} | dict.fromkeys(range(3, 11), 2) | {40: 3}
     )
 
 
 def test_flips_of_single_images_round_trip(tmp_path):
-    frame = flips_frame(["007", "b"], "wu_2021", "1", torch.tensor([0, 12]))
+    frame = flips_frame(["007", "b"], "wu_2021", "held_out", "1", torch.tensor([0, 12]))
     write_table(tmp_path / "flips.csv", frame, {})
-    assert (tmp_path / "flips.csv").read_text() == "id,method,target_class,first_k\n007,wu_2021,1,\nb,wu_2021,1,12\n"
+    assert (tmp_path / "flips.csv").read_text() == (
+        "id,method,protocol,target_class,first_k\n007,wu_2021,held_out,1,\nb,wu_2021,held_out,1,12\n"
+    )
 
 
 def test_k_beyond_what_attfind_keeps_is_refused(root):

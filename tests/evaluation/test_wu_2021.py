@@ -83,12 +83,12 @@ def test_the_file_has_the_columns_of_attributes(project):
         assert (top[0].layer, top[0].channel) == layout.locate(top[0].style_index)
         assert isnan(top[0].mean_effect) and top[0].images_explained is None
     origin = read_json(paths.wu_2021.with_suffix(".provenance.json"))
-    assert origin["exemplars 5"] == "20 of 40 images" and origin["seed"] == "0"
+    assert origin["exemplars 5"] == "10 of 20 images" and origin["seed"] == "0"
 
 
 def test_the_classifier_is_asked_about_the_image_and_not_its_reconstruction(project):
     _, latents = project
-    styles, exemplars = population(latents, "5", "all")
+    styles, exemplars = population(latents, "5", None)
     assert torch.equal(exemplars, torch.arange(40) % 2 == 1) and styles is latents.styles
 
 

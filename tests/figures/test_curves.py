@@ -12,7 +12,7 @@ from stylex.figures.history import FROM_ZERO, draw_history, group_columns
 def sufficiency_frame() -> pandas.DataFrame:
     rows = [
         {"target_class": target, "k": k, "fraction": k * step, "low": k * step - 0.02, "high": k * step + 0.02}
-        for target, step in (("4", 0.05), ("9", 0.09), ("both", 0.07))
+        for target, step in (("4", 0.05), ("9", 0.09), ("*", 0.07))
         for k in (10, 1, 5)
     ]
     return pandas.DataFrame(rows)
@@ -32,7 +32,7 @@ def test_sufficiency_has_a_line_and_a_band_for_each_direction_and_pooled():
 def methods_frame() -> pandas.DataFrame:
     rows = []
     for experiment, method, most in (("twin", "wu_2021", 0.2), ("twin", "without_cst", 0.5), ("own", "stylex", 0.9)):
-        for target in ("4", "both"):
+        for target in ("4", "*"):
             common = {"experiment": experiment, "method": method, "target_class": target, "n": 250}
             fractions = {k: most * k / 40 for k in (1, 10, 40)}
             rows += [common | {"k": k, "fraction": x, "low": 0.8 * x, "high": x} for k, x in fractions.items()]

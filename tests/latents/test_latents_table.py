@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from stylex.errors import ArtifactError
-from stylex.latents.table import Latents, read_latents, vector_column, vectors, write_latents
+from stylex.latents.table import Latents, first_half, read_latents, vector_column, vectors, write_latents
 
 
 def some_latents(count=5):
@@ -96,3 +96,14 @@ def test_vector_columns_survive_slicing():
     values = torch.arange(12.0).reshape(4, 3)
     assert torch.equal(vectors(vector_column(values)), values)
     assert torch.equal(vectors(vector_column(values).slice(1, 2)), values[1:3])
+
+
+def test_the_halves_have_all_classes_and_follow_the_ids_alone():
+    labels = torch.tensor([0] * 7 + [1] * 4 + [2])
+    ids = [f"image-{row}" for row in range(len(labels))]
+    half = first_half(ids, labels)
+    assert labels[half].bincount(minlength=3).tolist() == [4, 2, 1]
+    order = torch.randperm(len(ids), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(first_half([ids[row] for row in order], labels[order]), half[order])
+    renamed = first_half([f"other-{row}" for row in range(len(labels))], labels)
+    assert not torch.equal(renamed, half), "the order of the images plays no part, their ids do"

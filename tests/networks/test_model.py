@@ -64,6 +64,7 @@ def test_file_round_trip(config, options, tmp_path):
     path = tmp_path / "model.safetensors"
     save_stylex(path, networks, {"seed": "0"})
     loaded = load_stylex(path)
+    networks.synthesis.quantized = True
     w_plus, images = torch.randn(1, 66), torch.rand(1, 1, 32, 32)
     assert torch.equal(
         loaded.synthesis.render(loaded.synthesis.styles(w_plus)),

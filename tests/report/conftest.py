@@ -38,6 +38,7 @@ from stylex.evaluation.intervals import wilson_interval
 from stylex.figures import experiment_figures
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import StylexNetworks, build_networks, save_stylex
+from stylex.protocols import Protocol
 from stylex.report import render, tables
 
 REPOSITORY = Path(__file__).parents[2]
@@ -186,7 +187,7 @@ def write_sufficiency(
         share = {"stylex": 1, "without_cst": 2, "wu_2021": 4}[method]
         for k in (*range(1, 11), 40):
             counts = {first: (9 * min(k, 10) // share, 100), second: (5 * min(k, 10) // share, 100)}
-            counts["both"] = (sum(flipped for flipped, _ in counts.values()), 200)
+            counts["*"] = (sum(flipped for flipped, _ in counts.values()), 200)
             for target, (flipped, n) in counts.items():
                 low, high = wilson_interval(flipped, n)
                 count = {"method": method, "target_class": target, "k": k, "n": n, "flipped": flipped}
@@ -196,15 +197,20 @@ def write_sufficiency(
                 first_k = 1 + image // 10 if image % share == 0 else None
                 row = {"id": f"{target}-{image}", "method": method, "target_class": target, "first_k": first_k}
                 flips.append(row)
-    write_table(paths.sufficiency, pandas.DataFrame(rows), origin)
-    write_table(paths.flips, pandas.DataFrame(flips).astype({"first_k": "Int64"}), origin)
+    write_table(paths.sufficiency, by_both_protocols(pandas.DataFrame(rows)), origin)
+    write_table(paths.flips, by_both_protocols(pandas.DataFrame(flips).astype({"first_k": "Int64"})), origin)
+
+
+def by_both_protocols(frame: pandas.DataFrame) -> pandas.DataFrame:
+    """Return the same rows twice, once for each protocol."""
+    return pandas.concat([frame.assign(protocol=protocol.value) for protocol in Protocol], ignore_index=True)
 
 
 def write_curves(paths: ExperimentPaths, name: str, origin: dict[str, str]) -> None:
     frechet = pandas.DataFrame({"experiment": name, "n_attributes": range(11), "n": 200, "extractor": "net_32"})
     points = numpy.arange(11)
     frechet = frechet.assign(frechet_distance=1.0 + points, kid=0.001 * (1 + points), kid_sd=0.0002)
-    write_table(paths.frechet, frechet, origin)
+    write_table(paths.frechet, by_both_protocols(frechet), origin)
     history = pandas.DataFrame({"images": 1000.0 * (points + 1), "g_adversarial": 1.0, "val_l1": 0.4 - 0.02 * points})
     history = history.assign(val_class_kept=0.9, val_frechet_distance=5.0 - 0.2 * points)
     write_table(paths.stylex_history, history, origin)

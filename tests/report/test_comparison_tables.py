@@ -47,11 +47,11 @@ def test_flips_are_joined_by_id_and_target_class_whatever_their_order():
     # Image 5 goes towards x in one model and towards y in the other, and only one has image 6: neither is compared.
     rows = {row["target_class"]: row for row in compared(a, b, k=10)}
     assert {target: (row["n"], row["only_a"], row["only_b"]) for target, row in rows.items()} == {
-        "x": (2, 0, 0), "y": (2, 1, 1), "both": (4, 1, 1),
+        "x": (2, 0, 0), "y": (2, 1, 1), "*": (4, 1, 1),
     }  # fmt: skip
-    assert rows["both"]["difference"] == 0 and rows["both"]["p"] == 1
+    assert rows["*"]["difference"] == 0 and rows["*"]["p"] == 1
     within = {row["target_class"]: row for row in compared(a, b, k=3)}
-    assert (within["both"]["only_a"], within["both"]["only_b"], within["both"]["difference"]) == (1, 1, 0.0)
+    assert (within["*"]["only_a"], within["*"]["only_b"], within["*"]["difference"]) == (1, 1, 0.0)
     assert within["y"]["difference"] == -0.5
 
 
@@ -64,7 +64,7 @@ def test_images_with_several_targets_are_not_pooled():
 def test_paired_table_of_the_demo(finished: Path):
     frame = read_table(SuitePaths(finished, "demo").table("paired", "csv"), ("target_class",))
     assert tuple(frame.columns) == COLUMNS
-    pooled = frame[(frame["target_class"] == "both") & (frame["domain"] == "MNIST 3 / 5")]
+    pooled = frame[(frame["target_class"] == "*") & (frame["domain"] == "MNIST 3 / 5")]
     assert pooled[["experiment_a", "method_a", "experiment_b", "method_b"]].to_numpy().tolist() == [
         ["mnist", "stylex", "mnist-without-cst", "without_cst"],
         ["mnist", "stylex", "mnist-without-cst", "wu_2021"],
@@ -108,15 +108,15 @@ def test_fractions_of_single_images_by_hand():
     rows = {(row["target_class"], row["k"]): row for row in fractions(found, {"x": 3, "y": 1, "z": 0}, 2)}
     assert {key: (row["flipped"], row["n"]) for key, row in rows.items()} == {
         ("x", 1): (1, 3), ("x", 2): (2, 3), ("y", 1): (0, 1), ("y", 2): (0, 1), ("z", 1): (0, 0), ("z", 2): (0, 0),
-        ("both", 1): (1, 4), ("both", 2): (2, 4),
+        ("*", 1): (1, 4), ("*", 2): (2, 4),
     }  # fmt: skip
-    assert rows["both", 2]["fraction"] == 0.5 and rows["z", 1]["fraction"] is None
+    assert rows["*", 2]["fraction"] == 0.5 and rows["z", 1]["fraction"] is None
     assert (rows["x", 2]["low"], rows["x", 2]["high"]) == wilson_interval(2, 3)
 
 
 def test_subset_table_of_the_demo(finished: Path):
     frame = read_table(SuitePaths(finished, "demo").table("subset", "csv"), ("target_class",))
-    row = frame[(frame["experiment"] == "mnist-without-cst") & (frame["target_class"] == "both") & (frame["k"] == 2)]
+    row = frame[(frame["experiment"] == "mnist-without-cst") & (frame["target_class"] == "*") & (frame["k"] == 2)]
     assert row["selection"].tolist() == ["subset", "independent"]
     assert set(row["method"]) == {"without_cst"} and set(row["n"]) == set(row["flipped"]) == {8}
     assert (frame[frame["k"] == 1]["flipped"] == 0).all()
@@ -133,7 +133,7 @@ def test_explanations_that_do_not_say_of_how_many_images_are_refused(measured: P
 
 
 def test_mean_and_deviation_over_seeds_by_hand():
-    common = {"method": "stylex", "target_class": "both", "k": 10}
+    common = {"method": "stylex", "target_class": "*", "k": 10}
     rows = over_seeds(pandas.DataFrame([common | {"fraction": value} for value in (0.5, 0.7, 0.9, None)]))
     assert [(row["seeds"], pytest.approx(row["mean"]), pytest.approx(row["sd"])) for row in rows] == [(3, 0.7, 0.2)]
     assert math.isnan(over_seeds(pandas.DataFrame([common | {"fraction": 0.5}]))[0]["sd"])
@@ -172,7 +172,7 @@ def test_table_over_seeds(repeated: Path):
     tables(repeated, "demo")
     frame = read_table(SuitePaths(repeated, "demo").table("seeds", "csv"), ("target_class",))
     assert set(frame["experiments"]) == {"mnist mnist-1", "mnist-without-cst mnist-without-cst-1"}
-    row = frame[(frame["method"] == "stylex") & (frame["target_class"] == "both") & (frame["k"] == 10)].iloc[0]
+    row = frame[(frame["method"] == "stylex") & (frame["target_class"] == "*") & (frame["k"] == 10)].iloc[0]
     # 0.7 and 0.35
     assert (row["seeds"], row["mean"], row["sd"]) == (2, pytest.approx(0.525), pytest.approx(0.35 / 2**0.5))
     text = SuitePaths(repeated, "demo").table("seeds", "md").read_text()

@@ -10,8 +10,9 @@ from stylex.report.published import read_published, spell_source, with_published
 REPOSITORY = Path(__file__).parents[2]
 
 
-def rows(method: str = "stylex", target: str = "both") -> pandas.DataFrame:
-    return pandas.DataFrame({"method": method, "target_class": target, "k": [1, 10, 40], "published": None})
+def rows(method: str = "stylex", target: str = "*", protocol: str = "same_images") -> pandas.DataFrame:
+    row = {"method": method, "protocol": protocol, "target_class": target}
+    return pandas.DataFrame(row | {"k": [1, 10, 40], "published": None})
 
 
 def filled(frame: pandas.DataFrame, domain: str | None, method: str | None = None) -> list[float | None]:
@@ -31,6 +32,10 @@ def filled(frame: pandas.DataFrame, domain: str | None, method: str | None = Non
 )
 def test_domain_method_and_k_agree(domain: str, method: str, expected: list[float | None]):
     assert filled(rows(method), domain) == expected
+
+
+def test_the_papers_measured_on_the_images_that_they_searched():
+    assert filled(rows(protocol="held_out"), "FFHQ perceived gender") == [None, None, None]
 
 
 def test_a_model_of_a_replication_gets_its_own_figure_and_nothing_of_the_paper():

@@ -44,14 +44,17 @@ def test_a_reproduced_domain_gets_its_published_figure_and_no_other_does(measure
     tables(measured, "demo")
     frame = read_table(SuitePaths(measured, "demo").table("sufficiency", "csv"), ("target_class",))
     filled = frame[frame["published"].notna()]
+    assert set(filled["protocol"]) == {"same_images"}
     assert filled[["experiment", "method", "target_class", "k", "published"]].to_numpy().tolist() == [
-        ["mnist", "stylex", "both", 10, 0.25],
-        ["mnist", "stylex", "both", 40, 0.94],
-        ["mnist-without-cst", "without_cst", "both", 10, 0.157],  # it extends mnist
-        ["mnist-without-cst", "wu_2021", "both", 10, 0.01],
+        ["mnist", "stylex", "*", 10, 0.25],
+        ["mnist", "stylex", "*", 40, 0.94],
+        ["mnist-without-cst", "without_cst", "*", 10, 0.157],  # it extends mnist
+        ["mnist-without-cst", "wu_2021", "*", 10, 0.01],
     ]
     line = next(
-        line for line in read(measured, "sufficiency", "md").splitlines() if "| mnist |" in line and "both" in line
+        line
+        for line in read(measured, "sufficiency", "md").splitlines()
+        if "| mnist |" in line and "same images | both" in line
     )
     assert line.endswith("| 25.0 (k = 10), 94.0 (k = 40) |")
 
@@ -61,16 +64,20 @@ def test_a_reader_sees_percentages_intervals_n_and_each_direction(finished: Path
     header = next(line for line in lines if line.startswith("| Experiment"))
     assert "| k = 1, % | k = 5, % | k = 10, % | k = 40, % |" in header and "k = 2" not in header
     ours = [line for line in lines if line.startswith("| mnist |")]
-    assert [line.split(" | ")[3] for line in ours] == ["3", "5", "both directions"]
+    assert [line.split(" | ")[3:5] for line in ours] == [
+        [protocol, target] for protocol in ("held out", "same images") for target in ("3", "5", "both directions")
+    ]
     assert "| 200 | 2 | 7.0 (4.2–11.4) | 35.0 (28.7–41.8) | 70.0 (63.3–75.9) | 70.0 (63.3–75.9) | – |" in ours[2]
 
 
 def test_methods_of_a_domain_stand_together(finished: Path):
     text = read(finished, "sufficiency", "md")
     cells = [line.split(" | ") for line in text.splitlines() if "both directions" in line]
-    assert [row[2] for row in cells] == ["StylEx", "StylEx without CST", "Wu et al. (StyleSpace)"] * 2
-    twins = [[name, f"{name}-without-cst", f"{name}-without-cst"] for name in ("mnist", "fashion-mnist")]
-    assert [row[0] for row in cells] == [f"| {name}" for names in twins for name in names]
+    methods = ("StylEx", "StylEx without CST", "Wu et al. (StyleSpace)")
+    assert sorted(row[2] for row in cells[:6]) == sorted(2 * methods) == sorted(row[2] for row in cells[6:])
+    assert [row[0].removeprefix("| ").removesuffix("-without-cst") for row in cells] == (
+        ["mnist"] * 6 + ["fashion-mnist"] * 6
+    )
 
 
 def test_published_rows_carry_their_own_source_and_domain(finished: Path):

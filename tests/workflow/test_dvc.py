@@ -117,7 +117,7 @@ def test_plots_draw_the_sufficiency_of_each_class_and_method(clone):
     rows = [
         {"method": method, "target_class": target, "k": k, "fraction": k / 10}
         for method in ("without_cst", "wu_2021")
-        for target in ("3", "both")
+        for target in ("3", "*")
         for k in (1, 10)
     ]
     write_rows(clone.root / SUFFICIENCY, rows)

@@ -8,7 +8,7 @@ from stylex.report.claims.baselines import flips_more, published_against
 FIND = flips_more("stylex", "without_cst")
 
 
-def row(only_a, only_b, p, a="stylex", b="without_cst", target="both", k=10, n=100):
+def row(only_a, only_b, p, a="stylex", b="without_cst", target="*", k=10, n=100):
     sides = {"experiment_a": "mnist", "method_a": a, "experiment_b": "mnist-without-cst", "method_b": b}
     counts = {"k": k, "n": n, "only_a": only_a, "only_b": only_b, "difference": (only_a - only_b) / n, "p": p}
     return {"domain": "MNIST 3 / 5", "target_class": target} | sides | counts

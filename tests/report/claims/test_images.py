@@ -42,7 +42,7 @@ def test_a_training_without_the_classifier_need_not_keep_its_classes(run_of, mni
 
 @pytest.mark.parametrize(("flipped", "verdict"), [(90, YES), (50, OPEN), (10, NO)])
 def test_subsets_are_judged_at_the_largest_k_up_to_ten(run_of, flipped, verdict):
-    common = {"experiment": "mnist", "method": "stylex", "target_class": "both", "n": 100, "shift": 1.0}
+    common = {"experiment": "mnist", "method": "stylex", "target_class": "*", "n": 100, "shift": 1.0}
     table = [common | {"selection": "subset", "k": k, "flipped": count} for k, count in ((1, 0), (10, flipped))]
     table.append(common | {"selection": "independent", "k": 10, "flipped": 100})
     (finding,) = subsets_flip(run_of(subset=table))

@@ -16,7 +16,7 @@ YES, NO, OPEN = Verdict.SUPPORTS, Verdict.CONTRADICTS, Verdict.UNDECIDED
 MEASURES = (flips_most, adds_up, flips_many_classes, flips_published_domains, small_models_fail)
 
 
-def rows(flipped, n=200, k=10, target="both", method="stylex", experiment="mnist"):
+def rows(flipped, n=200, k=10, target="*", method="stylex", experiment="mnist"):
     common = {"experiment": experiment, "domain": "MNIST 3 / 5", "method": method, "shift": 1.0, "seed": 0}
     return {**common, "target_class": target, "k": k, "n": n, "flipped": flipped}
 
