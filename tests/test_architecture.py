@@ -37,7 +37,7 @@ MAY_IMPORT = {
     "precision": set(),
     "pretrained": FOUNDATION | {"datasets"},
     "project": FOUNDATION | {"datasets"},
-    "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances", "precision"},
+    "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances", "precision", "pretrained"},
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table", "precision"},
     "evaluation": FOUNDATION

@@ -174,12 +174,8 @@ def test_parts_of_the_same_content_are_used_whatever_its_title_and_origin_are(pr
     save_stylex(paths.stylex_model, load_stylex(paths.stylex_model), {"commit": "another"})
     network, description = load_network(paths.classifier.model, "classifier")
     save_network(paths.classifier.model, network, description, {"commit": "another"})
-    second = killed_after_a_group(project)
-    assert second > 0
+    assert killed_after_a_group(project) > 0
     assert killed_after_a_group(project, "of other code") == 0
-    latents = read_latents(paths.latents)
-    write_latents(paths.latents, replace(latents, w=latents.w + 1))
-    assert killed_after_a_group(project) == 0
 
 
 def test_a_torn_part_is_measured_again(project):

@@ -13,7 +13,7 @@ from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.encode import encode, merge_shards, shard_batches
 from stylex.latents.table import read_latents
-from stylex.networks.model import build_networks, save_stylex
+from stylex.networks.model import build_networks, load_stylex, save_stylex
 
 NAME, IMAGES, BATCH = "mnist", 22, 4
 
@@ -130,6 +130,21 @@ def test_parts_of_different_encodings_are_not_merged(project):
     with pytest.raises(ArtifactError, match=r"latents holds parts of different encodings of mnist; delete it and"):
         merge_shards(project, NAME)
     encode(project, NAME, "cpu", 0)
+    with pytest.raises(ArtifactError, match="different encodings"):
+        merge_shards(project, NAME)
+
+
+def test_another_title_between_two_shards_is_the_same_encoding_and_another_model_is_not(project):
+    paths = ExperimentPaths(project, NAME)
+    options(project, encode_shards=2)
+    encode(project, NAME, "cpu", 0)
+    file = project / f"config/experiments/{NAME}.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"title": "Another"}))
+    save_stylex(paths.stylex_model, load_stylex(paths.stylex_model), {"commit": "another"})
+    encode(project, NAME, "cpu", 1)
+    merge_shards(project, NAME)
+    save_stylex(paths.stylex_model, build_networks(load_experiment(project, NAME).stylex, 32, 1, 2, seed=1), {})
+    encode(project, NAME, "cpu", 1)
     with pytest.raises(ArtifactError, match="different encodings"):
         merge_shards(project, NAME)
 
