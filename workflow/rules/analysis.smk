@@ -138,7 +138,6 @@ use rule effects as effects_aside with:
 rule attributes:
     input:
         effects=effects,
-        latents=EXPERIMENT.latents,
     output:
         with_provenance(EXPERIMENT.attributes),
     log:
@@ -162,7 +161,6 @@ rule attributes:
 use rule attributes as attributes_aside with:
     input:
         effects=effects_aside,
-        latents=EXPERIMENT.latents,
     output:
         with_provenance(ASIDE.attributes),
     log:
