@@ -54,7 +54,7 @@ def test_a_reproduced_domain_gets_its_published_figure_and_no_other_does(measure
     line = next(
         line
         for line in read(measured, "sufficiency", "md").splitlines()
-        if "| mnist |" in line and "same images | both" in line
+        if "| mnist |" in line and "same images | all" in line
     )
     assert line.endswith("| 25.0 (k = 10), 94.0 (k = 40) |")
 
