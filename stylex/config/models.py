@@ -26,6 +26,7 @@ from stylex.config.finetuning import TIMM, ClassifierConfig, FineTuningConfig
 from stylex.config.networks import NetworksConfig
 from stylex.protocols import Protocol
 
+REST = "rest"  # of `one_vs_rest`: all other classes together
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
 
@@ -57,6 +58,13 @@ class DatasetConfig(Section):
             raise ValueError("a classifier needs at least two different classes: add one, or use one_vs_rest")
         if value is not None and len(set(value)) != len(value):
             raise ValueError("a class is listed twice: remove one")
+        return value
+
+    @field_validator("one_vs_rest")
+    @classmethod
+    def _another_name(cls, value: str | None) -> str | None:
+        if value == REST:
+            raise ValueError("all other classes together are called so: rename the class, or name two in classes")
         return value
 
     @model_validator(mode="after")

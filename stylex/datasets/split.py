@@ -12,6 +12,7 @@ import numpy.typing
 from stylex.artifacts import read_json
 from stylex.config import DatasetConfig, DatasetPaths
 from stylex.config.analysis import Split
+from stylex.config.models import REST
 from stylex.datasets.catalog import validate_dataset
 from stylex.errors import ArtifactError
 
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     import torch
 
 Bytes: TypeAlias = numpy.typing.NDArray[numpy.uint8]
-REST = "rest"  # the class of all others in one-against-rest
 
 
 class Shards:
