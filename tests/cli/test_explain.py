@@ -20,6 +20,7 @@ from stylex.figures.explanations import COLUMNS, read_steps
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, save_stylex
+from stylex.protocols import Protocol
 
 NAME = "mnist"
 
@@ -223,9 +224,10 @@ def test_nothing_raises_the_target(here, digit, tmp_path, capsys):
 def test_without_files_the_first_images_of_the_analysis_are_explained(here):
     assert explain() == 0
     paths = ExperimentPaths(here, NAME)
-    latents = read_latents(paths.latents)
-    labels = dict(zip(latents.ids, latents.labels.tolist(), strict=True))
-    of_each_class = [[name for name in latents.ids if labels[name] == label][:3] for label in (0, 1)]
+    latents = read_latents(paths.latents).under(Protocol.HELD_OUT)
+    rows = zip(latents.ids, latents.labels.tolist(), latents.measured.tolist(), strict=True)
+    labels = {name: label for name, label, measured in rows if measured}
+    of_each_class = [[name for name in labels if labels[name] == label][:3] for label in (0, 1)]
     first = sorted([*of_each_class[0], *of_each_class[1]], key=latents.ids.index)
     for path in (paths.independent, paths.subset):
         steps = read_steps(path)

@@ -80,7 +80,7 @@ def test_one_part_alone(key_path, two):
     [
         (",answer", ",answers", "has no column 'answer'"),
         ("1-01,", "1-09,", "question 1-09 is not in the key"),
-        (",A\n", ",C\n", "'C' is neither A nor B"),
+        ("1-01,B\n", "1-01,C\n", "'C' is neither A nor B"),
     ],
 )
 def test_a_file_that_does_not_fit(key_path, two, old, new, message):

@@ -1,13 +1,34 @@
 """The whole chain on real MNIST digits with a tiny budget: every stage, every artifact, and what a change reruns."""
 
 import json
+from pathlib import Path
 
+import numpy
 import pytest
+import torch
 import yaml
+from PIL import Image
 
 from stylex.artifacts import read_table
-from stylex.config import ExperimentPaths, SuitePaths, backbone_paths
+from stylex.attfind.records import read_attributes
+from stylex.classifiers import load_classifier
+from stylex.config import ExperimentPaths, SuitePaths, backbone_paths, experiment_paths, load_experiment
+from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn
+from stylex.figures import (
+    animations,
+    attributes,
+    comparison,
+    experiment_figures,
+    explanations,
+    qualitative,
+    reconstructions,
+    teaser,
+)
+from stylex.figures.animations import sweep_of
 from stylex.figures.names import figure_files
+from stylex.figures.tiles import show
+from stylex.latents.table import read_latents
+from stylex.networks.model import load_stylex
 
 TWIN = {
     "extends": "tiny",
@@ -19,7 +40,7 @@ SUITE = {
     "experiments": ["tiny", "tiny-without-cst"],
     "tables": ["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet", "user_study"],
 }
-AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
+AFTER_ATTRIBUTES = {"attributes", "attributes_aside", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
 
 pytestmark = pytest.mark.slow
 
@@ -100,3 +121,75 @@ def test_changed_option_of_attfind_reruns_attfind_and_what_follows(finished):
     assert result.returncode == 0, result.stderr
     assert model.stat().st_mtime_ns == trained
     assert finished.planned() == {}
+
+
+def classified(images, classifier, folder: Path):
+    """Return the classifier's probabilities [n, classes] of images that were written as PNG and read again.
+
+    images: float [n, H, W, 1] about [-1, 1].
+    """
+    read = []
+    for number, image in enumerate(images):
+        # Not by the package's own function: as any program stores an image.
+        levels = numpy.clip(numpy.rint((image[..., 0] + 1) * 127.5), 0, 255).astype(numpy.uint8)
+        Image.fromarray(levels).save(folder / f"{number}.png")
+        read.append(numpy.asarray(Image.open(folder / f"{number}.png")))
+    pixels = torch.from_numpy(numpy.stack(read)).float()[:, None] / 127.5 - 1
+    with torch.no_grad():
+        return classifier(pixels).softmax(dim=1).numpy()
+
+
+def test_each_probability_beside_a_picture_is_that_of_its_file(finished, monkeypatch, tmp_path):
+    shown: list[tuple[numpy.ndarray, str]] = []
+    sweeps = []
+
+    def recorded(axes, image, corner="", *arguments, **options):
+        shown.append((image, corner))
+        show(axes, image, corner, *arguments, **options)
+
+    def recorded_sweep(*arguments):
+        sweeps.append(sweep_of(*arguments))
+        return sweeps[-1]
+
+    for module in (animations, attributes, comparison, explanations, reconstructions, teaser):
+        monkeypatch.setattr(module, "show", recorded)
+    monkeypatch.setattr(qualitative, "sweep_of", recorded_sweep)
+    for name in ("tiny", "tiny-without-cst"):
+        classifier = load_classifier(experiment_paths(finished.root, name).classifier.model)
+        experiment_figures(finished.root, "tiny", name, "cpu")
+        told = [(image, float(corner)) for image, corner in shown if corner]
+        assert len(told) > 30
+        probabilities = classified([image for image, _ in told], classifier, tmp_path)
+        # Of one class or of the other, as the figure says.
+        for (_, number), chances in zip(told, probabilities, strict=True):
+            assert numpy.abs(chances - number).min() <= 0.01
+        for sweep in filter(None, sweeps):
+            target = classifier.class_names.index(sweep.class_name)
+            images = sweep.images.reshape(-1, *sweep.images.shape[2:])
+            chances = classified(images, classifier, tmp_path)[:, target]
+            assert numpy.abs(chances - sweep.chances.flatten()).max() <= 0.01
+        shown.clear()
+        sweeps.clear()
+
+
+def test_the_flips_counted_from_files_are_those_of_sufficiency(finished, tmp_path):
+    config, paths = load_experiment(finished.root, "tiny"), experiment_paths(finished.root, "tiny")
+    synthesis = load_stylex(paths.stylex_model).synthesis
+    classifier = load_classifier(paths.classifier.model)
+    table = read_table(paths.sufficiency, ("protocol", "target_class"))
+    for protocol in config.attfind.protocols:
+        latents = read_latents(paths.latents).under(protocol)
+        lists = read_attributes(paths.under(protocol, config.attfind.protocol).attributes)
+        for target, name in enumerate(latents.class_names):
+            rows = images_to_turn(latents, name, None)
+            flipped = numpy.zeros(len(rows), dtype=bool)
+            own = table[(table.protocol == protocol) & (table.target_class == name)].set_index("k")
+            assert set(own["n"]) == {len(rows)}
+            for k in range(1, 4):
+                styles = apply_attributes(latents, rows, lists.get(name, [])[:k], config.attfind.shift)
+                if len(rows):
+                    with torch.no_grad():
+                        images = synthesis.render(styles).permute(0, 2, 3, 1).numpy()
+                    flipped |= classified(images, classifier, tmp_path).argmax(axis=1) == target
+                if k in own.index:
+                    assert own.loc[k, "flipped"] == flipped.sum()
