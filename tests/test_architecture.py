@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
     "study": FOUNDATION
     | {"networks", "classifiers", "datasets.pins", "datasets.transfer", "latents.table", "attfind.records"}
-    | {"figures.examples"},
+    | {"evaluation.intervals", "figures.examples"},
     "released": FOUNDATION
     | {"networks", "classifiers", "datasets.extraction", "datasets.pins", "datasets.transfer", "latents.table"}
     | {"attfind.engine", "attfind.records"},

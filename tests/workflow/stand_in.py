@@ -58,7 +58,7 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "baseline":
             return with_provenance(experiment.wu_2021)
         case "sufficiency":
-            return with_provenance(experiment.sufficiency, experiment.flips)
+            return with_provenance(experiment.sufficiency, experiment.flips, experiment.random_flips)
         case "explain":
             return with_provenance(experiment.independent, experiment.subset)
         case "factors":

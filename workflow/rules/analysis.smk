@@ -269,6 +269,7 @@ rule sufficiency:
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
         code=code(
+            "evaluation/random_lists.py",
             "evaluation/sufficiency.py",
             "evaluation/counterfactuals.py",
             "evaluation/intervals.py",
@@ -280,6 +281,7 @@ rule sufficiency:
     output:
         with_provenance(EXPERIMENT.sufficiency),
         with_provenance(EXPERIMENT.flips),
+        with_provenance(EXPERIMENT.random_flips),
     log:
         "results/logs/experiments/{experiment}/sufficiency.log",
     benchmark:
@@ -293,7 +295,13 @@ rule sufficiency:
         **requests("sufficiency"),
     params:
         config=sections(
-            "seed", "domain", "attfind.protocols", "attfind.shift", "attfind.against", "evaluation.sufficiency_k"
+            "seed",
+            "domain",
+            "attfind.protocols",
+            "attfind.shift",
+            "attfind.against",
+            "evaluation.sufficiency_k",
+            "evaluation.random_lists",
         ),
     message:
         "Measuring the sufficiency of the attributes of {wildcards.experiment}"
@@ -478,6 +486,7 @@ rule observer:
             "study/observer.py",
             "study/questions.py",
             "study/statistics.py",
+            "evaluation/intervals.py",
             "figures/examples.py",
             "attfind/records.py",
             "latents/table.py",

@@ -326,7 +326,7 @@ def of_all_experiments(artifacts):
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
     lists = paths.attribute_lists(PROJECT.experiments[paths.name].method).values()
-    tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.frechet
+    tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.random_flips, paths.frechet
     tables += paths.study_key, paths.observer
     if "factors" in PROJECT.suite.tables:
         tables += paths.factors, paths.factor_fit
