@@ -227,12 +227,13 @@ def read_images(root: Path, config: ExperimentConfig, files: Sequence[Path], cha
 
     from stylex.datasets import read_files
     from stylex.datasets.images import read_image
+    from stylex.quantization import from_uint8
 
     if config.released:
         images = torch.stack([read_image(file, channels, config.dataset.resolution) for file in files])
     else:
         images = read_files(root, config.dataset, files)
-    return images.float().div(127.5).sub(1)
+    return from_uint8(images)
 
 
 def targets_of_files(request: Request, logits: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:

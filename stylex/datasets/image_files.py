@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from stylex.config import DatasetPaths
 from stylex.config.datasets import DatasetFile, Shares
-from stylex.datasets.catalog import DatasetSpec
+from stylex.datasets.catalog import DatasetSpec, check_classes
 from stylex.datasets.content import Content, Findings, Row
 from stylex.datasets.images import Box
 from stylex.datasets.layouts import ImageRecord, load_layout
@@ -62,7 +62,8 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
     """Unpack the raw files in `folder` and list the images.
 
     checksums: sha256 of the raw files by name. Raises `ConfigError` when a user's own images are not where the
-    dataset's file says, `DatasetError` when the images are not as the layout expects.
+    dataset's file says, or a class has a name that none can have, `DatasetError` when the images are not as the layout
+    expects.
     """
     file = spec.file
     assert file is not None
@@ -73,6 +74,7 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
             raise ConfigError(f"config/datasets/{spec.name}.yaml: {key} = '{file.own}': there is no such {key}")
     unpack(folder, checksums)
     class_names, records = load_layout(file.layout)(folder, file.label, spec.class_names)
+    check_classes(spec.name, class_names)
     assert all(one.id < other.id for one, other in zip(records, records[1:], strict=False)), "sorted by id, each once"
     if not records:
         raise DatasetError(f"dataset '{spec.name}' has no image in {folder}; look at its layout and its classes")
