@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylex.artifacts import load_tensors, provenance, save_tensors, sha256
+from stylex.artifacts import content_digest, load_tensors, provenance, save_tensors
 from stylex.attfind.engine import every_move, logits_of_moves, targets_of
 from stylex.attfind.records import EffectsHeader, EffectsRow, effects_writer
 from stylex.attfind.screening import Screen, screened
@@ -26,8 +26,12 @@ from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.precision import autocast_to, format_name, number_format
 from stylex.progress import progress
 from stylex.protocols import Protocol
+from stylex.source import code_digest
 
 IDENTITY = "identity"  # key in the header of a part
+# What this module imports and what decides no effect: values arrive as they are, files are told by their content, and a
+# screened search has no parts.
+WITHOUT = ("stylex.config", "stylex.attfind.records", "stylex.attfind.screening")
 
 
 class Measurement:
@@ -101,7 +105,7 @@ def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol
         write_screened(paths.effects(), measurement, config.seed, origin)
         return
     groups = shard_groups(len(measurement.ids), measurement.group_size(), shard, options.shards)
-    inputs = [sha256(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
+    inputs = [content_digest(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
     parts = Parts(paths.effects(shard).with_suffix(".parts"), identity(measurement, inputs))
     label = f"effects {name}" + (f" {shard + 1}/{options.shards}" if options.shards > 1 else "")
     with progress(label, sum(map(len, groups)) * 2 * layout.size, "renders") as counter:
@@ -145,10 +149,10 @@ def shard_groups(count: int, size: int, shard: int, shards: int) -> list[range]:
 
 
 def identity(measurement: Measurement, inputs: list[str]) -> str:
-    """Return the digest of all that decides a part's content."""
+    """Return the digest of all that decides a part's content; `inputs`: digests of the files that it is made of."""
     options = measurement.options
     decisive = options.shift, measurement.dtype, options.batch_size, options.discriminator_filter is not None
-    decisive += (measurement.latents.protocol,)
+    decisive += measurement.latents.protocol, code_digest("stylex.attfind.effects", without=WITHOUT)
     return hashlib.sha256(repr((decisive, inputs)).encode()).hexdigest()
 
 

@@ -15,6 +15,7 @@ from stylex.cli import (
     backbone,
     baseline,
     classifier,
+    convert_released,
     datasets,
     download,
     effects,
@@ -26,7 +27,6 @@ from stylex.cli import (
     ganalyze,
     prepare,
     regressor,
-    released,
     report,
     resume,
     samples,
@@ -64,7 +64,7 @@ VERBS = {
     "figures": figures.command,
     "tables": tables.command,
     "report": report.command,
-    "convert-released": released.command,
+    "convert-released": convert_released.command,
     "resume": resume.command,
 }
 

@@ -102,7 +102,7 @@ def explain_files(root: Path, experiment: str, request: Request, device: str) ->
     networks = load_stylex(paths.stylex_model, device)
     classifier = load_classifier(paths.classifier.model, device)
     explainer = Explainer(networks, classifier, latents, config.attfind, device)
-    images = read_images(request.files, networks.image_channels, networks.resolution).to(device)
+    images = read_images(root, config, request.files, networks.image_channels).to(device)
     columns = encode_files(root, config, networks, classifier, images)
     origin = provenance(config.digest(), config.seed, device)
     limit = request.attributes or config.evaluation.explanation_steps
@@ -233,30 +233,22 @@ def draw(path: Path, one: Explained, explainer: Explainer, method: Method, prove
     save_explanation(path, assemble(one.predicted, target, original, images, steps, selection), provenance)
 
 
-def read_images(files: Sequence[Path], channels: int, resolution: int) -> torch.Tensor:
-    """Return the images of the files, float32 [N, C, resolution, resolution] in [-1, 1]."""
-    import torch
+def read_images(root: Path, config: ExperimentConfig, files: Sequence[Path], channels: int) -> torch.Tensor:
+    """Return the images of the files, float32 [N, C, H, W] in [-1, 1], prepared as those of the experiment's dataset.
 
-    return torch.stack([read_prepared(file, channels, resolution) for file in files]).float().div(127.5).sub(1)
-
-
-def read_prepared(file: Path, channels: int, resolution: int) -> torch.Tensor:
-    """Read an image file as uint8 [C, resolution, resolution], as preparation makes it.
-
-    An image of the size of the downloaded ones gets their margin; of any other, the central square is resized.
+    channels: of a released model, whose dataset is not here: the central square is taken.
     """
     import torch
-    from PIL import Image
 
-    from stylex.datasets.built_in import PADDED_SIDE
-    from stylex.datasets.decoding import SIDE
-    from stylex.datasets.images import pad, read_image, resize
+    from stylex.datasets import read_files
+    from stylex.datasets.images import read_image
+    from stylex.quantization import from_uint8
 
-    image = read_image(file, channels, resolution)
-    with Image.open(file) as opened:
-        if opened.size != (SIDE, SIDE):
-            return image
-    return torch.from_numpy(resize(pad(read_image(file, channels, SIDE).numpy(), PADDED_SIDE), resolution))
+    if config.released:
+        images = torch.stack([read_image(file, channels, config.dataset.resolution) for file in files])
+    else:
+        images = read_files(root, config.dataset, files)
+    return from_uint8(images)
 
 
 def targets_of_files(request: Request, logits: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:

@@ -8,7 +8,10 @@ from stylex.cli.options import Device, DeviceOption, ExperimentArgument, Threads
 
 
 def command(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Measure the fraction of images whose decision the top-k attributes flip."""
+    """Measure the fraction of images whose decision the top-k attributes flip, and random lists beside them."""
+    from stylex.evaluation.random_lists import random_flips
     from stylex.evaluation.sufficiency import sufficiency
 
-    sufficiency(Path(), experiment, select_device(device, threads))
+    chosen = select_device(device, threads)
+    sufficiency(Path(), experiment, chosen)
+    random_flips(Path(), experiment, chosen)

@@ -37,6 +37,8 @@ Rate = Annotated[float, Field(gt=0, le=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
 Item = TypeVar("Item")
 Split = Literal["train", "val", "test"]
+TOP = 10  # attributes applied in [L] Table 3 and [V] Table 1
+KID_FOLDS = tuple(f"kid_fold_{fold}" for fold in range(1, 6))  # columns of frechet.csv: disjoint groups of images
 INCEPTION = "inception"  # pytorch-fid's network, as extractor of features: the only one whose distance is called FID
 
 
@@ -217,6 +219,10 @@ class EvaluationConfig(Section):
     )
     factor_threshold: Weight = Field(
         0.5, description="Mean change, in sd of the factor, above which an attribute covers the cause it moves most."
+    )
+    random_lists: Positive = Field(
+        8,
+        description="Lists of random moves measured behind the first attribute: what any list flips of the rest.",
     )
     random_moves: Positive = Field(64, description="Random moves measured beside the attributes, for chance levels.")
     random_samples: Positive = Field(

@@ -158,6 +158,11 @@ class ExperimentPaths:
         return self.folder / "flips.csv"
 
     @property
+    def random_flips(self) -> Path:
+        """The same with random moves behind the first attribute."""
+        return self.folder / "random_flips.csv"
+
+    @property
     def frechet(self) -> Path:
         """Fréchet distance against the number of attributes."""
         return self.folder / "frechet.csv"

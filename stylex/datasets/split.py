@@ -109,6 +109,23 @@ def load_all_classes(root: Path, name: str, resolution: int, split: Split) -> Im
     return load_split(root, config, split)
 
 
+def analysis_indices(labels: torch.Tensor, count: int) -> torch.Tensor:
+    """Choose at most `count` images, as evenly over the classes as their sizes allow and evenly spaced in each.
+
+    labels [N] int64. Returns sorted indices; the same labels always give the same choice, whatever the seed.
+    """
+    import torch
+
+    members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+    chosen: list[torch.Tensor] = []
+    left = min(count, len(labels))
+    for position, rows in enumerate(sorted(members, key=len)):  # small classes first: large ones take up the rest
+        quota = min(len(rows), left // (len(members) - position))
+        chosen.append(rows[torch.arange(quota) * len(rows) // max(quota, 1)])
+        left -= quota
+    return torch.cat(chosen).sort().values
+
+
 def _open(path: Path, size: int, remedy: str) -> pyarrow.RecordBatch:
     """Memory-map a shard: one record batch, nothing copied."""
     import pyarrow

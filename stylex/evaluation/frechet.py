@@ -17,7 +17,8 @@ from torch import Tensor
 from stylex.artifacts import provenance, write_table
 from stylex.attfind.records import Attribute, read_attributes
 from stylex.config import ExperimentConfig, ExperimentPaths, load_experiment
-from stylex.distances import frechet_distance, kernel_distance
+from stylex.config.analysis import KID_FOLDS
+from stylex.distances import frechet_distance, kernel_distance, squared_mmd
 from stylex.errors import AttributesNotFoundError
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, rendered, target_classes
 from stylex.evaluation.extractors import Extractor, load_extractors
@@ -29,7 +30,8 @@ from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Synthesis
 from stylex.progress import Counter, progress
 
-COLUMNS = ("experiment", "protocol", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd")
+COLUMNS = ("experiment", "protocol", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd", *KID_FOLDS)
+FOLD_IMAGES = 10  # at least, of a fold: of fewer, the distance is noise
 
 
 def frechet(root: Path, name: str, device: str) -> None:
@@ -101,7 +103,21 @@ def distances(real: FeatureStatistics, fake: FeatureStatistics, seed: int) -> di
     """Return the measured columns of a row. The same subsets serve every row (one seed)."""
     kid, kid_sd = kernel_distance(real.sample, fake.sample, torch.Generator().manual_seed(seed))
     distance = frechet_distance(real.mean, real.covariance, fake.mean, fake.covariance)
-    return {"n": real.count, "frechet_distance": distance, "kid": kid, "kid_sd": kid_sd}
+    folds = dict(zip(KID_FOLDS, fold_distances(real.sample, fake.sample, seed), strict=True))
+    return {"n": real.count, "frechet_distance": distance, "kid": kid, "kid_sd": kid_sd, **folds}
+
+
+def fold_distances(real: Tensor, fake: Tensor, seed: int) -> list[float | None]:
+    """Return the squared MMD of each fold, disjoint groups of the images; None of each when they are too small.
+
+    real, fake [n, D]: features of the same images in the same order. Folds do not depend on what is measured (one
+    seed), and share no image, so that what one says is independent of the others.
+    """
+    order = torch.randperm(len(real), generator=torch.Generator().manual_seed(seed))
+    folds = [order[start :: len(KID_FOLDS)] for start in range(len(KID_FOLDS))]
+    if len(folds[-1]) < FOLD_IMAGES:
+        return [None] * len(folds)
+    return [float(squared_mmd(real[rows], fake[rows])) for rows in folds]
 
 
 def towards_other_class(latents: Latents, attributes: dict[str, list[Attribute]], k: int, shift: float) -> StyleVector:

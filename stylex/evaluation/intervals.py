@@ -1,9 +1,21 @@
-"""Confidence interval of a fraction: E. B. Wilson, Probable inference, JASA 22 (1927)."""
+"""Confidence intervals: of a fraction, of a mean over units that are drawn anew, of a mean over few trainings.
+
+Wilson: E. B. Wilson, Probable inference, JASA 22 (1927). Bootstrap: B. Efron, Annals of Statistics 7 (1979). Which one
+belongs to a number follows from its units: answers, images and trainings are independent of each other, several answers
+about one attribute or several target classes of one image are not.
+"""
 
 from __future__ import annotations
 
-from math import sqrt
+from math import nan, sqrt
 from statistics import NormalDist
+
+import numpy
+from numpy.typing import ArrayLike
+from scipy.stats import t as student
+
+RESAMPLES = 10_000
+AT_ONCE = 2**22  # counts of units held in memory: 32 MB
 
 
 def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float, float]:
@@ -17,3 +29,41 @@ def wilson_interval(successes: int, n: int, level: float = 0.95) -> tuple[float,
     half = z * sqrt(fraction * (1 - fraction) / n + z**2 / (4 * n**2)) / (1 + z**2 / n)
     low, high = centre - half, centre + half
     return (low if successes else 0.0), (high if successes < n else 1.0)  # exactly, at the ends: no rounding
+
+
+def bootstrap(
+    values: ArrayLike, seed: int, weights: ArrayLike | None = None, level: float = 0.95
+) -> tuple[float, float]:
+    """Return (low, high), the percentiles of the mean over units drawn anew with replacement; nan for no unit.
+
+    values [n]: a number a unit; or [n, D]: D repetitions of all units, which are drawn anew as well. weights [n]: the
+    mean is sum(values) / sum(weights), for a unit that holds several numbers (default: one each). The interval of equal
+    values has no width, and that of few units is too narrow.
+    """
+    table = numpy.asarray(values, dtype=float)
+    table = table[:, None] if table.ndim == 1 else table
+    n, repetitions = table.shape
+    if not n or not repetitions:
+        return nan, nan
+    weight = numpy.ones(n) if weights is None else numpy.asarray(weights, dtype=float)
+    # Equal units are drawn together: how often one of them comes is multinomial.
+    units, counts = numpy.unique(numpy.column_stack([table, weight]), axis=0, return_counts=True)
+    random, size = numpy.random.default_rng(seed), max(1, AT_ONCE // len(units))
+    means = []
+    for start in range(0, RESAMPLES, size):
+        draws = min(size, RESAMPLES - start)
+        rows = random.multinomial(n, counts / n, draws)
+        columns = random.multinomial(repetitions, numpy.full(repetitions, 1 / repetitions), draws) / repetitions
+        means.append(((rows @ units[:, :-1]) * columns).sum(axis=1) / (rows @ units[:, -1]))
+    low, high = numpy.quantile(numpy.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def student_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
+    """Return (low, high) of the mean of independent values; nan for fewer than two."""
+    array = numpy.asarray(values, dtype=float)
+    n = len(array)
+    if n < 2:
+        return nan, nan
+    half = float(student.ppf((1 + level) / 2, n - 1)) * float(array.std(ddof=1)) / sqrt(n)
+    return float(array.mean()) - half, float(array.mean()) + half

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 import pandas
@@ -15,7 +16,7 @@ from stylex.classifiers import Classifier, load_classifier
 from stylex.config import ExperimentConfig, experiment_paths, load_experiment
 from stylex.config.analysis import POOLED
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, rendered, target_classes
-from stylex.evaluation.intervals import wilson_interval
+from stylex.evaluation.intervals import bootstrap, wilson_interval
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
 from stylex.networks.synthesis import Synthesis
@@ -49,12 +50,12 @@ def sufficiency(root: Path, name: str, device: str) -> None:
     with progress(f"sufficiency {name}", len(lists) * len(targets), "lists of attributes") as counter:
         for method, protocol, path in lists:
             attributes, latents = read_attributes(path), analysed.under(protocol)
-            first: dict[str, Tensor] = {}
+            first: dict[str, dict[str, int]] = {}
             for target in targets:
                 found, images = attributes.get(target, []), images_to_turn(latents, target, options.against)
-                first[target] = first_flips(synthesis, classifier, latents, images, found, target, config)
-                ids = [latents.ids[row] for row in images]
-                flips.append(flips_frame(ids, method, protocol, target, first[target]))
+                steps = first_flips(synthesis, classifier, latents, images, found, target, config)
+                first[target] = dict(zip([latents.ids[row] for row in images], steps.tolist(), strict=True))
+                flips.append(flips_frame(method, protocol, target, first[target]))
                 counter.advance(1)
             rows += sufficiency_rows(name, config, method, protocol, first)
     origin = provenance(config.digest(), config.seed, device)
@@ -88,19 +89,20 @@ def first_flips(
     return first
 
 
-def flips_frame(ids: Sequence[str], method: str, protocol: str, target: str, first: Tensor) -> pandas.DataFrame:
-    """Return rows of flips.csv of the images `ids`; first [n] as `first_flips` gives it. Never flipped: empty."""
-    first_k = pandas.array([k or None for k in first.tolist()], "Int64")
+def flips_frame(method: str, protocol: str, target: str, first: Mapping[str, int]) -> pandas.DataFrame:
+    """Return rows of flips.csv; `first` by image, as `first_flips` gives it. Never flipped: empty."""
+    first_k = pandas.array([k or None for k in first.values()], "Int64")
     common = {"method": method, "protocol": protocol, "target_class": target}
-    return pandas.DataFrame({"id": ids, **common, "first_k": first_k})
+    return pandas.DataFrame({"id": list(first), **common, "first_k": first_k})
 
 
 def sufficiency_rows(
-    name: str, config: ExperimentConfig, method: str, protocol: str, first: Mapping[str, Tensor]
+    name: str, config: ExperimentConfig, method: str, protocol: str, first: Mapping[str, Mapping[str, int]]
 ) -> list[dict[str, object]]:
-    """Return one method's rows of sufficiency.csv by a protocol; `first` by target class as `first_flips` gives it.
+    """Return one method's rows of sufficiency.csv by a protocol; `first` by target class and image, 0: never.
 
-    When fewer than k attributes were found, the row of k applies those that were.
+    When fewer than k attributes were found, the row of k applies those that were. The pooled row counts an image once
+    for each of its targets.
     """
     common = {
         "experiment": name,
@@ -113,11 +115,28 @@ def sufficiency_rows(
     }
     rows = []
     for k in config.evaluation.sufficiency_k:
-        counts = {target: (int(((flip > 0) & (flip <= k)).sum()), len(flip)) for target, flip in first.items()}
-        counts[POOLED] = (sum(flipped for flipped, _ in counts.values()), sum(n for _, n in counts.values()))
-        for target, (flipped, n) in counts.items():
-            low, high = wilson_interval(flipped, n)
+        within = {target: {image: 0 < step <= k for image, step in steps.items()} for target, steps in first.items()}
+        for target, parts in [*((target, [part]) for target, part in within.items()), (POOLED, [*within.values()])]:
+            flipped, n = sum(sum(part.values()) for part in parts), sum(map(len, parts))
+            low, high = interval(parts, config.seed)
             fraction = flipped / n if n else None
             measured = {"target_class": target, "k": k, "n": n, "flipped": flipped, "fraction": fraction}
             rows.append(common | measured | {"low": low, "high": high})
     return rows
+
+
+def interval(parts: Sequence[Mapping[str, bool]], seed: int) -> tuple[float, float]:
+    """Return the 95 % interval of the fraction flipped; parts: of each target class, which images flip.
+
+    Wilson's where each image has one target. With several its flips are not independent: images are resampled with all
+    of their targets; Wilson's of as many images where all flips agree and resampling says nothing.
+    """
+    flips: dict[str, list[bool]] = {}
+    for image, flipped in chain.from_iterable(part.items() for part in parts):
+        flips.setdefault(image, []).append(flipped)
+    counts, targets = [sum(each) for each in flips.values()], [len(each) for each in flips.values()]
+    if sum(targets) == len(flips):
+        return wilson_interval(sum(counts), len(flips))
+    if sum(counts) in (0, sum(targets)):
+        return wilson_interval(len(flips) if sum(counts) else 0, len(flips))
+    return bootstrap(counts, seed, targets)

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from stylex.artifacts import provenance
+from stylex.artifacts import content_digest, provenance, read_json
 from stylex.classifiers import Classifier, PerceptualFeatures, load_classifier, load_perceptual, perceptual_distance
-from stylex.config import AttFindConfig, experiment_paths, load_experiment
-from stylex.datasets import ImageSplit, load_split
+from stylex.config import (
+    AttFindConfig,
+    DatasetPaths,
+    ExperimentConfig,
+    ExperimentPaths,
+    backbone_paths,
+    experiment_paths,
+    load_experiment,
+)
+from stylex.datasets import ImageSplit, analysis_indices, load_split
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, concatenated, read_latents, write_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.progress import progress
+from stylex.source import CHECKED, code_digest
+
+ENCODING = "encoding"  # key of the provenance
 
 
 def encode(root: Path, name: str, device: str, shard: int | None = None) -> None:
@@ -33,6 +45,7 @@ def encode(root: Path, name: str, device: str, shard: int | None = None) -> None
             f" {', '.join(split.class_names)}; delete it and train the classifier again"
         )
     origin = provenance(config.digest(), config.seed, device) | {"split": options.split, "perceptual": perceptual.name}
+    origin[ENCODING] = encoding(config, paths)
     candidates = torch.arange(len(split))
     if options.min_realism is not None:
         candidates = realistic(networks, classifier, split, options, device)
@@ -72,9 +85,9 @@ def merge_shards(root: Path, name: str) -> None:
     chosen = analysed(split.labels, torch.arange(len(split)), config.attfind, config.seed)
     files = [paths.encoded(shard) for shard in range(config.attfind.encode_shards)]
     parts = [read_latents(file) for file in files]
-    digests = {part.provenance["config_digest"] for part in parts}
+    digests = {part.provenance.get(ENCODING) for part in parts}
     latents = concatenated(parts)
-    if len(digests) > 1 or latents.ids != [split.ids[index] for index in chosen.tolist()]:
+    if digests != {encoding(config, paths)} or latents.ids != [split.ids[index] for index in chosen.tolist()]:
         raise ArtifactError(
             f"{files[0].parent} holds parts of different encodings of {name}; delete it and encode all of them again"
         )
@@ -102,6 +115,17 @@ def realistic(
             f" highest {float(score.max()):.3g}; lower attfind.min_realism or train longer (stylex.training.images)"
         )
     return rows
+
+
+def encoding(config: ExperimentConfig, paths: ExperimentPaths) -> str:
+    """Return the digest of all that decides a row of the table; which rows there are is said by their ids."""
+    backbone = backbone_paths(paths.root, config.stylex.perceptual_backbone).model
+    manifest = DatasetPaths(paths.root, config.dataset.name).manifest(config.dataset.resolution)
+    decisive = [content_digest(path) for path in (paths.stylex_model, paths.classifier.model, backbone)]
+    decisive += [shard["sha256"] for shard in read_json(manifest)["shards"][config.attfind.split]]
+    decisive += [config.dataset.digest(), config.stylex.perceptual, str(config.attfind.batch_size)]
+    decisive += [code_digest("stylex.latents.encode", without=("stylex.config", *CHECKED))]
+    return hashlib.sha256(" ".join(decisive).encode()).hexdigest()[:16]
 
 
 @torch.inference_mode()
@@ -145,18 +169,3 @@ def analysed(labels: Tensor, candidates: Tensor, options: AttFindConfig, seed: i
         return candidates[analysis_indices(labels[candidates], options.images)]
     drawn = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))[: options.images]
     return candidates[drawn.sort().values]
-
-
-def analysis_indices(labels: Tensor, count: int) -> Tensor:
-    """Choose at most `count` images, as evenly over the classes as their sizes allow and evenly spaced in each.
-
-    labels [N] int64. Returns sorted indices; the same labels always give the same choice, whatever the seed.
-    """
-    members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
-    chosen: list[Tensor] = []
-    left = min(count, len(labels))
-    for position, rows in enumerate(sorted(members, key=len)):  # small classes first: large ones take up the rest
-        quota = min(len(rows), left // (len(members) - position))
-        chosen.append(rows[torch.arange(quota) * len(rows) // max(quota, 1)])
-        left -= quota
-    return torch.cat(chosen).sort().values

@@ -209,7 +209,8 @@ def how_found(config: ExperimentConfig, merged: bool) -> str:
 
 
 def _origins(name: str, sources: dict[str, dict[str, str]]) -> Block:
-    columns = {"config_digest": "Config digest", "seed": "Seed", "commit": "Commit", "device": "Device"}
+    columns = {"config_digest": "Config digest", "seed": "Seed", "commit": "Commit"}
+    columns |= {"uncommitted": "Uncommitted changes", "device": "Device"}
     machine = {"machine": "Machine", "python": "Python"}
     rows = [
         {"Artifact": artifact} | {title: source.get(key, "unknown") for key, title in (columns | machine).items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain, combinations
 from math import comb, isnan
 from pathlib import Path
 from statistics import mean, stdev
@@ -14,7 +15,7 @@ import pandas
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
 from stylex.config.analysis import POOLED
-from stylex.report.published import LABELS
+from stylex.report.published import LABELS, direction
 from stylex.report.table import NOTHING, Block, Table, concatenated, percent
 
 TEXT = ("experiment", "method", "target_class", "direction", "factor")
@@ -57,14 +58,36 @@ def covered_by_chance(moves: Rows, factors: Iterable[str], k: int) -> float:
     Of R moves of a class, c cover a factor: k of them miss it with the probability C(R - c, k) / C(R, k); classes are
     drawn independently.
     """
-    expected = 0.0
-    for factor in factors:
-        missed = 1.0
-        for part in grouped(moves, "target_class").values():
-            hits, taken = sum(row["factor"] == factor and _is_strong(row) for row in part), min(k, len(part))
-            missed *= comb(len(part) - hits, taken) / comb(len(part), taken)
-        expected += 1 - missed
-    return expected
+    return sum(1 - _missed(moves, {factor}, k) for factor in factors)
+
+
+def all_covered_by_chance(moves: Rows, factors: Sequence[str], k: int) -> float:
+    """Return the probability that k of these random moves a class, drawn as above, cover every one of `factors`.
+
+    By inclusion and exclusion over the sets of factors that are missed.
+    """
+    sets = chain.from_iterable(combinations(factors, size) for size in range(len(factors) + 1))
+    return sum((-1) ** len(missed) * _missed(moves, set(missed), k) for missed in sets)
+
+
+def once(moves: Rows) -> Rows:
+    """Return each coordinate of an experiment and method once, by its first rank in the list of any class.
+
+    The lists of two classes share coordinates: what one and the same coordinate moves is no second finding.
+    """
+    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for row in sorted(moves, key=lambda row: row["rank"]):
+        first.setdefault((row["experiment"], row["method"], row["style_index"]), row)
+    return list(first.values())
+
+
+def _missed(moves: Rows, factors: set[str], k: int) -> float:
+    """Return the probability that k of these random moves a class cover none of `factors`."""
+    missed = 1.0
+    for part in grouped(moves, "target_class").values():
+        hits, taken = sum(row["factor"] in factors and _is_strong(row) for row in part), min(k, len(part))
+        missed *= comb(len(part) - hits, taken) / comb(len(part), taken)
+    return missed
 
 
 def grouped(rows: Rows, *keys: str) -> dict[tuple[Any, ...], Rows]:
@@ -96,13 +119,14 @@ def _coverage(rows: Rows, causes: list[str]) -> Block:
         for target, part in [*directions.items(), (POOLED, group)]:
             label = f"random moves, {LABELS[model]}" if method == CHANCE else LABELS.get(method, method)
             line = {"Domain": domain, "Method": label}
-            line["Target class"] = "both directions" if target == POOLED else target
+            line["Target class"] = direction(target)
             lines.append(line | _line(part, method == CHANCE, causes, shown))
     limits = " or ".join(sorted({f"{row['threshold']:g}" for row in rows}))
     caption = (
         "This run: every attribute is applied alone to the n images that are not of the target class; a regressor tells"
         " how far each factor moves, in sd of the factor. An attribute's factor is the one it moves most; purity is"
-        " the share of that factor in the sum of the absolute mean changes of all. A cause of the label"
+        " the share of that factor in the sum of the absolute mean changes of all. Moves, purity and 'of a cause' count"
+        " a coordinate once, by its first rank, where the lists of several classes share it. A cause of the label"
         f" ({', '.join(causes)}) is covered when an attribute of the top k moves it most, and by more than {limits} sd."
         " Random moves: what k random coordinates and directions a class cover on average. Mean ± sd over seeds."
         " Moved by the list: factors so moved by any attribute of it, and in how many seeds."
@@ -123,7 +147,7 @@ def _line(part: Rows, chance: bool, causes: list[str], shown: Sequence[int]) -> 
     cells: dict[str, object] = {
         "Seeds": len(seeds),
         "n": " / ".join(str(count) for count in counts),
-        "Moves": " / ".join(str(len(each)) for each in seeds),
+        "Moves": " / ".join(str(len(once(each))) for each in seeds),
         "Purity, %": over_seeds([_mean(each, "purity") for each in seeds], percent),
         "Of a cause, %": over_seeds([_mean(each, "cause") for each in seeds], percent),
     }
@@ -138,7 +162,7 @@ def _factors(rows: Rows) -> set[str]:
 
 
 def _mean(rows: Rows, key: str) -> float:
-    values = [float(row[key]) for row in rows if not isnan(row["change"])]
+    values = [float(row[key]) for row in once([row for row in rows if not isnan(row["change"])])]
     return mean(values) if values else float("nan")
 
 

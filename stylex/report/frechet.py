@@ -9,11 +9,11 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
-from stylex.config.analysis import INCEPTION
+from stylex.config.analysis import INCEPTION, KID_FOLDS
 from stylex.report.published import PROTOCOLS
 from stylex.report.table import NOTHING, Block, Table, concatenated
 
-COLUMNS = ("experiment", "protocol", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd")
+COLUMNS = ("experiment", "protocol", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd", *KID_FOLDS)
 ATTRIBUTES = "Attributes"
 
 

@@ -16,7 +16,7 @@ MEASURED = ("accuracy", "class_kept", "reconstruction_l1")  # columns of the tab
 def experiment_metrics(root: Path, name: str, config: ExperimentConfig) -> dict[str, object]:
     """Return {accuracy, class_kept, reconstruction_l1, sufficiency, frechet_distance}, by the main protocol.
 
-    sufficiency: {method: {k: fraction of flipped decisions, both directions}} of the largest k up to ten ([L] Table 3);
+    sufficiency: {method: {k: fraction of flipped decisions, all directions}} of the largest k up to ten ([L] Table 3);
     empty where no image could be tested. frechet_distance: {extractor: {number of attributes moved: distance}} of the
     reconstructions (0) and of the most attributes. A released model has no more than sufficiency, and distances where
     its images are known.

@@ -29,7 +29,7 @@ OPTIONAL = {
 
 
 def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str, str]:
-    """Return {config_digest, seed, commit, device, machine, python, version_…} of one of `artifacts_of`."""
+    """Return {config_digest, seed, commit, uncommitted, device, machine, …, version_…} of one of `artifacts_of`."""
     paths = experiment_paths(root, experiment)
     beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
     beside |= {"independent": paths.independent, "subset": paths.subset}

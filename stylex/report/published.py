@@ -26,6 +26,11 @@ SOURCES = {
 }
 
 
+def direction(target_class: object) -> str:
+    """Return what a reader's table calls the target class of a row."""
+    return "all directions" if target_class == POOLED else str(target_class)
+
+
 def read_published(root: Path, name: str) -> pandas.DataFrame:
     """Read config/published/<name>.csv, sources spelled out for a reader."""
     frame = read_table(root / "config" / "published" / f"{name}.csv")

@@ -11,11 +11,11 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
-from stylex.config.analysis import POOLED
-from stylex.report.published import LABELS
+from stylex.report.published import LABELS, PROTOCOLS, direction
 from stylex.report.table import NOTHING, Block, Table, percent
 
-COLUMNS = ("experiments", "domain", "method", "target_class", "k", "seeds", "mean", "sd")
+COLUMNS = ("experiments", "domain", "method", "protocol", "target_class", "k", "seeds", "mean", "sd")
+KEYS = ("method", "protocol", "target_class", "k")
 SHOWN = (1, 5, 10, 40)
 
 
@@ -26,14 +26,15 @@ def seed_groups(experiments: Mapping[str, ExperimentConfig]) -> list[list[str]]:
     """
     groups: dict[str, list[str]] = {}
     for name, config in experiments.items():
-        groups.setdefault(_key(config, experiments), []).append(name)
+        groups.setdefault(repetition(config, experiments), []).append(name)
     return [names for names in groups.values() if len({experiments[name].seed for name in names}) > 1]
 
 
-def _key(config: ExperimentConfig, experiments: Mapping[str, ExperimentConfig]) -> str:
+def repetition(config: ExperimentConfig, experiments: Mapping[str, ExperimentConfig]) -> str:
+    """Return what an experiment is but for its seed and title: the same text for those that repeat each other."""
     content = config.model_dump(mode="json", exclude={"seed", "title"})
     if config.classifier_of is not None and config.classifier_of in experiments:
-        content["classifier_of"] = _key(experiments[config.classifier_of], experiments)
+        content["classifier_of"] = repetition(experiments[config.classifier_of], experiments)
     return json.dumps(content, sort_keys=True)
 
 
@@ -41,7 +42,7 @@ def seeds_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Tabl
     """Build the table from the sufficiency.csv of each experiment that others repeat with another seed."""
     rows: list[dict[str, object]] = []
     for names in seed_groups(experiments):
-        parts = [read_table(ExperimentPaths(root, name).sufficiency, ("method", "target_class")) for name in names]
+        parts = [read_table(ExperimentPaths(root, name).sufficiency, KEYS[:3]) for name in names]
         common = {"experiments": " ".join(names), "domain": experiments[names[0]].domain}
         rows += [common | row for row in over_seeds(pandas.concat(parts, ignore_index=True))]
     data = pandas.DataFrame(rows, columns=list(COLUMNS))
@@ -49,28 +50,29 @@ def seeds_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Tabl
 
 
 def over_seeds(measured: pandas.DataFrame) -> list[dict[str, object]]:
-    """Return a row for each method, target class and k; measured: rows of sufficiency.csv of several experiments.
+    """Return a row for each method, protocol, target class and k; measured: sufficiency.csv of several experiments.
 
     sd: with n - 1; empty for one seed. An experiment in which no image could be tested does not count.
     """
     rows = []
-    for _, part in measured.groupby(["method", "target_class", "k"], sort=False):
+    for _, part in measured.groupby(list(KEYS), sort=False):
         values = part["fraction"].astype(float).dropna()
         figures = {"seeds": len(values), "mean": values.mean(), "sd": values.std(ddof=1)}
-        rows.append({name: part[name].iloc[0] for name in ("method", "target_class", "k")} | figures)
+        rows.append({name: part[name].iloc[0] for name in KEYS} | figures)
     return rows
 
 
 def _block(data: pandas.DataFrame) -> Block:
     shown = [k for k in SHOWN if k in set(data["k"])]
     rows = []
-    for _, part in data.groupby(["experiments", "method", "target_class"], sort=False):
+    for _, part in data.groupby(["experiments", *KEYS[:3]], sort=False):
         first, by_k = part.iloc[0], {row["k"]: row for row in part.to_dict("records")}
         row = {
             "Experiments": first["experiments"],
             "Domain": first["domain"],
             "Method": LABELS.get(first["method"], first["method"]),
-            "Target class": "both directions" if first["target_class"] == POOLED else first["target_class"],
+            "Protocol": PROTOCOLS[first["protocol"]],
+            "Target class": direction(first["target_class"]),
             "Seeds": first["seeds"],
         }
         rows.append(row | {f"k = {k}, %": _spread(by_k[k]) if k in by_k else NOTHING for k in shown})

@@ -10,8 +10,7 @@ import pandas
 
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
-from stylex.config.analysis import POOLED
-from stylex.report.published import LABELS, PROTOCOLS, read_published, with_published
+from stylex.report.published import LABELS, PROTOCOLS, direction, read_published, with_published
 from stylex.report.table import NOTHING, Block, Table, concatenated, interval, percent
 
 COLUMNS = (
@@ -46,7 +45,7 @@ def _ours(data: pandas.DataFrame) -> Block:
             "Domain": first["domain"],
             "Method": LABELS.get(first["method"], first["method"]),
             "Protocol": PROTOCOLS[first["protocol"]],
-            "Target class": "both directions" if target == POOLED else target,
+            "Target class": direction(target),
             "n": first["n"],
             "Shift": f"{first['shift']:g}",
         }
@@ -56,9 +55,10 @@ def _ours(data: pandas.DataFrame) -> Block:
     numeric = ("n", "Shift", *(f"k = {k}, %" for k in shown), "Published, %")
     caption = (
         "This run: percentage of images whose decision flips when the top k attributes of the target class are applied"
-        " one after the other, with its 95 % Wilson interval. n counts the images that the classifier does not already"
-        " give to the target class. Held out: attributes and the ends of their moves are found on one half of the"
-        " analysed images, n are of the other. Same images: found and measured on all of them, as in the papers. A"
+        " one after the other, with its 95 % interval: Wilson's; where an image has several target classes, images"
+        " are resampled with all of them (percentile bootstrap). n counts the images that the classifier does not"
+        " already give to the target class. Held out: attributes and the ends of their moves are found on one half of"
+        " the analysed images, n are of the other. Same images: found and measured on all of them, as in the papers. A"
         " published figure stands here only if the experiment reproduces its very domain."
     )
     return Block(caption, pandas.DataFrame(rows), numeric)

@@ -111,8 +111,10 @@ def _ours(rows: list[dict[str, Any]]) -> Block:
     )  # fmt: skip
     caption = (
         "This run: fraction of right answers to part 1, which of two animations shows the attribute of the examples."
-        " Mean over questions (population sd; sample sd) and the exact 95 % interval of all answers pooled as if they"
-        " were independent; guessing gives 0.5. The machine observer compares changes in the features of the"
+        " Mean over questions (population sd; sample sd) and its 95 % interval, for which the questions, and so the"
+        " attributes, are resampled with all of their answers (percentile bootstrap; none for one question, and no"
+        " width where all are answered equally well). Participants are not resampled: it holds for those who were"
+        " asked. Guessing gives 0.5. The machine observer compares changes in the features of the"
         " perceptual backbone, never of the explained classifier, on the images that people see and on further draws;"
         " it sees changes too small for people, and is not comparable with a published figure."
     )
@@ -122,8 +124,9 @@ def _ours(rows: list[dict[str, Any]]) -> Block:
 def _cell(row: dict[str, Any], kind: str) -> str:
     if f"{kind}_accuracy" not in row:
         return NOTHING
-    mean, *sds, low, high = (f"{row[f'{kind}_{name}']:.3f}" for name in MEASURED[1:])
-    return f"{mean} ({'; '.join(NOTHING if sd == 'nan' else sd for sd in sds)}) [{low}–{high}]"
+    cells = [f"{row[f'{kind}_{name}']:.3f}" for name in MEASURED[1:]]
+    mean, *sds, low, high = (NOTHING if cell == "nan" else cell for cell in cells)
+    return f"{mean} ({'; '.join(sds)})" + ("" if NOTHING in (low, high) else f" [{low}–{high}]")
 
 
 def _context(rows: list[dict[str, Any]]) -> Block:
@@ -142,7 +145,7 @@ def _context(rows: list[dict[str, Any]]) -> Block:
     )
     caption = (
         "Context: the published figures of people's answers, on the papers' own domains, and what the replications' raw"
-        " answers give: mean over questions (population sd; sample sd) [exact 95 % interval of all answers pooled]."
+        " answers give: mean over questions (population sd; sample sd) [95 % interval, questions resampled]."
         " None of them is measured here."
     )
     return Block(caption, frame, ("Published", "From the raw answers", "Participants", "Agreement (Fleiss' kappa)"))

@@ -36,11 +36,13 @@ def analyse(key_path: Path, answer_paths: Sequence[Path]) -> tuple[pandas.DataFr
     check_answers(key, answers)
     joined = answers.merge(key.drop(columns="study"), on="question", validate="many_to_one")
     records = joined.to_dict("records")
-    people = pandas.DataFrame([row for method in key["method"].unique() for row in people_rows(method, records)])
+    origin = read_json(key_path.with_suffix(".provenance.json"))
+    rows = [row for method in key["method"].unique() for row in people_rows(method, records, int(origin["seed"]))]
+    people = pandas.DataFrame(rows)
     words = pandas.DataFrame(word_rows(records), columns=list(WORD_COLUMNS))
     if people.empty and words.empty:
         raise StudyError("the files hold no answer; ask for the CSV that the page hands out at its end")
-    origin = read_json(key_path.with_suffix(".provenance.json")) | {"study": key["study"].iloc[0]}
+    origin |= {"study": key["study"].iloc[0]}
     write_table(key_path.with_name("people.csv"), people, origin)
     write_table(key_path.with_name("words.csv"), words, origin)
     return people, words
@@ -68,7 +70,8 @@ def read_answers(paths: Sequence[Path]) -> pandas.DataFrame:
         frames.append(frame[list(ANSWER_COLUMNS)].assign(file=str(path)))
     if not frames:
         raise StudyError("no file of answers is given; name at least one CSV that the questionnaire handed out")
-    return pandas.concat(frames, ignore_index=True).dropna(subset="answer")
+    answers = pandas.concat(frames, ignore_index=True)
+    return answers.loc[answers["answer"] != ""]
 
 
 def check_answers(key: pandas.DataFrame, answers: pandas.DataFrame) -> None:
@@ -88,8 +91,8 @@ def check_answers(key: pandas.DataFrame, answers: pandas.DataFrame) -> None:
         raise StudyError(f"{row['file']}: participant {row['participant']} answered already; give each file once")
 
 
-def people_rows(method: str, records: Sequence[dict[Any, Any]]) -> list[dict[str, object]]:
-    """Return the rows of people.csv of one method; `records`: answers with their key."""
+def people_rows(method: str, records: Sequence[dict[Any, Any]], seed: int) -> list[dict[str, object]]:
+    """Return the rows of people.csv of one method; `records`: answers with their key; seed: of the resampling."""
     given = [row for row in records if row["part"] == 1 and row["method"] == method]
     if not given:
         return []
@@ -97,7 +100,7 @@ def people_rows(method: str, records: Sequence[dict[Any, Any]]) -> list[dict[str
     answers = answers.sort_values("question", kind="stable")
     common = {"study": given[0]["study"], "method": method}
     rows = [common | row for row in accuracy_by_question(answers).to_dict("records")]
-    summary = asdict(summarise(answers))
+    summary = asdict(summarise(answers, seed))
     n, correct = sum(row["n"] for row in rows), sum(row["correct"] for row in rows)
     total = {"question": ALL, "n": n, "correct": correct, "accuracy": summary.pop("mean")}
     return [*rows, common | total | summary]

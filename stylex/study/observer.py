@@ -30,7 +30,7 @@ from stylex.progress import progress
 from stylex.study.answers import ALL, read_key
 from stylex.study.build import attribute_lists
 from stylex.study.questions import EXAMPLES, SIDES, Move, comparison, move_on
-from stylex.study.statistics import clopper_pearson, mean_and_sds
+from stylex.study.statistics import clopper_pearson, interval_over_questions, mean_and_sds
 
 COLUMNS = (
     "experiment", "method", "question", "attribute", "style_index", "other_style_index", "shown_correct", "n",
@@ -63,7 +63,7 @@ def observe(root: Path, name: str, device: str) -> None:
             rows.append(common | question_row(row, right))
             counter.advance(1)
     by_method = {method: [row for row in rows if row["method"] == method] for method in lists}
-    rows += [common | total_row(method, answered) for method, answered in by_method.items() if answered]
+    rows += [common | total_row(method, answered, config.seed) for method, answered in by_method.items() if answered]
     frame = pandas.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[3:6], "Int64"))
     write_table(paths.observer, frame, provenance(config.digest(), config.seed, device))
 
@@ -145,10 +145,11 @@ def question_row(row: dict[Any, Any], right: numpy.ndarray) -> dict[str, object]
     return {**kept, **counts, "accuracy": correct / n, "low": low, "high": high}
 
 
-def total_row(method: str, rows: list[dict[str, Any]]) -> dict[str, object]:
-    """Return the row `all` of a method: mean and sds over questions, exact interval of all draws pooled."""
+def total_row(method: str, rows: list[dict[str, Any]], seed: int) -> dict[str, object]:
+    """Return the row `all` of a method: mean, sds and interval over questions, each with all of its draws."""
     sums = {name: sum(row[name] for row in rows) for name in ("shown_correct", "n", "correct")}
-    mean, population_sd, sample_sd = mean_and_sds([row["accuracy"] for row in rows])
-    low, high = clopper_pearson(sums["correct"], sums["n"])
+    accuracies = [row["accuracy"] for row in rows]
+    mean, population_sd, sample_sd = mean_and_sds(accuracies)
+    low, high = interval_over_questions(accuracies, seed)
     sds = {"low": low, "high": high, "population_sd": population_sd, "sample_sd": sample_sd}
     return {"method": method, "question": ALL, **sums, "accuracy": mean, **sds}

@@ -23,6 +23,7 @@ from stylex.study.statistics import Summary, summarise
 from stylex.study.words import common_words
 
 COMMON = 3  # words, as [G] Table 2
+SEED = 0  # of the resampling of questions
 QUESTIONS = 6  # of each block of [V]
 KEY_LINE = re.compile(r"^Same transformation in (top|bottom)-right", re.MULTILINE)
 SIDES = {"top": "A", "bottom": "B"}
@@ -58,7 +59,7 @@ def recompute(root: Path, sources: Mapping[str, AnswerSource] = SOURCES) -> pand
     frame = pandas.DataFrame([compared(block, printed) for block in blocks])
     words = pandas.concat([vandervleuten_words(first), vandegeijn_words(second)], ignore_index=True)
     pins = {each.file.name: each.file.digests["sha256"] for source in sources.values() for each in source.files}
-    origin = provenance("none", 0) | pins
+    origin = provenance("none", SEED) | pins
     path = recomputed_user_study(root)
     write_table(path, frame, origin)
     write_table(path.with_name("user_study_words.csv"), words, origin)
@@ -147,7 +148,7 @@ def word_table(source: str, block: str, texts: list[list[str]]) -> pandas.DataFr
 
 def compared(block: Block, printed: pandas.DataFrame) -> dict[str, object]:
     """Return a row: the summary of a block, the printed cell, and whether it follows."""
-    summary = summarise(block.answers)
+    summary = summarise(block.answers, SEED)
     source = printed["source"].str.startswith(block.source)
     cells = printed[source & (printed["domain"] == block.domain) & (printed["method"] == block.method)]
     value, spread = (cells.iloc[0]["value"], cells.iloc[0]["spread"]) if len(cells) else ("", "")

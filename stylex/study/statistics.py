@@ -13,6 +13,8 @@ import pandas
 from numpy.typing import ArrayLike
 from scipy.stats import binomtest
 
+from stylex.evaluation.intervals import bootstrap
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -23,7 +25,7 @@ class Summary:
     mean: float
     population_sd: float  # divides by the number of questions
     sample_sd: float  # divides by one less; nan for one question
-    low: float  # exact 95 % interval of all answers pooled, as if they were independent
+    low: float  # 95 % interval of the mean, questions drawn anew; nan for one question
     high: float
     kappa: float
 
@@ -47,11 +49,21 @@ def accuracy_by_question(answers: pandas.DataFrame) -> pandas.DataFrame:
     return pandas.DataFrame(rows, columns=["question", "n", "correct", "accuracy", "low", "high"])
 
 
-def summarise(answers: pandas.DataFrame) -> Summary:
-    """Summarise the answers to all questions; at least one answer is needed."""
+def interval_over_questions(accuracies: ArrayLike, seed: int) -> tuple[float, float]:
+    """Return (low, high), the 95 % interval of the mean accuracy; nan for one question.
+
+    The unit is the question, which stands for an attribute: it is drawn anew with all of its answers, for they are not
+    independent of each other. One attribute says nothing about others.
+    """
+    values = numpy.asarray(accuracies, dtype=float)
+    return bootstrap(values, seed) if len(values) > 1 else (nan, nan)
+
+
+def summarise(answers: pandas.DataFrame, seed: int) -> Summary:
+    """Summarise the answers to all questions; at least one answer is needed. seed: of the resampling."""
     accuracy = accuracy_by_question(answers)
     mean, population_sd, sample_sd = mean_and_sds(accuracy["accuracy"])
-    low, high = clopper_pearson(count_correct(answers), len(answers))
+    low, high = interval_over_questions(accuracy["accuracy"], seed)
     participants = len(set(answers["participant"]))
     counts = answers.groupby(["question", "answer"]).size().unstack(fill_value=0).to_numpy()
     kappa = fleiss_kappa(counts)

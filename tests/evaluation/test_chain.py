@@ -11,22 +11,23 @@ from torchvision.models import inception_v3
 from stylex.artifacts import read_json, read_table, sha256
 from stylex.attfind import effects as effects_stage
 from stylex.attfind import selection
-from stylex.attfind.records import read_attributes, read_effects, write_attributes
-from stylex.classifiers import build_network, load_backbone
+from stylex.attfind.records import Attribute, Direction, read_attributes, read_effects, write_attributes
+from stylex.classifiers import build_network, load_backbone, load_classifier
 from stylex.classifiers.wrapper import NetworkDescription, save_network
 from stylex.config import DatasetConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.evaluation import frechet as frechet_module
-from stylex.evaluation.counterfactuals import positions_of
+from stylex.evaluation.counterfactuals import apply_attributes, positions_of
 from stylex.evaluation.extractors import BackboneFeatures
 from stylex.evaluation.frechet import frechet, images_moved, statistics, towards_other_class
+from stylex.evaluation.random_lists import random_flips, random_list
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.evaluation.wu_2021 import baseline
 from stylex.latents import encode as encode_module
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
-from stylex.networks.model import build_networks, save_stylex
+from stylex.networks.model import build_networks, load_stylex, save_stylex
 from stylex.pretrained import WEIGHTS
 from stylex.protocols import Protocol
 
@@ -131,8 +132,10 @@ def test_every_file_of_the_analysis(project):
 
     curve = pandas.read_csv(paths.frechet)
     assert ", ".join(curve.columns) == (
-        "experiment, protocol, n_attributes, n, extractor, frechet_distance, kid, kid_sd"
+        "experiment, protocol, n_attributes, n, extractor, frechet_distance, kid, kid_sd, kid_fold_1, kid_fold_2,"
+        " kid_fold_3, kid_fold_4, kid_fold_5"
     )
+    assert curve.filter(like="kid_fold_").isna().all().all()  # 24 images are too few to divide
     assert curve["n_attributes"].tolist() == 2 * list(range(11))
     assert curve.groupby("protocol")["n"].unique().map(list).to_dict() == {"held_out": [12], "same_images": [24]}
     assert set(curve["extractor"]) == {"random"}
@@ -154,6 +157,52 @@ def test_flips_of_single_images_add_up_to_the_fractions(project):
         own = flips[flips["protocol"] == row["protocol"]]
         own = own if row["target_class"] == "*" else own[own["target_class"] == row["target_class"]]
         assert (len(own), (own["first_k"] <= row["k"]).sum()) == (row["n"], row["flipped"])
+
+
+def test_random_lists_go_on_where_the_first_attribute_leaves_off(project):
+    encode(project, NAME, "cpu")
+    config, paths = load_experiment(project, NAME), ExperimentPaths(project, NAME)
+    latents = read_latents(paths.latents).under(Protocol.HELD_OUT)
+    layout, found = load_stylex(paths.stylex_model).synthesis.layout, []
+    for target in ("3", "5"):
+        indices = [3, 20, 27] if target == "3" else [5]
+        found += [
+            Attribute(target, rank, index, *layout.locate(index), Direction.TO_MAX, 1.0, 1)
+            for rank, index in enumerate(indices, start=1)
+        ]
+    for protocol in Protocol:
+        write_attributes(paths.under(protocol, Protocol.HELD_OUT).attributes, found, {})
+    sufficiency(project, NAME, "cpu")
+    random_flips(project, NAME, "cpu")
+    table = pandas.read_csv(paths.random_flips, dtype={"target_class": str})
+    assert list(table.columns) == ["id", "target_class", "draw", "first_k"]
+    flips = pandas.read_csv(paths.flips, dtype={"target_class": str})
+    left = flips[(flips["protocol"] == "held_out") & (flips["first_k"] != 1)]
+    for _, part in table.groupby("draw"):
+        assert part[["id", "target_class"]].to_numpy().tolist() == left[["id", "target_class"]].to_numpy().tolist()
+    assert set(table["draw"]) == set(range(1, config.evaluation.random_lists + 1))
+    # Two random moves follow where AttFind has two, and none where it has none.
+    assert table[table["target_class"] == "5"]["first_k"].isna().all()
+    assert set(table["first_k"].dropna()) <= {2, 3} and table["first_k"].notna().any()
+
+    # The first draw again, one image and one step at a time.
+    moves = random_list(found[0], 3, layout, torch.Generator().manual_seed(config.seed))
+    synthesis, classifier = load_stylex(paths.stylex_model).synthesis, load_classifier(paths.classifier.model)
+    first = table[(table["draw"] == 1) & (table["target_class"] == "3")]
+    assert len(first)
+    for row in first.to_dict("records"):
+        image = torch.tensor([latents.ids.index(row["id"])])
+        styles = [apply_attributes(latents, image, moves[:k], config.attfind.shift) for k in (2, 3)]
+        steps = [k for k, each in zip((2, 3), styles, strict=True) if decided_as_3(synthesis, classifier, each)]
+        assert steps[:1] == ([] if pandas.isna(row["first_k"]) else [row["first_k"]])
+    before = paths.random_flips.read_bytes()
+    random_flips(project, NAME, "cpu")
+    assert paths.random_flips.read_bytes() == before
+
+
+@torch.no_grad()
+def decided_as_3(synthesis, classifier, styles):
+    return int(classifier(synthesis.render(styles)).argmax()) == 0
 
 
 def test_without_the_classifier_two_methods_are_measured_on_the_same_images(project):

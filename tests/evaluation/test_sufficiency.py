@@ -12,7 +12,7 @@ from stylex.attfind.records import Attribute, Direction
 from stylex.config import load_experiment
 from stylex.errors import ConfigError
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, rendered, target_classes
-from stylex.evaluation.intervals import wilson_interval
+from stylex.evaluation.intervals import bootstrap, wilson_interval
 from stylex.evaluation.sufficiency import COLUMNS, first_flips, flips_frame, sufficiency_rows
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector
@@ -143,9 +143,14 @@ def test_apply_attributes_moves_from_the_original_value(latents):
     assert torch.equal(apply_attributes(latents, torch.tensor([1]), [], 2.0).space, STYLES[1:2])
 
 
+def of_images(first, ids=None):
+    return dict(zip(map(str, ids or range(len(first))), first.tolist(), strict=True))
+
+
 def test_rows(root, flips):
     config = load_experiment(root, "mnist")
-    rows = sufficiency_rows("mnist", config, "stylex", "held_out", {"0": flips(TOWARDS_0, target="0"), "1": flips()})
+    first = {"0": of_images(flips(TOWARDS_0, target="0"), [2]), "1": of_images(flips(), [0, 1, 3])}
+    rows = sufficiency_rows("mnist", config, "stylex", "held_out", first)
     frame = pandas.DataFrame(rows, columns=list(COLUMNS))
     assert frame["target_class"].tolist() == ["0", "1", "*"] * 11
     assert frame["k"].tolist() == [k for k in (*range(1, 11), 40) for _ in range(3)]
@@ -163,18 +168,41 @@ def test_rows(root, flips):
 
 def test_an_image_that_flips_later_counts_from_there(root):
     config = load_experiment(root, "mnist")
-    rows = sufficiency_rows("mnist", config, "stylex", "held_out", {"1": torch.tensor([3, 1, 0, 11])})
+    rows = sufficiency_rows("mnist", config, "stylex", "held_out", {"1": of_images(torch.tensor([3, 1, 0, 11]))})
     assert {row["k"]: row["flipped"] for row in rows if row["target_class"] == "1"} == (
         {1: 1, 2: 1} | dict.fromkeys(range(3, 11), 2) | {40: 3}
     )
 
 
 def test_flips_of_single_images_round_trip(tmp_path):
-    frame = flips_frame(["007", "b"], "wu_2021", "held_out", "1", torch.tensor([0, 12]))
+    frame = flips_frame("wu_2021", "held_out", "1", {"007": 0, "b": 12})
     write_table(tmp_path / "flips.csv", frame, {})
     assert (tmp_path / "flips.csv").read_text() == (
         "id,method,protocol,target_class,first_k\n007,wu_2021,held_out,1,\nb,wu_2021,held_out,1,12\n"
     )
+
+
+def test_the_pooled_interval_is_that_of_images_and_not_of_their_targets(root):
+    """Nine targets of each of 40 images flip together: no more is known than of 40 images."""
+    config = load_experiment(root, "mnist")
+    first = {str(target): {str(image): int(image < 28) for image in range(40)} for target in range(9)}
+    rows = sufficiency_rows("mnist", config, "stylex", "held_out", first)
+    pooled = next(row for row in rows if row["target_class"] == "*")
+    assert (pooled["n"], pooled["flipped"]) == (360, 252)
+    images = [1.0] * 28 + [0.0] * 12
+    assert (pooled["low"], pooled["high"]) == bootstrap(images, config.seed)
+    narrow = wilson_interval(252, 360)  # as if they were 360 images
+    assert pooled["low"] < narrow[0] - 0.05 and pooled["high"] > narrow[1] + 0.05
+    assert (rows[0]["low"], rows[0]["high"]) == wilson_interval(28, 40)  # of one target an image is one
+
+
+def test_when_all_flip_the_interval_is_that_of_as_many_images(root):
+    config = load_experiment(root, "mnist")
+    for step, flipped in ((1, 5), (0, 0)):
+        first = {target: dict.fromkeys("abcde", step) for target in ("x", "y")}
+        pooled = sufficiency_rows("mnist", config, "stylex", "held_out", first)[2]
+        assert (pooled["target_class"], pooled["n"]) == ("*", 10)
+        assert (pooled["low"], pooled["high"]) == wilson_interval(flipped, 5)
 
 
 def test_k_beyond_what_attfind_keeps_is_refused(root):

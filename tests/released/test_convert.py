@@ -157,7 +157,9 @@ def test_experiment_that_trains_is_refused(project):
         convert_released(project, "mnist", "cpu")
 
 
-@pytest.mark.parametrize("options", [{"shift": 2.0}, {"shards": 2}, {"discriminator_filter": 0.2}])
+@pytest.mark.parametrize(
+    "options", [{"shift": 2.0}, {"shards": 2}, {"discriminator_filter": {"change": 0.2, "effect": 0.2, "images": 10}}]
+)
 def test_released_effects_are_of_one_kind(project, change, options):
     change(attfind=options)
     with pytest.raises(ConfigError, match="released effects are of shift 1"):

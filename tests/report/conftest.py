@@ -33,6 +33,7 @@ from stylex.config import (
     load_experiment,
     load_suite,
 )
+from stylex.config.analysis import KID_FOLDS
 from stylex.datasets import dataset_spec
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.samples import shares
@@ -201,6 +202,16 @@ def write_sufficiency(
                 flips.append(row)
     write_table(paths.sufficiency, by_both_protocols(pandas.DataFrame(rows)), origin)
     write_table(paths.flips, by_both_protocols(pandas.DataFrame(flips).astype({"first_k": "Int64"})), origin)
+    write_random_flips(paths, flips, methods[0], origin)
+
+
+def write_random_flips(
+    paths: ExperimentPaths, flips: list[dict[str, object]], method: str, origin: dict[str, str]
+) -> None:
+    """Write two draws that flip nothing that the first attribute leaves."""
+    left = [row for row in flips if row["method"] == method and row["first_k"] != 1]
+    rows = [{"id": row["id"], "target_class": row["target_class"], "draw": draw} for draw in (1, 2) for row in left]
+    write_table(paths.random_flips, pandas.DataFrame(rows).assign(first_k=None), origin)
 
 
 def by_both_protocols(frame: pandas.DataFrame) -> pandas.DataFrame:
@@ -212,6 +223,7 @@ def write_curves(paths: ExperimentPaths, name: str, origin: dict[str, str]) -> N
     frechet = pandas.DataFrame({"experiment": name, "n_attributes": range(11), "n": 200, "extractor": "net_32"})
     points = numpy.arange(11)
     frechet = frechet.assign(frechet_distance=1.0 + points, kid=0.001 * (1 + points), kid_sd=0.0002)
+    frechet = frechet.assign(**dict.fromkeys(KID_FOLDS, 0.001 * (1 + points)))
     write_table(paths.frechet, by_both_protocols(frechet), origin)
     history = pandas.DataFrame({"images": 1000.0 * (points + 1), "g_adversarial": 1.0, "val_l1": 0.4 - 0.02 * points})
     history = history.assign(val_class_kept=0.9, val_frechet_distance=5.0 - 0.2 * points)

@@ -24,7 +24,7 @@ from stylex.report.subset import fractions
 
 def flips(*rows: tuple[str, str, float | None]) -> pandas.DataFrame:
     frame = pandas.DataFrame(rows, columns=["id", "target_class", "first_k"])
-    return frame.assign(method="any")
+    return frame.assign(method="any", protocol="held_out")
 
 
 @pytest.mark.parametrize(
@@ -45,26 +45,57 @@ def test_flips_are_joined_by_id_and_target_class_whatever_their_order():
     a = flips(("1", "x", 1), ("2", "x", None), ("3", "y", 11), ("4", "y", 10), ("5", "x", 2))
     b = flips(("4", "y", None), ("3", "y", 3), ("2", "x", None), ("1", "x", 4), ("5", "y", 1), ("6", "x", 1))
     # Image 5 goes towards x in one model and towards y in the other, and only one has image 6: neither is compared.
-    rows = {row["target_class"]: row for row in compared(a, b, k=10)}
+    rows = {row["target_class"]: row for row in compared(a, b, 0, k=10)}
     assert {target: (row["n"], row["only_a"], row["only_b"]) for target, row in rows.items()} == {
         "x": (2, 0, 0), "y": (2, 1, 1), "*": (4, 1, 1),
     }  # fmt: skip
     assert rows["*"]["difference"] == 0 and rows["*"]["p"] == 1
-    within = {row["target_class"]: row for row in compared(a, b, k=3)}
+    within = {row["target_class"]: row for row in compared(a, b, 0, k=3)}
     assert (within["*"]["only_a"], within["*"]["only_b"], within["*"]["difference"]) == (1, 1, 0.0)
     assert within["y"]["difference"] == -0.5
 
 
-def test_images_with_several_targets_are_not_pooled():
-    several = flips(("1", "x", 1), ("1", "y", 1), ("2", "x", None))
-    assert [row["target_class"] for row in compared(several, several)] == ["x", "y"]
-    assert compared(flips(("1", "x", 1)), flips(("2", "x", 1))) == []  # no image in common: nothing to compare
+def test_an_image_with_several_targets_counts_once():
+    """Eight targets of each of six images: A alone flips all of them. Counted apart, p would be 2^-47."""
+    a = flips(*((str(image), str(target), 1) for image in range(6) for target in range(8)))
+    b = a.assign(first_k=None)
+    rows = {row["target_class"]: row for row in compared(a, b, 0)}
+    assert list(rows) == [*map(str, range(8)), "*"]
+    assert (rows["*"]["n"], rows["*"]["only_a"], rows["*"]["only_b"], rows["*"]["difference"]) == (48, 6, 0, 1.0)
+    assert rows["*"]["p"] == mcnemar(6, 0) == 2 / 64
+    # An image with more targets under A counts for A.
+    mixed = compared(flips(("1", "x", 1), ("1", "y", 1), ("1", "z", None)), flips(("1", "x", None), ("1", "y", None),
+                     ("1", "z", 1)), 0)[-1]  # fmt: skip
+    assert (mixed["only_a"], mixed["only_b"], mixed["difference"]) == (1, 0, pytest.approx(1 / 3))
+
+
+def test_the_interval_of_a_difference_resamples_images():
+    # Of 100 images A alone flips 30 and B alone 5: sd of the mean sqrt(0.35 - 0.25^2) / 10.
+    a = flips(*((str(image), "x", 1 if image < 30 else None) for image in range(100)))
+    b = flips(*((str(image), "x", 1 if 30 <= image < 35 else None) for image in range(100)))
+    row = compared(a, b, 0)[-1]
+    half = 1.96 * (0.35 - 0.25**2) ** 0.5 / 10
+    assert (row["low"], row["high"]) == pytest.approx((0.25 - half, 0.25 + half), abs=0.011)
+    # Ten targets of each image, all alike: no more images, no narrower.
+    both = [pandas.concat([side.assign(target_class=str(target)) for target in range(10)]) for side in (a, b)]
+    assert compared(*both, 0)[-1] | {"n": 100} == row | {"protocol": "held_out"}
+
+
+def test_protocols_are_compared_apart():
+    a = flips(("1", "x", 1), ("2", "x", None))
+    other = flips(("1", "x", None)).assign(protocol="same_images")
+    rows = compared(pandas.concat([a, other]), pandas.concat([a, other.assign(first_k=2)]), 0)
+    assert [(row["protocol"], row["target_class"], row["n"], row["only_b"]) for row in rows] == [
+        ("held_out", "x", 2, 0), ("held_out", "*", 2, 0), ("same_images", "x", 1, 1), ("same_images", "*", 1, 1),
+    ]  # fmt: skip
+    assert compared(flips(("1", "x", 1)), flips(("2", "x", 1)), 0) == []  # no image in common: nothing to compare
 
 
 def test_paired_table_of_the_demo(finished: Path):
     frame = read_table(SuitePaths(finished, "demo").table("paired", "csv"), ("target_class",))
     assert tuple(frame.columns) == COLUMNS
-    pooled = frame[(frame["target_class"] == "*") & (frame["domain"] == "MNIST 3 / 5")]
+    main = frame[frame["protocol"] == "held_out"]
+    pooled = main[(main["target_class"] == "*") & (main["domain"] == "MNIST 3 / 5")]
     assert pooled[["experiment_a", "method_a", "experiment_b", "method_b"]].to_numpy().tolist() == [
         ["mnist", "stylex", "mnist-without-cst", "without_cst"],
         ["mnist", "stylex", "mnist-without-cst", "wu_2021"],
@@ -75,8 +106,8 @@ def test_paired_table_of_the_demo(finished: Path):
     assert counts == [[10, 200, 100, 0, 0.5], [10, 200, 150, 0, 0.75], [10, 200, 50, 0, 0.25]]
     assert pooled["p"].iloc[2] == pytest.approx(2**-49)
     text = SuitePaths(finished, "demo").table("paired", "md").read_text()
-    both = "| MNIST 3 / 5 | both directions | StylEx | StylEx without CST | 200 | 100 | 0 | +50.0 | &lt; 0.001 |"
-    assert both in text
+    compared_images = "| MNIST 3 / 5 | held out | all directions | StylEx | StylEx without CST | 200 | 100 | 0 |"
+    assert f"{compared_images} +50.0 (+43.0 to +57.0) | &lt; 0.001 |" in text
     origin = read_json(SuitePaths(finished, "demo").table("paired", "csv").with_suffix(".provenance.json"))
     assert origin["mnist-without-cst.config_digest"] == load_experiment(finished, "mnist-without-cst").digest()
 
@@ -86,7 +117,9 @@ def test_a_suite_without_a_second_method_has_nothing_to_compare(measured: Path):
     path.write_text(yaml.safe_dump({"title": "One", "experiments": ["mnist"], "tables": ["paired"]}))
     tables(measured, "demo")
     assert SuitePaths(measured, "demo").table("paired", "csv").read_text() == ",".join(COLUMNS) + "\n"
-    assert "| Domain | Target class | A | B |" in SuitePaths(measured, "demo").table("paired", "md").read_text()
+    assert (
+        "| Domain | Protocol | Target class | A | B |" in SuitePaths(measured, "demo").table("paired", "md").read_text()
+    )
 
 
 def test_the_figure_of_methods_shows_what_explains_the_same_classifier(finished: Path):
@@ -135,7 +168,7 @@ def test_explanations_that_do_not_say_of_how_many_images_are_refused(measured: P
 
 
 def test_mean_and_deviation_over_seeds_by_hand():
-    common = {"method": "stylex", "target_class": "*", "k": 10}
+    common = {"method": "stylex", "protocol": "held_out", "target_class": "*", "k": 10}
     rows = over_seeds(pandas.DataFrame([common | {"fraction": value} for value in (0.5, 0.7, 0.9, None)]))
     assert [(row["seeds"], pytest.approx(row["mean"]), pytest.approx(row["sd"])) for row in rows] == [(3, 0.7, 0.2)]
     assert math.isnan(over_seeds(pandas.DataFrame([common | {"fraction": 0.5}]))[0]["sd"])
@@ -178,7 +211,7 @@ def test_table_over_seeds(repeated: Path):
     # 0.7 and 0.35
     assert (row["seeds"], row["mean"], row["sd"]) == (2, pytest.approx(0.525), pytest.approx(0.35 / 2**0.5))
     text = SuitePaths(repeated, "demo").table("seeds", "md").read_text()
-    assert "| mnist mnist-1 | MNIST 3 / 5 | StylEx | both directions | 2 |" in text and "52.5 ± 24.7" in text
+    assert "| mnist mnist-1 | MNIST 3 / 5 | StylEx | held out | all directions | 2 |" in text and "52.5 ± 24.7" in text
 
 
 def test_a_suite_of_one_seed_says_so(measured: Path):

@@ -7,7 +7,7 @@ from stylex.artifacts import write_table
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ConfigError
 from stylex.project import load_project
-from stylex.report.factors import covered, covered_by_chance, factors_table, over_seeds
+from stylex.report.factors import all_covered_by_chance, covered, covered_by_chance, factors_table, once, over_seeds
 from stylex.report.table import to_latex, to_markdown
 
 CAUSES = ["spots", "curl"]
@@ -46,6 +46,26 @@ def test_chance_by_hand():
     assert covered_by_chance(moves, ["angle"], 4) == 0.0
 
 
+def test_chance_of_all_by_hand():
+    # One class, four moves: one of spots, one of curl, two of size. Two of them are both causes in one of 6 pairs.
+    moves = [move("sick", rank, factor, 1.0) for rank, factor in enumerate(("spots", "curl", "size", "size"), 1)]
+    assert all_covered_by_chance(moves, CAUSES, 2) == pytest.approx(1 / 6)
+    assert all_covered_by_chance(moves, CAUSES, 4) == pytest.approx(1)
+    assert all_covered_by_chance(moves, CAUSES, 1) == pytest.approx(0)
+    assert all_covered_by_chance(moves, ["spots"], 1) == pytest.approx(covered_by_chance(moves, ["spots"], 1))
+
+
+def test_a_coordinate_in_both_lists_counts_once_by_its_first_rank():
+    common = {"experiment": "leaves", "method": "stylex"}
+    lists = [("sick", 2, 7), ("sick", 3, 8), ("healthy", 1, 7), ("healthy", 3, 9)]
+    moves = [common | {"target_class": target, "rank": rank, "style_index": index} for target, rank, index in lists]
+    assert [(row["target_class"], row["rank"], row["style_index"]) for row in once(moves)] == [
+        ("healthy", 1, 7), ("sick", 3, 8), ("healthy", 3, 9),
+    ]  # fmt: skip
+    other = [row | {"experiment": "leaves-seed1"} for row in moves] + [row | {"method": "random"} for row in moves]
+    assert len(once([*moves, *other])) == 9  # another model's coordinate 7 is another one
+
+
 def test_mean_and_sd_over_seeds():
     assert over_seeds([1.0, 2.0, 3.0], "{:.2f}".format) == "2.00 ± 1.00"
     assert over_seeds([1.5], "{:.2f}".format) == "1.50"
@@ -54,12 +74,13 @@ def test_mean_and_sd_over_seeds():
 
 
 def write_experiment(root, name, method, moves):
-    common = {"experiment": name, "n": 10, "style_index": 4, "direction": "to_max"}
+    common = {"experiment": name, "n": 10, "direction": "to_max"}
     rows = [
         common
         | {"method": each, "target_class": target, "rank": rank, "factor": factor, "cause": factor in CAUSES}
+        | {"style_index": index}
         | {"purity": purity, "change": change, "change_spots": change, "change_curl": 0.0, "change_size": 0.0}
-        for each, target, rank, factor, purity, change in moves
+        for each, target, rank, factor, purity, change, index in moves
     ]
     fit = [
         {"experiment": name, "factor": factor, "cause": factor in CAUSES, "n": 20, "r2_images": 0.99}
@@ -73,9 +94,10 @@ def write_experiment(root, name, method, moves):
 
 @pytest.fixture
 def table(root):
-    first = [("stylex", "sick", 1, "spots", 0.8, 1.0), ("stylex", "healthy", 1, "size", 0.6, -2.0)]
-    second = [("stylex", "sick", 1, "spots", 0.6, 1.0), ("stylex", "healthy", 1, "curl", 0.4, -2.0)]
-    chance = [("random", target, 1, None, None, None) for target in ("sick", "healthy")]
+    first = [("stylex", "sick", 1, "spots", 0.8, 1.0, 3), ("stylex", "healthy", 1, "size", 0.6, -2.0, 4)]
+    first.append(("stylex", "healthy", 2, "spots", 0.9, -1.0, 3))  # the same coordinate, the other way
+    second = [("stylex", "sick", 1, "spots", 0.6, 1.0, 3), ("stylex", "healthy", 1, "curl", 0.4, -2.0, 4)]
+    chance = [("random", target, 1, None, None, None, 5) for target in ("sick", "healthy")]
     write_experiment(root, "leaves", "stylex", first + chance)
     write_experiment(root, "leaves-seed1", "stylex", second + chance)
     write_experiment(root, "leaves-without-cst", "without_cst", [("without_cst", *first[0][1:]), *chance])
@@ -85,8 +107,8 @@ def table(root):
 
 def test_methods_stand_side_by_side_with_mean_and_sd_over_seeds(table):
     coverage = table.blocks[0].frame
-    both = coverage[coverage["Target class"] == "both directions"].set_index("Method")
-    own = both.loc["StylEx"]
+    both = coverage[coverage["Target class"] == "all directions"].set_index("Method")
+    own = both.loc["StylEx"]  # of three moves of the first seed two are of one coordinate
     assert (own["Seeds"], own["n"], own["Moves"]) == (2, "20 / 20", "2 / 2")
     assert own["Purity, %"] == "60.0 ± 14.1"  # seeds: 70 and 50
     assert own["Of a cause, %"] == "75.0 ± 35.4"  # seeds: 50 and 100
@@ -112,7 +134,7 @@ def test_each_attribute_is_named_and_the_measure_is_judged(table):
 
 
 def test_scripts_get_every_move_and_readers_every_format(table):
-    assert len(table.data) == 11 and list(table.data)[-3:] == ["change_spots", "change_curl", "change_size"]
+    assert len(table.data) == 12 and list(table.data)[-3:] == ["change_spots", "change_curl", "change_size"]
     assert set(table.data["seed"]) == {0, 1} and set(table.data["threshold"]) == {0.5}
     assert "spots +1.00 (80)" in to_markdown(table) and r"\toprule" in to_latex(table)
 

@@ -145,8 +145,9 @@ def test_headline_confusion_matrix_and_limits_are_there(page: Page):
 
 def test_provenance_stands_beside_the_numbers(page: Page, finished: Path):
     origin = json.loads(ExperimentPaths(finished, "mnist").sufficiency.with_suffix(".provenance.json").read_text())
-    for key in ("config_digest", "commit", "python", "version_torch"):
+    for key in ("config_digest", "commit", "uncommitted", "python", "version_torch"):
         assert origin[key] in page.text
+    assert "Uncommitted changes" in page.text
     anchors = {attributes.get("id") for attributes in page.all("tr")}
     artifacts = ("classifier", "stylex", "latents", "effects", "attributes", "subset", "sufficiency", "frechet")
     assert {f"provenance-mnist-{name}" for name in artifacts} <= anchors

@@ -54,7 +54,7 @@ def test_a_reproduced_domain_gets_its_published_figure_and_no_other_does(measure
     line = next(
         line
         for line in read(measured, "sufficiency", "md").splitlines()
-        if "| mnist |" in line and "same images | both" in line
+        if "| mnist |" in line and "same images | all" in line
     )
     assert line.endswith("| 25.0 (k = 10), 94.0 (k = 40) |")
 
@@ -65,14 +65,14 @@ def test_a_reader_sees_percentages_intervals_n_and_each_direction(finished: Path
     assert "| k = 1, % | k = 5, % | k = 10, % | k = 40, % |" in header and "k = 2" not in header
     ours = [line for line in lines if line.startswith("| mnist |")]
     assert [line.split(" | ")[3:5] for line in ours] == [
-        [protocol, target] for protocol in ("held out", "same images") for target in ("3", "5", "both directions")
+        [protocol, target] for protocol in ("held out", "same images") for target in ("3", "5", "all directions")
     ]
     assert "| 200 | 2 | 7.0 (4.2–11.4) | 35.0 (28.7–41.8) | 70.0 (63.3–75.9) | 70.0 (63.3–75.9) | – |" in ours[2]
 
 
 def test_methods_of_a_domain_stand_together(finished: Path):
     text = read(finished, "sufficiency", "md")
-    cells = [line.split(" | ") for line in text.splitlines() if "both directions" in line]
+    cells = [line.split(" | ") for line in text.splitlines() if "all directions" in line]
     methods = ("StylEx", "StylEx without CST", "Wu et al. (StyleSpace)")
     assert sorted(row[2] for row in cells[:6]) == sorted(2 * methods) == sorted(row[2] for row in cells[6:])
     assert [row[0].removeprefix("| ").removesuffix("-without-cst") for row in cells] == (

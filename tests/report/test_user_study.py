@@ -57,6 +57,14 @@ def test_raw_answers_fill_their_row_and_no_other(measured: Path):
     assert filled["Does the printed cell follow?"].tolist() == ["the mean does not follow"]
 
 
+def test_an_interval_over_one_question_is_left_out(measured: Path):
+    path = ExperimentPaths(measured, "mnist").observer
+    observed = read_table(path, ("method", "question"))
+    observed.loc[observed["question"] == "all", ["low", "high"]] = float("nan")
+    write_table(path, observed, {})
+    assert table(measured).blocks[0].frame["Machine observer (no people)"].tolist() == ["0.900 (0.100; 0.141)"]
+
+
 @pytest.mark.parametrize(("study", "expected"), [(STUDY, "0.750 (0.250; 0.354) [0.194–0.994]"), ("earlier", "–")])
 def test_people_count_when_they_answered_this_questionnaire(measured: Path, study: str, expected: str):
     people(measured, study)

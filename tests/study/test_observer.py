@@ -1,17 +1,20 @@
 """The machine observer: its rule on made-up changes, and its file."""
 
+from math import isnan
+
 import pandas
 import pytest
 import torch
 
 from stylex.classifiers import load_backbone
 from stylex.classifiers.backbone import perceptual_distance
-from stylex.config import ExperimentPaths, backbone_paths
+from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
 from stylex.study.answers import read_key
-from stylex.study.observer import COLUMNS, Eye, choose, observe
+from stylex.study.observer import COLUMNS, Eye, choose, observe, total_row
+from stylex.study.statistics import interval_over_questions
 
 
 def test_it_chooses_the_direction_of_the_examples_whatever_the_length():
@@ -46,10 +49,23 @@ def test_it_answers_without_the_classifier_the_questions_of_the_key(own):
     each, total = frame.iloc[:-1], frame.iloc[-1]
     assert (each["accuracy"] == each["correct"] / 5).all() and each["shown_correct"].isin([0, 1]).all()
     assert total["accuracy"] == pytest.approx(each["accuracy"].mean())
-    assert total["shown_correct"] == each["shown_correct"].sum() and total["low"] < total["accuracy"] <= total["high"]
+    assert total["shown_correct"] == each["shown_correct"].sum() and total["low"] <= total["accuracy"] <= total["high"]
+    assert (total["low"], total["high"]) == interval_over_questions(
+        each["accuracy"], load_experiment(own, "mnist").seed
+    )
     before = paths.observer.read_bytes()
     observe(own, "mnist", "cpu")
     assert paths.observer.read_bytes() == before
+
+
+def test_draws_of_one_attribute_are_not_independent_answers():
+    def row(correct, n):
+        return {"shown_correct": 1, "n": n, "correct": correct, "accuracy": correct / n}
+
+    few, many = ([row(right * n, n) for right in (1, 1, 1, 1, 0, 0)] for n in (5, 100))
+    few, many = (total_row("stylex", rows, seed=0) for rows in (few, many))
+    assert (few["low"], few["high"]) == (many["low"], many["high"]) and many["low"] < 0.5
+    assert isnan(total_row("stylex", [row(100, 100)], seed=0)["low"])
 
 
 def test_a_key_of_other_attributes_or_images_is_refused(own):

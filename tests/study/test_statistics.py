@@ -58,11 +58,25 @@ def test_accuracy_by_question_keeps_their_order():
     assert tuple(frame.loc[1, ["low", "high"]]) == pytest.approx(clopper_pearson(3, 3))
 
 
-def test_summary_is_over_questions_and_its_interval_over_all_answers():
-    summary = summarise(answers({"1": "AAAA", "2": "AABB"}))
+def test_summary_and_its_interval_are_over_questions():
+    summary = summarise(answers({"1": "AAAA", "2": "AABB"}), seed=0)
     assert (summary.questions, summary.participants) == (2, 4)
     assert (summary.mean, summary.population_sd) == (0.75, 0.25)
     assert summary.sample_sd == pytest.approx(0.125**0.5)
-    assert (summary.low, summary.high) == clopper_pearson(6, 8)
+    assert (summary.low, summary.high) == (0.5, 1.0)  # of two questions each comes twice with a probability of 1/4
     # observed: (1 + 1/3) / 2; by chance: (6/8)^2 + (2/8)^2
     assert summary.kappa == pytest.approx((2 / 3 - 0.625) / 0.375)
+
+
+def test_more_answers_about_the_same_attributes_do_not_narrow_the_interval():
+    """Six attributes, four told apart always and two never: hundreds of answers are still six attributes."""
+    few = answers({str(question): "A" * 5 if question < 4 else "B" * 5 for question in range(6)})
+    many = answers({str(question): "A" * 100 if question < 4 else "B" * 100 for question in range(6)})
+    summary = summarise(many, seed=0)
+    assert (summary.low, summary.high) == (summarise(few, seed=0).low, summarise(few, seed=0).high)
+    assert summary.low < 0.5 < clopper_pearson(400, 600)[0]  # pooled answers would say: more than guessing
+
+
+def test_one_question_has_no_interval_over_questions():
+    summary = summarise(answers({"1": "AAAB"}), seed=0)
+    assert summary.mean == 0.75 and isnan(summary.low) and isnan(summary.high)

@@ -64,7 +64,7 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "samples":
             return with_provenance(experiment.samples)
         case "sufficiency":
-            return with_provenance(experiment.sufficiency, experiment.flips)
+            return with_provenance(experiment.sufficiency, experiment.flips, experiment.random_flips)
         case "explain":
             return with_provenance(experiment.independent, experiment.subset)
         case "factors":

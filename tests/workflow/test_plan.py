@@ -8,14 +8,12 @@ import yaml
 
 from stylex.figures.names import RELEASED, figure_files
 
-AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
-AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "explanations"}
-AFTER_ENCODE = AFTER_EFFECTS | {
-    "encode",
-    "ganalyze",
-    "samples",
-    "baseline",
-}  # baseline: of Wu et al., in the twin without the classifier
+# …_aside: by the other protocol.
+AFTER_LISTS = {"sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
+AFTER_ATTRIBUTES = AFTER_LISTS | {"attributes", "attributes_aside"}
+AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "effects_aside", "explanations"}
+BASELINE = {"baseline", "baseline_aside"}  # of Wu et al., in the twin without the classifier
+AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze", "samples"} | BASELINE
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
 EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
 
@@ -24,9 +22,12 @@ CHANGES = {
     "attfind: {shift: 1.25}": AFTER_EFFECTS,
     "attfind: {precision: float32}": AFTER_EFFECTS,
     "attfind: {images: 20}": AFTER_ENCODE,
+    "attfind: {sampling: natural}": AFTER_ENCODE,
+    "attfind: {min_realism: 0}": AFTER_ENCODE,
     "attfind: {encode_shards: 2}": AFTER_ENCODE - {"encode"} | {"encode_shard", "merge"},
     "attfind: {batch_size: 7}": {"report"},
     "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
+    "evaluation: {random_lists: 3}": {"sufficiency", "figures", "tables", "report"},
     "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},
     "evaluation: {frechet_extractors: [backbone, inception]}": {"weights", "frechet", "figures", "tables", "report"},
     "stylex: {perceptual: lpips-alex}": AFTER_TRAIN | {"weights"},
@@ -35,8 +36,8 @@ CHANGES = {
     "evaluation: {random_samples: 10}": {"samples", "tables", "report"},
     "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures", "report"},
     "evaluation: {figure_class: '3'}": {"ganalyze", "figures", "report"},
-    "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | {"baseline"},
-    "attfind: {against: '3'}": AFTER_ATTRIBUTES | {"baseline"},
+    "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | BASELINE,
+    "attfind: {against: '3'}": AFTER_ATTRIBUTES | BASELINE | {"ganalyze"},
     "study: {attributes: 3}": {"study", "observer", "tables", "report"},
     "study: {observer_draws: 3}": {"observer", "tables", "report"},
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
@@ -111,23 +112,43 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
         ("attfind/explanations.py", {"explanations", "figures", "tables", "report"}),
-        ("evaluation/wu_2021.py", {"baseline", "study", "observer", "sufficiency", "figures", "tables", "report"}),
+        ("evaluation/wu_2021.py", BASELINE | AFTER_LISTS - {"frechet"}),
         ("evaluation/paired.py", {"tables", "report"}),
+        ("evaluation/random_lists.py", {"sufficiency", "figures", "tables", "report"}),
         ("evaluation/ganalyze.py", {"ganalyze", "figures", "report"}),
-        ("evaluation/intervals.py", {"sufficiency", "figures", "tables", "report"}),
+        ("evaluation/intervals.py", {"sufficiency", "observer", "figures", "tables", "report"}),
         ("study/observer.py", {"observer", "tables", "report"}),
         ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
+        ("classifiers/training.py", AFTER_TRAIN | {"classifier", "backbone"}),
         ("distances.py", AFTER_TRAIN),
-        ("report/page.py", {"tables", "report"}),
-        ("cli/train.py", set()),
-        ("config/models.py", set()),
+        ("report/page.py", {"report"}),
+        ("report/templates/page.css", {"report"}),
+        ("cli/train.py", AFTER_TRAIN),
+        ("config/networks.py", AFTER_TRAIN),
+        ("config/finetuning.py", AFTER_TRAIN | {"classifier", "backbone"}),
+        ("config/loading.py", set()),
+        ("datasets/catalog.py", {"download", "prepare", *AFTER_TRAIN, "classifier", "backbone"}),
+        ("datasets/layouts/cub.py", set()),
+        ("datasets/layouts/__init__.py", set()),
+        ("artifacts.py", set()),
     ],
 )
 def test_changed_code_reruns_its_stages(built, module, rules):
     with (built.root / "stylex" / module).open("a") as file:
-        file.write("# changed\n")
+        file.write("CHANGED = True\n")
     assert set(built.planned()) == rules
+
+
+def test_comments_and_docstrings_rerun_nothing(built):
+    for path in built.root.glob("stylex/**/*.py"):
+        path.write_text(path.read_text().replace('"""', '"""Changed: ', 1) + "# changed\n")
+    assert built.planned() == {}
+
+
+def test_new_key_reruns_what_is_told_the_whole_section(built):
+    built.edit("stylex/config/analysis.py", "    split: Split", "    another_key: int = 3\n    split: Split")
+    assert set(built.planned()) == {"report"}
 
 
 def test_time_stamps_alone_rerun_nothing(built):

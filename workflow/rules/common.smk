@@ -27,12 +27,13 @@ from stylex.config.loading import unknown_name
 from stylex.config.site import STAGES
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.layouts import LAYOUTS
-from stylex.datasets.layouts.folders import images_in
+from stylex.datasets.layouts.folders import Tree
 from stylex.errors import ConfigError
 from stylex.failures import ReasonsOfFailures
 from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, figure_files, figure_names
 from stylex.pretrained import WEIGHTS
 from stylex.protocols import Protocol
+from stylex.source import CHECKED, code_digest
 from snakemake.logging import logger
 
 
@@ -94,41 +95,17 @@ wildcard_constraints:
     protocol="|".join(Protocol),
 
 
-def code(*patterns):
-    """Package files that a stage's result depends on, so that editing one reruns the stage.
-
-    Errors, configuration, artifacts and the CLI are left out: what they change about a result arrives as params.
-    """
-    files = {pattern: [str(path) for path in Path("stylex").glob(pattern)] for pattern in patterns}
-    assert all(files.values()), files
-    return sorted(set().union(*files.values()))
+digest_of = functools.cache(code_digest)
+# Data are the same whatever is asked of them, and classifiers know nothing of the networks of StylEx; `load_experiment`
+# and its like check all of a file nevertheless.
+FOR_DATA = ("stylex.config.finetuning", "stylex.config.models", "stylex.config.networks")
+FOR_CLASSIFIERS = (*CHECKED, "stylex.config.networks")
 
 
-# What loads and runs the networks of an experiment.
-NETWORK_CODE = (
-    "classifiers/image_network.py",
-    "classifiers/mobilenet_v1.py",
-    "classifiers/networks.py",
-    "classifiers/timm_network.py",
-    "classifiers/wrapper.py",
-)
-CLASSIFIER_CODE = ("classifiers/classifier.py", *NETWORK_CODE)
-REGRESSOR_CODE = ("classifiers/regressor.py", *NETWORK_CODE)
-BACKBONE_CODE = ("classifiers/backbone.py", *NETWORK_CODE)
-PERCEPTUAL_CODE = (*BACKBONE_CODE, "classifiers/perceptual.py", "pretrained.py")
-STYLEX_CODE = ("networks/*.py",)
-NETWORK_TRAINING_CODE = (
-    *NETWORK_CODE,
-    "classifiers/accuracy.py",
-    "classifiers/balance.py",
-    "classifiers/calibration.py",
-    "classifiers/experiment.py",
-    "classifiers/initial_weights.py",
-    "classifiers/training.py",
-    "classifiers/unfreezing.py",
-    "datasets/factors.py",
-    "datasets/split.py",
-)
+def code_of(verb, without=CHECKED):
+    """A digest of the code that a verb runs, as a parameter, so that editing it reruns the rule."""
+    file = f"stylex.cli.{verb.replace('-', '_').replace(' ', '.')}"
+    return lambda wildcards: digest_of(file, without=without)
 
 
 def sections(*keys):
@@ -192,7 +169,8 @@ def own_names(name):
     file = dataset(name).file
     if not (file and file.folder):
         return ""
-    names = sorted(str(path) for path in images_in(Path(file.folder)))
+    folder = Path(file.folder)
+    names = sorted(map(str, Tree(folder).images_below(folder)))
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
@@ -206,16 +184,14 @@ def raw_record(wildcards):
 
 
 def preparation_code(wildcards):
-    """The package files that prepare a dataset; of the layouts, its own."""
-    spec = dataset(wildcards.dataset)
-    common = ["content", "factors", "images", "prepare", "shards", "splits"]
-    if spec.file is None:
-        return [f"datasets/{name}.py" for name in (*common, "built_in", "decoding", "leaves")]
-    names = (*common, "extraction", "image_files", "pixels", "unpacking")
-    files = {layout: f"{name.removeprefix('stylex.').replace('.', '/')}.py" for layout, name in LAYOUTS.items()}
-    every = {path.relative_to("stylex").as_posix() for path in Path("stylex/datasets/layouts").glob("[!_]*.py")}
-    shared = sorted(every - set(files.values()))
-    return [*(f"datasets/{name}.py" for name in names), *shared, files[spec.file.layout]]
+    """A digest of the code that prepares a dataset; its layout is imported by name, and no other counts."""
+    verb, file = "stylex.cli.prepare", dataset(wildcards.dataset).file
+    without = (*FOR_DATA, "stylex.datasets.download", "stylex.datasets.layouts.__init__")
+    if file is None:
+        return digest_of(verb, without=(*without, "stylex.datasets.image_files"))
+    # what the catalog knows of it stands in its file
+    without = (*without, "stylex.datasets.built_in", "stylex.datasets.catalog")
+    return digest_of(verb, LAYOUTS[file.layout], without=without)
 
 
 def manifest(wildcards):
@@ -341,7 +317,7 @@ def of_all_experiments(artifacts):
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
     experiment = PROJECT.experiments[paths.name]
-    tables = [*paths.attribute_lists(experiment.method).values(), paths.sufficiency, paths.flips]
+    tables = [*paths.attribute_lists(experiment.method).values(), paths.sufficiency, paths.flips, paths.random_flips]
     if experiment.gives("frechet"):
         tables.append(paths.frechet)
     if not experiment.released:
@@ -380,7 +356,7 @@ def effects_sections(wildcards):
     keys = ["protocols", "shift", "precision", "discriminator_filter", "shards", "engine"]
     if PROJECT.experiments[wildcards.experiment].attfind.engine == "screened":
         keys += ["confidence", "threshold", "max_attributes"]
-    return sections(*(f"attfind.{key}" for key in keys))(wildcards)
+    return sections("seed", *(f"attfind.{key}" for key in keys))(wildcards)
 
 
 def effects(wildcards):

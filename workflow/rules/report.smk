@@ -15,14 +15,6 @@ rule figures:
         sufficiency=compared,
         frechet=EXPERIMENT.frechet,
         ganalyze=EXPERIMENT.ganalyze,
-        code=code(
-            "figures/*.py",
-            "attfind/records.py",
-            "datasets/split.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-        ),
     output:
         figures_of("{experiment}", FIGURE_NAMES),
     log:
@@ -37,11 +29,14 @@ rule figures:
     resources:
         **requests("figures"),
     params:
+        code=code_of("figures"),
         suite=SUITE,
         config=sections(
-            "title",
+            "seed",
             "dataset",
+            "stylex.conditioning",
             "attfind.split",
+            "attfind.shards",
             "attfind.protocols",
             "attfind.shift",
             "evaluation.figure_attributes",
@@ -62,7 +57,6 @@ use rule figures as figures_released with:
         effects=effects,
         attributes=EXPERIMENT.attributes,
         sufficiency=EXPERIMENT.sufficiency,
-        code=rules.figures.input.code,
     output:
         figures_of("{experiment}", RELEASED),
     wildcard_constraints:
@@ -84,9 +78,6 @@ rule tables:
         results=of_all_experiments(table_inputs),
         answers=answers_of_people(),
         published=expand("config/published/{name}.csv", name=["sufficiency", "datasets", "user_study"]),
-        code=code(
-            "report/*.py", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
-        ),
     output:
         tables=suite_tables(),
         metrics=[SUITE_PATHS.metrics(name) for name in PROJECT.suite.experiments],
@@ -95,6 +86,7 @@ rule tables:
     conda:
         ENVIRONMENT
     params:
+        code=code_of("tables"),
         suite=SUITE,
         config=suite_sections(*TABLE_KEYS),
     message:
@@ -112,15 +104,6 @@ rule report:
         others=of_all_experiments(report_inputs),
         published=["config/published/sufficiency.csv", "config/published/user_study.csv"],
         notes=list(map(str, Path("docs").glob("method-notes.md"))),
-        code=code(
-            "report/*.py",
-            "report/claims/*.py",
-            "report/templates/*",
-            "latents/table.py",
-            "attfind/records.py",
-            "evaluation/intervals.py",
-            "evaluation/paired.py",
-        ),
     output:
         report(SUITE_PATHS.report, category="Report"),
     log:
@@ -128,10 +111,13 @@ rule report:
     conda:
         ENVIRONMENT
     params:
+        code=code_of("report"),
         suite=SUITE,
         config=suite_sections(
             "title",
             "domain",
+            "published_domain",
+            "published_method",
             "released",
             "released_images",
             "seed",

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import product
+
 from scipy.stats import fisher_exact
 
 from stylex.report.claims.model import (
+    LEVEL,
     MOST,
     Claim,
     Finding,
@@ -20,12 +23,17 @@ from stylex.report.claims.model import (
     share,
     tested,
 )
+from stylex.report.claims.trainings import ONE_SEED_RULE, Comparison, over_seeds, repeated
+from stylex.report.factors import all_covered_by_chance, covered, covered_by_chance, once
 from stylex.report.provenance import anchor
 from stylex.report.table import percent
 
 PEOPLE, OBSERVER = "people", "observer"
+ANSWERS = "table-user_study"
 STUDY = ("experiment", "domain", "method", "questions")
-FACTORS = ("experiment", "model", "method", "target_class", "rank", "factor", "cause", "change", "threshold")
+FACTORS = (
+    "experiment", "model", "method", "target_class", "rank", "style_index", "factor", "cause", "change", "threshold",
+)  # fmt: skip
 TOP_BIAS = 3  # ranks among which a planted bias must be: one of the top attributes
 PLANTED = {"leaves-biased": "background"}  # dataset: the factor that follows the label in its images
 
@@ -44,7 +52,7 @@ def _told_apart(run: Run, kind: str) -> list[Finding]:
     return [
         Finding(
             row["experiment"], beyond(row[f"{kind}_low"], row[f"{kind}_high"], MOST), f"{_answers(row, kind)}.",
-            "table-user_study",
+            ANSWERS,
         )
         for row in _answered(run, kind)
         if row["method"] == "stylex"
@@ -58,12 +66,15 @@ def _answered(run: Run, kind: str) -> list[Row]:
 
 
 def _answers(row: Row, kind: str) -> str:
-    low, high = percent(row[f"{kind}_low"]), percent(row[f"{kind}_high"])
+    low, high = row[f"{kind}_low"], row[f"{kind}_high"]
+    interval = "one attribute, so no interval"
+    if low == low:  # not NaN
+        interval = f"95 % interval {percent(low)}–{percent(high)} %, attributes resampled"
     who = {PEOPLE: "participants", OBSERVER: "n"}[kind]
     count = f"{row[f'{kind}_{who}']:.0f} {'participants' if kind == PEOPLE else 'answers'}"
     return (
-        f"{percent(row[f'{kind}_accuracy'])} % of the answers to {row['questions']:g} questions are right (exact 95 %"
-        f" interval {low}–{high} %; {count})"
+        f"{percent(row[f'{kind}_accuracy'])} % of the answers to {row['questions']:g} questions are right ({interval};"
+        f" {count})"
     )
 
 
@@ -78,80 +89,95 @@ def clearer_for_observer(run: Run) -> list[Finding]:
 
 
 def _clearer(run: Run, kind: str) -> list[Finding]:
-    found = []
-    for (domain,), rows in grouped(_answered(run, kind), "domain").items():
-        methods = {method: group for (method,), group in grouped(rows, "method").items()}
-        if not {"stylex", "wu_2021"} <= set(methods):
-            continue
-        ours, theirs = methods["stylex"][0], methods["wu_2021"][0]
-        verdict = Verdict.SUPPORTS if ours[f"{kind}_low"] > theirs[f"{kind}_high"] else Verdict.UNDECIDED
-        verdict = Verdict.CONTRADICTS if ours[f"{kind}_high"] < theirs[f"{kind}_low"] else verdict
-        sentence = f"StylEx: {_answers(ours, kind)}. Wu et al.: {_answers(theirs, kind)}."
-        found.append(Finding(domain, verdict, sentence, "table-user_study"))
-    return found
+    """Compare the answers about models that explain the same classifier, over all seeds of them."""
+    rows = grouped(_answered(run, kind), "method")
+    comparisons = []
+    for ours, theirs in product(rows.get(("stylex",), []), rows.get(("wu_2021",), [])):
+        if _explained(run, ours) == _explained(run, theirs):
+            difference = ours[f"{kind}_accuracy"] - theirs[f"{kind}_accuracy"]
+            text = f"StylEx: {_answers(ours, kind)}. Wu et al.: {_answers(theirs, kind)}. One training of each."
+            names = ours["experiment"], theirs["experiment"]
+            comparisons.append(Comparison(ours["domain"], *names, difference, text))
+    return [over_seeds(run, group, Verdict.ONE_SEED, ANSWERS) for group in repeated(run, comparisons)]
+
+
+def _explained(run: Run, row: Row) -> str:
+    """Return the experiment whose classifier the row is about."""
+    return run.experiments[row["experiment"]].classifier_of or row["experiment"]
 
 
 def attributes_move_causes(run: Run) -> list[Finding]:
     """Compare how often an attribute, and how often a random move, moves a cause of the label the most."""
     found = []
     for name, rows in _moves(run).items():
-        own, chance = ([row for row in rows if row["method"] == method] for method in ("stylex", "random"))
+        known = [row for row in rows if isinstance(row["factor"], str)]  # none that moved nothing
+        own, chance = (once(_of(known, method)) for method in ("stylex", "random"))
         if not own or not chance:
             continue
         hits, lucky = (sum(bool(row["cause"]) for row in moves) for moves in (own, chance))
         p = float(fisher_exact([[hits, len(own) - hits], [lucky, len(chance) - lucky]])[1])  # pyright: ignore
         by_chance = lucky / len(chance)
         sentence = (
-            f"{share(hits, len(own), 'attributes move a cause of the label the most')}, of {len(chance)} random moves"
-            f" {percent(by_chance)} % (Fisher's exact test, {p_value(p)})."
+            f"{share(hits, len(own), 'coordinates of attributes move a cause of the label the most')}, of {len(chance)}"
+            f" that random moves take {percent(by_chance)} % (Fisher's exact test, {p_value(p)})."
         )
         found.append(Finding(name, tested(hits / len(own) - by_chance, p), sentence, anchor(name, "factors")))
     return found
 
 
 def causes_are_covered(run: Run) -> list[Finding]:
-    """Count the causes of the label that some attribute moves the most, and far enough."""
+    """Count the causes of the label that some attribute moves the most, and far enough; random moves beside them."""
     fit = [row for row in run.artifact("factor_fit", "experiment", "factor", "cause") if row["cause"]]
     causes = {name: [row["factor"] for row in rows] for (name,), rows in grouped(fit, "experiment").items()}
     found = []
     for name, rows in _moves(run).items():
-        if name not in causes or not (own := [row for row in rows if row["method"] == "stylex"]):
+        own, chance = _of(rows, "stylex"), _of(rows, "random")
+        if name not in causes or not own or not chance:
             continue
-        moved = {row["factor"] for row in own if abs(row["change"]) > row["threshold"]}
-        covered, missing = ([cause for cause in causes[name] if (cause in moved) is each] for each in (True, False))
-        verdict = Verdict.UNDECIDED if missing else Verdict.SUPPORTS
-        verdict = Verdict.CONTRADICTS if len(covered) < len(missing) else verdict
+        longest = max(row["rank"] for row in own)
+        moved = covered(own, causes[name], longest)
+        reached, missing = ([cause for cause in causes[name] if (cause in moved) is each] for each in (True, False))
+        p = all_covered_by_chance(chance, causes[name], longest)
+        verdict = Verdict.SUPPORTS if not missing and p < LEVEL else Verdict.UNDECIDED
+        verdict = Verdict.CONTRADICTS if len(reached) < len(missing) else verdict
         sentence = (
-            f"{len(own)} attributes cover {len(covered)} of {len(causes[name])} causes"
-            f" ({', '.join(covered) or 'none'}); missing: {', '.join(missing) or 'none'}."
+            f"{len(once(own))} coordinates of attributes cover {len(reached)} of {len(causes[name])} causes"
+            f" ({', '.join(reached) or 'none'}); missing: {', '.join(missing) or 'none'}. As many random moves cover"
+            f" {covered_by_chance(chance, causes[name], longest):.2f} on average, and all with {p_value(p)}."
         )
         found.append(Finding(name, verdict, sentence, anchor(name, "factors")))
     return found
 
 
 def bias_is_found(run: Run) -> list[Finding]:
-    """Look for a factor that was made to follow the label among the first attributes."""
+    """Look for a factor that was made to follow the label among the first attributes; random moves beside them."""
     found = []
     for name, rows in _moves(run).items():
         planted = PLANTED.get(run.experiments[name].dataset.name)
-        own = [row for row in rows if row["method"] == "stylex"]
-        if planted is None or not own:
+        own, chance = _of(rows, "stylex"), _of(rows, "random")
+        if planted is None or not own or not chance:
             continue
-        ranks = [row["rank"] for row in own if row["factor"] == planted and abs(row["change"]) > row["threshold"]]
-        best = min(ranks, default=None)
+        ranks = [row["rank"] for row in own if covered([row], [planted], row["rank"])]
+        best, p = min(ranks, default=None), covered_by_chance(chance, [planted], TOP_BIAS)
         verdict = Verdict.CONTRADICTS if best is None else Verdict.UNDECIDED
-        verdict = Verdict.SUPPORTS if best is not None and best <= TOP_BIAS else verdict
+        verdict = Verdict.SUPPORTS if best is not None and best <= TOP_BIAS and p < LEVEL else verdict
         place = f"rank {best} is the first of its class to move it" if best else "none of them moves it"
-        sentence = f"The planted factor is {planted}; of {len(own)} attributes {place} the most. One training."
+        sentence = (
+            f"The planted factor is {planted}; of {len(once(own))} coordinates of attributes {place} the most. One of"
+            f" {TOP_BIAS} random moves a class does so with {p_value(p)}. One training."
+        )
         found.append(Finding(name, verdict, sentence, anchor(name, "factors")))
     return found
 
 
 def _moves(run: Run) -> dict[str, list[Row]]:
-    """Return the measured moves of models trained with the classifier, by experiment; none that moved nothing."""
+    """Return the measured moves of models trained with the classifier, by experiment."""
     rows = [row for row in run.table("factors", *FACTORS) if row["model"] == "stylex"]
-    known = [row for row in rows if isinstance(row["factor"], str) and row["change"] == row["change"]]
-    return {name: group for (name,), group in grouped(known, "experiment").items()}
+    return {name: group for (name,), group in grouped(rows, "experiment").items()}
+
+
+def _of(rows: list[Row], method: str) -> list[Row]:
+    return [row for row in rows if row["method"] == method]
 
 
 def published_accuracy(run: Run) -> list[str]:
@@ -162,15 +188,15 @@ def published_accuracy(run: Run) -> list[str]:
     ]
 
 
-_EXACT = "exact 95 % interval"
-_RIGHT = "the fraction of right answers, of two possible ones,"
+_RIGHT = (
+    interval_rule("the mean fraction of right answers, of two possible ones,", MOST, "95 % interval")
+    + " Attributes are resampled, each with all of its answers, for these are not independent. With fewer than two"
+    " attributes nothing is decided."
+)
 _PEOPLE = "the table user_study with answers of people (docs/user-study.md)"
 _MACHINE = "the table user_study, which the machine observer answers"
 _KNOWN = "the table factors, for experiments on drawn images whose causes are known (suite leaves)"
-_APART = (
-    "The exact 95 % intervals of both fractions of right answers do not overlap and StylEx has more: supports. Fewer:"
-    " contradicts. Overlap: does not decide."
-)
+_APART = f"Compared are the fractions of right answers about models that explain the same classifier. {ONE_SEED_RULE}"
 ATTRIBUTE_CLAIMS = (
     Claim(
         "distinct",
@@ -184,16 +210,14 @@ ATTRIBUTE_CLAIMS = (
         (
             Measure(
                 "People",
-                interval_rule(_RIGHT, MOST, _EXACT)
-                + " Answers of one person are not independent, so the interval is too narrow.",
+                f"{_RIGHT} Participants are not resampled: it holds for those who were asked.",
                 _PEOPLE,
                 people_tell_apart,
             ),
             Measure(
                 "Machine observer",
-                interval_rule(_RIGHT, MOST, _EXACT)
-                + " A network in the place of people: it says whether attributes can be told apart, not whether people"
-                " understand them.",
+                f"{_RIGHT} A network in the place of people: it says whether attributes can be told apart, not whether"
+                " people understand them.",
                 _MACHINE,
                 observer_tells_apart,
             ),
@@ -222,15 +246,17 @@ ATTRIBUTE_CLAIMS = (
             Measure(
                 "Attributes against random moves",
                 "By Fisher's exact test, p < 0.05 and more of the attributes than of the random moves change a true"
-                " cause of the label the most: supports. p < 0.05 and fewer: contradicts. Otherwise: does not decide.",
+                " cause of the label the most: supports. p < 0.05 and fewer: contradicts. Otherwise: does not decide."
+                " A coordinate in the lists of several classes counts once, by its first rank, among attributes and"
+                " random moves alike.",
                 _KNOWN,
                 attributes_move_causes,
             ),
             Measure(
                 "Causes covered",
                 "Each cause of the label is what some attribute changes the most, by more than"
-                " evaluation.factor_threshold: supports. Fewer than half of them are: contradicts. Between: does not"
-                " decide.",
+                " evaluation.factor_threshold, and as many random moves reach all of them with a probability below"
+                " 0.05: supports. Fewer than half of the causes are reached: contradicts. Otherwise: does not decide.",
                 _KNOWN,
                 causes_are_covered,
             ),
@@ -245,8 +271,9 @@ ATTRIBUTE_CLAIMS = (
             Measure(
                 "A planted bias",
                 f"A factor that follows the label in the images, and is no cause of it, is what an attribute of rank"
-                f" {TOP_BIAS} or better changes the most, by more than evaluation.factor_threshold: supports. No"
-                " attribute does so: contradicts. Only a later one: does not decide.",
+                f" {TOP_BIAS} or better changes the most, by more than evaluation.factor_threshold, and one of as many"
+                " random moves does so with a probability below 0.05: supports. No attribute does so: contradicts."
+                " Otherwise: does not decide. Each training is judged by itself.",
                 "the table factors with an experiment on the dataset leaves-biased (suite leaves)",
                 bias_is_found,
             ),

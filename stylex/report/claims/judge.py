@@ -29,6 +29,11 @@ class Judged:
         return sum(finding.verdict == verdict for _, found in self.findings for finding in found)
 
     @property
+    def undecided(self) -> int:
+        """How many findings decide nothing, for want of a second seed or by their numbers."""
+        return self.count(Verdict.UNDECIDED) + self.count(Verdict.ONE_SEED)
+
+    @property
     def summary(self) -> str:
         """Say in a word what the decided findings say together."""
         if not any(found for _, found in self.findings):

@@ -10,11 +10,11 @@ from typing import Any
 import pandas
 
 from stylex.config import ExperimentConfig
-from stylex.config.analysis import POOLED
+from stylex.config.analysis import POOLED, TOP
 from stylex.evaluation.intervals import wilson_interval
+from stylex.protocols import Protocol
 from stylex.report.table import percent
 
-TOP = 10  # attributes applied in [L] Table 3 and [V] Table 1
 MOST = 0.5
 LEVEL = 0.05  # of significance
 Row = dict[str, Any]
@@ -26,6 +26,7 @@ class Verdict(StrEnum):
     SUPPORTS = "supports"
     CONTRADICTS = "contradicts"
     UNDECIDED = "does not decide"
+    ONE_SEED = "one seed: not decided"
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,15 @@ class Run:
     def artifact(self, name: str, *columns: str) -> list[Row]:
         """Return the rows of an artifact of all experiments that have it; none as for `table`."""
         return _rows(self.artifacts.get(name), columns)
+
+    def protocol(self, experiment: str) -> Protocol:
+        """Return the main protocol of an experiment: on which images its claims are measured."""
+        return self.experiments[experiment].attfind.protocol
+
+    def measured(self, name: str, *columns: str) -> list[Row]:
+        """Return the rows of a table of the suite that are of the main protocol; none as for `table`."""
+        rows = self.table(name, "experiment", "protocol", *columns)
+        return [row for row in rows if row["protocol"] == self.protocol(row["experiment"])]
 
     def figures(self, name: str) -> list[Row]:
         """Return the rows of config/published/<name>.csv."""
@@ -146,9 +156,12 @@ def tested(difference: float, p: float) -> Verdict:
     return Verdict.SUPPORTS if difference > 0 else Verdict.CONTRADICTS
 
 
-def share(successes: int, n: int, text: str) -> str:
-    """Write a fraction as `70.0 % of 200 images flip (95 % interval 63.3–75.9 %)`; `text`: `images flip`."""
-    low, high = wilson_interval(successes, n)
+def share(successes: int, n: int, text: str, interval: tuple[float, float] | None = None) -> str:
+    """Write a fraction as `70.0 % of 200 images flip (95 % interval 63.3–75.9 %)`; `text`: `images flip`.
+
+    interval: Wilson's by default, which takes what is counted as independent.
+    """
+    low, high = interval or wilson_interval(successes, n)
     return f"{percent(successes / n)} % of {int(n)} {text} (95 % interval {percent(low)}–{percent(high)} %)"
 
 
@@ -157,8 +170,3 @@ def p_value(p: float) -> str:
     if p != p:
         return "p not defined"
     return f"p = {p:.2g}" if p >= 1e-4 else "p < 0.0001"
-
-
-def untested(run: Run) -> list[Finding]:
-    """Find nothing: for a claim that no run of this pipeline tests."""
-    return []

@@ -16,11 +16,13 @@ from stylex.report.table import Table
 # Relative to the experiment's folder. A suite need not compute all of them.
 ARTIFACTS = {
     "attributes": "attfind/attributes.csv",
+    "flips": "flips.csv",
+    "random_flips": "random_flips.csv",
     "independent": "independent.csv",
     "history": "stylex/history.csv",
     "factor_fit": "factor_fit.csv",
 }
-TEXT = ("id", "target_class", "direction", "method", "factor")
+TEXT = ("id", "target_class", "direction", "method", "protocol", "factor")
 PUBLISHED = ("sufficiency", "user_study")
 
 

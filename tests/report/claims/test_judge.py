@@ -35,15 +35,18 @@ def test_claims_are_complete_and_of_all_three_papers():
         ("c", "contradicts"),
         ("u", "does not decide"),
         ("sc", "mixed"),
+        ("1", "does not decide"),
+        ("s1", "supports"),
     ],
 )
 def test_the_summary_follows_from_the_findings(verdicts, summary):
-    kinds = {"s": Verdict.SUPPORTS, "c": Verdict.CONTRADICTS, "u": Verdict.UNDECIDED}
+    kinds = {"s": Verdict.SUPPORTS, "c": Verdict.CONTRADICTS, "u": Verdict.UNDECIDED, "1": Verdict.ONE_SEED}
     findings = [Finding("mnist", kinds[letter], "A sentence.", "anchor") for letter in verdicts]
     measure = Measure("Measure", "Rule.", "something", lambda run: findings)
     (judged,) = judge(Run(), (Claim("key", "Title", "Statement.", (), (measure,)),))
     assert isinstance(judged, Judged) and judged.summary == summary
     assert judged.count("supports") == verdicts.count("s")
+    assert judged.undecided == sum(letter in "u1" for letter in verdicts)
 
 
 def test_a_finished_run_is_read_from_its_files(finished: Path):

@@ -1,7 +1,11 @@
 """Claims about flipped decisions: each verdict from a frame that must give it."""
 
+from pathlib import Path
+
 import pytest
 
+from stylex.config import load_experiment
+from stylex.evaluation.intervals import wilson_interval
 from stylex.report.claims import Verdict
 from stylex.report.claims.sufficiency import (
     adds_up,
@@ -9,16 +13,20 @@ from stylex.report.claims.sufficiency import (
     flips_most,
     flips_published_domains,
     published_fractions,
+    released_model_repeats,
     small_models_fail,
 )
 
+ROOT = Path(__file__).parents[3]
 YES, NO, OPEN = Verdict.SUPPORTS, Verdict.CONTRADICTS, Verdict.UNDECIDED
+NAN = float("nan")
 MEASURES = (flips_most, adds_up, flips_many_classes, flips_published_domains, small_models_fail)
 
 
-def rows(flipped, n=200, k=10, target="*", method="stylex", experiment="mnist"):
-    common = {"experiment": experiment, "domain": "MNIST 3 / 5", "method": method, "shift": 1.0, "seed": 0}
-    return {**common, "target_class": target, "k": k, "n": n, "flipped": flipped}
+def rows(flipped, n=200, k=10, target="*", method="stylex", protocol="held_out"):
+    common = {"experiment": "mnist", "domain": "MNIST 3 / 5", "method": method, "protocol": protocol, "shift": 1.0}
+    low, high = wilson_interval(flipped, n)
+    return {**common, "seed": 0, "target_class": target, "k": k, "n": n, "flipped": flipped, "low": low, "high": high}
 
 
 @pytest.mark.parametrize(("flipped", "verdict"), [(120, YES), (100, OPEN), (80, NO)])
@@ -32,9 +40,21 @@ def test_the_sentence_has_n_interval_shift_seed_and_the_worst_direction(run_of):
     table = [rows(140), rows(90, 100, target="3"), rows(50, 100, target="5"), rows(200, k=40)]
     (finding,) = flips_most(run_of(sufficiency=table))
     assert finding.sentence == (
-        "70.0 % of 200 decisions flip within the top 10 (95 % interval 63.3–75.9 %), shift 1, seed 0; least towards 5:"
-        " 50.0 % of 100 flip (95 % interval 40.4–59.6 %)."
+        "70.0 % of 200 decisions flip within the top 10 (95 % interval 63.3–75.9 %), held out, shift 1, seed 0; least"
+        " towards 5: 50.0 % of 100 flip (95 % interval 40.4–59.6 %)."
     )
+
+
+def test_the_interval_is_that_of_the_row(run_of):
+    """With several targets for an image the row's interval is wider than Wilson's, which the rule took."""
+    (finding,) = flips_most(run_of(sufficiency=[rows(1200, 2000) | {"low": 0.45, "high": 0.75}]))
+    assert finding.verdict == OPEN and "(95 % interval 45.0–75.0 %)" in finding.sentence
+
+
+def test_the_main_protocol_alone_is_judged(run_of):
+    table = [rows(80), rows(200, protocol="same_images")]
+    (finding,) = flips_most(run_of(sufficiency=table))
+    assert finding.verdict == NO
 
 
 def test_rows_of_baselines_say_nothing_about_stylex(run_of):
@@ -49,17 +69,80 @@ def test_without_the_table_or_its_columns_or_images_nothing_is_found(run_of, mea
     assert measure(run_of(sufficiency=[rows(0, n=0)])) == []
 
 
-@pytest.mark.parametrize(("first", "top", "verdict"), [(60, 140, YES), (100, 100, NO), (140, 143, OPEN)])
-def test_attributes_after_the_first_are_measured_on_the_images_it_leaves(run_of, first, top, verdict):
-    (finding,) = adds_up(run_of(sufficiency=[rows(first, k=1), rows(top)]))
-    assert finding.verdict == verdict
-    assert f"of {200 - first} left (95 % interval" in finding.sentence
+def listed(own, random, target="3", draws=4):
+    """Rows of flips.csv and random_flips.csv: where each image flips, and of each draw whether those left do."""
+    flips = [
+        {"experiment": "mnist", "method": "stylex", "protocol": "held_out", "id": str(image), "target_class": target}
+        | {"first_k": k}
+        for image, k in enumerate(own)
+    ]
+    left = [row["id"] for row in flips if row["first_k"] != 1]
+    chance = [
+        {"experiment": "mnist", "id": name, "target_class": target, "draw": draw, "first_k": k}
+        for draw in range(1, draws + 1)
+        for name, k in zip(left, random, strict=True)
+    ]
+    return {"csv_flips": flips, "csv_random_flips": chance}
+
+
+@pytest.mark.parametrize(
+    ("own", "random", "verdict"),
+    [
+        ([2] * 80 + [NAN] * 20, [3] * 20 + [NAN] * 80, YES),
+        ([2] * 20 + [NAN] * 80, [NAN] * 20 + [10] * 80, NO),
+        ([2] * 50 + [NAN] * 50, [NAN] * 48 + [10] * 52, OPEN),
+        ([2] * 50 + [11] * 50, [NAN] * 90 + [5] * 10, YES),
+    ],
+)
+def test_attributes_after_the_first_are_held_against_random_moves(run_of, own, random, verdict):
+    (finding,) = adds_up(run_of(**listed([1] * 100 + own, random)))
+    assert finding.verdict == verdict and finding.anchor == "provenance-mnist-sufficiency"
+    assert finding.sentence.startswith("Of 100 decisions that the first attribute leaves, the next 9 flip ")
+
+
+def test_to_flip_as_many_as_any_list_does_is_not_to_add_up(run_of):
+    """Of 100 images left 40 flip: far above the bound of 5 % that was the rule, and what random moves do."""
+    (finding,) = adds_up(run_of(**listed([1] * 60 + [4] * 40 + [NAN] * 60, [2] * 40 + [NAN] * 60)))
+    assert finding.verdict == OPEN
+    assert finding.sentence == (
+        "Of 100 decisions that the first attribute leaves, the next 9 flip 40.0 %, held out; as many random moves after"
+        " it 40.0 % (40.0 to 40.0 % in 4 draws). Difference: +0.0 points (95 % interval +0.0 to +0.0)."
+    )
+
+
+def test_images_with_several_targets_are_resampled_with_all_of_them(run_of):
+    """Ten images with eight targets each are ten: all targets of six flip, of four none, by chance the other way."""
+    own, random = [2] * 6 + [NAN] * 4, [NAN] * 6 + [2] * 4
+    one = listed(own, random)
+    many = {name: [row | {"target_class": str(target)} for target in range(8) for row in one[name]] for name in one}
+    single, several = (adds_up(run_of(**rows))[0] for rows in (one, many))
+    assert single.verdict == several.verdict == OPEN and "Of 80 decisions" in several.sentence
+    assert single.sentence.split("Difference")[1] == several.sentence.split("Difference")[1]
 
 
 def test_when_the_first_attribute_flips_all_nothing_is_decided(run_of):
-    (finding,) = adds_up(run_of(sufficiency=[rows(200, k=1), rows(200)]))
-    assert finding.verdict == OPEN and "none is left" in finding.sentence
-    assert adds_up(run_of(sufficiency=[rows(200, k=5), rows(200)])) == []
+    (finding,) = adds_up(run_of(csv_flips=listed([1, 1], [])["csv_flips"]))
+    assert finding.verdict == OPEN and "all 2 decisions, held out: none is left" in finding.sentence
+
+
+def test_without_random_lists_nothing_is_found(run_of):
+    assert adds_up(run_of(csv_flips=listed([1, 2], [2])["csv_flips"])) == []
+
+
+@pytest.mark.parametrize(("flipped", "verdict"), [(237, YES), (239, YES), (233, OPEN), (220, NO), (250, NO)])
+def test_the_released_model_is_held_against_its_published_figure(run_of, flipped, verdict):
+    """[V] Table 1: 94.8 % of 250 images; 237 are that, 239 within a point, 233 (93.2 %) within the interval."""
+    config = load_experiment(ROOT, "released-age")
+    row = rows(flipped, 250) | {"protocol": "same_images"}
+    (finding,) = released_model_repeats(run_of(config, sufficiency=[row]))
+    assert finding.verdict == verdict and "Published: 94.8 %, so " in finding.sentence
+
+
+def test_only_a_released_model_repeats_its_figures(run_of, mnist):
+    assert released_model_repeats(run_of(sufficiency=[rows(237, 250) | {"protocol": "same_images"}])) == []
+    declared = load_experiment(ROOT, "released-age").model_copy(update={"published_domain": "another"})
+    row = rows(237, 250) | {"protocol": "same_images"}
+    assert released_model_repeats(run_of(declared, sufficiency=[row])) == []
 
 
 def test_many_classes_are_more_than_two(run_of):
