@@ -20,8 +20,7 @@ KINDS = {"analysed": "Images", "reconstructed": "Reconstructions", "generated": 
 
 def samples_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Table:
     """Build the table from each experiment's samples.csv."""
-    text = ("experiment", "domain", "method", "images", "class_name")
-    parts = [read_table(ExperimentPaths(root, name).samples, text) for name in experiments]
+    parts = [read_table(ExperimentPaths(root, name).samples, ("images",)) for name in experiments]
     data = concatenated(parts, COLUMNS)
     return Table("samples", "Classes of random samples", data, (_block(data),))
 

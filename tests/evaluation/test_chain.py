@@ -17,7 +17,7 @@ from stylex.classifiers.wrapper import NetworkDescription, save_network
 from stylex.config import DatasetConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError, AttributesNotFoundError
-from stylex.evaluation import frechet as frechet_module
+from stylex.evaluation import originals as originals_module
 from stylex.evaluation.counterfactuals import apply_attributes, positions_of
 from stylex.evaluation.extractors import BackboneFeatures
 from stylex.evaluation.frechet import frechet, images_moved, statistics, towards_other_class
@@ -93,7 +93,7 @@ def project(root, monkeypatch):
         return split
 
     monkeypatch.setattr(encode_module, "load_split", load_split)
-    monkeypatch.setattr(frechet_module, "load_split", load_split)
+    monkeypatch.setattr(originals_module, "load_split", load_split)
     balance(root, split)
     return root
 

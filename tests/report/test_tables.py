@@ -160,7 +160,7 @@ def test_percentages_of_nothing_are_not_numbers():
 
 
 def test_table_of_random_samples_has_a_row_a_class_and_shows_a_collapse(finished: Path):
-    frame = read_table(SuitePaths(finished, "demo").table("samples", "csv"), ("class_name",))
+    frame = read_table(SuitePaths(finished, "demo").table("samples", "csv"), ("images",))
     assert set(frame["experiment"]) == set(load_suite(finished, "demo").experiments)
     twin = frame[(frame["experiment"] == "mnist-without-cst") & (frame["images"] == "generated")]
     assert twin[["class_name", "count", "n"]].to_numpy().tolist() == [["3", 100, 100], ["5", 0, 100]]
