@@ -225,6 +225,9 @@ class EvaluationConfig(Section):
         description="Lists of random moves measured behind the first attribute: what any list flips of the rest.",
     )
     random_moves: Positive = Field(64, description="Random moves measured beside the attributes, for chance levels.")
+    random_samples: Positive = Field(
+        1000, description="Images generated from random z, whose classes the table `samples` counts."
+    )
     batch_size: Positive
 
     @field_validator("frechet_extractors")

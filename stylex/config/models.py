@@ -32,6 +32,10 @@ from stylex.protocols import Protocol
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
+TableName = Literal[
+    "classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "factors", "user_study"
+]
+OF_FLIPS = ("sufficiency", "seeds", "paired")  # tables for which a generator, a classifier and latents are enough
 
 
 def power_of_two(value: int) -> int:
@@ -229,6 +233,11 @@ class ExperimentConfig(Section):
         description="Nothing is trained: networks and latents are those that the authors of [L] released, effects: and"
         " the effects that they measured, too; docs/released-model.md.",
     )
+    released_images: Name | None = Field(
+        None,
+        description="A dataset of the layout ffhq: of the images that the released latents are of, found by their"
+        " number. With it, Fréchet distances are measured; the images are not released.",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     dataset: DatasetConfig
     classifier: ClassifierConfig
@@ -241,6 +250,12 @@ class ExperimentConfig(Section):
     def method(self) -> Method:
         """Whether the classifier takes part in the training of StylEx: our name of the rows of [L] Table 3."""
         return "without_cst" if self.stylex.conditioning == "none" else "stylex"
+
+    def gives(self, table: TableName) -> bool:
+        """Whether there are numbers for a table: of a released model there is no training, and may be no image."""
+        if table == "frechet" and self.released_images:
+            return True
+        return self.released is None or table in OF_FLIPS
 
     @model_validator(mode="after")
     def _consistent(self) -> ExperimentConfig:
@@ -268,7 +283,18 @@ class ExperimentConfig(Section):
                 f"the released effects are of all images: set attfind.protocols: [{Protocol.SAME_IMAGES}], or released:"
                 " latents to measure them anew"
             )
+        self._images_of_released()
         return self
+
+    def _images_of_released(self) -> None:
+        if self.released_images is None:
+            return
+        if self.released is None:
+            raise ValueError("released_images are those of a released model: leave it out, or add `released`")
+        if self.evaluation.frechet_extractors != [INCEPTION]:
+            raise ValueError(
+                f"a released model has no backbone to measure with: set evaluation.frechet_extractors: [{INCEPTION}]"
+            )
 
     def shown_class(self, known: Sequence[str]) -> str:
         """Return the class y of the figures of one class: evaluation.figure_class, or the last one that is a target.
@@ -308,9 +334,7 @@ class SuiteConfig(Section):
 
     title: str
     experiments: list[Name] = Field(min_length=1)
-    tables: list[
-        Literal["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet", "factors", "user_study"]
-    ] = Field(min_length=1)
+    tables: list[TableName] = Field(min_length=1)
 
 
 class PipelineConfig(Section):

@@ -230,6 +230,20 @@ def validate_dataset(root: Path, config: DatasetConfig) -> None:
                 raise ConfigError(f"dataset.{key}: {unknown_name(what, name, list(known))}")
 
 
+def validate_released_images(root: Path, name: str | None) -> None:
+    """Raise `ConfigError` when the images of a released model are to be found in a dataset that does not number them.
+
+    name: what `released_images` says; None: they are not to be had.
+    """
+    if name is None:
+        return
+    if name not in dataset_names(root):
+        raise ConfigError(f"released_images = {name!r}: {unknown_name('dataset', name, dataset_names(root))}")
+    file = dataset_spec(root, name).file
+    if file is None or file.layout != "ffhq" or file.channels != 3:
+        raise ConfigError(f"released_images = {name!r}: not colour images of the layout ffhq; name a dataset of them")
+
+
 def validate_explained(root: Path, config: DatasetConfig, trained: DatasetConfig) -> None:
     """Raise `ConfigError` when a classifier trained on `trained` cannot judge the images of `config`."""
     ours, theirs = (dataset_spec(root, each.name) for each in (config, trained))

@@ -134,7 +134,7 @@ def test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis(here, d
     ]  # fmt: skip
 
 
-def test_options_and_files_of_any_kind(here, digit, tmp_path):
+def test_options_and_files_of_any_kind(here, digit, tmp_path, capsys):
     file, _ = digit
     with Image.open(file) as image:
         image.convert("RGB").resize((70, 50)).save(tmp_path / "colour.jpg", quality=95)
@@ -146,6 +146,12 @@ def test_options_and_files_of_any_kind(here, digit, tmp_path):
     content = json.loads((tmp_path / "out/colour.json").read_text())
     assert content["method"] == "independent" and 1 <= len(content["steps"]) <= 2
     assert content["image"].endswith("colour.jpg")
+    before = {step["probability_before"] for step in content["steps"]}
+    reconstructed = content["reconstruction_probabilities"][content["target_class"]]
+    assert list(before) == [pytest.approx(reconstructed, abs=1e-4)], "each is moved alone on the reconstruction"
+    flips = [step["flipped"] for step in content["steps"]]
+    assert content["flipped"] == any(flips)
+    assert f"{sum(flips)} of {len(flips)} coordinates flip the decision, each moved alone" in capsys.readouterr().out
 
 
 def test_a_file_explained_beside_others_is_explained_as_alone(here, digit, tmp_path):

@@ -180,3 +180,7 @@ def test_a_damaged_model_is_one_clear_line(measured: Path):
     save_tensors(model, {}, {"config_digest": "feed"})
     render(measured, "demo")
     assert "feed" in SuitePaths(measured, "demo").report.read_text(encoding="utf-8")
+
+
+def test_images_are_said_to_be_the_datasets_own(page: Page):
+    assert "real image" not in page.text and "the dataset's images" in page.text

@@ -43,7 +43,7 @@ TWIN = {
 SUITE = {
     "title": "A test",
     "experiments": ["tiny", "tiny-without-cst"],
-    "tables": ["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet", "user_study"],
+    "tables": ["classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "user_study"],
 }
 AFTER_ATTRIBUTES = {
     "attributes",
@@ -94,6 +94,7 @@ def test_every_artifact_is_there(finished):
         paths.independent,
         paths.subset,
         paths.ganalyze,
+        paths.samples,
         paths.study_page,
         paths.study_key,
         paths.observer,

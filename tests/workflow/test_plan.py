@@ -6,12 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
+from stylex.figures.names import RELEASED, figure_files
+
 # …_aside: by the other protocol.
 AFTER_LISTS = {"sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
 AFTER_ATTRIBUTES = AFTER_LISTS | {"attributes", "attributes_aside"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "effects_aside", "explanations"}
 BASELINE = {"baseline", "baseline_aside"}  # of Wu et al., in the twin without the classifier
-AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze"} | BASELINE
+AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze", "samples"} | BASELINE
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
 EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
 
@@ -31,6 +33,7 @@ CHANGES = {
     "stylex: {perceptual: lpips-alex}": AFTER_TRAIN | {"weights"},
     "evaluation: {explained_images: 3}": {"explanations", "figures", "tables", "report"},
     "evaluation: {explanation_steps: 3}": {"explanations", "figures", "tables", "report"},
+    "evaluation: {random_samples: 10}": {"samples", "tables", "report"},
     "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures", "report"},
     "evaluation: {figure_class: '3'}": {"ganalyze", "figures", "report"},
     "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | BASELINE,
@@ -188,3 +191,28 @@ def set_option(project, change):
     for key, value in yaml.safe_load(change).items():
         content[key] = {**content.get(key, {}), **value} if isinstance(value, dict) else value
     path.write_text(yaml.safe_dump(content))
+
+
+def test_a_released_model_beside_trained_experiments_is_built_as_far_as_it_goes(virgin):
+    content = {"title": "Mixed", "experiments": ["mnist", "released-age"], "tables": ["samples", "sufficiency", "frechet"]}
+    (virgin.root / "config/suites/mixed.yaml").write_text(yaml.safe_dump(content))
+    result = virgin.snakemake("--config", "suite=mixed")
+    assert result.returncode == 0, result.stderr
+    verbs = virgin.executed()
+    assert {verb: verbs.count(verb) for verb in ("convert-released", "train", "frechet", "samples", "explain", "study")} == {
+        "convert-released": 1, "train": 1, "frechet": 1, "samples": 1, "explain": 1, "study": 2,
+    }  # fmt: skip
+    assert verbs.count("figures") == 2 and verbs.count("sufficiency") == 2 and verbs.count("report") == 1
+    drawn = {path.name for path in (virgin.root / "results/mixed/figures").iterdir() if path.name.startswith("released")}
+    assert drawn == {f"released-age-{name}.{suffix}" for name, suffix in figure_files(RELEASED)}
+    assert virgin.planned("--config", "suite=mixed") == {}
+
+
+def test_images_of_a_released_model_are_prepared_and_measured(virgin):
+    (virgin.root / "config/suites/images.yaml").write_text(
+        yaml.safe_dump({"title": "Images", "experiments": ["released-age-ffhq"], "tables": ["sufficiency", "frechet"]})
+    )
+    assert set(virgin.planned("--config", "suite=images")) == {
+        "convert_released", "download", "prepare", "weights", "attributes", "sufficiency", "frechet",
+        "figures_released_with_images", "tables", "report",
+    }  # fmt: skip

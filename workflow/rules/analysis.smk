@@ -285,13 +285,38 @@ rule sufficiency:
         "python -m stylex sufficiency {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
+rule samples:
+    input:
+        latents=EXPERIMENT.latents,
+        model=EXPERIMENT.stylex_model,
+        classifier=classifier_model,
+    output:
+        with_provenance(EXPERIMENT.samples),
+    log:
+        "results/logs/experiments/{experiment}/samples.log",
+    benchmark:
+        "results/benchmarks/rules/samples/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    resources:
+        **requests("samples"),
+    params:
+        code=code_of("samples"),
+        config=sections("seed", "domain", "stylex.conditioning", "evaluation.random_samples"),
+    message:
+        "Counting the classes of random samples of {wildcards.experiment}"
+    shell:
+        "python -m stylex samples {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
 rule frechet:
     input:
-        manifest=manifest,
+        manifest=originals_manifest,
         latents=EXPERIMENT.latents,
         attributes=all_attributes,
         model=EXPERIMENT.stylex_model,
-        backbone=backbone_model,
+        backbone=frechet_backbone,
         weights=fid_weights,
     output:
         with_provenance(EXPERIMENT.frechet),
@@ -310,6 +335,7 @@ rule frechet:
         code=code_of("frechet"),
         config=sections(
             "seed",
+            "released_images",
             "dataset",
             "stylex.perceptual_backbone",
             "attfind.split",

@@ -30,7 +30,7 @@ from stylex.datasets.layouts import LAYOUTS
 from stylex.datasets.layouts.folders import Tree
 from stylex.errors import ConfigError
 from stylex.failures import ReasonsOfFailures
-from stylex.figures.names import figure_files
+from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, figure_files, figure_names
 from stylex.pretrained import WEIGHTS
 from stylex.protocols import Protocol
 from stylex.source import CHECKED, code_digest
@@ -121,7 +121,16 @@ def suite_sections(*keys):
 
 
 # What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
-TABLE_KEYS = ["domain", "published_domain", "published_method", "dataset", "classifier_of", "stylex.conditioning"]
+TABLE_KEYS = [
+    "released",
+    "released_images",
+    "domain",
+    "published_domain",
+    "published_method",
+    "dataset",
+    "classifier_of",
+    "stylex.conditioning",
+]
 TABLE_KEYS += ["attfind.protocols", "attfind.shift", "evaluation.explanation_steps"]
 if "factors" in PROJECT.suite.tables:
     TABLE_KEYS += ["seed", "evaluation.factor_threshold"]
@@ -190,6 +199,13 @@ def manifest(wildcards):
     return DatasetPaths(Path(), dataset.name).manifest(dataset.resolution)
 
 
+def originals_manifest(wildcards):
+    """The dataset that has the analysed images themselves; those of a released model may be another's."""
+    experiment = PROJECT.experiments[wildcards.experiment]
+    dataset = experiment.released_images or experiment.dataset.name
+    return DatasetPaths(Path(), dataset).manifest(experiment.dataset.resolution)
+
+
 def backbone_manifest(wildcards):
     config = PROJECT.backbones[wildcards.backbone]
     return DatasetPaths(Path(), config.dataset).manifest(config.resolution)
@@ -197,6 +213,11 @@ def backbone_manifest(wildcards):
 
 def backbone_model(wildcards):
     return backbone_paths(Path(), PROJECT.experiments[wildcards.experiment].stylex.perceptual_backbone).model
+
+
+def frechet_backbone(wildcards):
+    """The backbone whose features are compared; a released model has none."""
+    return [] if PROJECT.experiments[wildcards.experiment].released else backbone_model(wildcards)
 
 
 def regressor_manifest(wildcards):
@@ -269,19 +290,14 @@ def initial_weights(config):
     return [weights_path(Path(), name or "", file)] if name or file else []
 
 
-def suite_results():
-    """What a suite is run for: the report, or, where there are no images to draw, sufficiency."""
-    if all(PROJECT.experiments[name].released for name in PROJECT.suite.experiments):
-        return of_all_experiments(lambda paths: [paths.sufficiency])
-    return [SUITE_PATHS.report]
+def figures_of(experiment, names):
+    """The files of the figures `names` of an experiment, those of its animations included."""
+    return [SUITE_PATHS.figure(experiment, name, suffix) for name, suffix in figure_files(names)]
 
 
 def suite_figures():
-    return [
-        SUITE_PATHS.figure(experiment, name, suffix)
-        for experiment in PROJECT.suite.experiments
-        for name, suffix in figure_files()
-    ]
+    experiments = {name: PROJECT.experiments[name] for name in PROJECT.suite.experiments}
+    return [path for name, each in experiments.items() for path in figures_of(name, figure_names(each))]
 
 
 def suite_tables():
@@ -300,13 +316,24 @@ def of_all_experiments(artifacts):
 
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
-    lists = paths.attribute_lists(PROJECT.experiments[paths.name].method).values()
-    tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.random_flips, paths.frechet
-    tables += paths.study_key, paths.observer
-    if "factors" in PROJECT.suite.tables:
-        tables += paths.factors, paths.factor_fit
+    experiment = PROJECT.experiments[paths.name]
+    tables = [*paths.attribute_lists(experiment.method).values(), paths.sufficiency, paths.flips, paths.random_flips]
+    if experiment.gives("frechet"):
+        tables.append(paths.frechet)
+    if not experiment.released:
+        tables += [paths.independent, paths.subset, paths.study_key, paths.observer]
+        tables += [paths.samples] if "samples" in PROJECT.suite.tables else []
+        tables += [paths.factors, paths.factor_fit] if "factors" in PROJECT.suite.tables else []
     numbers = [path for table in tables for path in with_provenance(table)]
-    return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
+    classifier = paths.classifier.model if experiment.released else paths.classifier.metrics
+    return [*numbers, classifier, paths.stylex_model, paths.latents, *effects_of(paths.name)]
+
+
+def report_inputs(paths):
+    """What the report alone reads of one experiment."""
+    if PROJECT.experiments[paths.name].released:
+        return []
+    return [paths.stylex_samples, paths.stylex_history, paths.independent, paths.subset]
 
 
 def experiments_where(condition):

@@ -16,9 +16,11 @@ rule figures:
         frechet=EXPERIMENT.frechet,
         ganalyze=EXPERIMENT.ganalyze,
     output:
-        [SUITE_PATHS.figure("{experiment}", name, suffix) for name, suffix in figure_files()],
+        figures_of("{experiment}", FIGURE_NAMES),
     log:
         f"results/logs/experiments/{{experiment}}/figures-{SUITE}.log",
+    wildcard_constraints:
+        experiment=experiments_where(lambda experiment: not experiment.released),
     group:
         group_of("figures")
     conda:
@@ -45,6 +47,30 @@ rule figures:
         "Drawing the figures of {wildcards.experiment}"
     shell:
         "python -m stylex figures {params.suite} {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+use rule figures as figures_released with:
+    input:
+        model=EXPERIMENT.stylex_model,
+        classifier=classifier_model,
+        latents=EXPERIMENT.latents,
+        effects=effects,
+        attributes=EXPERIMENT.attributes,
+        sufficiency=EXPERIMENT.sufficiency,
+    output:
+        figures_of("{experiment}", RELEASED),
+    wildcard_constraints:
+        experiment=experiments_where(lambda each: each.released and not each.released_images),
+
+
+use rule figures_released as figures_released_with_images with:
+    input:
+        **rules.figures_released.input,
+        frechet=EXPERIMENT.frechet,
+    output:
+        figures_of("{experiment}", RELEASED_WITH_IMAGES),
+    wildcard_constraints:
+        experiment=experiments_where(lambda each: each.released_images),
 
 
 rule tables:
@@ -75,8 +101,7 @@ rule report:
         tables=suite_tables(),
         results=of_all_experiments(table_inputs),
         answers=answers_of_people(),
-        samples=of_all_experiments(lambda paths: [paths.stylex_samples]),
-        claims=of_all_experiments(lambda paths: [paths.independent, paths.subset, paths.stylex_history]),
+        others=of_all_experiments(report_inputs),
         published=["config/published/sufficiency.csv", "config/published/user_study.csv"],
         notes=list(map(str, Path("docs").glob("method-notes.md"))),
     output:
@@ -94,6 +119,7 @@ rule report:
             "published_domain",
             "published_method",
             "released",
+            "released_images",
             "seed",
             "classifier_of",
             "dataset",
