@@ -90,8 +90,8 @@ def _block(data: pandas.DataFrame) -> Block:
         rows.append(row | {f"{k} moved, %": interval(by_k.get(k)) for k in shown})
     caption = (
         "This run: percentage of images whose decision flips within k coordinates chosen for that very image, towards"
-        " the second most probable class, with its 95 % Wilson interval. Subset: greedy, given what is moved already."
-        " Independent: by the effect of each coordinate alone. The search asks the classifier about every coordinate of"
-        " the very image, which a list for a whole class does not."
+        " the second most probable class, so each image counts once, with its 95 % Wilson interval. Subset: greedy,"
+        " given what is moved already. Independent: by the effect of each coordinate alone. The search asks the"
+        " classifier about every coordinate of the very image, which a list for a whole class does not."
     )
     return Block(caption, pandas.DataFrame(rows), ("n", "Shift", *(f"{k} moved, %" for k in shown)))
