@@ -6,6 +6,7 @@ file; a full disk or a read-only target leaves what was there and raises `Storag
 
 from __future__ import annotations
 
+import csv
 import errno
 import hashlib
 import json
@@ -14,6 +15,7 @@ import platform
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +26,18 @@ if TYPE_CHECKING:
     import pandas
     import torch
 
+# Of the header of a file of tensors: which network they are of. The rest says where they come from.
+DESCRIPTIONS = ("network", "stylex_config", "shape")
+CHECKOUT = ("stylex", "workflow", "config")  # what of it decides a result
+NAMED = 3  # of the files that are changed, how many a provenance names
 PACKAGES = ("stylex", "torch", "torchvision", "numpy", "pyarrow", "pandas")
+# Columns of names and words, in whatever table: a class may be called 3 or NA.
+TEXT = frozenset((
+    "answer", "block", "classes", "classifier", "dataset", "direction", "domain", "experiment", "experiment_a",
+    "experiment_b", "experiments", "extractor", "factor", "finding", "id", "method", "method_a", "method_b", "model",
+    "note", "observer_extractor", "participant", "protocol", "question", "selection", "source", "study",
+    "target_class", "word",
+))  # fmt: skip
 UNWRITABLE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -96,17 +109,27 @@ def read_json(path: Path) -> Any:
 def write_table(path: Path, frame: pandas.DataFrame, provenance: Mapping[str, str]) -> None:
     """Write `frame` as CSV, and its provenance beside it as <name>.provenance.json."""
     write_json(path.with_suffix(".provenance.json"), dict(provenance))
-    write_text(path, frame.to_csv(index=False, lineterminator="\n"))
+    text = frame.to_csv(index=False, lineterminator="\n")
+    if "\r" in text:  # a cell that ends a line to every reader, and that the writer quotes only if told to
+        text = frame.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_NONNUMERIC)
+    write_text(path, text)
 
 
 def read_table(path: Path, text: tuple[str, ...] = ()) -> pandas.DataFrame:
-    """Read a CSV artifact; the columns named in `text` stay strings (class names such as '3')."""
+    """Read a CSV artifact as it was written; raise `ArtifactError` when it is missing or damaged.
+
+    The columns of `TEXT`, and of this table those of `text`, are strings, whatever they look like; an empty one is "".
+    Elsewhere, an empty cell is NaN.
+    """
     import pandas
 
+    columns = TEXT.union(text)
     try:
-        return pandas.read_csv(require(path), dtype=dict.fromkeys(text, str))
+        frame = pandas.read_csv(require(path), dtype=dict.fromkeys(columns, str), keep_default_na=False, na_values=[""])
+        return frame.fillna({name: "" for name in frame.columns if name in columns})
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+        reason = " ".join(str(error).split())
+        raise ArtifactError(f"{path} is damaged ({reason}); delete it and run its stage again") from None
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> None:
@@ -155,11 +178,51 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def content_digest(path: Path) -> str:
+    """Return the hex sha256 of what a file of tensors or a Parquet file holds, wherever and whenever it was made.
+
+    Of tensors: with the description of the network that they are of; of Parquet: with all that holds for its rows.
+    Raises `ArtifactError` when the file is missing or damaged.
+    """
+    import torch
+
+    digest = hashlib.sha256()
+    if path.suffix == ".parquet":
+        description, rows = _rows(path)
+        digest.update(rows)
+    else:
+        tensors, header = load_tensors(path)
+        description = {key: header[key] for key in DESCRIPTIONS if key in header}
+        for name, value in sorted(tensors.items()):
+            digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+            digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    digest.update(json.dumps(description, sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _rows(path: Path) -> tuple[dict[str, str], bytes]:
+    """Return the metadata of a Parquet file, but for its provenance, and its columns, however they were grouped."""
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(require(path)) as file:
+            table = file.read().combine_chunks()
+    except (pyarrow.ArrowException, OSError) as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+    kept = (table.schema.metadata or {}).items()
+    metadata = {key.decode(): value.decode() for key, value in kept if key not in (b"provenance", b"ARROW:schema")}
+    sink = pyarrow.BufferOutputStream()
+    with pyarrow.ipc.new_stream(sink, table.schema.remove_metadata()) as writer:
+        writer.write_table(table.replace_schema_metadata(None))
+    return metadata, sink.getvalue().to_pybytes()
+
+
 def provenance(config_digest: str, seed: int, device: str = "cpu") -> dict[str, str]:
     """Say where a number comes from: config digest, seed, device, code and package versions."""
     versions = {f"version_{name}": _version(name) for name in PACKAGES}
     machine = {"device": device, "machine": platform.machine(), "python": platform.python_version()}
-    return {"config_digest": config_digest, "seed": str(seed), "commit": _commit(), **machine, **versions}
+    code = {"commit": _git("rev-parse", "--short=12", "HEAD") or "unknown", "uncommitted": _uncommitted()}
+    return {"config_digest": config_digest, "seed": str(seed), **code, **machine, **versions}
 
 
 def _version(package: str) -> str:
@@ -169,9 +232,21 @@ def _version(package: str) -> str:
         return "not installed"
 
 
-def _commit() -> str:
-    command = ["git", "-C", str(Path(__file__).parent), "rev-parse", "--short=12", "HEAD"]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
+def _uncommitted() -> str:
+    """Return which files that decide a result are not as they were committed, or new: "no", a list, "unknown"."""
+    said = _git("status", "--porcelain", "--untracked-files=all", "--no-renames", "--", *CHECKOUT)
+    if said is None:
         return "unknown"
+    files = sorted(line[3:] for line in said.splitlines())
+    more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
+    return ", ".join(files[:NAMED]) + more or "no"
+
+
+@cache
+def _git(*arguments: str) -> str | None:
+    """Return what git says of the checkout that the package lies in, asked once a process; None without git."""
+    command = ["git", "-C", str(Path(__file__).parents[1]), "--no-optional-locks", *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.rstrip()
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -18,7 +18,7 @@ from stylex.config import (
     load_site,
     load_suite,
 )
-from stylex.datasets.catalog import validate_dataset, validate_explained
+from stylex.datasets.catalog import validate_dataset, validate_explained, validate_released_images
 from stylex.errors import ConfigError
 
 
@@ -51,21 +51,35 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
     backbones = {each: load_backbone_config(root, each) for each in references}
     measured = {each.evaluation.factor_regressor for each in experiments.values()}
     regressors = {each: load_regressor_config(root, each) for each in sorted(filter(None, measured))}
-    for each in suite.experiments:
-        if "factors" in suite.tables and experiments[each].evaluation.factor_regressor is None:
-            raise ConfigError(
-                f"{root / 'config' / 'suites' / name}.yaml: tables: factors needs evaluation.factor_regressor in every"
-                f" experiment, and '{each}' has none; add it or leave the table out"
-            )
+    _check_tables(root / "config" / "suites" / f"{name}.yaml", suite, experiments)
     return Project(name, suite, experiments, backbones, regressors, load_site(root))
+
+
+def _check_tables(path: Path, suite: SuiteConfig, experiments: dict[str, ExperimentConfig]) -> None:
+    """Raise `ConfigError` when a table that the suite names cannot be had of its experiments."""
+    for table in suite.tables:
+        giving = [each for each in suite.experiments if experiments[each].gives(table)]
+        if not giving:
+            images = ", or set released_images in one of them" if table == "frechet" else ""
+            raise ConfigError(
+                f"{path}: tables: {table} is made of experiments that are trained here, and this suite has released"
+                f" models only; leave the table out{images}"
+            )
+        without = [each for each in giving if experiments[each].evaluation.factor_regressor is None]
+        if table == "factors" and without:
+            raise ConfigError(
+                f"{path}: tables: factors needs evaluation.factor_regressor in every experiment, and '{without[0]}' has"
+                " none; add it or leave the table out"
+            )
 
 
 def load_checked_experiment(root: Path, name: str) -> ExperimentConfig:
     """Read one experiment and check its dataset and classes against the catalog; raise `ConfigError`."""
     experiment = load_experiment(root, name)
-    if experiment.released:  # its dataset is a name: the images are not needed
-        return experiment
     try:
+        if experiment.released:  # its dataset is a name
+            validate_released_images(root, experiment.released_images)
+            return experiment
         validate_dataset(root, experiment.dataset)
         if experiment.classifier_of is not None:
             validate_explained(root, experiment.dataset, load_experiment(root, experiment.classifier_of).dataset)

@@ -2,18 +2,30 @@
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
+from stylex.config.paths import released_folder
 from stylex.datasets import download, prepare
+from stylex.released.files import FILES
 
 REPOSITORY = Path(__file__).parents[1]
+# Of the reduced model that tests/released/savedmodels.py wrote.
+TINY_CHANNELS = dict.fromkeys((f"{kind}_channels" for kind in ("generator", "encoder", "discriminator")), [8, 8, 6, 4])
+TINY_RELEASED = {
+    "extends": "released-age",
+    "dataset": {"resolution": 32},
+    "classifier": {"width": 1 / 16, "stem": "published"},
+    "stylex": {"networks": {"latent_dim": 6, **TINY_CHANNELS}},
+}
 SLURM = "tests/workflow/slurm"
 
 
@@ -44,6 +56,23 @@ def root(tmp_path: Path) -> Path:
     """An empty project: a copy of config/ and nothing else."""
     shutil.copytree(REPOSITORY / "config", tmp_path / "config")
     return tmp_path
+
+
+@pytest.fixture
+def add_released() -> Callable[..., None]:
+    """Return what gives a project a reduced released model: the experiment `tiny`, and its files as if fetched.
+
+    Sections that are given are the experiment's in place of those of the reduced model.
+    """
+
+    def add(root: Path, **sections: Any) -> None:
+        experiment = root / "config" / "experiments" / "tiny.yaml"
+        experiment.write_text(yaml.safe_dump(TINY_RELEASED | sections))
+        released_folder(root).mkdir(parents=True, exist_ok=True)
+        for name in FILES:
+            shutil.copy(REPOSITORY / "tests/released/data" / name, released_folder(root) / name)
+
+    return add
 
 
 @pytest.fixture(scope="session")

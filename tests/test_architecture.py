@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "stylex").rglob("*.py"))
-FOUNDATION = {"errors", "config", "artifacts", "progress", "protocols", "quantization"}
+FOUNDATION = {"errors", "config", "artifacts", "progress", "protocols", "quantization", "source"}
 EVERYTHING = FOUNDATION | {
     "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
     "report", "released", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project",
@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "progress": set(),
     "protocols": set(),
     "quantization": set(),
+    "source": set(),
     "datasets": FOUNDATION | {"memory"},
     "classifiers": FOUNDATION | {"datasets", "pretrained"},
     "networks": FOUNDATION,
@@ -36,7 +37,7 @@ MAY_IMPORT = {
     "precision": set(),
     "pretrained": FOUNDATION | {"datasets"},
     "project": FOUNDATION | {"datasets"},
-    "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances", "precision"},
+    "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances", "precision", "pretrained"},
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table", "precision"},
     "evaluation": FOUNDATION

@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylex.artifacts import load_tensors, provenance, save_tensors, sha256
-from stylex.attfind.engine import Judge, every_move, logits_of_moves, targets_of
+from stylex.artifacts import content_digest, load_tensors, provenance, save_tensors
+from stylex.attfind.engine import every_move, logits_of_moves, targets_of
 from stylex.attfind.records import EffectsHeader, EffectsRow, effects_writer
 from stylex.attfind.screening import Screen, screened
 from stylex.classifiers import Classifier, load_classifier
@@ -26,8 +26,12 @@ from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.precision import autocast_to, format_name, number_format
 from stylex.progress import progress
 from stylex.protocols import Protocol
+from stylex.source import code_digest
 
 IDENTITY = "identity"  # key in the header of a part
+# What this module imports and what decides no effect: values arrive as they are, files are told by their content, and a
+# screened search has no parts.
+WITHOUT = ("stylex.config", "stylex.attfind.records", "stylex.attfind.screening")
 
 
 class Measurement:
@@ -46,9 +50,7 @@ class Measurement:
         self.autocast = autocast_to(self.dtype, device)
 
     def group_size(self) -> int:
-        """Return the images measured together: one where D is asked, whose condition is the image's own."""
-        if self.discriminator is not None:
-            return 1
+        """Return the images measured together."""
         return max(1, self.options.batch_size // (2 * self.synthesis.layout.size))
 
     @torch.inference_mode()
@@ -57,27 +59,26 @@ class Measurement:
         chosen = self.searched[images.start : images.stop]
         styles = self.latents.style_vector(chosen).to(self.device)
         targets = targets_of(styles.space, self.extremes, self.options.shift)
-        judge = self._judge(chosen)
+        before = self.latents.logits[chosen].to(self.device)
         with self.autocast:
-            base = judge(self.synthesis.render(styles)).float()
-            moved = logits_of_moves(self.synthesis, judge, styles, every_move(targets), self.options.batch_size)
+            base = self._judge(self.synthesis.render(styles), before).float()
+            moved = logits_of_moves(self.synthesis, self._judge, styles, every_move(targets), self.options.batch_size)
         change = (moved.reshape(*targets.shape, -1) - base[:, None, None]).cpu()
         classes = len(self.latents.class_names)
         scores = change[..., classes].abs() if self.discriminator is not None else [None] * len(images)
         logits = base[:, :classes].cpu()
         return [EffectsRow(*values) for values in zip(logits, change[..., :classes], scores, strict=True)]
 
-    def _judge(self, images: Tensor) -> Judge:
+    def _judge(self, rendered: Tensor, condition: Tensor | None = None) -> Tensor:
+        """Return C's logits, and beside them D's score where it is asked for, [N, classes + 1].
+
+        condition [N, classes]: the logits that D is conditioned on; default: C's of the very images, as in [N].
+        """
+        logits = self.classifier(rendered)
         if self.discriminator is None:
-            return self.classifier
-        discriminator = self.discriminator
-        probabilities = self.latents.logits[images[0]].softmax(0).to(self.device)
-
-        def judge(rendered: Tensor) -> Tensor:
-            scores = discriminator(rendered, probabilities.expand(len(rendered), -1), group=1)
-            return torch.cat([self.classifier(rendered), scores[:, None]], dim=1)
-
-        return judge
+            return logits
+        probabilities = (logits if condition is None else condition).softmax(dim=1)
+        return torch.cat([logits, self.discriminator(rendered, probabilities, group=1)[:, None]], dim=1)
 
 
 def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol: Protocol | None = None) -> None:
@@ -104,7 +105,7 @@ def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol
         write_screened(paths.effects(), measurement, config.seed, origin)
         return
     groups = shard_groups(len(measurement.ids), measurement.group_size(), shard, options.shards)
-    inputs = [sha256(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
+    inputs = [content_digest(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
     parts = Parts(paths.effects(shard).with_suffix(".parts"), identity(measurement, inputs))
     label = f"effects {name}" + (f" {shard + 1}/{options.shards}" if options.shards > 1 else "")
     with progress(label, sum(map(len, groups)) * 2 * layout.size, "renders") as counter:
@@ -148,10 +149,10 @@ def shard_groups(count: int, size: int, shard: int, shards: int) -> list[range]:
 
 
 def identity(measurement: Measurement, inputs: list[str]) -> str:
-    """Return the digest of all that decides a part's content."""
+    """Return the digest of all that decides a part's content; `inputs`: digests of the files that it is made of."""
     options = measurement.options
     decisive = options.shift, measurement.dtype, options.batch_size, options.discriminator_filter is not None
-    decisive += (measurement.latents.protocol,)
+    decisive += measurement.latents.protocol, code_digest("stylex.attfind.effects", without=WITHOUT)
     return hashlib.sha256(repr((decisive, inputs)).encode()).hexdigest()
 
 

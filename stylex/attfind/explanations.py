@@ -1,6 +1,6 @@
 """Explanations of single images ([L] 3.4): which coordinates turn the classifier's decision on this image.
 
-Independent: the coordinates with the largest effects on the image, each measured alone, then moved one after the other.
+Independent: the coordinates with the largest effects on the image, each moved alone on the reconstruction (figure 7).
 Subset: greedy; each step takes what raises the target class the most given what is moved already, until the flip.
 An effect is the change of the target's logit minus the largest other logit, which is positive just when it decides.
 Moves are searched in the precision of attfind.precision; what is recorded is the answer in float32 to a full rendering.
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from enum import StrEnum
 from pathlib import Path
 
 import pandas
@@ -19,7 +18,7 @@ from torch import Tensor
 
 from stylex.artifacts import provenance, write_table
 from stylex.attfind.engine import Moves, logits_of_moves, targets_of
-from stylex.attfind.records import IMAGES_TOWARDS, Direction
+from stylex.attfind.records import IMAGES_TOWARDS, Direction, Method
 from stylex.classifiers import Classifier, load_classifier
 from stylex.config import AttFindConfig, experiment_paths, load_experiment
 from stylex.errors import ArtifactError
@@ -35,25 +34,18 @@ COLUMNS = (
 )  # fmt: skip
 
 
-class Method(StrEnum):
-    """How the coordinates of an explanation are chosen."""
-
-    INDEPENDENT = "independent"
-    SUBSET = "subset"
-
-
 @dataclass(frozen=True)
 class Step:
-    """One coordinate moved on one image, after those of the steps before."""
+    """One coordinate moved on one image: by `SUBSET` after those of the steps before, by `INDEPENDENT` alone."""
 
     step: int  # 1 is the first
     style_index: int
     layer: int
     channel: int
     direction: Direction
-    probability_before: float  # of the target class
+    probability_before: float  # of the target class, without this step; by `INDEPENDENT` of the reconstruction
     probability_after: float
-    flipped: bool  # the classifier now says the target class
+    flipped: bool  # with this step the classifier says the target class
 
     def record(self) -> dict[str, int | float | bool | str]:
         """Return the values by column of the table."""
@@ -79,7 +71,7 @@ class Explainer:
 
     @torch.inference_mode()
     def explain(self, styles: StyleVector, targets: Tensor, method: Method, attributes: int) -> list[list[Step]]:
-        """Return the steps, at most `attributes`, that lead each image to its target class.
+        """Return the steps, at most `attributes`, of each image towards its target class.
 
         styles: of N images; targets [N] int64, none of them what the classifier says of the reconstruction already.
         An image for which nothing raises the target has no step.
@@ -103,7 +95,7 @@ class Explainer:
             if not len(rows):
                 break
             index = order[rows, step]
-            trail.move(rows, index, direction[rows, index])
+            trail.try_alone(rows, index, direction[rows, index])
         return trail.steps
 
     def _subset(self, trail: Trail, attributes: int) -> list[list[Step]]:
@@ -114,7 +106,7 @@ class Explainer:
             rows, best = rows[margin > -torch.inf], best[margin > -torch.inf]
             if not len(rows):
                 break
-            rows = trail.move(rows, best % size, best // size, only_if_raised=True)
+            rows = trail.move(rows, best % size, best // size)
             rows = rows[trail.logits[rows].argmax(dim=1) != trail.targets[rows]]
         return trail.steps
 
@@ -147,25 +139,32 @@ class Trail:
         self.moved = torch.zeros_like(styles.space, dtype=torch.bool)
         self.steps: list[list[Step]] = [[] for _ in range(len(targets))]
 
-    def move(self, rows: Tensor, index: Tensor, direction: Tensor, only_if_raised: bool = False) -> Tensor:
-        """Move one coordinate of each image of `rows` [n]; return the images moved, all or those it brought nearer."""
-        styles, targets = self.styles.select(rows), self.targets[rows]
+    def move(self, rows: Tensor, index: Tensor, direction: Tensor) -> Tensor:
+        """Move one coordinate more of each image of `rows` [n]; return those it brings nearer: the others stay."""
+        targets, (space, before, after) = self.targets[rows], self._answers(rows, index, direction)
+        kept = torch.nonzero(margins(after, targets) > margins(before, targets)).flatten()
+        rows, index = rows[kept], index[kept]
+        self.styles.space[rows], self.logits[rows] = space[kept], after[kept]
+        self.moved[rows, index] = True
+        self._record(rows, index, direction[kept], before[kept], after[kept])
+        return rows
+
+    def try_alone(self, rows: Tensor, index: Tensor, direction: Tensor) -> None:
+        """Record what moving one coordinate of each image of `rows` [n] does; the images stay as they are."""
+        _, before, after = self._answers(rows, index, direction)
+        self._record(rows, index, direction, before, after)
+
+    def _answers(self, rows: Tensor, index: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return the styles [n, K] with one coordinate of each moved, and the logits [n, classes] before and after."""
+        styles = self.styles.select(rows)
         values = targets_of(styles.space, self.explainer.extremes, self.explainer.options.shift)
         each = torch.arange(len(rows), device=rows.device)
         space = styles.space.clone()
         space[each, index] = values[each, direction, index]
-        before, after = self.logits[rows], self.explainer.answers(styles._replace(space=space))
-        kept = each
-        if only_if_raised:
-            kept = torch.nonzero(margins(after, targets) > margins(before, targets)).flatten()
-        rows = rows[kept]
-        self.styles.space[rows], self.logits[rows] = space[kept], after[kept]
-        self.moved[rows, index[kept]] = True
-        self._record(rows, index[kept], direction[kept], before[kept])
-        return rows
+        return space, self.logits[rows], self.explainer.answers(styles._replace(space=space))
 
-    def _record(self, rows: Tensor, index: Tensor, direction: Tensor, before: Tensor) -> None:
-        after, targets = self.logits[rows], self.targets[rows]
+    def _record(self, rows: Tensor, index: Tensor, direction: Tensor, before: Tensor, after: Tensor) -> None:
+        targets = self.targets[rows]
         chances = (logits.softmax(dim=1).gather(1, targets[:, None])[:, 0].tolist() for logits in (before, after))
         flipped = (after.argmax(dim=1) == targets).tolist()
         values = zip(rows.tolist(), index.tolist(), direction.tolist(), *chances, flipped, strict=True)

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
-from enum import IntEnum
+from enum import IntEnum, StrEnum
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,6 +23,13 @@ from stylex.latents.table import damage_reported, json_metadata, read_parquet, v
 IMAGES_TOWARDS = "images towards"  # key, before a class, of the provenance of independent.csv and subset.csv
 ROW_GROUP = 16  # images held in memory while writing
 COLUMNS = ("target_class", "rank", "style_index", "layer", "channel", "direction", "mean_effect", "images_explained")
+
+
+class Method(StrEnum):
+    """How the coordinates that explain a single image are chosen ([L] 3.4)."""
+
+    INDEPENDENT = "independent"
+    SUBSET = "subset"
 
 
 class Direction(IntEnum):
@@ -64,7 +71,7 @@ class Effects:
     base_logits: Tensor  # [N, classes], C of the unmoved reconstruction
     effect: Tensor  # [N, 2, K, classes], change of the logits
     header: EffectsHeader
-    discriminator_change: Tensor | None = None  # [N, 2, K], |D before - D after|; None: not measured
+    discriminator_change: Tensor | None = None  # [N, 2, K], |D before - D after the move|; None: not measured
 
 
 class EffectsRow(NamedTuple):

@@ -10,17 +10,16 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import provenance
-from stylex.attfind.algorithms import ALGORITHMS, explained_in_order
+from stylex.attfind.algorithms import ALGORITHMS, Limits, explained_in_order
 from stylex.attfind.records import Attribute, Direction, Effects, read_effects, write_attributes
 from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
-from stylex.config.analysis import unknown_class
+from stylex.config.analysis import DiscriminatorFilter, UnstableFilter, unknown_class
 from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError
-from stylex.latents.table import Latents, read_latents
 from stylex.protocols import Protocol
 
 logger = logging.getLogger("stylex")
 OPTIONS = (
-    "engine", "algorithm", "ranking", "against", "threshold", "max_attributes", "discriminator_filter",
+    "engine", "algorithm", "min_images_fraction", "against", "threshold", "max_attributes", "discriminator_filter",
     "unstable_filter",
 )  # fmt: skip
 
@@ -47,9 +46,9 @@ def select(root: Path, name: str, protocol: Protocol | None = None) -> None:
     origin = provenance(config.digest(), config.seed) | {"protocol": protocol, "shift": str(effects.header.shift)}
     origin |= {option: str(getattr(options, option)) for option in OPTIONS}
     if options.unstable_filter is not None:
-        stable = stable_images(effects, read_latents(paths.latents), options.unstable_filter)
-        origin["unstable images"] = f"{int((~stable).sum())} of {len(stable)}"
-        effects = only(effects, stable)
+        unstable = unstable_images(effects, options.unstable_filter)
+        origin["unstable images"] = f"{int(unstable.sum())} of {len(unstable)}"
+        effects = without_effects(effects, unstable)
     selections: dict[str, Selection] = {}
     failure = None
     for target in targets(effects, options.against):
@@ -79,7 +78,7 @@ def search(effects: Effects, target: int, options: AttFindConfig) -> Selection:
         options.threshold,
         options.max_attributes,
         algorithm=options.algorithm,
-        ranking=options.ranking,
+        min_images_fraction=options.min_images_fraction,
         discriminator_filter=options.discriminator_filter,
         against=options.against,
     )
@@ -91,8 +90,8 @@ def select_attributes(
     threshold: float,
     max_attributes: int,
     algorithm: str = "paper",
-    ranking: str = "mean_effect",
-    discriminator_filter: float | None = None,
+    min_images_fraction: float = 0.0,
+    discriminator_filter: DiscriminatorFilter | None = None,
     against: str | None = None,
 ) -> Selection:
     """Search the moves that raise the class `target` on the images whose reconstruction is classified otherwise.
@@ -103,10 +102,11 @@ def select_attributes(
     """
     class_name = effects.header.class_names[target]
     rows, effect = images_to_explain(effects, target, against)
-    allowed = allowed_moves(effects, rows, discriminator_filter)
-    found, stopped = ALGORITHMS[algorithm](effect, allowed, threshold, max_attributes, ranking)
+    allowed = allowed_moves(effects, rows, effect, discriminator_filter)
+    limits = Limits(threshold, max_attributes, min_images_fraction)
+    found, stopped = ALGORITHMS[algorithm](effect, allowed, limits)
     if not found:
-        raise AttributesNotFoundError(nothing_raises(class_name, algorithm, ranking, discriminator_filter))
+        raise AttributesNotFoundError(nothing_raises(class_name, algorithm, discriminator_filter is not None))
     attributes = [
         attribute_of(effects, class_name, rank, each.direction, each.style_index, each.mean_effect, each.explained)
         for rank, each in enumerate(found, start=1)
@@ -147,89 +147,80 @@ def images_to_explain(effects: Effects, target: int, against: str | None) -> tup
     return rows, effects.effect[rows, :, :, target].double() - effects.effect[rows, :, :, other].double()
 
 
-def allowed_moves(effects: Effects, rows: Tensor, discriminator_filter: float | None) -> Tensor:
-    """Return which moves [2, K] change the discriminator's score by at most the filter, on average over the images."""
-    if discriminator_filter is None:
-        return torch.ones(effects.header.shape[:2], dtype=torch.bool)
+def allowed_moves(effects: Effects, rows: Tensor, effect: Tensor, options: DiscriminatorFilter | None) -> Tensor:
+    """Return the moves [2, K] that the discriminator filter leaves, of the images `rows` [X]; effect [X, 2, K] on them.
+
+    As in [N]: of each move the first `images` images are looked at whose effect is above `effect`. If either move of a
+    coordinate changes the discriminator's score on any of them by more than `change`, both are dropped.
+    """
+    shape = effects.header.shape[:2]
+    if options is None:
+        return torch.ones(shape, dtype=torch.bool)
     if effects.discriminator_change is None:
         raise ArtifactError(
             "the effects were measured without the discriminator, which attfind.discriminator_filter needs;"
             " delete them and run `stylex effects` again"
         )
-    return effects.discriminator_change[rows].double().mean(dim=0) <= discriminator_filter
+    raised = effect > options.effect
+    looked_at = raised & (raised.cumsum(dim=0) <= options.images)
+    unrealistic = looked_at & (effects.discriminator_change[rows] > options.change)
+    return ~unrealistic.any(dim=0).any(dim=0).expand(shape)
 
 
-def stable_images(effects: Effects, latents: Latents, margin: float) -> Tensor:
-    """Return which images [N] the reconstruction leaves as they are, in the classifier's eyes.
+def unstable_images(effects: Effects, options: UnstableFilter) -> Tensor:
+    """Return the images [N] with more than `count` effects above `effect`, of any move on any class ([N])."""
+    large = [int((each.abs() > options.effect).sum()) for each in effects.effect]
+    return torch.tensor(large) > options.count
 
-    Stable is an image when the classifier decides on its reconstruction as on the image itself, and does so by at
-    least `margin`: the largest logit of the reconstruction less the second largest. This is our definition. [N] calls
-    an image unstable when more than so many coordinates change the classifier's answer by more than a threshold.
+
+def without_effects(effects: Effects, unstable: Tensor) -> Effects:
+    """Return the effects with none at all on the images `unstable` [N], which stay among those averaged over ([N]).
+
+    Raises `AttributesNotFoundError` when no other image is there.
     """
-    position = {identity: row for row, identity in enumerate(latents.ids)}
-    missing = [identity for identity in effects.ids if identity not in position]
-    if missing:
-        raise ArtifactError(f"{missing[0]} has effects but no latents; run `stylex effects` again")
-    original = latents.logits[[position[identity] for identity in effects.ids]].argmax(dim=1)
-    first, second = effects.base_logits.topk(2, dim=1).values.unbind(dim=1)
-    return (effects.base_logits.argmax(dim=1) == original) & (first - second >= margin)
-
-
-def only(effects: Effects, kept: Tensor) -> Effects:
-    """Return the effects on the images `kept` [N]; raise `AttributesNotFoundError` when there is none."""
-    if not kept.any():
+    if unstable.all():
         raise AttributesNotFoundError(
-            f"none of the {len(kept)} reconstructions is stable; lower attfind.unstable_filter or train longer"
+            f"all {len(unstable)} images are unstable; raise attfind.unstable_filter.effect or count, or train longer"
             " (stylex.training.images)"
         )
-    change = effects.discriminator_change
-    return replace(
-        effects,
-        ids=[identity for identity, stays in zip(effects.ids, kept.tolist(), strict=True) if stays],
-        base_logits=effects.base_logits[kept],
-        effect=effects.effect[kept],
-        discriminator_change=None if change is None else change[kept],
-    )
+    return replace(effects, effect=effects.effect.masked_fill(unstable[:, None, None, None], 0))
 
 
 def merged(effects: Effects, attributes: list[Attribute], options: AttFindConfig) -> list[Attribute]:
     """Merge the lists of two classes as [N] does: what raises one class, the other way lowers it.
 
     Both lists are then of the same coordinates in the same order, in opposite directions: that of the two-sided score,
-    the mean effect on each class of the move towards it, over all images, summed. `mean_effect` is the class's own
-    half, and may be negative. A move that the discriminator filter drops is left out of its class's list.
+    the mean effect on each class of the move towards it, over all images, summed. Where both classes found a
+    coordinate, the first class's direction counts (or both its directions). `mean_effect` is the class's own half, and
+    may be negative.
     """
     first, _ = names = effects.header.class_names
-    towards_first: dict[int, Direction] = {}
-    for each in attributes:
-        towards = each.direction if each.target_class == first else Direction(1 - each.direction)
-        towards_first.setdefault(each.style_index, towards)
+    towards_first = [(each.direction, each.style_index) for each in attributes if each.target_class == first]
+    known = {index for _, index in towards_first}
+    others = [(each.direction, each.style_index) for each in attributes if each.target_class != first]
+    towards_first += [(Direction(1 - d), s) for d, s in others if s not in known]
     mean = effects.effect.double().mean(dim=0)  # [2, K, classes]
-    score = {s: float(mean[d, s, 0] + mean[1 - d, s, 1]) for s, d in towards_first.items()}
-    order = sorted(score, key=lambda index: (-score[index], index))
+    score = {(d, s): float(mean[d, s, 0] + mean[1 - d, s, 1]) for d, s in towards_first}
+    order = sorted(score, key=lambda move: (-score[move], move[1], move[0]))[: options.max_attributes]
     result: list[Attribute] = []
     for target, class_name in enumerate(names):
         rows = torch.nonzero(effects.base_logits.argmax(dim=1) != target).flatten()
-        everywhere = rows if len(rows) else torch.arange(len(effects.ids))
-        allowed = allowed_moves(effects, everywhere, options.discriminator_filter)
-        moves = [(Direction(towards_first[s] if target == 0 else 1 - towards_first[s]), s) for s in order]
-        moves = [(d, s) for d, s in moves if allowed[d, s]][: options.max_attributes]
+        moves = [(d if target == 0 else Direction(1 - d), s) for d, s in order]
         counts = explained_in_order(effects.effect[rows, :, :, target].double(), moves, options.threshold)
         for rank, ((d, s), count) in enumerate(zip(moves, counts, strict=True), start=1):
             result.append(attribute_of(effects, class_name, rank, d, s, float(mean[d, s, target]), count))
     return result
 
 
-def nothing_raises(class_name: str, algorithm: str, ranking: str, discriminator_filter: float | None) -> str:
-    """Compose the message for a search without result."""
-    how = " in one direction only" if algorithm == "paper" else ""
+def nothing_raises(class_name: str, algorithm: str, filtered: bool) -> str:
+    """Compose the message for a search without result; `filtered`: the discriminator filter was on."""
+    how = {"paper": " in one direction only", "notebook": "", "image_fraction": " on enough images"}[algorithm]
     remedies = ["train longer (stylex.training.images)", "raise attfind.shift"]
-    if ranking == "image_fraction":
-        how += " and on any image by more than the threshold"
-        remedies.append("lower attfind.threshold")
-    if discriminator_filter is not None:
+    if algorithm == "image_fraction":
+        remedies.append("lower attfind.threshold or attfind.min_images_fraction")
+    if filtered:
         how += " and passes the discriminator filter"
-        remedies.append("raise attfind.discriminator_filter")
+        remedies.append("raise attfind.discriminator_filter.change")
     return f"no style coordinate raises '{class_name}'{how}; {', '.join(remedies[:-1])} or {remedies[-1]}"
 
 

@@ -21,6 +21,7 @@ from stylex.classifiers.balance import class_weights, drawing_weights
 from stylex.classifiers.image_network import ImageNetwork
 from stylex.classifiers.initial_weights import InitialWeights
 from stylex.classifiers.networks import build_network
+from stylex.classifiers.translation import translate
 from stylex.classifiers.unfreezing import Unfreezing
 from stylex.config.finetuning import FineTuningConfig
 from stylex.datasets import ImageSplit
@@ -106,15 +107,6 @@ def _fit(
                 break
     network.load_state_dict(best_weights)
     return pandas.DataFrame(rows)
-
-
-def translate(images: Tensor, shifts: Tensor) -> Tensor:
-    """Move each image of [N, C, H, W] by its own shift [N, 2] (rows down, columns right; pixels), edges replicated."""
-    height, width = images.shape[2:]
-    rows = (torch.arange(height, device=images.device) - shifts[:, :1]).clamp(0, height - 1)  # [N, H]: source rows
-    columns = (torch.arange(width, device=images.device) - shifts[:, 1:]).clamp(0, width - 1)  # [N, W]
-    batch = torch.arange(len(images), device=images.device)[:, None, None]
-    return images.permute(0, 2, 3, 1)[batch, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
 class _Trainer:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Method(StrEnum):
-    """How coordinates are chosen; `stylex.attfind.explanations.Method` without torch."""
+    """How coordinates are chosen; `stylex.attfind.records.Method` without torch."""
 
     SUBSET = "subset"
     INDEPENDENT = "independent"
@@ -58,7 +58,7 @@ def command(
     ] = None,
     target: Annotated[str | None, typer.Option(help="Class to turn into; default: the second most probable.")] = None,
     method: Annotated[
-        Method, typer.Option(help="subset: greedy, until the flip; independent: the largest effects.")
+        Method, typer.Option(help="subset: greedy, until the flip; independent: the largest effects, each alone.")
     ] = Method.SUBSET,
     attributes: Annotated[
         int | None, typer.Option(min=1, help="Coordinates moved at the most; default: evaluation.explanation_steps.")
@@ -102,13 +102,19 @@ def explain_files(root: Path, experiment: str, request: Request, device: str) ->
     networks = load_stylex(paths.stylex_model, device)
     classifier = load_classifier(paths.classifier.model, device)
     explainer = Explainer(networks, classifier, latents, config.attfind, device)
-    images = read_images(request.files, networks.image_channels, networks.resolution).to(device)
+    images = read_images(root, config, request.files, networks.image_channels).to(device)
     columns = encode_files(root, config, networks, classifier, images)
     origin = provenance(config.digest(), config.seed, device)
     limit = request.attributes or config.evaluation.explanation_steps
     explained = list(explanations_of(request, explainer, images, columns, latents.class_names, limit))
     for path, one in zip(outputs, explained, strict=True):
-        draw(path, one, explainer, f"experiment {experiment}, config {config.digest()}, seed {config.seed}")
+        draw(
+            path,
+            one,
+            explainer,
+            request.method,
+            f"experiment {experiment}, config {config.digest()}, seed {config.seed}",
+        )
         write_json(
             path.with_suffix(".json"), {"experiment": experiment, **one.content(request.method), "provenance": origin}
         )
@@ -143,12 +149,12 @@ def explanations_of(
 
     Raise `AttributesNotFoundError` where nothing raises the target class.
     """
-    from stylex.attfind import explanations
+    from stylex.attfind import records
     from stylex.networks.stylespace import StyleVector
 
     targets = targets_of_files(request, columns["reconstruction_logits"], class_names)
     styles = StyleVector(columns["styles"], columns["to_rgb_styles"])
-    found = explainer.explain(styles, targets, explanations.Method(request.method), limit)
+    found = explainer.explain(styles, targets, records.Method(request.method), limit)
     for number, (file, target, steps) in enumerate(zip(request.files, targets.tolist(), found, strict=True)):
         if not steps:
             raise AttributesNotFoundError(
@@ -175,6 +181,11 @@ class Explained:
         return dict(zip(self.class_names, self.columns[column].softmax(dim=1)[0].tolist(), strict=True))
 
     @property
+    def flips(self) -> int:
+        """How many steps end with the target class: by `SUBSET` one at the most, by `INDEPENDENT` each alone."""
+        return sum(step.flipped for step in self.steps)
+
+    @property
     def predicted(self) -> str:
         """What the classifier says of the reconstruction."""
         return self.class_names[int(self.columns["reconstruction_logits"].argmax())]
@@ -185,7 +196,7 @@ class Explained:
             "image": str(self.file),
             "method": method.value,
             "target_class": self.class_names[self.target],
-            "flipped": self.steps[-1].flipped,
+            "flipped": self.flips > 0,
             "probabilities": self.probabilities("logits"),
             "reconstruction_probabilities": self.probabilities("reconstruction_logits"),
             "reconstruction_l1": float(self.columns["reconstruction_l1"]),
@@ -195,7 +206,9 @@ class Explained:
     def summary(self, method: Method, path: Path) -> str:
         """Return the lines that are printed."""
         target = self.class_names[self.target]
-        end = "the decision flips" if self.steps[-1].flipped else "the decision does not flip"
+        end = "the decision flips" if self.flips else "the decision does not flip"
+        if method is Method.INDEPENDENT:
+            end = f"{self.flips} of {len(self.steps)} coordinates flip the decision, each moved alone"
         rows = [("step", "layer", "channel", "direction", f"P({target})")]
         rows.append(("0", "", "", "", f"{self.steps[0].probability_before:.3f}"))
         for step in self.steps:
@@ -206,42 +219,36 @@ class Explained:
         return "\n".join([f"{self.file}: {self.predicted} to {target}, {method.value}: {end}", *lines, f"  {path}"])
 
 
-def draw(path: Path, one: Explained, explainer: Explainer, provenance: str) -> None:
+def draw(path: Path, one: Explained, explainer: Explainer, method: Method, provenance: str) -> None:
     """Write the figure of one explanation."""
+    from stylex.attfind import records
     from stylex.figures.explanations import Tile, assemble, images_of_steps, save_explanation
     from stylex.networks.stylespace import StyleVector
 
     target, steps = one.class_names[one.target], [step.record() for step in one.steps]
     styles = StyleVector(one.columns["styles"], one.columns["to_rgb_styles"])
-    images = images_of_steps(explainer.synthesis, styles, explainer.extremes, explainer.options.shift, steps)
+    selection = records.Method(method)
+    images = images_of_steps(explainer.synthesis, styles, explainer.extremes, explainer.options.shift, steps, selection)
     original = Tile(one.image.permute(1, 2, 0).cpu().numpy(), "original", one.probabilities("logits")[target])
-    save_explanation(path, assemble(one.predicted, target, original, images, steps), provenance)
+    save_explanation(path, assemble(one.predicted, target, original, images, steps, selection), provenance)
 
 
-def read_images(files: Sequence[Path], channels: int, resolution: int) -> torch.Tensor:
-    """Return the images of the files, float32 [N, C, resolution, resolution] in [-1, 1]."""
-    import torch
+def read_images(root: Path, config: ExperimentConfig, files: Sequence[Path], channels: int) -> torch.Tensor:
+    """Return the images of the files, float32 [N, C, H, W] in [-1, 1], prepared as those of the experiment's dataset.
 
-    return torch.stack([read_prepared(file, channels, resolution) for file in files]).float().div(127.5).sub(1)
-
-
-def read_prepared(file: Path, channels: int, resolution: int) -> torch.Tensor:
-    """Read an image file as uint8 [C, resolution, resolution], as preparation makes it.
-
-    An image of the size of the downloaded ones gets their margin; of any other, the central square is resized.
+    channels: of a released model, whose dataset is not here: the central square is taken.
     """
     import torch
-    from PIL import Image
 
-    from stylex.datasets.built_in import PADDED_SIDE
-    from stylex.datasets.decoding import SIDE
-    from stylex.datasets.images import pad, read_image, resize
+    from stylex.datasets import read_files
+    from stylex.datasets.images import read_image
+    from stylex.quantization import from_uint8
 
-    image = read_image(file, channels, resolution)
-    with Image.open(file) as opened:
-        if opened.size != (SIDE, SIDE):
-            return image
-    return torch.from_numpy(resize(pad(read_image(file, channels, SIDE).numpy(), PADDED_SIDE), resolution))
+    if config.released:
+        images = torch.stack([read_image(file, channels, config.dataset.resolution) for file in files])
+    else:
+        images = read_files(root, config.dataset, files)
+    return from_uint8(images)
 
 
 def targets_of_files(request: Request, logits: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:

@@ -8,7 +8,7 @@ from stylex.cli.options import Device, DeviceOption, ExperimentArgument, Threads
 
 
 def command(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Measure how far images with 0..n attributes applied are from real ones."""
+    """Measure how far images with 0..n attributes applied are from the dataset's."""
     from stylex.evaluation.frechet import frechet
 
     frechet(Path(), experiment, select_device(device, threads))

@@ -21,6 +21,10 @@ def command(
     ] = 1,
     nodes: Annotated[int, typer.Option(min=1, help="Machines of this Slurm job, each with so many processes.")] = 1,
     tensorboard: Annotated[bool, typer.Option(help="Write the history for TensorBoard, too.")] = False,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(help="Go on from this file, though it is of another configuration, code or data; recorded."),
+    ] = None,
 ) -> None:
     """Train StylEx for an experiment; the same command resumes. Exit code 75: saved but not finished, run it again."""
     from stylex.training import train
@@ -34,10 +38,11 @@ def command(
         options = ["--device", chosen, "--threads", str(threads)]
         options += [] if time_limit is None else ["--time-limit", str(time_limit)]
         options += ["--tensorboard"] if tensorboard else []
+        options += [] if checkpoint is None else ["--checkpoint", str(checkpoint)]
         command = ["train", experiment, *options]
         if nodes > 1:
             raise typer.Exit(launch_on_nodes(command, nodes, processes, threads))
         raise typer.Exit(launch(command, processes))
     ignore_repeated_signals()
-    if not train(Path(), experiment, chosen, time_limit, tensorboard):
+    if not train(Path(), experiment, chosen, time_limit, tensorboard, checkpoint):
         raise typer.Exit(os.EX_TEMPFAIL)

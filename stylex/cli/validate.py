@@ -29,7 +29,7 @@ def command(
     for name, config in project.experiments.items():
         dataset = config.dataset
         classes = dataset.one_vs_rest or ", ".join(dataset.classes or ["all classes"])
-        images = config.stylex.training.images
-        line = f"  {name}: {dataset.name} ({classes}), {dataset.resolution}x{dataset.resolution}, {images} images"
+        budget = "released" if config.released else f"{config.stylex.training.images} images"
+        line = f"  {name}: {dataset.name} ({classes}), {dataset.resolution}x{dataset.resolution}, {budget}"
         typer.echo(line + (f", classifier of {config.classifier_of}" if config.classifier_of else ""))
     typer.echo(f"all {len(names)} experiments of config/experiments are valid")

@@ -16,6 +16,7 @@ from stylex.errors import ConfigError
 from stylex.protocols import Protocol
 
 POOLED = "*"  # in the column target_class: all classes together
+REST = "rest"  # the class of all others in one-against-rest
 
 
 def class_name(value: str) -> str:
@@ -56,6 +57,11 @@ def unknown_class(against: str, known: Sequence[str]) -> str:
     return f"attfind.against: unknown class '{against}'; choose one of {', '.join(known)}, or leave it out"
 
 
+def unknown_figure_class(shown: str, known: Sequence[str]) -> str:
+    """Compose the message for an evaluation.figure_class that is no class of the experiment."""
+    return f"evaluation.figure_class: unknown class '{shown}'; choose one of {', '.join(known)}"
+
+
 def each_once(value: list[Item], what: str) -> list[Item]:
     """Reject a list in which something stands twice; `what`: its name, with an article."""
     if len(set(value)) != len(value):
@@ -63,12 +69,41 @@ def each_once(value: list[Item], what: str) -> list[Item]:
     return value
 
 
+class DiscriminatorFilter(Section):
+    """discriminator_filter of [N]: coordinates that make images unrealistic in the discriminator's eyes are dropped."""
+
+    change: Weight = Field(
+        description="A coordinate is dropped, both ways, when on any image looked at a move of it changes D's score by"
+        " more than this. D is asked with C's answer to each image: before the move to the image itself, after it to"
+        " the changed one."
+    )
+    effect: float = Field(description="Only images are looked at whose logit the move raises by more than this.")
+    images: Positive = Field(description="As many of them are looked at, the first ones, for each move.")
+
+
+class UnstableFilter(Section):
+    """filter_unstable_images of [N]: images on which too many moves have a large effect count as if none had any."""
+
+    effect: Weight = Field(description="In logits, of a move on any class, whether it raises or lowers it.")
+    count: Annotated[int, Field(ge=0)] = Field(
+        description="Effects larger than that, over both directions, all coordinates and all classes, that an image may"
+        " have."
+    )
+
+
 class AttFindConfig(Section):
     """AttFind: how effects are measured and how attributes are chosen; the defaults are Algorithm 1 of [L]."""
 
     split: Split = "test"
-    images: Annotated[int, Field(ge=2)] = Field(
-        description="Images analysed at the most, spread evenly over the classes."
+    images: Annotated[int, Field(ge=2)] = Field(description="Images analysed at the most.")
+    sampling: Literal["balanced", "natural"] = Field(
+        "balanced",
+        description="balanced: spread evenly over the classes; natural: drawn at random, by `seed`, from the split.",
+    )
+    min_realism: float | None = Field(
+        None,
+        description="Only images are analysed whose reconstruction gets at least this score of the discriminator ([V]"
+        " 4.1: 'skips encoded images the discriminator deems unrealistic'); default: all.",
     )
     shift: Annotated[float, Field(gt=0, le=10)] = Field(
         description="A coordinate moves by shift x (extreme - coordinate)."
@@ -83,24 +118,21 @@ class AttFindConfig(Section):
     shards: Positive = Field(1, description="Files over which the images are split while effects are measured.")
     max_attributes: Positive = Field(description="M of Algorithm 1, for each target class.")
     threshold: float = Field(description="t of Algorithm 1, in logits: an image with a larger effect is explained.")
-    algorithm: Literal["paper", "notebook"] = Field(
+    algorithm: Literal["paper", "notebook", "image_fraction"] = Field(
         "paper",
-        description="paper: Algorithm 1 of [L]; notebook: [N], effects clipped at 0 and summed up for each image, the"
-        " lists of two classes merged.",
+        description="paper: Algorithm 1 of [L]; notebook: find_significant_styles of [N], effects clipped at 0 and"
+        " summed up for each image, the lists of two classes merged; image_fraction:"
+        " find_significant_styles_image_fraction of [N], the moves whose effect passes the threshold on most images.",
     )
-    ranking: Literal["mean_effect", "image_fraction"] = Field(
-        "mean_effect",
-        description="mean_effect: by the mean effect ([L]); image_fraction: by the fraction of images whose effect"
-        " passes the threshold ([N]).",
+    min_images_fraction: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.03,
+        description="Of algorithm image_fraction alone: it ends at a move that passes the threshold on a smaller part"
+        " of the images ([N]: 0.03).",
     )
-    discriminator_filter: Weight | None = Field(
-        None, description="Drop moves that change D's score by more than this on average ([N]); default: keep all."
+    discriminator_filter: DiscriminatorFilter | None = Field(
+        None, description="As in [N], but for moves of attfind.shift, which in [N] are always of 2; default: none."
     )
-    unstable_filter: Weight | None = Field(
-        None,
-        description="Drop images whose reconstruction is decided otherwise than the image, or by a margin below this,"
-        " in logits; default: keep all. Our definition: [N] drops images that too many coordinates affect.",
-    )
+    unstable_filter: UnstableFilter | None = Field(None, description="As in [N]; default: none.")
     against: ClassName | None = Field(
         None,
         description="The name of a class: each class against that one, on its images, by the change of the difference"
@@ -133,10 +165,12 @@ class AttFindConfig(Section):
 
     @model_validator(mode="after")
     def _compatible(self) -> AttFindConfig:
-        if self.algorithm == "notebook" and self.threshold < 0:
-            raise ValueError("algorithm notebook sums up effects of at least 0: set a threshold of at least 0")
+        if self.algorithm == "notebook" and self.threshold <= 0:
+            raise ValueError("algorithm notebook sums up effects from 0 up to the threshold: set one above 0")
+        if self.min_realism is not None and self.encode_shards > 1:
+            raise ValueError("min_realism asks about all images before any is chosen: set encode_shards: 1")
         if self.engine == "screened":
-            for key in ("algorithm", "ranking", "discriminator_filter", "unstable_filter", "against", "shards"):
+            for key in ("algorithm", "discriminator_filter", "unstable_filter", "against", "shards"):
                 if getattr(self, key) != (default := type(self).model_fields[key].default):
                     default = "leave it out" if default is None else f"set {key}: {default}"
                     raise ValueError(f"engine screened measures for Algorithm 1 alone, not with {key}: {default}")
@@ -174,7 +208,8 @@ class EvaluationConfig(Section):
     figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
     figure_class: ClassName | None = Field(
         None,
-        description="The class whose probability the teaser, class and comparison figures show; default: the last.",
+        description="The class whose probability the teaser, class and comparison figures show; default: the last that"
+        " is not attfind.against.",
     )
     ganalyze: GanalyzeConfig = GanalyzeConfig()
     explained_images: Positive = Field(8, description="Images explained one by one, evenly over the classes.")
@@ -190,6 +225,9 @@ class EvaluationConfig(Section):
         description="Lists of random moves measured behind the first attribute: what any list flips of the rest.",
     )
     random_moves: Positive = Field(64, description="Random moves measured beside the attributes, for chance levels.")
+    random_samples: Positive = Field(
+        1000, description="Images generated from random z, whose classes the table `samples` counts."
+    )
     batch_size: Positive
 
     @field_validator("frechet_extractors")

@@ -29,22 +29,42 @@ from stylex.errors import ConfigError
 
 Model = TypeVar("Model", bound=Section)
 WHOLE = ("generator_channels", "encoder_channels", "discriminator_channels")  # one value, in one of several notations
+NUMBERS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}  # equal in several spellings
 
 
 class UniqueKeys(yaml.CSafeLoader):  # in C: the Python one parses for 0.08 s when the suite of leaves is planned
     """YAML in which a key stands once in its mapping, as the standard demands; PyYAML itself takes the last one."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        """Make the dictionary; raise `yaml.YAMLError` naming the key and both lines."""
-        lines: dict[str, int] = {}
-        for key, _ in node.value:
-            line = key.start_mark.line + 1
-            if key.value in lines:
-                first = lines[key.value]
-                raise yaml.YAMLError(f"line {line}: the key '{key.value}' stands in line {first} already; remove one")
-            if isinstance(key, yaml.ScalarNode):
-                lines[key.value] = line
-        return super().construct_mapping(node, deep)
+    def get_single_node(self) -> yaml.Node | None:
+        """Read the document; raise `yaml.YAMLError` for a repeated key, naming it and both lines.
+
+        That is before `<<` is replaced by what it stands for: a key that overrides one of these is no repetition.
+        """
+        document = super().get_single_node()
+        nodes, seen = [document], set()
+        while nodes:
+            node = nodes.pop()
+            if id(node) in seen:  # an alias
+                continue
+            seen.add(id(node))
+            if isinstance(node, yaml.MappingNode):
+                self._check(node)
+                nodes += [each for pair in node.value for each in pair]
+            elif isinstance(node, yaml.SequenceNode):
+                nodes += node.value
+        return document
+
+    def _check(self, mapping: yaml.MappingNode) -> None:
+        lines: dict[object, int] = {}
+        for key, _ in mapping.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            line, number = key.start_mark.line + 1, key.tag in NUMBERS
+            forms = {key.value, self.construct_object(key)} if number else {key.value}  # 3 is "3", and 0x3 is 3
+            for form in forms & lines.keys():
+                again = f"the key '{key.value}' stands in line {lines[form]} already"
+                raise yaml.YAMLError(f"line {line}: {again}; remove one")
+            lines |= dict.fromkeys(forms, line)
 
 
 def load_pipeline(root: Path) -> PipelineConfig:
@@ -151,7 +171,7 @@ def _read(path: Path, empty: dict[str, Any] | None = None) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506, a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; run from the project's root folder") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {reason}") from None
     content = empty if content is None else content

@@ -5,12 +5,14 @@ Values that a paper states are cited beside the preset that sets them, not here:
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from stylex.config.analysis import (
     INCEPTION,
+    REST,
     AttFindConfig,
     ClassName,
     EvaluationConfig,
@@ -21,13 +23,19 @@ from stylex.config.analysis import (
     StudyConfig,
     Weight,
     unknown_class,
+    unknown_figure_class,
 )
 from stylex.config.finetuning import TIMM, ClassifierConfig, FineTuningConfig
 from stylex.config.networks import NetworksConfig
+from stylex.errors import ConfigError
 from stylex.protocols import Protocol
 
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
+TableName = Literal[
+    "classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "factors", "user_study"
+]
+OF_FLIPS = ("sufficiency", "seeds", "paired")  # tables for which a generator, a classifier and latents are enough
 
 
 def power_of_two(value: int) -> int:
@@ -63,7 +71,16 @@ class DatasetConfig(Section):
     def _one_question(self) -> DatasetConfig:
         if self.classes is not None and self.one_vs_rest is not None:
             raise ValueError("classes and one_vs_rest exclude each other: remove one of them")
+        if self.one_vs_rest == REST:
+            raise ValueError(
+                f"one_vs_rest: '{REST}' is what all other classes together are called: rename the class, or use classes"
+            )
         return self
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The classes in the order of their labels, where the configuration alone says them; None: all of a dataset."""
+        return self.classes if self.one_vs_rest is None else [REST, self.one_vs_rest]
 
 
 class BackboneConfig(FineTuningConfig):
@@ -216,6 +233,11 @@ class ExperimentConfig(Section):
         description="Nothing is trained: networks and latents are those that the authors of [L] released, effects: and"
         " the effects that they measured, too; docs/released-model.md.",
     )
+    released_images: Name | None = Field(
+        None,
+        description="A dataset of the layout ffhq: of the images that the released latents are of, found by their"
+        " number. With it, Fréchet distances are measured; the images are not released.",
+    )
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     dataset: DatasetConfig
     classifier: ClassifierConfig
@@ -228,6 +250,12 @@ class ExperimentConfig(Section):
     def method(self) -> Method:
         """Whether the classifier takes part in the training of StylEx: our name of the rows of [L] Table 3."""
         return "without_cst" if self.stylex.conditioning == "none" else "stylex"
+
+    def gives(self, table: TableName) -> bool:
+        """Whether there are numbers for a table: of a released model there is no training, and may be no image."""
+        if table == "frechet" and self.released_images:
+            return True
+        return self.released is None or table in OF_FLIPS
 
     @model_validator(mode="after")
     def _consistent(self) -> ExperimentConfig:
@@ -255,15 +283,41 @@ class ExperimentConfig(Section):
                 f"the released effects are of all images: set attfind.protocols: [{Protocol.SAME_IMAGES}], or released:"
                 " latents to measure them anew"
             )
+        self._images_of_released()
         return self
 
+    def _images_of_released(self) -> None:
+        if self.released_images is None:
+            return
+        if self.released is None:
+            raise ValueError("released_images are those of a released model: leave it out, or add `released`")
+        if self.evaluation.frechet_extractors != [INCEPTION]:
+            raise ValueError(
+                f"a released model has no backbone to measure with: set evaluation.frechet_extractors: [{INCEPTION}]"
+            )
+
+    def shown_class(self, known: Sequence[str]) -> str:
+        """Return the class y of the figures of one class: evaluation.figure_class, or the last one that is a target.
+
+        known: all classes in the order of their labels. Raises `ConfigError` when figure_class is none of them.
+        """
+        shown, against = self.evaluation.figure_class, self.attfind.against
+        if shown is not None and shown not in known:
+            raise ConfigError(unknown_figure_class(shown, known))
+        return shown or [name for name in known if name != against][-1]
+
     def _known_class(self) -> None:
-        against, known = self.attfind.against, self.dataset.classes
+        against, known = self.attfind.against, self.dataset.class_names
         if known is not None and against is not None and against not in known:
             raise ValueError(unknown_class(against, known))
         shown = self.evaluation.figure_class
         if known is not None and shown is not None and shown not in known:
-            raise ValueError(f"evaluation.figure_class: unknown class '{shown}'; choose one of {', '.join(known)}")
+            raise ValueError(unknown_figure_class(shown, known))
+        if shown is not None and shown == against:
+            raise ValueError(
+                f"evaluation.figure_class: '{shown}' has no attributes, as attfind.against compares all others with it:"
+                " name another class, or leave attfind.against out"
+            )
 
     def _divisible_batch(self) -> None:
         group, training = self.stylex.networks.minibatch_stddev_group, self.stylex.training
@@ -280,9 +334,7 @@ class SuiteConfig(Section):
 
     title: str
     experiments: list[Name] = Field(min_length=1)
-    tables: list[
-        Literal["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet", "factors", "user_study"]
-    ] = Field(min_length=1)
+    tables: list[TableName] = Field(min_length=1)
 
 
 class PipelineConfig(Section):

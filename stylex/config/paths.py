@@ -143,6 +143,11 @@ class ExperimentPaths:
         return {method: self.attributes} | ({"wu_2021": self.wu_2021} if method == "without_cst" else {})
 
     @property
+    def samples(self) -> Path:
+        """Of which classes the generator makes images."""
+        return self.folder / "samples.csv"
+
+    @property
     def sufficiency(self) -> Path:
         """Fraction of flipped decisions."""
         return self.folder / "sufficiency.csv"

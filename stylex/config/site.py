@@ -45,6 +45,7 @@ STAGES = {
     "train": Stage(16000, 1440, resumes=True),
     "encode": Stage(8000, 120),
     "merge": Stage(8000, 30, gpu=False),
+    "samples": Stage(4000, 30),
     "effects": Stage(8000, 240),
     "attributes": Stage(4000, 20, group="analysis"),
     "baseline": Stage(4000, 20, group="analysis"),

@@ -2,11 +2,11 @@
 
 from stylex.datasets.catalog import DATASETS, DatasetSpec, dataset_names, dataset_spec, validate_dataset
 from stylex.datasets.download import download
-from stylex.datasets.images import read_image
 from stylex.datasets.prepare import prepare
-from stylex.datasets.split import ImageSplit, load_all_classes, load_split
+from stylex.datasets.single import read_files
+from stylex.datasets.split import ImageSplit, analysis_indices, load_all_classes, load_split
 
 __all__ = [
-    "DATASETS", "DatasetSpec", "ImageSplit", "dataset_names", "dataset_spec", "download", "load_all_classes",
-    "load_split", "prepare", "read_image", "validate_dataset",
+    "DATASETS", "DatasetSpec", "ImageSplit", "analysis_indices", "dataset_names", "dataset_spec", "download",
+    "load_all_classes", "load_split", "prepare", "read_files", "validate_dataset",
 ]  # fmt: skip

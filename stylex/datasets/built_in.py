@@ -1,11 +1,11 @@
-"""The images of the built-in datasets, row by row: decoded from IDX or CSV files and padded, or drawn."""
+"""The images of the built-in datasets, row by row: decoded from IDX or CSV files and padded, or drawn; or of a file."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import numpy.typing
@@ -13,10 +13,13 @@ import numpy.typing
 from stylex.datasets import leaves
 from stylex.datasets.catalog import DatasetSpec
 from stylex.datasets.content import Content, Row
-from stylex.datasets.decoding import RawImages, decode
+from stylex.datasets.decoding import SIDE, RawImages, decode
 from stylex.datasets.factors import Factors
-from stylex.datasets.images import pad, resize
+from stylex.datasets.images import Bytes, pad, read_image, resize
 from stylex.datasets.splits import OFFICIAL_SHARES, OWN_SHARES, assign_splits
+
+if TYPE_CHECKING:
+    import torch
 
 PADDED_SIDE = 32  # pixels: 28x28 digits and garments get a margin of two zeros
 CHUNK = 1024  # images that are padded, resized or drawn at a time
@@ -49,9 +52,31 @@ def content(spec: DatasetSpec, folder: Path, resolution: int) -> Content:
 def _decoded(parts: list[RawImages], names: list[list[str]], splits: list[Splits], resolution: int) -> Iterator[Row]:
     for raw, ids, homes in zip(parts, names, splits, strict=True):
         for start in range(0, len(ids), CHUNK):
-            images = resize(pad(raw.images[start : start + CHUNK], PADDED_SIDE), resolution)[:, None]
-            for row, pixels in enumerate(images, start):
+            for row, pixels in enumerate(_prepared(raw.images[start : start + CHUNK], resolution)[:, None], start):
                 yield Row(homes[row], pixels, int(raw.labels[row]), ids[row], raw.file)
+
+
+def _prepared(images: Bytes, resolution: int) -> Bytes:
+    """Return downloaded images [N, 28, 28] as they are stored: [N, resolution, resolution]."""
+    return resize(pad(images, PADDED_SIDE), resolution)
+
+
+def read_file(spec: DatasetSpec, path: Path, resolution: int) -> torch.Tensor:
+    """Read an image file as uint8 [C, resolution, resolution]; raise `ImageError` when it cannot be read.
+
+    One of 28x28, as the digits and garments are downloaded, gets their margin; of any other, as a stored or drawn image
+    is, the central square is resized.
+    """
+    import torch
+    from PIL import Image
+
+    image = read_image(path, spec.channels, resolution)
+    if spec.format == "drawn":
+        return image
+    with Image.open(path) as opened:
+        if opened.size != (SIDE, SIDE):
+            return image
+    return torch.from_numpy(_prepared(read_image(path, spec.channels, SIDE).numpy(), resolution))
 
 
 def _drawn(spec: DatasetSpec, resolution: int) -> Content:

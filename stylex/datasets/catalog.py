@@ -7,12 +7,14 @@ images.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from stylex.artifacts import read_json
 from stylex.config import DatasetConfig, DatasetFile, DatasetPaths, load_dataset_file
+from stylex.config.analysis import class_name
 from stylex.config.loading import available, unknown_name
 from stylex.datasets import leaves
 from stylex.datasets.layouts import LAYOUTS
@@ -194,6 +196,15 @@ def _origin(root: Path, path: Path, name: str) -> DatasetFile:
     return origin
 
 
+def check_classes(name: str, class_names: Sequence[str]) -> None:
+    """Raise `ConfigError` when a class that a layout has found in dataset `name` has a name that none can have."""
+    try:
+        for each in class_names:
+            class_name(each)
+    except ValueError as error:
+        raise ConfigError(f"dataset '{name}': {error}") from None
+
+
 def known_classes(root: Path, spec: DatasetSpec, resolution: int) -> tuple[str, ...] | None:
     """Return the classes that are stated or that preparation has found; None before that."""
     if spec.class_names is not None:
@@ -210,12 +221,27 @@ def validate_dataset(root: Path, config: DatasetConfig) -> None:
     known = known_classes(root, dataset_spec(root, config.name), config.resolution)
     if known is None:
         return
+    check_classes(config.name, known)
     asked = {"classes": config.classes or [], "one_vs_rest": [config.one_vs_rest] if config.one_vs_rest else []}
     for key, names in asked.items():
         for name in names:
             if name not in known:
                 what = f"class of {config.name}"
                 raise ConfigError(f"dataset.{key}: {unknown_name(what, name, list(known))}")
+
+
+def validate_released_images(root: Path, name: str | None) -> None:
+    """Raise `ConfigError` when the images of a released model are to be found in a dataset that does not number them.
+
+    name: what `released_images` says; None: they are not to be had.
+    """
+    if name is None:
+        return
+    if name not in dataset_names(root):
+        raise ConfigError(f"released_images = {name!r}: {unknown_name('dataset', name, dataset_names(root))}")
+    file = dataset_spec(root, name).file
+    if file is None or file.layout != "ffhq" or file.channels != 3:
+        raise ConfigError(f"released_images = {name!r}: not colour images of the layout ffhq; name a dataset of them")
 
 
 def validate_explained(root: Path, config: DatasetConfig, trained: DatasetConfig) -> None:

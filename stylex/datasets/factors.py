@@ -5,15 +5,17 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 import numpy.typing
 
 from stylex.artifacts import atomic_path, require, sha256
 from stylex.config import DatasetPaths
-from stylex.datasets.split import ImageSplit
 from stylex.errors import ArtifactError, ConfigError
+
+if TYPE_CHECKING:
+    from stylex.datasets.split import ImageSplit
 
 
 @dataclass(frozen=True, eq=False)

@@ -5,14 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stylex.config import DatasetPaths
 from stylex.config.datasets import DatasetFile, Shares
-from stylex.datasets.catalog import DatasetSpec
+from stylex.datasets.catalog import DatasetSpec, check_classes
 from stylex.datasets.content import Content, Findings, Row
+from stylex.datasets.images import Box
 from stylex.datasets.layouts import ImageRecord, load_layout
 from stylex.datasets.pixels import prepared_pixels
 from stylex.datasets.splits import default_shares, split_records
@@ -59,7 +62,8 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
     """Unpack the raw files in `folder` and list the images.
 
     checksums: sha256 of the raw files by name. Raises `ConfigError` when a user's own images are not where the
-    dataset's file says, `DatasetError` when the images are not as the layout expects.
+    dataset's file says, or a class has a name that none can have, `DatasetError` when the images are not as the layout
+    expects.
     """
     file = spec.file
     assert file is not None
@@ -70,11 +74,36 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
             raise ConfigError(f"config/datasets/{spec.name}.yaml: {key} = '{file.own}': there is no such {key}")
     unpack(folder, checksums)
     class_names, records = load_layout(file.layout)(folder, file.label, spec.class_names)
+    check_classes(spec.name, class_names)
     assert all(one.id < other.id for one, other in zip(records, records[1:], strict=False)), "sorted by id, each once"
     if not records:
         raise DatasetError(f"dataset '{spec.name}' has no image in {folder}; look at its layout and its classes")
     shares = file.shares or default_shares(records)
     return ImageFiles(spec.name, file, class_names, records, shares, split_records(records, shares))
+
+
+def boxes_of(root: Path, spec: DatasetSpec, paths: Sequence[Path]) -> list[Box | None]:
+    """Return the box that the dataset has for each file, if it is one of the dataset's own; None: the central square.
+
+    The images are listed only when some file lies in their folder. Raises `DatasetError` as the layout does.
+    """
+    assert spec.file is not None
+    folder = DatasetPaths(root, spec.raw).raw if spec.file.own is None else root / spec.file.own
+    inside = [path.is_file() and _is_inside(path, folder) for path in paths]
+    if not any(inside):
+        return [None] * len(paths)
+    _, records = load_layout(spec.file.layout)(folder, spec.file.label, spec.class_names)
+    boxed = [record for record in records if record.box is not None]
+    return [
+        next((record.box for record in boxed if record.path.samefile(path)), None) if its_own else None
+        for path, its_own in zip(paths, inside, strict=True)
+    ]
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Say whether `path` lies in `folder`, by its name or by where links lead."""
+    named = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+    return named or path.resolve().is_relative_to(folder.resolve())
 
 
 def content(files: ImageFiles, channels: int, resolution: int, processes: int) -> Content:

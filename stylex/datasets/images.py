@@ -56,8 +56,8 @@ def resize(images: Bytes, side: int) -> Bytes:
     return resized
 
 
-def read_image(path: Path, channels: int, resolution: int) -> torch.Tensor:
-    """Read an image file as uint8 [channels, resolution, resolution]: upright, its central square, resized.
+def read_image(path: Path, channels: int, resolution: int, box: Box | None = None) -> torch.Tensor:
+    """Read an image file as uint8 [channels, resolution, resolution], as `read_pixels` does.
 
     Raises `ImageError` when the file is missing, not an image, or damaged.
     """
@@ -67,7 +67,7 @@ def read_image(path: Path, channels: int, resolution: int) -> torch.Tensor:
     if not path.exists():
         raise ImageError(f"{path} does not exist")
     try:
-        read_pixels(path, pixels)
+        read_pixels(path, pixels, box)
     except ImageError as error:
         raise ImageError(f"{path} cannot be read as an image: {error}; replace or remove it") from None
     return torch.from_numpy(pixels)

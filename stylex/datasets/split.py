@@ -11,7 +11,7 @@ import numpy.typing
 
 from stylex.artifacts import read_json
 from stylex.config import DatasetConfig, DatasetPaths
-from stylex.config.analysis import Split
+from stylex.config.analysis import REST, Split
 from stylex.datasets.catalog import validate_dataset
 from stylex.errors import ArtifactError
 
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     import torch
 
 Bytes: TypeAlias = numpy.typing.NDArray[numpy.uint8]
-REST = "rest"  # the class of all others in one-against-rest
 
 
 class Shards:
@@ -108,6 +107,23 @@ def load_all_classes(root: Path, name: str, resolution: int, split: Split) -> Im
     """Open a split of the prepared dataset with all its classes."""
     config = DatasetConfig(name=name, resolution=resolution, classes=None, one_vs_rest=None)
     return load_split(root, config, split)
+
+
+def analysis_indices(labels: torch.Tensor, count: int) -> torch.Tensor:
+    """Choose at most `count` images, as evenly over the classes as their sizes allow and evenly spaced in each.
+
+    labels [N] int64. Returns sorted indices; the same labels always give the same choice, whatever the seed.
+    """
+    import torch
+
+    members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+    chosen: list[torch.Tensor] = []
+    left = min(count, len(labels))
+    for position, rows in enumerate(sorted(members, key=len)):  # small classes first: large ones take up the rest
+        quota = min(len(rows), left // (len(members) - position))
+        chosen.append(rows[torch.arange(quota) * len(rows) // max(quota, 1)])
+        left -= quota
+    return torch.cat(chosen).sort().values
 
 
 def _open(path: Path, size: int, remedy: str) -> pyarrow.RecordBatch:

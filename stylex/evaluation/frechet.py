@@ -18,11 +18,11 @@ from stylex.artifacts import provenance, write_table
 from stylex.attfind.records import Attribute, read_attributes
 from stylex.config import ExperimentConfig, ExperimentPaths, load_experiment
 from stylex.config.analysis import KID_FOLDS
-from stylex.datasets import load_split
 from stylex.distances import frechet_distance, kernel_distance, squared_mmd
 from stylex.errors import AttributesNotFoundError
-from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, positions_of, rendered, target_classes
+from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, rendered, target_classes
 from stylex.evaluation.extractors import Extractor, load_extractors
+from stylex.evaluation.originals import load_originals
 from stylex.evaluation.statistics import FeatureStatistics
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
@@ -40,15 +40,14 @@ def frechet(root: Path, name: str, device: str) -> None:
     analysed = read_latents(paths.latents)
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     extractors = load_extractors(root, config, device)
-    split, protocols = load_split(root, config.dataset, config.attfind.split), config.attfind.protocols
-    places = positions_of(split, analysed)
+    originals, protocols = load_originals(root, config, analysed), config.attfind.protocols
     rows = []
     points = len(protocols) * (config.evaluation.frechet_attributes + 2)
     with progress(f"frechet {name}", points, "points") as counter:
         for protocol in protocols:
             attributes = read_attributes(paths.under(protocol, config.attfind.protocol).attributes)
             measured = Curve(config, analysed.under(protocol), attributes, synthesis, extractors, counter)
-            images = (split.images(batch) for batch in places[measured.images].split(config.evaluation.batch_size))
+            images = (originals(batch) for batch in measured.images.split(config.evaluation.batch_size))
             rows += [{"experiment": name, "protocol": protocol} | row for row in measured.rows(images)]
     origin = provenance(config.digest(), config.seed, device)
     for extractor in extractors:

@@ -23,7 +23,6 @@ from stylex.artifacts import provenance, save_tensors
 from stylex.classifiers import load_classifier
 from stylex.config import experiment_paths, load_experiment
 from stylex.config.analysis import GanalyzeConfig
-from stylex.errors import ConfigError
 from stylex.latents.table import read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.progress import progress
@@ -45,10 +44,7 @@ def ganalyze(root: Path, name: str, device: str) -> None:
     config, paths = load_experiment(root, name), experiment_paths(root, name)
     latents, options = read_latents(paths.latents).under(config.attfind.protocol), config.evaluation.ganalyze
     w, logits = latents.w[latents.searched].to(device), latents.logits[latents.searched].to(device)
-    class_name = config.evaluation.figure_class or latents.class_names[-1]
-    if class_name not in latents.class_names:
-        known = ", ".join(latents.class_names)
-        raise ConfigError(f"evaluation.figure_class: unknown class '{class_name}'; choose one of {known}")
+    class_name = config.shown_class(latents.class_names)
     target = latents.class_names.index(class_name)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
     assess = assessor(networks, classifier, logits, target)

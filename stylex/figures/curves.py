@@ -1,4 +1,4 @@
-"""Curves over the number of attributes: sufficiency ([L] 4.2.3) and distance to the real images ([V] figure 3)."""
+"""Curves over the number of attributes: sufficiency ([L] 4.2.3) and distance to the dataset's images ([V] figure 3)."""
 
 from __future__ import annotations
 

@@ -3,7 +3,8 @@
 Attributes: the lists of all target classes, merged by rank (equal ranks: the larger mean effect first); a coordinate in
 two lists appears once. Images: for each attribute and block the image whose probability of the target class changes the
 most in the intended direction, by AttFind's records. Images that the classifier gets right and whose reconstruction
-error is at most the median of their block's come first, and an image that an earlier row shows comes last.
+error, where it is known, is at most the median of their block's come first, and an image that an earlier row shows
+comes last.
 """
 
 from __future__ import annotations
@@ -95,7 +96,8 @@ def _best(
     if not candidates.any():
         return None
     error = latents.reconstruction_l1[rows]
-    faithful = (latents.labels[rows] == base.argmax(1)) & (error <= error[candidates].median())
+    near = error.isnan() | (error <= error[candidates].median())  # NaN: of a released model, without the images
+    faithful = (latents.labels[rows] == base.argmax(1)) & near
     seen = torch.zeros(len(rows), dtype=torch.bool)
     seen[list(shown)] = True
     # Steps larger than the range of a change make the preferences come before the size of the change.

@@ -1,8 +1,9 @@
 """The figures of explained images, as figures 7 and 8 of [L]: how one image is turned, step by step.
 
-A block is one image: the original, its reconstruction, then the image after each step, all coordinates of the steps so
-far moved. Below a step stands the coordinate it moves and which way; in the top-left corner of each image is the
-classifier's probability of the target class. Framed: the decision has flipped. Drawing is a pure function of arrays.
+A block is one image: the original, its reconstruction, then an image a step: by the subset selection with all
+coordinates of the steps so far moved, by the independent one with that of the step alone. Below a step stands the
+coordinate it moves and which way; in the top-left corner of each image is the classifier's probability of the target
+class. Framed: the decision has flipped. Drawing is a pure function of arrays.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylex.artifacts import atomic_path, read_table
-from stylex.attfind.records import Direction
+from stylex.attfind.records import Direction, Method
 from stylex.errors import ArtifactError
 from stylex.figures.style import COLUMN_WIDTH, DPI, styled
 from stylex.figures.tiles import RAISED, show
@@ -32,6 +33,10 @@ IN_A_LINE = 6  # images: at column width their details can still be seen
 BLOCKS = 4  # images explained in one figure, at the most
 MARGIN, GAP, BLOCK_GAP, TITLE, CAPTION, KEY = 0.05, 0.05, 0.06, 0.17, 0.24, 0.14  # inches
 ARROWS = {Direction.TO_MIN.label: "▼", Direction.TO_MAX.label: "▲"}
+KEYS = {
+    Method.SUBSET: "▲ to its maximum   ▼ to its minimum   ▢ framed: the decision has flipped",
+    Method.INDEPENDENT: "each alone   ▲ to its maximum   ▼ to its minimum   ▢ framed: it flips the decision",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +55,7 @@ class Explanation:
 
     title: str
     tiles: tuple[Tile, ...]
+    method: Method
 
     @property
     def lines(self) -> int:
@@ -63,32 +69,39 @@ def assemble(
     original: Tile,
     images: NDArray[numpy.float32],
     steps: Sequence[Mapping[str, Any]],
+    method: Method,
 ) -> Explanation:
     """Put together one block.
 
     predicted: what the classifier says of the reconstruction; images [1 + steps, H, W, C]: the reconstruction, and the
-    image after each step; steps: rows of independent.csv or subset.csv, at least one.
+    image of each step; steps: rows of independent.csv or subset.csv, as `method` says, at least one.
     """
     tiles = [original, Tile(images[0], "reconstruction", steps[0]["probability_before"])]
     for image, step in zip(images[1:], steps, strict=True):
         caption = f"layer {step['layer']} {ARROWS[step['direction']]}\nchannel {step['channel']}"
         tiles.append(Tile(image, caption, step["probability_after"], bool(step["flipped"])))
-    return Explanation(f"{predicted} → {target_class}: P({target_class})", tuple(tiles))
+    return Explanation(f"{predicted} → {target_class}: P({target_class})", tuple(tiles), method)
 
 
 @torch.inference_mode()
 def images_of_steps(
-    synthesis: Synthesis, styles: StyleVector, extremes: Tensor, shift: float, steps: Sequence[Mapping[str, Any]]
+    synthesis: Synthesis,
+    styles: StyleVector,
+    extremes: Tensor,
+    shift: float,
+    steps: Sequence[Mapping[str, Any]],
+    method: Method,
 ) -> NDArray[numpy.float32]:
-    """Return the reconstruction and the image after each step, [1 + steps, H, W, C]; styles: of one image.
+    """Return the reconstruction and the image of each step, [1 + steps, H, W, C]; styles: of one image.
 
-    extremes [2, K]: minima, maxima.
+    extremes [2, K]: minima, maxima. A coordinate stays moved in the images of later steps by `SUBSET` alone.
     """
     space = styles.space.repeat(len(steps) + 1, 1)
     for number, step in enumerate(steps, start=1):
         index = torch.tensor([step["style_index"]], device=space.device)
         extreme = extremes[Direction[step["direction"].upper()], index]
-        space[number:] = move(space[number:], index, extreme, shift)
+        moved = slice(number, number + 1) if method is Method.INDEPENDENT else slice(number, None)
+        space[moved] = move(space[moved], index, extreme, shift)
     images = synthesis.render(StyleVector(space, styles.to_rgb.expand(len(space), -1)))
     return images.permute(0, 2, 3, 1).float().cpu().numpy()
 
@@ -118,7 +131,7 @@ def choose_explained(steps: Sequence[Mapping[str, Any]], class_names: Sequence[s
 
 @styled()
 def draw_explanations(explanations: Sequence[Explanation]) -> Figure:
-    """Draw one block an image; raise `ValueError` when there is none."""
+    """Draw one block an image, all of one method; raise `ValueError` when there is none."""
     if not explanations:
         raise ValueError("no explanation to draw")
     side = (COLUMN_WIDTH - 2 * MARGIN - (IN_A_LINE - 1) * GAP) / IN_A_LINE
@@ -134,7 +147,7 @@ def draw_explanations(explanations: Sequence[Explanation]) -> Figure:
             centre = (x + side / 2) / COLUMN_WIDTH
             figure.text(centre, (y - 0.03) / height, tile.caption, ha="center", va="top", size=5.2, linespacing=1.1)
         top -= taken
-    key = "▲ to its maximum   ▼ to its minimum   ▢ framed: the decision has flipped"
+    key = KEYS[explanations[0].method]
     figure.text(MARGIN / COLUMN_WIDTH, MARGIN / height, key, ha="left", va="bottom", size=5.5)
     return figure
 

@@ -9,9 +9,9 @@ import pandas
 import torch
 
 from stylex.artifacts import read_table
-from stylex.attfind.records import read_attributes, read_effects
+from stylex.attfind.records import Method, read_attributes, read_effects
 from stylex.classifiers import load_classifier
-from stylex.config import SuitePaths, experiment_paths, load_experiment, load_suite
+from stylex.config import ExperimentConfig, SuitePaths, experiment_paths, load_experiment, load_suite
 from stylex.datasets.split import load_split
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.figures.attributes import draw_attributes
@@ -27,6 +27,7 @@ from stylex.figures.explanations import (
     read_steps,
 )
 from stylex.figures.history import draw_history
+from stylex.figures.names import SHOWN_ALONE, figure_names
 from stylex.figures.style import save
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
@@ -50,17 +51,20 @@ def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> N
 def explanation_figures(root: Path, suite: str, experiment: str, device: str) -> None:
     """Write <experiment>-{independent,subset}.png and .pdf: single images explained, as figures 7 and 8 of [L]."""
     config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    every_step, few = config.evaluation.explanation_steps, config.evaluation.figure_attributes
-    for name, path, steps in (("independent", paths.independent, few), ("subset", paths.subset, every_step)):
+    every_step = config.evaluation.explanation_steps
+    files = {Method.INDEPENDENT: (paths.independent, SHOWN_ALONE), Method.SUBSET: (paths.subset, every_step)}
+    for method, (path, steps) in files.items():
         rows = [row for row in read_steps(path) if row["step"] <= steps]
         if not rows:
             raise AttributesNotFoundError(f"{path} explains no image; raise attfind.shift or train longer")
-        blocks = _explanations(root, experiment, rows, device)
-        save(draw_explanations(blocks), SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
+        blocks = _explanations(root, experiment, rows, method, device)
+        save(draw_explanations(blocks), SuitePaths(root, suite), experiment, method, provenance_of(root, experiment))
 
 
-def _explanations(root: Path, experiment: str, rows: list[dict[str, Any]], device: str) -> list[Explanation]:
-    """Render the images to show; `rows`: of independent.csv or subset.csv."""
+def _explanations(
+    root: Path, experiment: str, rows: list[dict[str, Any]], method: Method, device: str
+) -> list[Explanation]:
+    """Render the images to show; `rows`: of independent.csv or subset.csv, as `method` says."""
     config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
     latents = read_latents(paths.latents).under(config.attfind.protocol)
     networks = load_stylex(paths.stylex_model, device)
@@ -76,9 +80,9 @@ def _explanations(root: Path, experiment: str, rows: list[dict[str, Any]], devic
         pixels = split.images(place)[0].permute(1, 2, 0).numpy()
         original = Tile(pixels, "original", float(chances[latents.class_names.index(target)]))
         styles = latents.style_vector(image).to(device)
-        images = images_of_steps(networks.synthesis, styles, extremes, config.attfind.shift, steps)
+        images = images_of_steps(networks.synthesis, styles, extremes, config.attfind.shift, steps, method)
         predicted = latents.class_names[int(latents.reconstruction_logits[image].argmax())]
-        blocks.append(assemble(predicted, target, original, images, steps))
+        blocks.append(assemble(predicted, target, original, images, steps, method))
     return blocks
 
 
@@ -91,7 +95,12 @@ def _position(ids: list[str], identity: str, path: Path) -> int:
 def _sufficiency(root: Path, experiment: str) -> pandas.DataFrame:
     """Return the experiment's rows of sufficiency.csv by its main protocol, of all methods."""
     frame = read_table(experiment_paths(root, experiment).sufficiency, text=("method", "protocol", "target_class"))
-    return frame.loc[frame["protocol"] == load_experiment(root, experiment).attfind.protocol]
+    return _main(frame, load_experiment(root, experiment))
+
+
+def _main(frame: pandas.DataFrame, config: ExperimentConfig) -> pandas.DataFrame:
+    """Return the rows of the main protocol."""
+    return frame.loc[frame["protocol"] == config.attfind.protocol]
 
 
 def methods_of_classifier(root: Path, suite: str, experiment: str) -> pandas.DataFrame:
@@ -103,17 +112,17 @@ def methods_of_classifier(root: Path, suite: str, experiment: str) -> pandas.Dat
 
 
 def curve_figures(root: Path, suite: str, experiment: str) -> None:
-    """Write <experiment>-{sufficiency,methods,frechet,history}.png and .pdf."""
+    """Write those of <experiment>-{sufficiency,methods,frechet,history}.png and .pdf that the experiment has."""
     config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    own, distances = _sufficiency(root, experiment), read_table(paths.frechet, text=("protocol",))
+    own = _sufficiency(root, experiment)
     figures = {
-        "sufficiency": draw_sufficiency(own.loc[own["method"] == config.method]),  # without the baseline's
-        "methods": draw_methods(methods_of_classifier(root, suite, experiment)),
-        "frechet": draw_frechet(distances.loc[distances["protocol"] == config.attfind.protocol]),
-        "history": draw_history(read_table(paths.stylex_history)),
+        "sufficiency": lambda: draw_sufficiency(own.loc[own["method"] == config.method]),  # without the baseline's
+        "methods": lambda: draw_methods(methods_of_classifier(root, suite, experiment)),
+        "frechet": lambda: draw_frechet(_main(read_table(paths.frechet, text=("protocol",)), config)),
+        "history": lambda: draw_history(read_table(paths.stylex_history)),
     }
-    for name, figure in figures.items():
-        save(figure, SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
+    for name in (each for each in figure_names(config) if each in figures):
+        save(figures[name](), SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
 
 
 def provenance_of(root: Path, experiment: str) -> str:

@@ -12,7 +12,7 @@ from stylex.figures.attributes import draw_attributes
 from stylex.figures.comparison import compared, draw_comparison, read_direction
 from stylex.figures.examples import choose_examples, render_examples, top_attributes
 from stylex.figures.make import provenance_of
-from stylex.figures.names import ANIMATION_NAMES
+from stylex.figures.names import ANIMATION_NAMES, figure_names
 from stylex.figures.reconstructions import choose_reconstructions, draw_reconstructions, rebuilt
 from stylex.figures.style import save
 from stylex.figures.subject import Subject, load_subject
@@ -21,9 +21,9 @@ from stylex.figures.tiles import note
 
 
 def qualitative_figures(root: Path, suite: str, experiment: str, device: str) -> None:
-    """Write <experiment>-{teaser,class-attributes,comparison,reconstructions,attribute-<n>}.
+    """Write those of <experiment>-{teaser,class-attributes,comparison,reconstructions} that the experiment has.
 
-    Where AttFind found nothing to show, the figure says so.
+    Besides, its animations. Where AttFind found nothing to show, the figure says so.
     """
     subject, paths, origin = (
         load_subject(root, experiment, device),
@@ -31,13 +31,13 @@ def qualitative_figures(root: Path, suite: str, experiment: str, device: str) ->
         provenance_of(root, experiment),
     )
     figures = {
-        "teaser": teaser_figure(subject),
-        "class-attributes": class_figure(subject),
-        "comparison": comparison_figure(subject),
-        "reconstructions": reconstruction_figure(subject),
+        "teaser": teaser_figure,
+        "class-attributes": class_figure,
+        "comparison": comparison_figure,
+        "reconstructions": reconstruction_figure,
     }
-    for name, figure in figures.items():
-        save(figure, paths, experiment, name, origin)
+    for name in (each for each in figure_names(subject.config) if each in figures):
+        save(figures[name](subject), paths, experiment, name, origin)
     write_animations(subject, paths, experiment, origin)
 
 

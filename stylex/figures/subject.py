@@ -15,7 +15,7 @@ from stylex.attfind.records import Attribute, Direction, Effects, read_attribute
 from stylex.classifiers import Classifier, load_classifier
 from stylex.config import ExperimentConfig, ExperimentPaths, experiment_paths, load_experiment
 from stylex.datasets.split import ImageSplit, load_split
-from stylex.errors import ArtifactError, ConfigError
+from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.networks.stylespace import StyleVector, move
@@ -23,7 +23,7 @@ from stylex.networks.stylespace import StyleVector, move
 
 @dataclass(frozen=True)
 class Subject:
-    """A trained and analysed experiment; rows are those of its latents."""
+    """An analysed experiment; rows are those of its latents."""
 
     config: ExperimentConfig
     paths: ExperimentPaths
@@ -32,15 +32,12 @@ class Subject:
     attributes: dict[str, list[Attribute]]  # by target class, in order of rank
     networks: StylexNetworks
     classifier: Classifier
-    split: ImageSplit
+    split: ImageSplit | None  # None: of a released model, whose images are not to be had
 
     @property
     def class_name(self) -> str:
         """The class y whose probability the figures show; raise `ConfigError` when the experiment has no such class."""
-        wanted, known = self.config.evaluation.figure_class, self.latents.class_names
-        if wanted is not None and wanted not in known:
-            raise ConfigError(f"evaluation.figure_class: unknown class '{wanted}'; choose one of {', '.join(known)}")
-        return wanted or known[-1]
+        return self.config.shown_class(self.latents.class_names)
 
     @property
     def target(self) -> int:
@@ -49,6 +46,7 @@ class Subject:
 
     def originals(self, rows: Sequence[int]) -> Tensor:
         """Return the images themselves, [n, C, H, W] in [-1, 1]; raise `ArtifactError` when one is not in the data."""
+        assert self.split is not None, "no figure that shows images is one of a released model"
         position = {identity: place for place, identity in enumerate(self.split.ids)}
         ids = [self.latents.ids[row] for row in rows]
         missing = [identity for identity in ids if identity not in position]
@@ -88,7 +86,7 @@ def load_subject(root: Path, experiment: str, device: str) -> Subject:
         attributes=read_attributes(paths.attributes),
         networks=load_stylex(paths.stylex_model, device),
         classifier=load_classifier(paths.classifier.model, device),
-        split=load_split(root, config.dataset, config.attfind.split),
+        split=None if config.released else load_split(root, config.dataset, config.attfind.split),
     )
 
 

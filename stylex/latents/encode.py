@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from stylex.artifacts import provenance
+from stylex.artifacts import content_digest, provenance, read_json
 from stylex.classifiers import Classifier, PerceptualFeatures, load_classifier, load_perceptual, perceptual_distance
-from stylex.config import experiment_paths, load_experiment
-from stylex.datasets import load_split
+from stylex.config import (
+    AttFindConfig,
+    DatasetPaths,
+    ExperimentConfig,
+    ExperimentPaths,
+    backbone_paths,
+    experiment_paths,
+    load_experiment,
+)
+from stylex.datasets import ImageSplit, analysis_indices, load_split
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, concatenated, read_latents, write_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.progress import progress
+from stylex.source import CHECKED, code_digest
+
+ENCODING = "encoding"  # key of the provenance
 
 
 def encode(root: Path, name: str, device: str, shard: int | None = None) -> None:
@@ -25,10 +37,6 @@ def encode(root: Path, name: str, device: str, shard: int | None = None) -> None
     """
     config, paths = load_experiment(root, name), experiment_paths(root, name)
     options, split = config.attfind, load_split(root, config.dataset, config.attfind.split)
-    batches = list(analysis_indices(split.labels, options.images).split(options.batch_size))
-    if shard is not None:
-        batches = shard_batches(batches, shard, options.encode_shards, name)
-    chosen = torch.cat(batches)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
     perceptual = load_perceptual(root, config.stylex, device)
     if tuple(classifier.class_names) != tuple(split.class_names):
@@ -36,15 +44,22 @@ def encode(root: Path, name: str, device: str, shard: int | None = None) -> None
             f"{paths.classifier.model} knows the classes {', '.join(classifier.class_names)}, the experiment"
             f" {', '.join(split.class_names)}; delete it and train the classifier again"
         )
+    origin = provenance(config.digest(), config.seed, device) | {"split": options.split, "perceptual": perceptual.name}
+    origin[ENCODING] = encoding(config, paths)
+    candidates = torch.arange(len(split))
+    if options.min_realism is not None:
+        candidates = realistic(networks, classifier, split, options, device)
+        origin["realistic images"] = f"{len(candidates)} of {len(split)}"
+    chosen = analysed(split.labels, candidates, options, config.seed)
+    batches = list(chosen.split(options.batch_size))
+    if shard is not None:
+        batches = shard_batches(batches, shard, options.encode_shards, name)
+        chosen = torch.cat(batches)
     parts: list[dict[str, Tensor]] = []
     with progress(f"encode {name}", len(chosen)) as counter:
         for batch in batches:
             parts.append(encode_images(networks, classifier, perceptual, split.images(batch).to(device)))
             counter.advance(len(batch))
-    origin = provenance(config.digest(), config.seed, device) | {
-        "split": config.attfind.split,
-        "perceptual": perceptual.name,
-    }
     columns: dict[str, Any] = {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
     ids = [split.ids[index] for index in chosen.tolist()]
     latents = Latents(ids, split.labels[chosen], **columns, class_names=tuple(split.class_names), provenance=origin)
@@ -67,16 +82,50 @@ def merge_shards(root: Path, name: str) -> None:
     """Write latents.parquet from all its parts; raise `ArtifactError` when they are not of the same encoding."""
     config, paths = load_experiment(root, name), experiment_paths(root, name)
     split = load_split(root, config.dataset, config.attfind.split)
-    chosen = analysis_indices(split.labels, config.attfind.images)
+    chosen = analysed(split.labels, torch.arange(len(split)), config.attfind, config.seed)
     files = [paths.encoded(shard) for shard in range(config.attfind.encode_shards)]
     parts = [read_latents(file) for file in files]
-    digests = {part.provenance["config_digest"] for part in parts}
+    digests = {part.provenance.get(ENCODING) for part in parts}
     latents = concatenated(parts)
-    if len(digests) > 1 or latents.ids != [split.ids[index] for index in chosen.tolist()]:
+    if digests != {encoding(config, paths)} or latents.ids != [split.ids[index] for index in chosen.tolist()]:
         raise ArtifactError(
             f"{files[0].parent} holds parts of different encodings of {name}; delete it and encode all of them again"
         )
     write_latents(paths.latents, latents)
+
+
+def realistic(
+    networks: StylexNetworks, classifier: Classifier, split: ImageSplit, options: AttFindConfig, device: str
+) -> Tensor:
+    """Return the rows of the split whose reconstruction gets a score of at least attfind.min_realism, [M] int64.
+
+    Raises `ArtifactError` when they are fewer than two, of which no coordinate has two extremes.
+    """
+    assert options.min_realism is not None
+    scores: list[Tensor] = []
+    with progress("realism of the reconstructions", len(split)) as counter:
+        for batch in torch.arange(len(split)).split(options.batch_size):
+            scores.append(rebuilt(networks, classifier, split.images(batch).to(device))["discriminator"].cpu())
+            counter.advance(len(batch))
+    score = torch.cat(scores)
+    rows = torch.nonzero(score >= options.min_realism).flatten()
+    if len(rows) < 2:
+        raise ArtifactError(
+            f"{len(rows)} of {len(score)} reconstructions get the discriminator's score {options.min_realism:g}, the"
+            f" highest {float(score.max()):.3g}; lower attfind.min_realism or train longer (stylex.training.images)"
+        )
+    return rows
+
+
+def encoding(config: ExperimentConfig, paths: ExperimentPaths) -> str:
+    """Return the digest of all that decides a row of the table; which rows there are is said by their ids."""
+    backbone = backbone_paths(paths.root, config.stylex.perceptual_backbone).model
+    manifest = DatasetPaths(paths.root, config.dataset.name).manifest(config.dataset.resolution)
+    decisive = [content_digest(path) for path in (paths.stylex_model, paths.classifier.model, backbone)]
+    decisive += [shard["sha256"] for shard in read_json(manifest)["shards"][config.attfind.split]]
+    decisive += [config.dataset.digest(), config.stylex.perceptual, str(config.attfind.batch_size)]
+    decisive += [code_digest("stylex.latents.encode", without=("stylex.config", *CHECKED))]
+    return hashlib.sha256(" ".join(decisive).encode()).hexdigest()[:16]
 
 
 @torch.inference_mode()
@@ -84,32 +133,39 @@ def encode_images(
     networks: StylexNetworks, classifier: Classifier, perceptual: PerceptualFeatures, images: Tensor
 ) -> dict[str, Tensor]:
     """Return the tensor columns of the table for images [N, C, H, W] in [-1, 1]; row i depends on image i alone."""
+    columns = rebuilt(networks, classifier, images)
+    reconstruction = columns.pop("reconstruction")
+    distance = perceptual_distance(perceptual.features(reconstruction), perceptual.features(images))
+    return columns | {
+        "reconstruction_l1": (reconstruction - images).abs().mean(dim=(1, 2, 3)),
+        "reconstruction_perceptual": distance,
+        "reconstruction_logits": classifier(reconstruction),
+    }
+
+
+@torch.inference_mode()
+def rebuilt(networks: StylexNetworks, classifier: Classifier, images: Tensor) -> dict[str, Tensor]:
+    """Return the reconstructions of images [N, C, H, W] in [-1, 1], what they are made of, and D's scores of them."""
     logits, w = classifier(images), networks.encoder(images)
     styles = networks.synthesis.styles(networks.w_plus(w, logits))
     reconstruction = networks.synthesis.render(styles)
-    distance = perceptual_distance(perceptual.features(reconstruction), perceptual.features(images))
     return {
         "logits": logits,
         "w": w,
         "styles": styles.space,
         "to_rgb_styles": styles.to_rgb,
-        "reconstruction_l1": (reconstruction - images).abs().mean(dim=(1, 2, 3)),
-        "reconstruction_perceptual": distance,
-        "reconstruction_logits": classifier(reconstruction),
+        "reconstruction": reconstruction,
         "discriminator": networks.discriminator(reconstruction, logits.softmax(dim=1), group=1),
     }
 
 
-def analysis_indices(labels: Tensor, count: int) -> Tensor:
-    """Choose at most `count` images, as evenly over the classes as their sizes allow and evenly spaced in each.
+def analysed(labels: Tensor, candidates: Tensor, options: AttFindConfig, seed: int) -> Tensor:
+    """Return the rows of a split that are analysed, in order: attfind.images of the `candidates` [M], or all of them.
 
-    labels [N] int64. Returns sorted indices; the same labels always give the same choice, whatever the seed.
+    labels [N] int64, of the whole split. By attfind.sampling spread evenly over the classes, whatever the seed, or
+    drawn at random by it.
     """
-    members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
-    chosen: list[Tensor] = []
-    left = min(count, len(labels))
-    for position, rows in enumerate(sorted(members, key=len)):  # small classes first: large ones take up the rest
-        quota = min(len(rows), left // (len(members) - position))
-        chosen.append(rows[torch.arange(quota) * len(rows) // max(quota, 1)])
-        left -= quota
-    return torch.cat(chosen).sort().values
+    if options.sampling == "balanced":
+        return candidates[analysis_indices(labels[candidates], options.images)]
+    drawn = torch.randperm(len(candidates), generator=torch.Generator().manual_seed(seed))[: options.images]
+    return candidates[drawn.sort().values]

@@ -63,9 +63,12 @@ class StyleSpaceLayout:
 def move(space: Tensor, index: Tensor, extreme: Tensor, shift: float) -> Tensor:
     """Move coordinates towards their extremes: s + shift * (extreme - s), method.md's AttFind step.
 
-    space [N, K]; index [k] int64, no index twice; extreme [k]. Returns a new [N, K]; the input is untouched.
+    space [N, K]; index [k] int64, of which one that comes twice is moved as the last says; extreme [k]. Returns a new
+    [N, K]; the input is untouched.
     """
     moved = space.clone()
+    last = list({each: place for place, each in enumerate(index.tolist())}.values())
+    index, extreme = index[last], extreme[last]
     current = space[:, index]
     moved[:, index] = current + shift * (extreme.to(space) - current)
     return moved

@@ -21,7 +21,10 @@ CALLED: dict[str, Any] = {"_reconstruct": np.empty(0).__reduce__()[0], "scalar":
 
 
 class ReleasedLatents(NamedTuple):
-    """The latents of the analysed images: [N] ids, [N, w] and what is joined to w, [N, classes]; float32."""
+    """The latents of the analysed images: [N] ids, [N, w] and what is joined to w, [N, classes]; float32.
+
+    An id is the number of the image, written as FFHQ names its files.
+    """
 
     ids: list[str]
     w: np.ndarray
@@ -79,7 +82,7 @@ def _checked(path: Path, content: Any, classes: int) -> ReleasedLatents:
             raise ArtifactError(
                 f"{path}: entry {position} is no number with finite values [1, w + {classes}]; get the original"
             )
-        ids.append(f"{int(pair[0]):06d}")
+        ids.append(f"{int(pair[0]):05d}")
         rows.append(pair[1][0].astype(np.float32))
     if len({len(row) for row in rows}) > 1 or len(set(ids)) < len(ids):
         raise ArtifactError(f"{path}: the latents differ in length, or an image stands twice; get the original")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stylex.config import ExperimentConfig
 from stylex.config.analysis import INCEPTION
-from stylex.figures.names import ANIMATION_NAMES, ANIMATION_SECONDS
+from stylex.figures.names import ANIMATION_NAMES, ANIMATION_SECONDS, SHOWN_ALONE
 
 SAMPLES = "samples"
 # The artifact that a figure draws; others are listed with all artifacts of the experiment.
@@ -12,25 +12,23 @@ ORIGINS = {
     "attributes": "attributes", "independent": "independent", "subset": "subset", "sufficiency": "sufficiency",
     "frechet": "frechet", "history": "stylex", SAMPLES: "stylex",
 }  # fmt: skip
-STEPS = (
-    " Each image shows all steps so far; the number in it is the classifier's probability of the target class P(…)."
-    " Orange frame: the decision has flipped. Images are chosen by rule: for each target class, of the explained images"
-    " the one that flips after the fewest steps."
-)
+PROBABILITY = " The number in an image is the classifier's probability of the target class P(…)."
+FIRST_TURNED = " Images are chosen by rule: for each target class, of the explained images the one that"
 
 
 def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
     """Return (alternative text, caption) of the figure `name` of an experiment."""
     attfind, title = config.attfind, config.title
+    shown_in = "figure 4 of Lang et al. 2021" if not config.released else "figure 2 of van de Geijn et al. 2022"
     texts = {
         "attributes": (
             f"Top attributes of {title}: rows of reconstructions and framed counterfactuals with probabilities.",
-            "The top attributes, as figure 4 of Lang et al. 2021. A row is one StyleSpace coordinate; the number in an"
+            f"The top attributes, as {shown_in} shows them. A row is one StyleSpace coordinate; the number in an"
             " image is the classifier's probability of the row's class P(…), for that very image. Orange frame: the"
             " coordinate is moved to raise P, in the direction that AttFind found; blue frame: the opposite way, to"
             f" lower it (shift {attfind.shift:g}). Attributes of all target classes are merged by rank. Images are"
-            " chosen by rule: the largest change of P by AttFind's records, first among the images that the classifier"
-            " gets right and whose reconstruction error is at most the median, none twice if others remain.",
+            f" chosen by rule: the largest change of P by AttFind's records, first among {_preferred(config)}, none"
+            " twice if others remain.",
         ),
         "sufficiency": (
             f"Fraction of flipped decisions of {title} against the number of attributes, by direction and pooled.",
@@ -39,8 +37,8 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
         ),
         "frechet": (
             f"Fréchet distance and KID of {title} against the number of attributes moved.",
-            "Distance between real images and reconstructions with the top attributes moved towards the other class, in"
-            f" the features of the network named above the curve{_fid(config)}. KID: mean ± sd over subsets.",
+            "Distance between the dataset's images and reconstructions with the top attributes moved towards the other"
+            f" class, in the features of the network named above the curve{_fid(config)}. KID: mean ± sd over subsets.",
         ),
         "history": (
             f"Loss terms, validation measurements, learning rate and speed of {title} against the images shown.",
@@ -57,6 +55,13 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
     texts |= _compared(title, attfind.shift) | _explained(title)
     texts |= _of_images(config) | _rebuilt(title) | _moving(config)
     return texts[name]
+
+
+def _preferred(config: ExperimentConfig) -> str:
+    """Name the images that come first where the largest change is shown."""
+    if config.released:  # labels are the classifier's own, and no error is known
+        return "the images whose reconstruction is decided as the image itself"
+    return "the images that the classifier gets right and whose reconstruction error is at most the median"
 
 
 def _compared(title: str, shift: float) -> dict[str, tuple[str, str]]:
@@ -79,22 +84,25 @@ def _fid(config: ExperimentConfig) -> str:
 def _explained(title: str) -> dict[str, tuple[str, str]]:
     return {
         "independent": (
-            f"Images of {title} turned by the coordinates with the largest effects, step by step, with probabilities.",
+            f"Images of {title}, each with one coordinate of large effect moved, and their probabilities.",
             "Single images explained by independent selection, as figure 7 of Lang et al. 2021: the coordinates with"
-            " the largest effects on this very image, each measured alone, then moved one after the other." + STEPS,
+            f" the largest effects on this very image, {SHOWN_ALONE} at the most, each moved alone on the"
+            f" reconstruction.{PROBABILITY} Orange frame: this coordinate alone flips the decision.{FIRST_TURNED} a"
+            " coordinate of the foremost rank flips.",
         ),
         "subset": (
             f"Images of {title} turned by a greedy choice of coordinates, step by step, with probabilities.",
             "Single images explained by subset selection, as figure 8 of Lang et al. 2021: each step moves what raises"
-            " the target class the most, given the steps before, until the decision flips." + STEPS,
+            " the target class the most, given the steps before, until the decision flips. Each image shows all steps"
+            f" so far.{PROBABILITY} Orange frame: the decision has flipped.{FIRST_TURNED} flips after the fewest"
+            " steps.",
         ),
     }
 
 
 def _of_images(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
     title, shift, direction = config.title, config.attfind.shift, config.evaluation.ganalyze
-    last = config.dataset.one_vs_rest or (config.dataset.classes or ["the last class"])[-1]
-    shown = config.evaluation.figure_class or last
+    shown = _shown_class(config)
     return {
         "teaser": (
             f"One image of {title}, its reconstruction, and counterfactuals of single attributes with probabilities.",
@@ -124,6 +132,13 @@ def _of_images(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
     }
 
 
+def _shown_class(config: ExperimentConfig) -> str:
+    if known := config.dataset.class_names:
+        return config.shown_class(known)
+    against = config.attfind.against
+    return config.evaluation.figure_class or "the last class" + (f" other than {against}" if against else "")
+
+
 def _rebuilt(title: str) -> dict[str, tuple[str, str]]:
     return {
         "reconstructions": (
@@ -145,8 +160,8 @@ def _moving(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
             f" images, as reconstructed, and at its minimum (shift {config.attfind.shift:g}). Orange frame: the end"
             " that AttFind found to raise the probability; blue: the other. The moving picture goes from minimum to"
             f" maximum and back in {ANIMATION_SECONDS:g} s, slowly at the ends, without end. Images are chosen by rule:"
-            " on either side of the decision the two with the largest change by AttFind's records, first among those"
-            " that the classifier gets right and whose error is at most the median.",
+            " on either side of the decision the two with the largest change by AttFind's records, first among"
+            f" {_preferred(config)}.",
         )
         for number, name in enumerate(ANIMATION_NAMES, start=1)
     }

@@ -11,7 +11,8 @@ import pandas
 from stylex.artifacts import read_json, read_table, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths
 from stylex.config.analysis import INCEPTION, POOLED
-from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
+from stylex.figures.names import ANIMATION_NAMES, figure_names
+from stylex.latents.table import read_latents
 from stylex.protocols import Protocol
 from stylex.report.captions import ORIGINS, SAMPLES, caption
 from stylex.report.confusion import Confusion, class_list
@@ -20,6 +21,11 @@ from stylex.report.published import LABELS
 from stylex.report.table import Block, percent
 
 TOP = 10  # attributes in the headline, at the most, as [L] Table 3
+SEARCHES = {
+    "paper": "Algorithm 1 of Lang et al. 2021",
+    "notebook": "the search find_significant_styles of the authors' notebook",
+    "image_fraction": "the search find_significant_styles_image_fraction of the authors' notebook",
+}  # by attfind.algorithm
 
 
 @dataclass(frozen=True)
@@ -44,7 +50,7 @@ class ExperimentPart:
     headline: str
     facts: list[tuple[str, str]]
     pictures: list[Picture]
-    confusion: Confusion
+    confusion: Confusion | None  # None: the classifier is not measured here
     attributes: Block
     origins: Block
     origin_ids: list[str]  # of its rows
@@ -54,18 +60,19 @@ class ExperimentPart:
 def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig) -> ExperimentPart:
     """Read one experiment; raise `ArtifactError` when a stage has not run."""
     paths = experiment_paths(root, name)
-    metrics = read_json(paths.classifier.metrics)
+    metrics = None if config.released else read_json(paths.classifier.metrics)
     figures = SuitePaths(root, suite)
-    pictures = [_figure(figures, name, figure, config) for figure in FIGURE_NAMES + ANIMATION_NAMES]
-    samples = _picture(paths.stylex_samples, name, SAMPLES, config, [])
+    pictures = [_figure(figures, name, figure, config) for figure in figure_names(config) + ANIMATION_NAMES]
+    if not config.released:
+        pictures.append(_picture(paths.stylex_samples, name, SAMPLES, config, []))
     sources = {artifact: artifact_provenance(root, name, artifact) for artifact in artifacts_of(root, name)}
     return ExperimentPart(
         name=name,
         title=config.title,
         headline=_headline(paths, config),
-        facts=_facts(root, config, metrics),
-        pictures=[*pictures, samples],
-        confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]),
+        facts=_facts(root, config, metrics) if metrics else _facts_of_released(paths, config),
+        pictures=pictures,
+        confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]) if metrics else None,
         attributes=_attributes(paths, config),
         origins=_origins(name, sources),
         origin_ids=[anchor(name, artifact) for artifact in sources],
@@ -138,11 +145,27 @@ def _facts(root: Path, config: ExperimentConfig, metrics: dict) -> list[tuple[st
     ]
 
 
+def _facts_of_released(paths: ExperimentPaths, config: ExperimentConfig) -> list[tuple[str, str]]:
+    latents, side, attfind = read_latents(paths.latents), config.dataset.resolution, config.attfind
+    where = f"those of {config.released_images}" if config.released_images else "not released, and not looked at here"
+    return [
+        ("Images", f"{config.dataset.name}, {class_list(latents.class_names)}, {side} × {side} pixels; {where}"),
+        ("Classifier", f"{config.classifier.architecture}, released, of which no accuracy is published"),
+        ("StylEx", f"released, conditioning: {config.stylex.conditioning}; converted, not trained here"),
+        ("AttFind", f"{len(latents.ids)} released latents, shift {attfind.shift:g}"),
+        *_published(config),
+        ("Method", LABELS[config.method]),
+        ("Seed", str(config.seed)),
+    ]
+
+
 def _published(config: ExperimentConfig) -> list[tuple[str, str]]:
     """Name what published weights measured besides; the backbone measured the rest."""
-    lpips, fid = config.stylex.perceptual, INCEPTION in config.evaluation.frechet_extractors
-    facts = [("Perceptual distance", f"LPIPS ({lpips.removeprefix('lpips-')})")] if config.stylex.lpips_network else []
-    return facts + ([("FID", "pytorch-fid's Inception")] if fid else [])
+    lpips, extractors = config.stylex.perceptual, config.evaluation.frechet_extractors
+    facts = []
+    if config.stylex.lpips_network and not config.released:
+        facts.append(("Perceptual distance", f"LPIPS ({lpips.removeprefix('lpips-')})"))
+    return facts + ([("FID", "pytorch-fid's Inception")] if INCEPTION in extractors and config.gives("frechet") else [])
 
 
 def _attributes(paths: ExperimentPaths, config: ExperimentConfig) -> Block:
@@ -157,15 +180,37 @@ def _attributes(paths: ExperimentPaths, config: ExperimentConfig) -> Block:
         "Mean effect, logits": [f"{value:.2f}" for value in data["mean_effect"]],
         "Images explained": data["images_explained"],
     })  # fmt: skip
-    text = (
-        f"Attributes found by AttFind (Algorithm 1 of Lang et al. 2021, threshold {config.attfind.threshold:g} logits)."
-        " The mean effect is over the images that no earlier attribute explained."
+    merged = "merged" in read_json(paths.attributes.with_suffix(".provenance.json"))
+    return Block(
+        how_found(config, merged),
+        frame,
+        ("Rank", "Style index", "Layer", "Channel", "Mean effect, logits", "Images explained"),
     )
-    return Block(text, frame, ("Rank", "Style index", "Layer", "Channel", "Mean effect, logits", "Images explained"))
+
+
+def how_found(config: ExperimentConfig, merged: bool) -> str:
+    """Say which search found the attributes on which effects, and what the columns mean; merged: of two lists."""
+    attfind = config.attfind
+    measured = "on the effects of every move on every image"
+    if attfind.engine == "screened":
+        measured = f"on the effects that decide it, measured where needed (confidence {100 * attfind.confidence:g} %)"
+    if config.released == "effects":
+        measured = "on the effects that its authors measured and released"
+    against = "all other classes" if attfind.against is None else attfind.against
+    text = (
+        f"Attributes found by AttFind: {SEARCHES[attfind.algorithm]} (threshold {attfind.threshold:g} logits, against"
+        f" {against}), {measured}."
+    )
+    if attfind.algorithm == "image_fraction":
+        return text + " Ranked by the images that the move raises by more than the threshold; the mean is over all."
+    if merged:
+        return text + " The lists of both classes are merged, and the mean effect is over all images."
+    return text + " The mean effect is over the images that no earlier attribute explained."
 
 
 def _origins(name: str, sources: dict[str, dict[str, str]]) -> Block:
-    columns = {"config_digest": "Config digest", "seed": "Seed", "commit": "Commit", "device": "Device"}
+    columns = {"config_digest": "Config digest", "seed": "Seed", "commit": "Commit"}
+    columns |= {"uncommitted": "Uncommitted changes", "device": "Device"}
     machine = {"machine": "Machine", "python": "Python"}
     rows = [
         {"Artifact": artifact} | {title: source.get(key, "unknown") for key, title in (columns | machine).items()}

@@ -1,4 +1,4 @@
-"""The table of distances to the real images against the number of attributes moved ([V] 5.2, figure 3)."""
+"""The table of distances to the dataset's images against the number of attributes moved ([V] 5.2, figure 3)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def frechet_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Ta
     cells = {name: [values.get(count, NOTHING) for count in counts] for name, values in columns.items()}
     frame = pandas.DataFrame({ATTRIBUTES: counts, **cells})
     caption = _caption(set(data["extractor"]))
-    return Table("frechet", "Distance to the real images", data, (Block(caption, frame, (ATTRIBUTES, *columns)),))
+    return Table("frechet", "Distance to the dataset's images", data, (Block(caption, frame, (ATTRIBUTES, *columns)),))
 
 
 def distance_name(extractor: str) -> str:
@@ -45,8 +45,8 @@ def distance_name(extractor: str) -> str:
 
 def _caption(extractors: set[str]) -> str:
     text = (
-        "This run: distance between the features of real images and of their reconstructions with the top attributes"
-        " moved. KID: mean ± sd over subsets."
+        "This run: distance between the features of the dataset's images and of their reconstructions with the top"
+        " attributes moved. KID: mean ± sd over subsets."
     )
     if INCEPTION in extractors:
         text += (

@@ -18,14 +18,16 @@ def experiment_metrics(root: Path, name: str, config: ExperimentConfig) -> dict[
 
     sufficiency: {method: {k: fraction of flipped decisions, all directions}} of the largest k up to ten ([L] Table 3);
     empty where no image could be tested. frechet_distance: {extractor: {number of attributes moved: distance}} of the
-    reconstructions (0) and of the most attributes.
+    reconstructions (0) and of the most attributes. A released model has no more than sufficiency, and distances where
+    its images are known.
     """
     paths = ExperimentPaths(root, name)
-    row = classifier_row(root, name, config)
-    return {key: row[key] for key in MEASURED} | {
-        "sufficiency": _sufficiency(paths.sufficiency, config.attfind.protocol),
-        "frechet_distance": _frechet(paths.frechet, config.attfind.protocol),
-    }
+    row = classifier_row(root, name, config) if config.gives("classifiers") else {}
+    numbers = {key: row[key] for key in MEASURED if key in row}
+    numbers["sufficiency"] = _sufficiency(paths.sufficiency, config.attfind.protocol)
+    if config.gives("frechet"):
+        numbers["frechet_distance"] = _frechet(paths.frechet, config.attfind.protocol)
+    return numbers
 
 
 def _sufficiency(path: Path, protocol: str) -> dict[str, dict[str, float]]:

@@ -40,6 +40,7 @@ def render(root: Path, suite: str) -> None:
     config = load_suite(root, suite)
     experiments = load_experiments(root, config)
     tables = build_tables(root, config, experiments)
+    parts = [experiment_part(root, suite, name, experiment) for name, experiment in experiments.items()]
     page = environment().get_template(TEMPLATE).render(
         suite=suite,
         digest=config.digest(),
@@ -48,7 +49,8 @@ def render(root: Path, suite: str) -> None:
         style=_asset("page.css"),
         script=_asset("page.js"),
         papers=PAPERS,
-        parts=[experiment_part(root, suite, name, experiment) for name, experiment in experiments.items()],
+        parts=parts,
+        measured=[part for part in parts if part.confusion],  # classifiers
         tables=[_part(SuitePaths(root, suite), table, list(experiments)) for table in tables],
         claims=judge(read_run(root, experiments, tables)),
         comparable=[name for name, experiment in experiments.items() if experiment.published_domain],

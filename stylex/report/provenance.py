@@ -8,7 +8,7 @@ import pyarrow.parquet
 from safetensors import SafetensorError, safe_open
 
 from stylex.artifacts import read_json, require
-from stylex.config import experiment_paths
+from stylex.config import experiment_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import damage_reported, json_metadata
 
@@ -16,8 +16,11 @@ VERSION = "version_"
 ARTIFACTS = (
     "classifier", "stylex", "latents", "effects", "attributes", "independent", "subset", "sufficiency", "frechet",
 )  # fmt: skip  # as made
+# Of a released model; the others of it where they exist.
+RELEASED = ("classifier", "stylex", "latents", "effects", "attributes", "sufficiency")
 # Tables that not every suite computes, relative to the experiment's folder.
 OPTIONAL = {
+    "samples": "samples.csv",
     "wu_2021": "attfind/wu_2021.csv",
     "flips": "flips.csv",
     "factors": "factors.csv",
@@ -26,24 +29,29 @@ OPTIONAL = {
 
 
 def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str, str]:
-    """Return {config_digest, seed, commit, device, machine, python, version_…} of one of `artifacts_of`."""
+    """Return {config_digest, seed, commit, uncommitted, device, machine, …, version_…} of one of `artifacts_of`."""
     paths = experiment_paths(root, experiment)
     beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
     beside |= {"independent": paths.independent, "subset": paths.subset}
     beside |= {name: paths.folder / file for name, file in OPTIONAL.items()}
     if artifact in beside:
         return read_json(beside[artifact].with_suffix(".provenance.json"))
-    if artifact == "classifier":
+    if artifact == "classifier" and not load_experiment(root, experiment).released:
         return read_json(paths.classifier.metrics)["provenance"]
+    if artifact == "classifier":  # converted: it was not measured here
+        return _tensor_header(paths.classifier.model)
     if artifact == "stylex":
         return _tensor_header(paths.stylex_model)
     return _parquet_header({"latents": paths.latents, "effects": paths.effects()}[artifact])
 
 
 def artifacts_of(root: Path, experiment: str) -> list[str]:
-    """Return `ARTIFACTS`, which every experiment has, and those of `OPTIONAL` that exist."""
-    folder = experiment_paths(root, experiment).folder
-    return [*ARTIFACTS, *(name for name, file in OPTIONAL.items() if (folder / file).is_file())]
+    """Return `ARTIFACTS`, which every trained experiment has, and those of `OPTIONAL` that exist."""
+    paths = experiment_paths(root, experiment)
+    found = list(ARTIFACTS)
+    if load_experiment(root, experiment).released:
+        found = [name for name in ARTIFACTS if name in RELEASED or (paths.folder / f"{name}.csv").is_file()]
+    return found + [name for name, file in OPTIONAL.items() if (paths.folder / file).is_file()]
 
 
 def anchor(experiment: str, artifact: str) -> str:

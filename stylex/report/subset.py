@@ -53,11 +53,11 @@ def images_of(path: Path) -> dict[str, int]:
 
 
 def fractions(steps: pandas.DataFrame, images: Mapping[str, int], most: int) -> list[dict[str, object]]:
-    """Return a row for each k up to `most` and target class, and `both`, which pools the classes.
+    """Return a row for each k up to `most` and target class, and `POOLED`, all classes together.
 
-    steps: rows of independent.csv or subset.csv. Flipped counts the images that became the target at some step <= k.
+    steps: rows of independent.csv or subset.csv. Flipped counts the images that are the target at some step <= k.
     """
-    first: dict[tuple[str, str], int] = {}  # of an image, the step at which it first is the target
+    first: dict[tuple[str, str], int] = {}  # of an image, the first step at which it is the target
     for row in steps.to_dict("records"):
         if row["flipped"]:
             image, step = (row["target_class"], row["id"]), int(row["step"])
@@ -87,11 +87,12 @@ def _block(data: pandas.DataFrame) -> Block:
             "n": first["n"],
             "Shift": f"{first['shift']:g}",
         }
-        rows.append(row | {f"{k} moved, %": interval(by_k.get(k)) for k in shown})
+        rows.append(row | {f"k = {k}, %": interval(by_k.get(k)) for k in shown})
     caption = (
-        "This run: percentage of images whose decision flips within k coordinates chosen for that very image, towards"
-        " the second most probable class, so each image counts once, with its 95 % Wilson interval. Subset: greedy,"
-        " given what is moved already. Independent: by the effect of each coordinate alone. The search asks the"
-        " classifier about every coordinate of the very image, which a list for a whole class does not."
+        "This run: percentage of images whose decision coordinates chosen for that very image flip, towards the second"
+        " most probable class, so each image counts once, with its 95 % Wilson interval. Subset: within k coordinates"
+        " moved together, each chosen given what is moved already. Independent: by at least one of the k coordinates"
+        " with the largest effects, each moved alone. The search asks the classifier about every coordinate of the very"
+        " image, which a list for a whole class does not."
     )
-    return Block(caption, pandas.DataFrame(rows), ("n", "Shift", *(f"{k} moved, %" for k in shown)))
+    return Block(caption, pandas.DataFrame(rows), ("n", "Shift", *(f"k = {k}, %" for k in shown)))

@@ -70,7 +70,8 @@ def read_answers(paths: Sequence[Path]) -> pandas.DataFrame:
         frames.append(frame[list(ANSWER_COLUMNS)].assign(file=str(path)))
     if not frames:
         raise StudyError("no file of answers is given; name at least one CSV that the questionnaire handed out")
-    return pandas.concat(frames, ignore_index=True).dropna(subset="answer")
+    answers = pandas.concat(frames, ignore_index=True)
+    return answers.loc[answers["answer"] != ""]
 
 
 def check_answers(key: pandas.DataFrame, answers: pandas.DataFrame) -> None:

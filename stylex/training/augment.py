@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from stylex.classifiers.training import translate
+from stylex.classifiers.translation import translate
 
 TRANSLATION_FRACTION = 8  # images move by at most a side / 8
 CUTOUT_FRACTION = 2  # a square of side / 2 is blanked

@@ -16,34 +16,50 @@ from stylex.networks.model import save_stylex
 from stylex.precision import format_name
 from stylex.progress import Counter, progress
 from stylex.training.board import Board
-from stylex.training.checkpoints import remove_foreign, remove_leftovers, restore_checkpoint, save_checkpoint
-from stylex.training.divergence import roll_back, spoilt
+from stylex.training.checkpoints import (
+    remove_leftovers,
+    restore_checkpoint,
+    save_checkpoint,
+    take_checkpoint,
+    tell_of_foreign,
+    warn_of_unused,
+    was_taken,
+)
+from stylex.training.divergence import refuse_repetition, roll_back, spoilt
 from stylex.training.interruption import Interruption
 from stylex.training.judges import precision
 from stylex.training.measure import write_samples
 from stylex.training.processes import joined
 from stylex.training.run import Run, prepare
 from stylex.training.state import TrainingState
-from stylex.training.step import Step
+from stylex.training.step import advance
 
 FINITE_CHECK_STEPS = 50  # reading a loss stalls the device: look at the sums now and then
 logger = logging.getLogger("stylex")
 
 
 def train(
-    root: Path, name: str, device: str = "cpu", time_limit_minutes: float | None = None, tensorboard: bool = False
+    root: Path,
+    name: str,
+    device: str = "cpu",
+    time_limit_minutes: float | None = None,
+    tensorboard: bool = False,
+    checkpoint: Path | None = None,
 ) -> bool:
     """Train experiment `name` to its budget; under torchrun, together with the other processes.
 
-    `tensorboard`: write the history as event files, too. Returns False when a signal or the time limit came first: all
-    is saved, run again to resume. Raises TrainingDivergedError when losses stay NaN or infinite; checkpoints and
-    earlier artifacts stay.
+    `tensorboard`: write the history as event files, too. `checkpoint`: go on from this one, though it is of another
+    training, unless that was done already. Returns False when a signal or the time limit came first: all is saved, run
+    again to resume. Raises `TrainingDivergedError` when losses stay NaN or infinite; checkpoints and earlier artifacts
+    stay.
     """
     with Interruption(time_limit_minutes) as interruption, joined(device) as (processes, own_device):
         run, state = prepare(root, name, own_device, processes)
         run.board = Board(run.paths.tensorboard if tensorboard and processes.first else None)
-        _resume(run, state)
+        _resume(run, state, checkpoint)
         budget = run.config.stylex.training.images
+        if state.images >= budget and not (state.history and state.history[-1]["images"] == state.images):
+            _record(run, state)  # of a training that was to be longer
         with _counted(run, state) as counter:
             while state.images < budget:
                 _advance(run, state)
@@ -58,14 +74,23 @@ def train(
         return True
 
 
-def _resume(run: Run, state: TrainingState) -> None:
+def _resume(run: Run, state: TrainingState, checkpoint: Path | None) -> None:
     """Go on from the newest sound checkpoint; there is one from the start, so that a rollback always has one."""
     if run.processes.first:
         remove_leftovers(run.paths.stylex_model.parent)
-    if restore_checkpoint(run, state):
-        logger.info("resumed at %d images", state.images)
-    else:
+    restored = restore_checkpoint(run, state)
+    if checkpoint is not None and not was_taken(run, checkpoint):
+        take_checkpoint(run, state, checkpoint)
         _save(run, state)
+        logger.info("going on from %s at %d images, as asked", checkpoint, state.images)
+        return
+    if run.processes.first:
+        warn_of_unused(run)
+    if restored is None:
+        _save(run, state)
+        return
+    refuse_repetition(run, restored)
+    logger.info("resumed at %d images", state.images)
 
 
 @contextmanager
@@ -82,8 +107,7 @@ def _counted(run: Run, state: TrainingState) -> Iterator[Counter]:
 def _advance(run: Run, state: TrainingState) -> None:
     """Do one step and whatever is due after it."""
     start, training, before = time.monotonic(), run.config.stylex.training, state.images
-    reals = run.batches.next(state.random)
-    for term, value in Step(state, run.config.stylex, run.judges, reals, run.processes).run().items():
+    for term, value in advance(state, run.config.stylex, run.judges, run.batches, run.processes).items():
         run.sums[term] = run.sums.get(term, torch.zeros((), device=run.device)) + value
         run.counts[term] = run.counts.get(term, 0) + 1
     last = state.images >= training.images
@@ -132,7 +156,7 @@ def _record(run: Run, state: TrainingState) -> None:
 
 
 def _note(state: TrainingState) -> str:
-    if not state.history:
+    if not state.history or "val_l1" not in state.history[-1]:
         return ""
     return f"L1 {state.history[-1]['val_l1']:.3f}, class kept {state.history[-1]['val_class_kept']:.3f}"
 
@@ -142,10 +166,14 @@ def _finish(run: Run, state: TrainingState) -> None:
     if not run.processes.first:
         return
     number_format = format_name(precision(run.config.stylex.training, run.device))
-    origin = provenance(run.config.digest(), run.config.seed, run.device) | {"precision": number_format}
+    origin = provenance(run.config.digest(), run.config.seed, run.device)
+    origin |= {"precision": number_format, "training_key": run.key}
+    origin |= {"taken_checkpoint": "; ".join(run.taken)} if run.taken else {}
     networks = state.averaged()
+    if "val_l1" not in state.history[-1]:  # the last row is of these networks
+        state.history[-1] |= run.validation.measure(networks)
     write_table(run.paths.stylex_history, pandas.DataFrame(state.history), origin)
     grid = (networks, run.judges, run.validation_split, run.config.seed, run.device)
     write_samples(run.paths.stylex_samples, *grid)
     save_stylex(run.paths.stylex_model, networks, origin)
-    remove_foreign(run)
+    tell_of_foreign(run)

@@ -9,7 +9,7 @@ from PIL import Image
 from torch import Tensor
 
 from stylex.artifacts import atomic_path
-from stylex.datasets import ImageSplit
+from stylex.datasets import ImageSplit, analysis_indices
 from stylex.distances import frechet_distance, moments
 from stylex.networks.model import StylexNetworks
 from stylex.quantization import to_uint8
@@ -21,11 +21,12 @@ GRID_COLUMNS = 12
 
 
 class Validation:
-    """The first images of the validation split, with what the judges say of them, computed once."""
+    """Validation images, chosen evenly as the analysed ones are, with what the judges say of them, computed once."""
 
     @torch.no_grad()
     def __init__(self, split: ImageSplit, judges: Judges, device: str) -> None:
-        self.judges, self.images = judges, split.images(torch.arange(len(split))[:VALIDATION_IMAGES]).to(device)
+        self.judges = judges
+        self.images = split.images(analysis_indices(split.labels, VALIDATION_IMAGES)).to(device)
         self.logits = torch.cat([judges.classifier(part) for part in self.images.split(BATCH)])
         self.moments = moments(self._embed(self.images))
 
@@ -60,11 +61,10 @@ def write_samples(
     path: Path, networks: StylexNetworks, judges: Judges, split: ImageSplit, seed: int, device: str
 ) -> None:
     """Write a PNG of three rows: held-out originals, their reconstructions, samples from noise with the same c(x)."""
-    index = torch.linspace(0, len(split) - 1, min(GRID_COLUMNS, len(split))).long()
-    images = split.images(index).to(device)
+    images = split.images(analysis_indices(split.labels, GRID_COLUMNS)).to(device)
     logits = judges.classifier(images)
     random = torch.Generator().manual_seed(seed)
-    z = torch.randn(len(index), networks.config.networks.latent_dim, generator=random).to(device)
+    z = torch.randn(len(images), networks.config.networks.latent_dim, generator=random).to(device)
     styles = networks.synthesis.styles(networks.w_plus(networks.mapping(z), logits))
     rows = [images, reconstruct(networks, images, logits), networks.synthesis.render(styles)]
     grid = torch.cat([torch.cat(list(row), dim=2) for row in rows], dim=1)

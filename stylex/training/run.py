@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 from dataclasses import dataclass, field
@@ -10,7 +9,6 @@ from pathlib import Path
 
 from torch import Tensor
 
-from stylex.artifacts import sha256
 from stylex.classifiers import load_backbone, load_classifier, load_perceptual
 from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import ImageSplit, load_split
@@ -18,16 +16,20 @@ from stylex.errors import ConfigError
 from stylex.training.batches import RealBatches
 from stylex.training.board import Board
 from stylex.training.judges import Judges, precision
+from stylex.training.key import measurement_key, training_key
 from stylex.training.measure import Validation
 from stylex.training.processes import Processes
 from stylex.training.state import TrainingState, initial_state
 
-CHECKPOINT_FORMAT = "2"  # to be raised when what a checkpoint holds changes: older ones are then foreign
-
 
 @dataclass
 class Run:
-    """What the loop needs; `sums` and `counts` are of the loss terms since the last row of the history."""
+    """What the loop needs.
+
+    `key` and `measurement_key`: of the weights, and of what the history measures of them (stylex.training.key). `sums`
+    and `counts` are of the loss terms since the last row of the history. `taken`: the checkpoints of other trainings
+    that this one has gone on from.
+    """
 
     config: ExperimentConfig
     paths: ExperimentPaths
@@ -37,10 +39,12 @@ class Run:
     batches: RealBatches
     validation_split: ImageSplit
     validation: Validation
-    digest: str
+    key: str
+    measurement_key: str
     board: Board = field(default_factory=Board)
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
+    taken: list[str] = field(default_factory=list)
 
 
 def prepare(root: Path, name: str, device: str, processes: Processes) -> tuple[Run, TrainingState]:
@@ -54,14 +58,6 @@ def prepare(root: Path, name: str, device: str, processes: Processes) -> tuple[R
     judges = Judges(classifier, load_backbone(backbone, device), precision(stylex.training, device), perceptual)
     split, validation = load_split(root, config.dataset, "train"), load_split(root, config.dataset, "val")
     state = initial_state(stylex, split.resolution, split.channels, len(split.class_names), config.seed, device)
-    identity = (
-        CHECKPOINT_FORMAT,
-        stylex.digest(),
-        config.dataset.digest(),
-        str(config.seed),
-        sha256(paths.classifier.model),
-        sha256(backbone),
-    )
     run = Run(
         config=config,
         paths=paths,
@@ -71,7 +67,8 @@ def prepare(root: Path, name: str, device: str, processes: Processes) -> tuple[R
         batches=RealBatches(split, judges, stylex, processes, device),
         validation_split=validation,
         validation=Validation(validation, judges, device),
-        digest=hashlib.sha256(" ".join(identity).encode()).hexdigest()[:16],
+        key=training_key(config, paths, device),
+        measurement_key=measurement_key(config, paths),
     )
     return run, state
 

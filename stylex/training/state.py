@@ -19,6 +19,7 @@ from stylex.training.weights import FlatWeights
 
 NETWORKS = ("encoder", "mapping", "synthesis", "discriminator")
 AVERAGED = NETWORKS[:3]
+COUNTERS = ("step", "images", "rollbacks", "diverged_at")
 
 
 @dataclass
@@ -42,6 +43,7 @@ class TrainingState:
     step: int = 0
     images: int = 0
     rollbacks: int = 0
+    diverged_at: int = 0  # images, where the last rollback found values that are not finite
     seconds: float = 0.0
     history: list[dict[str, float]] = field(default_factory=list)
 
@@ -55,7 +57,7 @@ class TrainingState:
             "discriminator_optimizer": self.discriminator_optimizer.state_dict(),
             "random": self.random.get_state(),
             "path_length_mean": self.path_length_mean,
-            "counters": {"step": self.step, "images": self.images, "rollbacks": self.rollbacks},
+            "counters": {name: getattr(self, name) for name in COUNTERS},
             "seconds": self.seconds,
             "history": self.history,
         }
@@ -72,13 +74,25 @@ class TrainingState:
                 own = (noise for noise in networks.synthesis.buffers() if noise.dim() == 4)
                 for noise, saved in zip(own, content["fixed_noise"], strict=True):
                     noise.copy_(saved)
-        self.generator_optimizer.load_state_dict(content["generator_optimizer"])
-        self.discriminator_optimizer.load_state_dict(content["discriminator_optimizer"])
-        self.random.set_state(content["random"])
+        for name in ("generator_optimizer", "discriminator_optimizer"):
+            optimizer: torch.optim.Adam = getattr(self, name)
+            # The rates are those of the configuration, whatever configuration the moments are of.
+            own = optimizer.state_dict()["param_groups"]
+            optimizer.load_state_dict({"state": content[name]["state"], "param_groups": own})
+        if len(content["random"]) == len(self.random.get_state()):  # else it is of another kind of device
+            self.random.set_state(content["random"])
         self.path_length_mean.copy_(content["path_length_mean"])
-        self.step, self.images = content["counters"]["step"], content["counters"]["images"]
-        self.rollbacks, self.seconds = content["counters"]["rollbacks"], content["seconds"]
-        self.history = content["history"]
+        for name in COUNTERS:
+            setattr(self, name, content["counters"][name])
+        self.seconds, self.history = content["seconds"], content["history"]
+
+    def shapes(self) -> dict[str, list[int]]:
+        """Return the shape of every parameter and buffer of the networks, by name."""
+        return {name: list(value.shape) for name, value in self.networks.state_dict().items()}
+
+    def forget_measurements(self) -> None:
+        """Empty the columns val_* of the history."""
+        self.history = [{name: row[name] for name in row if not name.startswith("val_")} for row in self.history]
 
     def update_ema(self, batch_size: int, half_life: int) -> None:
         """Move the averaged weights towards the current ones: half-life in images; D is not averaged."""

@@ -21,7 +21,7 @@ from stylex.losses.reconstruction import l1
 from stylex.losses.regularization import path_length_penalty, path_lengths, r1_penalty
 from stylex.networks.model import StylexNetworks
 from stylex.training.augment import augment
-from stylex.training.batches import Reals
+from stylex.training.batches import RealBatches, Reals
 from stylex.training.draws import Draws, draw
 from stylex.training.judges import Judges, autocast
 from stylex.training.processes import Processes
@@ -190,6 +190,13 @@ class Step:
         for flat in touched:
             flat.publish()
         return totals
+
+
+def advance(
+    state: TrainingState, config: StylexConfig, judges: Judges, batches: RealBatches, processes: Processes
+) -> Terms:
+    """Do one step with the next batch: all that a training does to its weights; return the loss terms."""
+    return Step(state, config, judges, batches.next(state.random), processes).run()
 
 
 def mixed_w(networks: StylexNetworks, draws: Draws) -> Tensor:

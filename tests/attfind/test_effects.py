@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -11,8 +12,8 @@ import yaml
 
 from stylex.attfind.effects import compute_effects, shard_groups
 from stylex.attfind.records import read_effects
-from stylex.classifiers import build_network
-from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.classifiers import build_network, load_classifier
+from stylex.classifiers.wrapper import NetworkDescription, load_network, save_network
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ArtifactError, ConfigError
 from stylex.latents.table import Latents, read_latents, write_latents
@@ -125,13 +126,16 @@ def slow(self, group, rows):
     write(self, group, rows)
     print(group.start, flush=True)
 effects.Parts.write = slow
+if sys.argv[2:]:
+    effects.code_digest = lambda *modules, without: sys.argv[2]
 effects.compute_effects(Path(sys.argv[1]), "mnist", "cpu", 0)
 """
 
 
-def killed_after_a_group(project):
+def killed_after_a_group(project, *code):
+    """Measure one more group and be killed; return its first image. `code`: the digest that the code shall have."""
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", KILLED, str(project)]
+    command = [sys.executable, "-c", KILLED, str(project), *code]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     first_image = int(process.stdout.readline())
     process.send_signal(signal.SIGKILL)
@@ -161,6 +165,19 @@ def test_parts_of_other_options_are_not_used(project):
     assert same(measured(project, 1), whole)
 
 
+def test_parts_of_the_same_content_are_used_whatever_its_title_and_origin_are(project):
+    paths = ExperimentPaths(project, NAME)
+    assert killed_after_a_group(project) == 0
+    path = project / f"config/experiments/{NAME}.yaml"
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"title": "Another"}))
+    write_latents(paths.latents, replace(read_latents(paths.latents), provenance={"commit": "another"}))
+    save_stylex(paths.stylex_model, load_stylex(paths.stylex_model), {"commit": "another"})
+    network, description = load_network(paths.classifier.model, "classifier")
+    save_network(paths.classifier.model, network, description, {"commit": "another"})
+    assert killed_after_a_group(project) > 0
+    assert killed_after_a_group(project, "of other code") == 0
+
+
 def test_a_torn_part_is_measured_again(project):
     whole, paths = measured(project, 1), ExperimentPaths(project, NAME)
     killed_after_a_group(project)
@@ -182,22 +199,27 @@ def test_shards_measured_differently_are_not_merged(project):
         read_effects(ExperimentPaths(project, NAME).effects_shards(2))
 
 
-def test_the_discriminator_scores_every_render_alone(project):
-    options(project, discriminator_filter=1.0)
+def test_the_discriminator_is_asked_with_what_the_classifier_says_of_each_image(project):
+    options(project, discriminator_filter={"change": 1.0, "effect": 0.0, "images": 1})
     compute_effects(project, NAME, "cpu", 0)
     effects = read_effects([ExperimentPaths(project, NAME).effects()])
     assert effects.discriminator_change.shape == effects.effect.shape[:3]
-    networks = load_stylex(ExperimentPaths(project, NAME).stylex_model)
-    latents = read_latents(ExperimentPaths(project, NAME).latents)
+    paths = ExperimentPaths(project, NAME)
+    networks, classifier, latents = (
+        load_stylex(paths.stylex_model), load_classifier(paths.classifier.model), read_latents(paths.latents)
+    )  # fmt: skip
     row, index = 4, 11
     styles = latents.style_vector(torch.tensor([row]))
     moved = styles.space.clone()
     moved[0, index] = latents.maxima[index] * 1.0
     with torch.no_grad():
-        probabilities = latents.logits[row : row + 1].softmax(1)
-        before = networks.discriminator(networks.synthesis.render(styles), probabilities)
-        after = networks.discriminator(networks.synthesis.render(StyleVector(moved, styles.to_rgb)), probabilities)
+        own = latents.logits[row : row + 1].softmax(1)
+        before = networks.discriminator(networks.synthesis.render(styles), own)
+        changed = networks.synthesis.render(StyleVector(moved, styles.to_rgb))
+        after = networks.discriminator(changed, classifier(changed).softmax(1))
+        alike = networks.discriminator(changed, own)
     expected = (after - before).abs()[0]
+    assert (alike - before).abs()[0].item() != pytest.approx(expected.item(), abs=1e-4), "the condition must count"
     assert effects.discriminator_change[row, 1, index].item() == pytest.approx(expected.item(), abs=1e-5)
     assert expected > 1e-4
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from stylex.attfind.explanations import Explainer, Method, first_of_each_class, margins, runners_up
-from stylex.attfind.records import Direction
+from stylex.attfind.explanations import Explainer, first_of_each_class, margins, runners_up
+from stylex.attfind.records import Direction, Method
 from stylex.classifiers import Classifier, build_network
 from stylex.classifiers.wrapper import NetworkDescription
 from stylex.config import load_experiment
@@ -93,7 +93,7 @@ def targets(networks, classifier, styles):
     return runners_up(classifier(networks.synthesis.render(styles)))
 
 
-def test_independent_moves_the_largest_effects_of_this_image_one_after_the_other(
+def test_independent_moves_each_of_the_largest_effects_of_this_image_alone(
     networks, classifier, styles, targets, explainer_of
 ):
     found = explainer_of().explain(styles, targets, Method.INDEPENDENT, 4)
@@ -107,21 +107,21 @@ def test_independent_moves_the_largest_effects_of_this_image_one_after_the_other
         best = [max(Direction, key=lambda way, index=index: effect[index, way]) for index in range(size)]
         order = sorted(range(size), key=lambda index: -effect[index, best[index]])[:4]
         assert [(step.style_index, step.direction) for step in steps] == [(index, best[index]) for index in order]
-        assert_answers(networks, classifier, styles, image, target, steps)
+        assert_answers(networks, classifier, styles, image, target, steps, alone=True)
 
 
-def assert_answers(networks, classifier, styles, image, target, steps):
-    """What each step records is the classifier's answer to a full rendering of all moves so far."""
+def assert_answers(networks, classifier, styles, image, target, steps, alone=False):
+    """What a step records is the classifier's answer to a full rendering of all moves so far, or of this one alone."""
     moves, before = [], plain_logits(networks, classifier, styles, image, [])
     for number, step in enumerate(steps, start=1):
-        moves.append((step.style_index, step.direction))
+        moves = [*([] if alone else moves), (step.style_index, step.direction)]
         after = plain_logits(networks, classifier, styles, image, moves)
         assert step.step == number
         assert step.probability_before == pytest.approx(float(before.softmax(0)[target]), abs=1e-5)
         assert step.probability_after == pytest.approx(float(after.softmax(0)[target]), abs=1e-5)
         assert step.flipped == (int(after.argmax()) == target)
         assert networks.synthesis.layout.locate(step.style_index) == (step.layer, step.channel)
-        before = after
+        before = before if alone else after
 
 
 def test_subset_is_greedy_given_what_is_moved_and_stops_at_the_flip(
@@ -204,7 +204,7 @@ def test_an_image_at_all_its_extremes_has_no_step(styles, targets, explainer_of,
 def test_only_the_search_is_in_bfloat16(networks, classifier, styles, targets, explainer_of):
     found = explainer_of(precision="bfloat16").explain(styles, targets, Method.INDEPENDENT, 3)
     for image, (target, steps) in enumerate(zip(targets.tolist(), found, strict=True)):
-        assert_answers(networks, classifier, styles, image, target, steps)
+        assert_answers(networks, classifier, styles, image, target, steps, alone=True)
 
 
 def test_latents_of_another_network_are_refused(styles, explainer_of):

@@ -1,4 +1,4 @@
-"""What a search sees (one against one, filters), merged lists, ten classes and more, and the stage with all options."""
+"""What a search sees (one against one, filters of [N]), merged lists, ten classes, and the stage with all options."""
 
 import pytest
 import torch
@@ -10,15 +10,15 @@ from stylex.attfind.selection import (
     allowed_moves,
     images_to_explain,
     merged,
-    only,
     select,
     select_attributes,
-    stable_images,
     targets,
+    unstable_images,
+    without_effects,
 )
 from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
+from stylex.config.analysis import DiscriminatorFilter, UnstableFilter
 from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError
-from stylex.latents.table import Latents, write_latents
 
 TO_MIN, TO_MAX = Direction.TO_MIN, Direction.TO_MAX
 DIGITS = tuple("0123456789")
@@ -31,28 +31,6 @@ def effects_of(effect, decisions, class_names, change=None):
     header = EffectsHeader(tuple(class_names), 1.0, "float32", zeros, ones, [0] * size, list(range(size)), {})
     base = torch.nn.functional.one_hot(torch.as_tensor(decisions), len(class_names)).float()
     return Effects([f"image-{row}" for row in range(len(effect))], base, effect, header, change)
-
-
-def latents_of(effects, decisions):
-    """Latents of the same images, which the classifier sees as `decisions`, in the reverse order."""
-    count, classes = effects.base_logits.shape
-    order = list(reversed(range(count)))
-    logits = torch.nn.functional.one_hot(torch.as_tensor(decisions), classes).float()[order]
-    numbers, vectors = torch.zeros(count), torch.zeros(count, 2)
-    return Latents(
-        ids=[effects.ids[row] for row in order],
-        labels=logits.argmax(1),
-        logits=logits,
-        w=vectors,
-        styles=vectors,
-        to_rgb_styles=vectors,
-        reconstruction_l1=numbers,
-        reconstruction_perceptual=numbers,
-        reconstruction_logits=effects.base_logits[order],
-        discriminator=numbers,
-        class_names=effects.header.class_names,
-        provenance={},
-    )
 
 
 def indices(selection):
@@ -104,66 +82,85 @@ def test_no_image_of_the_class_compared_with():
         images_to_explain(three_classes(), 0, "b")
 
 
-# --- filters
+# --- filters, as in [N]
 
 
-def filtered(limit, change):
-    effect = torch.zeros(3, 2, 2, 2)
+def strict(change=0.2, effect=0.5, images=2):
+    return DiscriminatorFilter(change=change, effect=effect, images=images)
+
+
+def filtered(change, options):
+    """Search the class b on images 0 to 3; image 4 is a b. Both coordinates raise it, s0 by 2 and s1 by 1."""
+    effect = torch.zeros(5, 2, 2, 2)
     effect[:, TO_MAX, 0, 1], effect[:, TO_MIN, 1, 1] = 2.0, 1.0
-    return select_attributes(effects_of(effect, [0, 0, 1], "ab", change), 1, 9.0, 10, discriminator_filter=limit)
+    effect[0, TO_MAX, 0, 1] = 0.5
+    effects = effects_of(effect, [0, 0, 0, 0, 1], "ab", change)
+    return indices(select_attributes(effects, 1, 99.0, 10, algorithm="notebook", discriminator_filter=options))
 
 
-def test_discriminator_filter_drops_what_it_changes_on_the_images_to_explain():
-    change = torch.zeros(3, 2, 2)
-    change[:, TO_MAX, 0] = torch.tensor([0.1, 0.5, 0.3])  # mean over images 0 and 1: 0.3
-    change[:, TO_MIN, 0] = 99.0  # the other direction
-    change[2, TO_MIN, 1] = 99.0  # an image that is a b already
-    assert indices(filtered(0.31, change)) == [(0, TO_MAX), (1, TO_MIN)]
-    assert indices(filtered(0.29, change)) == [(1, TO_MIN)]
-    assert indices(filtered(None, change)) == [(0, TO_MAX), (1, TO_MIN)]
-    with pytest.raises(AttributesNotFoundError, match="raise attfind.discriminator_filter"):
-        filtered(0.2, torch.ones(3, 2, 2))
+def test_discriminator_filter_drops_a_coordinate_for_one_of_the_first_images_that_it_raises():
+    both, second = [(0, TO_MAX), (1, TO_MIN)], [(1, TO_MIN)]
+    change = torch.zeros(5, 2, 2)
+    change[2, TO_MAX, 0] = 0.5  # 0.125 on average, which the mean over all images would let pass
+    assert filtered(change, strict()) == second  # images 1 and 2: image 0 is not raised by more than 0.5
+    assert filtered(change, strict(images=1)) == both
+    assert filtered(change, strict(effect=0.4)) == both, "now images 0 and 1 are the first ones raised"
+    assert filtered(change, strict(change=0.5)) == both, "as much as the filter allows"
+    assert filtered(change, None) == both
+    change[4, TO_MIN, 1] = 99.0  # an image that is a b already
+    assert filtered(change, strict()) == second
 
 
-def test_a_change_equal_to_the_filter_stays():
-    change = torch.full((3, 2, 2), 0.25)
-    effects = effects_of(torch.zeros(3, 2, 2, 2), [0, 0, 1], "ab", change)
-    assert allowed_moves(effects, torch.tensor([0, 1]), 0.25).all()
-    assert not allowed_moves(effects, torch.tensor([0, 1]), 0.24).any()
+def test_discriminator_filter_looks_at_no_image_that_the_move_does_not_raise():
+    change = torch.zeros(5, 2, 2)
+    change[:, TO_MIN, 0] = 99.0  # by the mean of its changes this move was dropped; it raises no image
+    assert filtered(change, strict()) == [(0, TO_MAX), (1, TO_MIN)]
+
+
+def test_discriminator_filter_drops_both_directions_of_a_coordinate():
+    effect, change = torch.zeros(2, 2, 2, 2), torch.zeros(2, 2, 2)
+    effect[:, TO_MAX, 0, 1], effect[:, TO_MIN, 0, 1], effect[:, TO_MAX, 1, 1] = 2.0, 1.0, 0.6
+    change[1, TO_MIN, 0] = 0.3
+    effects = effects_of(effect, [0, 0], "ab", change)
+    allowed = allowed_moves(effects, torch.tensor([0, 1]), effect[..., 1], strict())
+    assert allowed.tolist() == [[False, True], [False, True]]
+
+
+def test_nothing_that_the_discriminator_filter_leaves():
+    with pytest.raises(AttributesNotFoundError, match="raise attfind.discriminator_filter.change"):
+        filtered(torch.ones(5, 2, 2), strict())
 
 
 def test_discriminator_filter_needs_its_measurement():
     with pytest.raises(ArtifactError, match="attfind.discriminator_filter needs; .* run `stylex effects` again"):
-        filtered(0.2, None)
+        filtered(None, strict())
 
 
-def test_stable_images_are_decided_alike_and_clearly():
-    effects = effects_of(torch.zeros(4, 2, 1, 3), [0, 1, 2, 2], "abc")
-    effects.base_logits[3] = torch.tensor([-5.0, 0.5, 1.0])  # a margin of 0.5
-    latents = latents_of(effects, [0, 0, 2, 2])  # image 1 was an a
-    assert stable_images(effects, latents, 0.0).tolist() == [True, False, True, True]
-    assert stable_images(effects, latents, 0.5).tolist() == [True, False, True, True]
-    assert stable_images(effects, latents, 0.6).tolist() == [True, False, True, False]
-    assert not stable_images(effects, latents, 1.1).any()
+def test_unstable_are_the_images_that_many_moves_change_either_way_and_on_any_class():
+    effect = torch.zeros(3, 2, 4, 2)
+    effect[0, TO_MIN, :2, 0] = 3.0
+    effect[0, TO_MAX, 3] = -3.0  # of both classes: four large effects in all
+    effect[1, TO_MIN, :, 1] = 2.0  # as large as the limit
+    effect[2, TO_MAX, :3, 1] = 2.5
+    effects = effects_of(effect, [0, 0, 0], "ab")
+    for count, expected in ((2, [True, False, True]), (3, [True, False, False]), (4, [False, False, False])):
+        assert unstable_images(effects, UnstableFilter(effect=2.0, count=count)).tolist() == expected, count
+    assert unstable_images(effects, UnstableFilter(effect=1.9, count=3)).tolist() == [True, True, False]
 
 
-def test_only_keeps_rows_together():
-    effect = torch.arange(4.0)[:, None, None, None].expand(4, 2, 1, 2)
-    effects = effects_of(effect, [0, 1, 0, 1], "ab", effect[..., 0])
-    kept = only(effects, torch.tensor([False, True, False, True]))
-    assert kept.ids == ["image-1", "image-3"] and kept.base_logits.argmax(1).tolist() == [1, 1]
-    assert kept.effect[:, 0, 0, 0].tolist() == [1, 3] == kept.discriminator_change[:, 0, 0].tolist()
-    assert len(effects.ids) == 4
-    with pytest.raises(AttributesNotFoundError, match="none of the 4 .* lower attfind.unstable_filter"):
-        only(effects, torch.zeros(4, dtype=torch.bool))
-
-
-def test_latents_without_an_image():
-    effects = effects_of(torch.zeros(2, 2, 1, 2), [0, 1], "ab")
-    latents = latents_of(effects, [0, 1])
-    latents.ids.remove("image-1")
-    with pytest.raises(ArtifactError, match="image-1 has effects but no latents; run `stylex effects` again"):
-        stable_images(effects, latents, 0.0)
+def test_an_unstable_image_has_no_effects_and_stays_among_those_averaged_over():
+    effect = torch.zeros(2, 2, 2, 2)
+    effect[0, TO_MAX, 0, 1] = 50.0
+    effect[1, TO_MAX, 1, 1] = 3.0
+    effects = effects_of(effect, [0, 0], "ab")
+    calm = without_effects(effects, torch.tensor([True, False]))
+    assert indices(select_attributes(effects, 1, 9.0, 10)) == [(0, TO_MAX), (1, TO_MAX)]
+    selection = select_attributes(calm, 1, 2.0, 10)
+    assert indices(selection) == [(1, TO_MAX)] and selection.images == 2
+    assert selection.attributes[0].mean_effect == 1.5
+    assert effects.effect[0].any(), "the effects themselves are as they were"
+    with pytest.raises(AttributesNotFoundError, match="all 2 images are unstable; raise attfind.unstable"):
+        without_effects(effects, torch.ones(2, dtype=torch.bool))
 
 
 # --- the merged lists of two classes
@@ -188,8 +185,8 @@ def options(**changed):
 def lists(effects, config):
     found = []
     for target in (0, 1):
-        keywords = {"algorithm": config.algorithm, "discriminator_filter": config.discriminator_filter}
-        found += select_attributes(effects, target, config.threshold, config.max_attributes, **keywords).attributes
+        limits = config.threshold, config.max_attributes
+        found += select_attributes(effects, target, *limits, algorithm=config.algorithm).attributes
     return found
 
 
@@ -204,17 +201,24 @@ def test_merged_by_the_two_sided_score():
     assert [a.mean_effect for a in rows] == pytest.approx([1.0, 2.0, -1.0, 2.5, 0.0, 1.5])
 
 
-def test_merged_keeps_the_limit_and_the_filter():
+def test_merged_keeps_the_limit():
     few = options(max_attributes=2)
     rows = merged(two_sided(), lists(two_sided(), few), few)
     assert [(a.target_class, a.style_index) for a in rows] == [("a", 1), ("a", 0), ("b", 1), ("b", 0)]
-    effects, strict = two_sided(), options(discriminator_filter=0.5)
-    change = torch.zeros(4, 2, 3)
-    change[:, TO_MIN, 1] = 1.0
-    effects = effects_of(effects.effect, [1, 1, 0, 0], "ab", change)
-    rows = merged(effects, lists(effects, strict), strict)
-    assert [(a.target_class, a.rank, a.style_index) for a in rows] == [
-        ("a", 1, 0), ("a", 2, 2), ("b", 1, 1), ("b", 2, 0), ("b", 3, 2),
+
+
+def test_merged_where_a_coordinate_raises_the_first_class_both_ways():
+    # s0 is in the list of a both ways, so both are ranked; the b's s0 is left out, as a knows the coordinate.
+    effect = torch.zeros(2, 2, 2, 2)
+    effect[0, TO_MAX, 0, 0], effect[0, TO_MIN, 0, 0] = 4.0, 1.0
+    effect[1, TO_MAX, 0, 1], effect[1, TO_MAX, 1, 1] = 8.0, 2.0
+    effects = effects_of(effect, [1, 0], "ab")
+    assert [a.style_index for a in lists(effects, options()) if a.target_class == "b"] == [0]
+    wide = options(threshold=99.0)
+    rows = merged(effects, lists(effects, wide), wide)
+    # Scores: s0 to_min (1 + 8)/2, s0 to_max (4 + 0)/2, s1 to_min (0 + 2)/2.
+    assert [(a.target_class, a.style_index, a.direction) for a in rows] == [
+        ("a", 0, TO_MIN), ("a", 0, TO_MAX), ("a", 1, TO_MIN), ("b", 0, TO_MAX), ("b", 0, TO_MIN), ("b", 1, TO_MAX),
     ]  # fmt: skip
 
 
@@ -244,40 +248,39 @@ def configured(root, **attfind):
     return ExperimentPaths(root, "mnist")
 
 
-def stage(root, effects, seen_as=None, **attfind):
-    """Run the stage on these effects; `seen_as`: the classifier's decisions on the images themselves."""
+def stage(root, effects, **attfind):
+    """Run the stage on these effects."""
     paths = configured(root, **attfind)
     with effects_writer(paths.effects(), effects.header, effects.discriminator_change is not None) as writer:
         for row, identity in enumerate(effects.ids):
             change = None if effects.discriminator_change is None else effects.discriminator_change[row]
             writer.add(identity, EffectsRow(effects.base_logits[row], effects.effect[row], change))
-    if seen_as is not None:
-        write_latents(paths.latents, latents_of(effects, seen_as))
     select(root, "mnist")
     return read_attributes(paths.attributes), read_json(paths.attributes.with_suffix(".provenance.json"))
 
 
-@pytest.mark.parametrize("algorithm", ["paper", "notebook"])
-@pytest.mark.parametrize("ranking", ["mean_effect", "image_fraction"])
+@pytest.mark.parametrize("algorithm", ["paper", "notebook", "image_fraction"])
 @pytest.mark.parametrize("against", [None, "4"])
-def test_ten_classes_with_every_option(root, algorithm, ranking, against):
-    effects, seen_as = ten_classes(), torch.arange(100) % 10
-    seen_as[:10] = (seen_as[:10] + 1) % 10  # ten images whose reconstruction is decided otherwise
-    asked = {"algorithm": algorithm, "ranking": ranking, "against": against, "threshold": 0.5}
-    asked |= {"discriminator_filter": 0.5, "unstable_filter": 0.5}
-    found, origin = stage(root, effects, seen_as, **asked)
+def test_ten_classes_with_every_option(root, algorithm, against):
+    effects = ten_classes()
+    effects.effect[:10] *= 1.5  # ten images on which s0 to s9 change the class by 4.5
+    filters = {"unstable_filter": {"effect": 4.0, "count": 0}}
+    filters |= {"discriminator_filter": {"change": 0.5, "effect": 0.5, "images": 10}}
+    found, origin = stage(root, effects, algorithm=algorithm, against=against, threshold=0.5, **filters)
     assert set(found) == set(DIGITS) - {against}
-    images = 9 if against == "4" else 81
+    images = 10 if against == "4" else 90
     for label, name in enumerate(DIGITS):
         if name != against:
-            # The strongest coordinate changes D; the next raises all images by 2 and explains them.
+            # The strongest coordinate changes D; the next raises all images but the unstable ones by 2.
             first = found[name][0]
-            assert (first.style_index, first.direction, first.images_explained) == (10 + label, TO_MAX, images)
-            assert len(found[name]) == 1
-            assert origin[f"search {name}"] == f"1 attributes of {images} images: every image is explained"
-    assert {key: origin[key] for key in asked} == {key: str(value) for key, value in asked.items()}
+            assert (first.style_index, first.direction) == (10 + label, TO_MAX)
+            assert first.images_explained == images - (1 if against == "4" else 9)
+            assert origin[f"search {name}"].startswith(f"{len(found[name])} attributes of {images} images: ")
+    asked = {"algorithm": algorithm, "against": str(against), "threshold": "0.5", "max_attributes": "10"}
+    asked |= {"discriminator_filter": "change=0.5 effect=0.5 images=10", "unstable_filter": "effect=4.0 count=0"}
+    assert {key: origin[key] for key in asked} == asked
     assert origin["unstable images"] == "10 of 100"
-    assert (origin["max_attributes"], origin["engine"], origin["shift"]) == ("10", "exhaustive", "1.0")
+    assert (origin["min_images_fraction"], origin["engine"], origin["shift"]) == ("0.03", "exhaustive", "1.0")
 
 
 def test_ten_classes_without_options(root):
@@ -285,7 +288,7 @@ def test_ten_classes_without_options(root):
     for label, name in enumerate(DIGITS):
         assert [a.style_index for a in found[name][:3]] == [label, 10 + label, 20 + label]
     assert origin["unstable_filter"] == origin["discriminator_filter"] == "None"
-    assert (origin["algorithm"], origin["ranking"], origin["against"]) == ("paper", "mean_effect", "None")
+    assert (origin["algorithm"], origin["against"]) == ("paper", "None")
     assert "unstable images" not in origin and "merged" not in origin
 
 

@@ -3,7 +3,7 @@ import torch
 
 from stylex.classifiers import train_network
 from stylex.classifiers.accuracy import accuracy, predict
-from stylex.classifiers.training import translate
+from stylex.classifiers.translation import translate
 from stylex.config import FineTuningConfig
 from stylex.errors import TrainingDivergedError
 

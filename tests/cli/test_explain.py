@@ -12,7 +12,7 @@ from stylex.artifacts import load_tensors, read_json, save_tensors
 from stylex.classifiers import build_network
 from stylex.classifiers.wrapper import NetworkDescription, save_network
 from stylex.cli import main
-from stylex.cli.explain import read_images, read_prepared
+from stylex.cli.explain import read_images
 from stylex.config import DatasetPaths, ExperimentPaths, backbone_paths, load_experiment
 from stylex.datasets import dataset_spec, load_split
 from stylex.datasets.decoding import decode
@@ -88,18 +88,22 @@ def explain(*arguments):
         return int(ended.code or 0)
 
 
-def test_files_are_prepared_as_the_dataset_is(project, tmp_path):
-    split = load_split(project, load_experiment(project, NAME).dataset, "test")
+def test_a_file_of_the_dataset_is_read_as_the_analysis_reads_it(project, tmp_path):
+    config = load_experiment(project, NAME)
+    split = load_split(project, config.dataset, "test")
     (raw,) = decode(dataset_spec(project, "mnist"), DatasetPaths(project, "mnist").raw)
-    for row in (0, 7):
-        prepared = split.raw(torch.tensor([row]))[0]
+    rows = list(range(0, len(split), 50))
+    for row in rows:
         downloaded = raw.images[int(split.ids[row].rpartition("-")[2])]
-        Image.fromarray(downloaded).save(tmp_path / "downloaded.png")
-        save_prepared(project, split.ids[row], tmp_path / "prepared.png")
-        assert torch.equal(read_prepared(tmp_path / "downloaded.png", 1, 32), prepared)
-        assert torch.equal(read_prepared(tmp_path / "prepared.png", 1, 32), prepared)
-        images = read_images([tmp_path / "prepared.png"], 1, 32)
-        assert torch.equal(images, split.images(torch.tensor([row])))
+        Image.fromarray(downloaded).save(tmp_path / f"{row}.png")
+    images = read_images(project, config, [tmp_path / f"{row}.png" for row in rows], 1)
+    assert torch.equal(images, split.images(torch.tensor(rows)))
+
+
+def test_of_a_released_model_whose_dataset_is_not_here_the_central_square_is_read(root, tmp_path):
+    Image.new("RGB", (300, 200), (255, 0, 0)).save(tmp_path / "face.png")
+    images = read_images(root, load_experiment(root, "released-age"), [tmp_path / "face.png"], 3)
+    assert images.shape == (1, 3, 256, 256) and images.mean(dim=(0, 2, 3)).tolist() == [1, -1, -1]
 
 
 def test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis(here, digit, tmp_path, capsys):
@@ -130,7 +134,7 @@ def test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis(here, d
     ]  # fmt: skip
 
 
-def test_options_and_files_of_any_kind(here, digit, tmp_path):
+def test_options_and_files_of_any_kind(here, digit, tmp_path, capsys):
     file, _ = digit
     with Image.open(file) as image:
         image.convert("RGB").resize((70, 50)).save(tmp_path / "colour.jpg", quality=95)
@@ -142,6 +146,12 @@ def test_options_and_files_of_any_kind(here, digit, tmp_path):
     content = json.loads((tmp_path / "out/colour.json").read_text())
     assert content["method"] == "independent" and 1 <= len(content["steps"]) <= 2
     assert content["image"].endswith("colour.jpg")
+    before = {step["probability_before"] for step in content["steps"]}
+    reconstructed = content["reconstruction_probabilities"][content["target_class"]]
+    assert list(before) == [pytest.approx(reconstructed, abs=1e-4)], "each is moved alone on the reconstruction"
+    flips = [step["flipped"] for step in content["steps"]]
+    assert content["flipped"] == any(flips)
+    assert f"{sum(flips)} of {len(flips)} coordinates flip the decision, each moved alone" in capsys.readouterr().out
 
 
 def test_a_file_explained_beside_others_is_explained_as_alone(here, digit, tmp_path):

@@ -31,7 +31,7 @@ def test_unfinished_training_exits_with_75(monkeypatch, finished, code):
     calls = []
     monkeypatch.setattr(stylex.training, "train", lambda *arguments: calls.append(arguments) or finished)
     assert exit_code(["train", "mnist", "--device", "cpu", "--time-limit", "1.5", "--tensorboard"]) == code
-    assert calls[0][1:] == ("mnist", "cpu", 1.5, True)
+    assert calls[0][1:] == ("mnist", "cpu", 1.5, True, None)
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -66,12 +66,17 @@ def test_what_yaml_offers_against_repetition_still_works(root):
             ["batch_size 16 is not a multiple", "accumulation 3"],
         ),
         ("stylex: {losses: {adversarial: hing}}", ["losses.adversarial = 'hing'", "'logistic' or 'hinge'"]),
-        ("attfind: {algorithm: note}", ["attfind.algorithm = 'note'", "'paper' or 'notebook'"]),
-        ("attfind: {ranking: mean}", ["attfind.ranking = 'mean'", "'mean_effect' or 'image_fraction'"]),
-        ("attfind: {discriminator_filter: -1}", ["attfind.discriminator_filter = -1", "greater than or equal to 0"]),
-        ("attfind: {algorithm: notebook, threshold: -1}", ["set a threshold of at least 0"]),
+        ("attfind: {algorithm: note}", ["attfind.algorithm = 'note'", "'paper', 'notebook' or 'image_fraction'"]),
+        ("attfind: {discriminator_filter: 0.2}", ["a section goes here, with the keys change, effect, images"]),
+        ("attfind: {unstable_filter: {effect: 2}}", ["attfind.unstable_filter.count: required key is missing"]),
+        ("attfind: {algorithm: notebook, threshold: 0}", ["from 0 up to the threshold: set one above 0"]),
+        ("attfind: {sampling: random}", ["attfind.sampling = 'random'", "'balanced' or 'natural'"]),
+        ("attfind: {min_realism: 0, encode_shards: 2}", ["before any is chosen: set encode_shards: 1"]),
         ("attfind: {engine: screened, shards: 2}", ["engine screened", "not with shards: set shards: 1"]),
-        ("attfind: {engine: screened, unstable_filter: 0}", ["not with unstable_filter: leave it out"]),
+        (
+            "attfind: {engine: screened, unstable_filter: {effect: 2, count: 7}}",
+            ["not with unstable_filter: leave it out"],
+        ),
         ("evaluation: {frechet_extractors: [fid]}", ["frechet_extractors.0 = 'fid'", "'backbone' or 'inception'"]),
         ("evaluation: {frechet_extractors: [inception, inception]}", ["an extractor is listed twice: remove one"]),
         ("stylex: {perceptual_backbone: inception}", ["this name means pytorch-fid's network"]),
@@ -98,6 +103,6 @@ def test_a_class_to_compare_with_that_is_none_of_the_experiment(root):
 
 def test_without_options_attfind_is_algorithm_1_on_one_machine(root):
     attfind = load_experiment(root, "mnist").attfind
-    assert (attfind.algorithm, attfind.ranking, attfind.against) == ("paper", "mean_effect", None)
-    assert attfind.discriminator_filter is None and attfind.unstable_filter is None
+    assert (attfind.algorithm, attfind.against, attfind.sampling) == ("paper", None, "balanced")
+    assert attfind.discriminator_filter is attfind.unstable_filter is attfind.min_realism is None
     assert (attfind.engine, attfind.shards) == ("exhaustive", 1)

@@ -59,8 +59,44 @@ def test_classifiers_are_those_of_the_papers(root):
     assert (whole.architecture, whole.pretrained, whole.stem_at(256)) == ("mobilenet_v1", "none", "published")
 
 
-def test_model_2_differs_from_model_1_in_the_classifier_the_condition_and_the_shift_only(root):
+@pytest.mark.parametrize("preset", SIDES)
+def test_the_generators_upsample_as_stylegan2_with_zeros_outside(root, preset):
+    assert extending(root, preset).stylex.networks.edges == "zeros"
+    assert load_experiment(root, "released-age").stylex.networks.edges == "zeros"
+
+
+def test_which_images_are_analysed_is_as_the_papers_say(root):
+    first, second, whole = (extending(root, name).attfind for name in ("model1-64", "model2-64", "stylex-256"))
+    assert [(each.images, each.sampling) for each in (first, second)] == [(100, "balanced"), (500, "balanced")]
+    assert first.min_realism is not None and second.min_realism is None
+    assert (whole.images, whole.sampling, whole.min_realism) == (1000, "natural", None)
+
+
+def test_the_released_model_is_searched_with_the_settings_of_the_notebook(root):
+    attfind = load_experiment(root, "released-age").attfind
+    assert (attfind.algorithm, attfind.threshold, attfind.images, attfind.shift) == ("notebook", 1.0, 250, 1.0)
+    assert attfind.unstable_filter is not None and attfind.discriminator_filter is None
+    assert (attfind.unstable_filter.effect, attfind.unstable_filter.count) == (2.0, 750)
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "values"),
+    [("encoder-only", "alternating", (True, False)), ("encoder-rate", "encoder_learning_rate", (1e-5, 2e-4))],
+)
+def test_what_model_1_is_compared_with_differs_in_one_key_and_reproduces_no_figure(root, name, key, values):
+    first, second = (load_experiment(root, each) for each in ("ffhq-gender-64-model1", f"ffhq-gender-64-model1-{name}"))
+    one, other = first.model_dump(), second.model_dump()
+    assert (one["stylex"]["training"].pop(key), other["stylex"]["training"].pop(key)) == values
+    assert second.published_domain is second.published_method is None
+    for changed in ("title", "published_domain", "published_method"):
+        del one[changed], other[changed]
+    assert one == other
+
+
+def test_model_2_differs_from_model_1_in_the_classifier_the_condition_and_the_analysis_only(root):
     first, second = (extending(root, preset).model_dump() for preset in ("model1-64", "model2-64"))
+    for key in ("images", "min_realism"):
+        del first["attfind"][key], second["attfind"][key]
     assert second["stylex"].pop("conditioning") == "probabilities" and second["stylex"].pop("conditional_discriminator")
     assert (first["attfind"].pop("shift"), second["attfind"].pop("shift")) == (2, 1)
     first["classifier"].pop("architecture"), second["classifier"].pop("architecture")

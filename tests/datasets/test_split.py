@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from stylex.config import DatasetConfig
-from stylex.datasets import load_all_classes, load_split, prepare
+from stylex.datasets import analysis_indices, load_all_classes, load_split, prepare
 from stylex.datasets.decoding import read_idx
 from stylex.errors import ArtifactError, ConfigError
 
@@ -92,3 +92,22 @@ def test_real_digits(mnist_root):
     split = load_split(mnist_root, question, "test")
     assert torch.bincount(split.labels).tolist() == [125, 125]
     assert -0.9 < split.images().mean() < -0.6
+
+
+def test_choice_is_even_over_classes_and_deterministic():
+    labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 30)
+    chosen = analysis_indices(labels, 60)
+    assert torch.equal(chosen, analysis_indices(labels, 60))
+    assert labels[chosen].bincount().tolist() == [20, 20, 20]
+    assert chosen.tolist() == sorted(set(chosen.tolist()))
+    assert chosen[:20].tolist() == list(range(0, 100, 5)), "spread over the class, not its first images"
+
+
+def test_large_classes_fill_what_small_ones_leave():
+    labels = torch.tensor([1] * 5 + [0] * 100)
+    assert labels[analysis_indices(labels, 50)].bincount().tolist() == [45, 5]
+
+
+@pytest.mark.parametrize(("count", "expected"), [(7, 7), (10, 10), (1000, 10)])
+def test_never_more_images_than_asked_for_or_there(count, expected):
+    assert len(analysis_indices(torch.tensor([0, 1] * 5), count)) == expected

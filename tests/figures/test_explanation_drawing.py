@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from PIL import Image
 
 from stylex.artifacts import write_table
+from stylex.attfind.records import Method
 from stylex.errors import ArtifactError
 from stylex.figures.attributes import RAISED
 from stylex.figures.explanations import (
@@ -42,10 +43,10 @@ def image(level=0.0, channels=1):
     return numpy.full((16, 16, channels), level, dtype=numpy.float32)
 
 
-def block(steps=2, channels=1):
+def block(steps=2, channels=1, method=Method.SUBSET):
     records = [record(step=number, flipped=number == steps) for number in range(1, steps + 1)]
     original = Tile(image(-1, channels), "original", 0.07)
-    return assemble("3", "5", original, numpy.stack([image(0.0, channels)] * (steps + 1)), records)
+    return assemble("3", "5", original, numpy.stack([image(0.0, channels)] * (steps + 1)), records, method)
 
 
 def pixels(figure: Figure) -> numpy.ndarray:
@@ -81,7 +82,7 @@ def test_original_reconstruction_and_every_step_with_its_probability():
 
 def test_the_arrow_says_which_way():
     original, images = Tile(image(), "original", 0.1), numpy.stack([image()] * 2)
-    tiles = assemble("3", "5", original, images, [record(direction="to_min")]).tiles
+    tiles = assemble("3", "5", original, images, [record(direction="to_min")], Method.SUBSET).tiles
     assert tiles[2].caption.startswith("layer 1 ▼")
 
 
@@ -99,8 +100,10 @@ def test_pixels_show_black_and_grey(channels):
         assert numpy.abs(raster[round(row), round(column)].astype(int) - grey).max() <= 1
 
 
-def test_many_steps_take_another_line_and_nothing_overlaps_or_leaves_the_column():
-    figure = draw_explanations([block(steps=10), block(steps=1)])
+@pytest.mark.parametrize("method", Method)
+def test_many_steps_take_another_line_and_nothing_overlaps_or_leaves_the_column(method):
+    figure = draw_explanations([block(steps=10, method=method), block(steps=1, method=method)])
+    assert figure.texts[-1].get_text().startswith("each alone") == (method is Method.INDEPENDENT)
     assert figure.get_size_inches()[0] == COLUMN_WIDTH
     assert len({round(axes.get_position().y0, 6) for axes in figure.axes}) == 3
     assert len(figure.axes) == 2 * IN_A_LINE + 3
@@ -132,17 +135,18 @@ def test_for_each_target_class_the_image_that_turns_first_is_shown():
     ]
 
 
-def test_images_of_steps_keep_the_moves_of_the_steps_before():
+@pytest.mark.parametrize("method", Method)
+def test_images_of_steps_keep_the_moves_of_the_steps_before_or_have_each_alone(method):
     torch.manual_seed(0)
     synthesis = Synthesis(w_plus_dim=6, channels=[5, 4], image_channels=1).eval().requires_grad_(False)
     styles = synthesis.styles(torch.randn(1, 6))
     extremes = torch.stack([styles.space[0] - 2, styles.space[0] + 1])
     steps = [record(step=1, index=3, direction="to_max"), record(step=2, index=7, direction="to_min")]
     space = styles.space.repeat(3, 1)
-    space[1:, 3] += 1.5  # shift 1.5 of a way of 1
+    space[1 if method is Method.INDEPENDENT else slice(1, None), 3] += 1.5  # shift 1.5 of a way of 1
     space[2, 7] -= 3.0  # and of a way of 2
     expected = synthesis.render(StyleVector(space, styles.to_rgb.repeat(3, 1))).permute(0, 2, 3, 1).numpy()
-    images = images_of_steps(synthesis, styles, extremes, 1.5, steps)
+    images = images_of_steps(synthesis, styles, extremes, 1.5, steps, method)
     assert images.shape == (3, 8, 8, 1)
     numpy.testing.assert_allclose(images, expected, rtol=0, atol=1e-5)
     assert numpy.abs(images[1] - images[2]).max() > 1e-3

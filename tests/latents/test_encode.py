@@ -1,4 +1,4 @@
-"""Which images are analysed, and that a row depends on its own image alone."""
+"""That a row depends on its own image alone."""
 
 import pytest
 import torch
@@ -6,7 +6,8 @@ import torch
 from stylex.classifiers import Classifier, FeatureBackbone, build_network
 from stylex.classifiers.wrapper import NetworkDescription
 from stylex.config import load_experiment
-from stylex.latents.encode import analysis_indices, encode_images
+from stylex.config.analysis import AttFindConfig
+from stylex.latents.encode import analysed, encode_images
 from stylex.networks.model import build_networks
 
 
@@ -56,20 +57,26 @@ def test_columns_hold_what_their_names_say(parts, images):
     assert columns["discriminator"].shape == columns["reconstruction_perceptual"].shape == (6,)
 
 
-def test_choice_is_even_over_classes_and_deterministic():
-    labels = torch.tensor([0] * 100 + [1] * 50 + [2] * 30)
-    chosen = analysis_indices(labels, 60)
-    assert torch.equal(chosen, analysis_indices(labels, 60))
-    assert labels[chosen].bincount().tolist() == [20, 20, 20]
-    assert chosen.tolist() == sorted(set(chosen.tolist()))
-    assert chosen[:20].tolist() == list(range(0, 100, 5)), "spread over the class, not its first images"
+def options(**changed):
+    return AttFindConfig(**({"images": 60, "shift": 1, "max_attributes": 1, "threshold": 1, "batch_size": 1} | changed))
 
 
-def test_large_classes_fill_what_small_ones_leave():
-    labels = torch.tensor([1] * 5 + [0] * 100)
-    assert labels[analysis_indices(labels, 50)].bincount().tolist() == [45, 5]
+def test_a_natural_choice_is_drawn_by_the_seed_and_keeps_the_shares_of_the_classes():
+    labels, natural = torch.tensor([0] * 9000 + [1] * 1000), options(images=1000, sampling="natural")
+    every = torch.arange(len(labels))
+    chosen = analysed(labels, every, natural, seed=7)
+    assert len(chosen.unique()) == 1000 and torch.equal(chosen, chosen.sort().values)
+    assert torch.equal(chosen, analysed(labels, every, natural, seed=7))
+    assert 50 < len(set(chosen.tolist()) & set(analysed(labels, every, natural, seed=8).tolist())) < 150
+    assert 60 < int(labels[chosen].sum()) < 140, "a tenth, and not half as in the balanced choice"
+    assert int(labels[analysed(labels, every, options(images=1000), seed=7)].sum()) == 500
+    assert len(analysed(labels, every, options(images=99999, sampling="natural"), seed=7)) == len(labels)
 
 
-@pytest.mark.parametrize(("count", "expected"), [(7, 7), (10, 10), (1000, 10)])
-def test_never_more_images_than_asked_for_or_there(count, expected):
-    assert len(analysis_indices(torch.tensor([0, 1] * 5), count)) == expected
+@pytest.mark.parametrize("sampling", ["balanced", "natural"])
+def test_only_candidates_are_chosen(sampling):
+    labels, candidates = torch.tensor([0, 1] * 500), torch.arange(0, 1000, 3)
+    chosen = analysed(labels, candidates, options(sampling=sampling), seed=0)
+    assert len(chosen) == 60 and set(chosen.tolist()) < set(candidates.tolist())
+    if sampling == "balanced":
+        assert labels[chosen].bincount().tolist() == [30, 30]

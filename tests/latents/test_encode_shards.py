@@ -13,7 +13,7 @@ from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.encode import encode, merge_shards, shard_batches
 from stylex.latents.table import read_latents
-from stylex.networks.model import build_networks, save_stylex
+from stylex.networks.model import build_networks, load_stylex, save_stylex
 
 NAME, IMAGES, BATCH = "mnist", 22, 4
 
@@ -73,6 +73,38 @@ def test_any_number_of_shards_gives_the_same_bits(project):
         assert latents.provenance.keys() == whole.provenance.keys()
 
 
+def test_natural_images_are_the_same_however_they_are_encoded(project):
+    options(project, sampling="natural")
+    encode(project, NAME, "cpu")
+    whole = read_latents(ExperimentPaths(project, NAME).latents)
+    assert len(set(whole.ids)) == IMAGES and whole.labels.sum() != IMAGES / 2, "drawn, and not balanced"
+    options(project, sampling="natural", encode_shards=2)
+    for shard in (0, 1):
+        encode(project, NAME, "cpu", shard)
+    merge_shards(project, NAME)
+    assert read_latents(ExperimentPaths(project, NAME).latents).ids == whole.ids
+
+
+def test_only_images_whose_reconstruction_the_discriminator_finds_realistic(project):
+    options(project, images=10_000)
+    encode(project, NAME, "cpu")
+    everything = read_latents(ExperimentPaths(project, NAME).latents)
+    middle = float(everything.discriminator.median())
+    options(project, images=10_000, min_realism=middle)
+    encode(project, NAME, "cpu")
+    kept = read_latents(ExperimentPaths(project, NAME).latents)
+    realistic = everything.discriminator >= middle
+    assert kept.ids == [one for one, stays in zip(everything.ids, realistic.tolist(), strict=True) if stays]
+    assert kept.provenance["realistic images"] == f"{len(kept.ids)} of {len(everything.ids)}"
+    options(project, min_realism=middle)
+    encode(project, NAME, "cpu")
+    few = read_latents(ExperimentPaths(project, NAME).latents)
+    assert len(few.ids) == IMAGES and set(few.ids) < set(kept.ids) and few.labels.sum() == IMAGES / 2
+    options(project, min_realism=1000)
+    with pytest.raises(ArtifactError, match="0 of .* get the discriminator's score 1000, the highest .*; lower"):
+        encode(project, NAME, "cpu")
+
+
 def test_shards_hold_whole_batches_and_every_image_once():
     batches = list(torch.arange(23).split(4))
     for shards in (1, 2, 4, 6):
@@ -98,6 +130,21 @@ def test_parts_of_different_encodings_are_not_merged(project):
     with pytest.raises(ArtifactError, match=r"latents holds parts of different encodings of mnist; delete it and"):
         merge_shards(project, NAME)
     encode(project, NAME, "cpu", 0)
+    with pytest.raises(ArtifactError, match="different encodings"):
+        merge_shards(project, NAME)
+
+
+def test_another_title_between_two_shards_is_the_same_encoding_and_another_model_is_not(project):
+    paths = ExperimentPaths(project, NAME)
+    options(project, encode_shards=2)
+    encode(project, NAME, "cpu", 0)
+    file = project / f"config/experiments/{NAME}.yaml"
+    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"title": "Another"}))
+    save_stylex(paths.stylex_model, load_stylex(paths.stylex_model), {"commit": "another"})
+    encode(project, NAME, "cpu", 1)
+    merge_shards(project, NAME)
+    save_stylex(paths.stylex_model, build_networks(load_experiment(project, NAME).stylex, 32, 1, 2, seed=1), {})
+    encode(project, NAME, "cpu", 1)
     with pytest.raises(ArtifactError, match="different encodings"):
         merge_shards(project, NAME)
 

@@ -28,3 +28,10 @@ def test_move_goes_shift_times_the_way_and_leaves_its_input():
     moved = move(space, torch.tensor([2, 0]), torch.tensor([7.0, -1.0]), 2.0)
     torch.testing.assert_close(moved, torch.tensor([[-3.0, 2.0, 11.0], [-6.0, 5.0, 8.0]]))
     assert torch.equal(space, before)
+
+
+def test_of_a_coordinate_that_is_moved_twice_the_last_move_counts():
+    """The search of [N] may choose both directions; each is the move that was measured, from the image's own value."""
+    space = torch.tensor([[1.0, 2.0]])
+    moved = move(space, torch.tensor([0, 1, 0]), torch.tensor([-5.0, 3.0, 9.0]), 2.0)
+    torch.testing.assert_close(moved, torch.tensor([[17.0, 4.0]]))

@@ -10,7 +10,7 @@ import pandas
 import pytest
 import torch
 
-from stylex.attfind.effects import compute_effects
+from stylex.attfind.effects import Measurement, compute_effects
 from stylex.attfind.records import read_effects
 from stylex.classifiers import load_classifier
 from stylex.cli import main
@@ -48,7 +48,7 @@ def test_networks_are_those_of_tensorflow(project, expected):
 def test_latents_hold_what_is_known_of_the_images(project, expected):
     convert_released(project, "tiny", "cpu")
     latents = read_latents(experiment_paths(project, "tiny").latents)
-    assert latents.ids == ["000000", "000001", "000002"] and latents.class_names == ("old", "young")
+    assert latents.ids == ["00000", "00001", "00002"] and latents.class_names == ("old", "young")
     torch.testing.assert_close(latents.styles, expected["styles"], **EXACT)
     seen = load_classifier(experiment_paths(project, "tiny").classifier.model)(quantized(expected["images"]))
     torch.testing.assert_close(latents.reconstruction_logits, seen, **EXACT)
@@ -70,6 +70,20 @@ def test_released_effects_are_those_that_we_measure(project):
     # Theirs are of images that nobody has rounded to 256 levels.
     torch.testing.assert_close(theirs.effect, ours.effect, rtol=0, atol=0.05)
     torch.testing.assert_close(theirs.base_logits, ours.base_logits, rtol=0, atol=0.05)
+
+
+def test_conversion_is_compared_with_the_authors_numbers_on_images_that_nobody_has_rounded(project):
+    (found,) = convert_released(project, "tiny", "cpu", Request(tolerance=1e-4))
+    paths, options = experiment_paths(project, "tiny"), load_experiment(project, "tiny").attfind
+    networks, classifier = load_stylex(paths.stylex_model), load_classifier(paths.classifier.model)
+    networks.synthesis.quantized = False
+    latents, theirs = read_latents(paths.latents), read_effects([paths.effects()])
+    rows = Measurement(networks, classifier, latents, options, "cpu").rows(range(3))
+    effects, logits = torch.stack([row.effect for row in rows]), torch.stack([row.base_logits for row in rows])
+    torch.testing.assert_close(theirs.effect, effects, rtol=0, atol=1e-4)
+    torch.testing.assert_close(theirs.base_logits, logits, rtol=0, atol=1e-4)
+    rounded = (latents.reconstruction_logits - theirs.base_logits).abs().max()
+    assert max(found.largest.values()) < 1e-4 < rounded, "the latents have logits of what a file holds"
 
 
 def test_attfind_and_sufficiency_run_on_the_artifacts(project, change, monkeypatch, capsys):
@@ -143,7 +157,9 @@ def test_experiment_that_trains_is_refused(project):
         convert_released(project, "mnist", "cpu")
 
 
-@pytest.mark.parametrize("options", [{"shift": 2.0}, {"shards": 2}, {"discriminator_filter": 0.2}])
+@pytest.mark.parametrize(
+    "options", [{"shift": 2.0}, {"shards": 2}, {"discriminator_filter": {"change": 0.2, "effect": 0.2, "images": 10}}]
+)
 def test_released_effects_are_of_one_kind(project, change, options):
     change(attfind=options)
     with pytest.raises(ConfigError, match="released effects are of shift 1"):
@@ -154,7 +170,7 @@ def test_latents_of_other_images_are_noticed(project):
     path = released_folder(project) / LATENTS
     latents = pickle.loads(path.read_bytes())
     path.write_bytes(pickle.dumps([(number, latent + numpy.float32(0.01)) for number, latent in latents]))
-    with pytest.raises(ArtifactError, match=r"no effects of image 000000|are logits"):
+    with pytest.raises(ArtifactError, match=r"no effects of image 00000|are logits"):
         convert_released(project, "tiny", "cpu")
 
 

@@ -36,6 +36,7 @@ from stylex.config import (
 from stylex.config.analysis import KID_FOLDS
 from stylex.datasets import dataset_spec
 from stylex.evaluation.intervals import wilson_interval
+from stylex.evaluation.samples import shares
 from stylex.figures import experiment_figures
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import StylexNetworks, build_networks, save_stylex
@@ -101,6 +102,7 @@ def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
         paths.ganalyze, {"theta": theta}, {"target_class": names[-1], "reach": "4.0", "error": "1.0", **origin}
     )
     write_study(paths, name, origin)
+    write_samples(paths, name, config, names, origin)
 
 
 @torch.no_grad()
@@ -241,3 +243,17 @@ def write_study(paths: ExperimentPaths, name: str, origin: dict[str, str]) -> No
     write_table(paths.observer, pandas.DataFrame(rows), origin)
     key = pandas.DataFrame({"study": "0123456789ab", "question": ["1-01", "1-02"], "method": "stylex"})
     write_table(paths.study_key, key, origin)
+
+
+def write_samples(
+    paths: ExperimentPaths, name: str, config: ExperimentConfig, names: tuple[str, ...], origin: dict[str, str]
+) -> None:
+    """Write that random samples are of both classes, and of the first alone without CST."""
+    of_second = 0 if config.method == "without_cst" else 25
+    decided = {"analysed": (4, 4), "reconstructed": (5, 3), "generated": (100 - of_second, of_second)}
+    rows = [
+        row
+        for kind, (first, second) in decided.items()
+        for row in shares(name, config, kind, torch.tensor([0] * first + [1] * second), names)
+    ]
+    write_table(paths.samples, pandas.DataFrame(rows), origin)

@@ -151,6 +151,8 @@ def test_subset_table_of_the_demo(finished: Path):
     frame = read_table(SuitePaths(finished, "demo").table("subset", "csv"), ("target_class",))
     row = frame[(frame["experiment"] == "mnist-without-cst") & (frame["target_class"] == "*") & (frame["k"] == 2)]
     assert row["selection"].tolist() == ["subset", "independent"]
+    caption = SuitePaths(finished, "demo").table("subset", "md").read_text()
+    assert "Independent: by at least one of the k coordinates with the largest effects, each moved alone" in caption
     assert set(row["method"]) == {"without_cst"} and set(row["n"]) == set(row["flipped"]) == {8}
     assert (frame[frame["k"] == 1]["flipped"] == 0).all()
     assert "| mnist | MNIST 3 / 5 | StylEx | subset | 8 | 1 | 0.0 (0.0–32.4) | 100.0 (67.6–100.0) |" in (

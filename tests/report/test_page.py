@@ -153,8 +153,9 @@ def test_a_verdict_that_wants_a_second_seed_is_shown_and_counted_as_undecided(fi
 
 def test_provenance_stands_beside_the_numbers(page: Page, finished: Path):
     origin = json.loads(ExperimentPaths(finished, "mnist").sufficiency.with_suffix(".provenance.json").read_text())
-    for key in ("config_digest", "commit", "python", "version_torch"):
+    for key in ("config_digest", "commit", "uncommitted", "python", "version_torch"):
         assert origin[key] in page.text
+    assert "Uncommitted changes" in page.text
     anchors = {attributes.get("id") for attributes in page.all("tr")}
     artifacts = ("classifier", "stylex", "latents", "effects", "attributes", "subset", "sufficiency", "frechet")
     assert {f"provenance-mnist-{name}" for name in artifacts} <= anchors
@@ -187,3 +188,7 @@ def test_a_damaged_model_is_one_clear_line(measured: Path):
     save_tensors(model, {}, {"config_digest": "feed"})
     render(measured, "demo")
     assert "feed" in SuitePaths(measured, "demo").report.read_text(encoding="utf-8")
+
+
+def test_images_are_said_to_be_the_datasets_own(page: Page):
+    assert "real image" not in page.text and "the dataset's images" in page.text

@@ -157,3 +157,15 @@ def test_markdown_keeps_its_columns_whatever_the_cells_hold():
 
 def test_percentages_of_nothing_are_not_numbers():
     assert (percent(0.8333), percent(0.0), percent(float("nan"))) == ("83.3", "0.0", "–")
+
+
+def test_table_of_random_samples_has_a_row_a_class_and_shows_a_collapse(finished: Path):
+    frame = read_table(SuitePaths(finished, "demo").table("samples", "csv"), ("class_name",))
+    assert set(frame["experiment"]) == set(load_suite(finished, "demo").experiments)
+    twin = frame[(frame["experiment"] == "mnist-without-cst") & (frame["images"] == "generated")]
+    assert twin[["class_name", "count", "n"]].to_numpy().tolist() == [["3", 100, 100], ["5", 0, 100]]
+    rows = [line for line in read(finished, "samples", "md").splitlines() if line.startswith("| mnist-without-cst |")]
+    assert [row.split(" | ")[2:] for row in rows] == [
+        ["StylEx without CST", "3", "8", "100", "50.0 (21.5–78.5)", "62.5 (30.6–86.3)", "100.0 (96.3–100.0) |"],
+        ["StylEx without CST", "5", "8", "100", "50.0 (21.5–78.5)", "37.5 (13.7–69.4)", "0.0 (0.0–3.7) |"],
+    ]

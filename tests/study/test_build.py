@@ -45,7 +45,8 @@ def test_the_page_stands_alone_and_holds_nothing_of_the_key(asked):
     assert key["study"].iloc[0] in text
     assert not any(word in text for word in ("correct", "style_index", "method", "image 0"))
     assert [len(json.loads(images)) for images in key["images"]] == [4] * 6
-    assert set(key["correct"].dropna()) <= {"A", "B"} and key["correct"].notna().sum() == 3
+    assert set(key.loc[key["part"] == 1, "correct"]) <= {"A", "B"} and sum(key["part"] == 1) == 3
+    assert set(key.loc[key["part"] == 2, "correct"]) == {""}
 
 
 def test_the_gifs_are_in_the_order_of_the_key(asked):

@@ -2,14 +2,18 @@ import logging
 import os
 import random
 import re
+import shutil
 
 import numpy
+import pandas
 import pytest
 import torch
 
+from stylex.artifacts import load_tensors, read_table
 from stylex.config import ExperimentPaths
 from stylex.training import train
 from stylex.training.checkpoints import restore_checkpoint, save_checkpoint
+from stylex.training.key import CHECKPOINT_FORMAT
 from stylex.training.processes import Processes
 from stylex.training.run import prepare
 from stylex.training.step import Step
@@ -32,7 +36,8 @@ def take(run, state, steps):
 
 
 def everything(run, state):
-    return {"state": state.dump(), "batches": run.batches.state(), "sums": run.sums, "counts": run.counts}
+    told = {"format": CHECKPOINT_FORMAT, "shapes": state.shapes(), "taken": [], "measured": run.measurement_key}
+    return told | {"state": state.dump(), "batches": run.batches.state(), "sums": run.sums, "counts": run.counts}
 
 
 def assert_same(a, b, where="checkpoint"):
@@ -102,7 +107,7 @@ def test_a_checkpoint_holds_networks_averages_optimisers_random_state_position_a
     take(run, state, 3)
     save_checkpoint(run, state)
     (path,) = run.paths.checkpoints.glob("*.pt")
-    assert re.fullmatch(rf"{run.digest}-0000000024-[0-9a-f]{{16}}\.pt", path.name)
+    assert re.fullmatch(rf"{run.key}-0000000024-[0-9a-f]{{16}}\.pt", path.name)
     content = torch.load(path, weights_only=True)
     assert_same(content, everything(run, state))
     assert content["state"]["weights"].keys() == {"encoder", "mapping", "synthesis", "discriminator"}
@@ -113,7 +118,7 @@ def test_a_checkpoint_holds_networks_averages_optimisers_random_state_position_a
         assert len(moments) == networks
         assert all(each["exp_avg"].any() and each["exp_avg_sq"].any() and each["step"] for each in moments.values())
     assert torch.equal(content["state"]["random"], state.random.get_state())
-    assert content["state"]["counters"] == {"step": 3, "images": 24, "rollbacks": 0}
+    assert content["state"]["counters"] == {"step": 3, "images": 24, "rollbacks": 0, "diverged_at": 0}
     assert content["batches"]["position"] == 24
     assert sorted(content["batches"]["order"].tolist()) == list(range(len(run.batches.split)))
 
@@ -164,26 +169,17 @@ def test_with_no_sound_checkpoint_training_starts_from_the_beginning(tiny_root, 
     assert "resumed" not in caplog.text
 
 
-@pytest.mark.parametrize("change", ["learning_rate", "seed", "classifier"])
-def test_a_foreign_checkpoint_is_named_and_skipped(tiny_root, experiment, trained, caplog, change):
+def test_checkpoints_of_another_configuration_are_set_aside_in_one_line(tiny_root, experiment, trained, caplog):
     paths, (newest, *_) = trained
-    file = tiny_root / "config/experiments/tiny.yaml"
-    if change == "learning_rate":
-        experiment(tiny_root, {"learning_rate": 0.001})
-    elif change == "seed":
-        file.write_text(f"{file.read_text()}\nseed: 1\n")
-    else:  # another file, the same function
-        paths.classifier.model.write_bytes(rewritten(paths.classifier.model.read_bytes()))
-    run, state = prepared(tiny_root)
-    assert not restore_checkpoint(run, state)
-    assert (state.step, state.images) == (0, 0)
-    assert f"skipping {newest}: it belongs to another configuration, seed or classifier" in caplog.text
-
-
-def rewritten(content):
-    """Return a safetensors file with one more space behind its header."""
-    end = 8 + int.from_bytes(content[:8], "little")
-    return (end - 8 + 8).to_bytes(8, "little") + content[8:end] + b" " * 8 + content[end:]
+    experiment(tiny_root, {"learning_rate": 0.001})
+    caplog.clear()
+    assert not train(tiny_root, "tiny", "cpu", time_limit_minutes=1.0)
+    line = (
+        "3 checkpoints of another configuration, code or data set aside, the newest of 96 images; to go on from it"
+        f" nevertheless: stylex train tiny --checkpoint {newest}"
+    )
+    assert [record.getMessage() for record in caplog.records if record.levelname == "WARNING"] == [line]
+    assert images_of(paths) == [0, 8, 32, 64, 96]
 
 
 def test_the_newest_three_are_kept(tiny_root, experiment):
@@ -205,14 +201,90 @@ def test_the_newest_is_the_last_one_written_not_the_one_with_most_images(tiny_ro
     assert state.images == 32
 
 
-def test_foreign_checkpoints_stay_until_this_run_is_finished(tiny_root, experiment, trained):
+def test_checkpoints_of_others_stay_and_the_end_says_that_they_may_go(tiny_root, experiment, trained, caplog):
     paths, foreign = trained
     experiment(tiny_root, {"learning_rate": 0.001})
-    assert not train(tiny_root, "tiny", "cpu", time_limit_minutes=1.0)
+    with caplog.at_level(logging.INFO, "stylex"):
+        assert train(tiny_root, "tiny", "cpu")
     assert all(path.is_file() for path in foreign)
+    assert images_of(paths) == [32, 32, 64, 64, 96, 96]
+    line = f"3 checkpoints of other configurations, code or data in {paths.checkpoints}: no longer needed"
+    assert [record.getMessage() for record in caplog.records][-1].startswith(line)
+
+
+@pytest.mark.parametrize("change", [{"cache_mib": 0}, {"checkpoint_interval": 16}, {"sample_interval": 24}])
+def test_what_decides_no_weight_trains_nothing_again(tiny_root, experiment, trained, caplog, change):
+    paths, checkpoints = trained
+    model = load_tensors(paths.stylex_model)
+    experiment(tiny_root, change)
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "stylex"):
+        assert train(tiny_root, "tiny", "cpu")
+    assert "resumed at 96 images" in caplog.text and "WARNING" not in caplog.text
+    assert sorted(paths.checkpoints.glob("*.pt"), reverse=True) == checkpoints
+    again = load_tensors(paths.stylex_model)
+    assert_same(again[0], model[0])
+    assert again[1]["training_key"] == model[1]["training_key"]
+
+
+def anew(root, tmp_path):
+    """Train the same in a project without checkpoints; return its weights."""
+    ignored = shutil.ignore_patterns("checkpoints", "model.safetensors.*")
+    other = shutil.copytree(root, tmp_path / "anew", ignore=ignored)
+    assert train(other, "tiny", "cpu")
+    return load_tensors(ExperimentPaths(other, "tiny").stylex_model)[0]
+
+
+def test_a_larger_budget_goes_on_and_ends_with_the_bits_of_a_run_of_that_length(
+    tiny_root, experiment, trained, tmp_path, caplog
+):
+    experiment(tiny_root, {"images": 160})
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "stylex"):
+        assert train(tiny_root, "tiny", "cpu")
+    assert "resumed at 96 images" in caplog.text and "WARNING" not in caplog.text
+    assert_same(load_tensors(trained[0].stylex_model)[0], anew(tiny_root, tmp_path))
+    assert read_table(trained[0].stylex_history)["images"].tolist() == [48, 96, 144, 160]
+
+
+def test_a_smaller_budget_takes_the_newest_that_is_not_beyond_it(tiny_root, experiment, trained, tmp_path, caplog):
+    paths, checkpoints = trained
+    experiment(tiny_root, {"images": 52})
+    caplog.clear()
+    with caplog.at_level(logging.INFO, "stylex"):
+        assert train(tiny_root, "tiny", "cpu")
+    said = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    assert said == ["2 checkpoints beyond stylex.training.images 52, the newest of 96 images: not used"]
+    assert "resumed at 32 images" in caplog.text
+    assert all(path.is_file() for path in checkpoints) and images_of(paths) == [32, 56, 64, 96]
+    assert_same(load_tensors(paths.stylex_model)[0], anew(tiny_root, tmp_path))
+
+
+def test_a_budget_that_a_checkpoint_meets_has_the_history_of_a_run_of_that_length(
+    tiny_root, experiment, trained, tmp_path
+):
+    experiment(tiny_root, {"images": 32})
     assert train(tiny_root, "tiny", "cpu")
-    assert not any(path.exists() for path in foreign)
-    assert images_of(paths) == [32, 64, 96]
+    expected = anew(tiny_root, tmp_path)
+    paths, other = trained[0], ExperimentPaths(tmp_path / "anew", "tiny")
+    assert_same(load_tensors(paths.stylex_model)[0], expected)
+    clock = ["seconds", "images_per_second"]
+    one, two = (read_table(each.stylex_history).drop(columns=clock) for each in (paths, other))
+    pandas.testing.assert_frame_equal(one, two, check_exact=True)
+    assert one["images"].tolist() == [32]
+
+
+def test_what_was_measured_otherwise_is_not_written_under_the_new_measure(tiny_root, trained, monkeypatch, caplog):
+    before = read_table(trained[0].stylex_history)
+    monkeypatch.setattr("stylex.training.measure.VALIDATION_IMAGES", 32)
+    monkeypatch.setattr("stylex.training.run.measurement_key", lambda *_: "as of an edit of that number")
+    assert train(tiny_root, "tiny", "cpu")
+    assert "columns val_* up to image 96 are left empty" in caplog.text
+    after = read_table(trained[0].stylex_history)
+    measured = [name for name in after if name.startswith("val_")]
+    assert len(measured) == 3 and after.loc[0, measured].isna().all()
+    assert after.loc[1, measured].notna().all() and after.loc[1, "val_l1"] != before.loc[1, "val_l1"]
+    pandas.testing.assert_frame_equal(after.drop(columns=measured), before.drop(columns=measured))
 
 
 def test_what_a_killed_process_was_writing_is_removed_at_the_start(tiny_root, experiment):

@@ -6,6 +6,7 @@ Planning, parameters, code inputs and records are the real ones there; only the 
 import copy
 import functools
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -239,6 +240,44 @@ def repository(target: Path) -> Project:
         lines = (target / name).read_text().splitlines(keepends=True)
         (target / name).write_text("".join(line for line in lines if "fashion" not in line))
     return project.under_git()
+
+
+class Rule(NamedTuple):
+    """A verb, as the command line has it, and the code that the rule declares: modules, and what it leaves out."""
+
+    verb: str
+    modules: tuple[str, ...]
+    without: tuple[str, ...]
+
+
+RULES = """
+import json, sys
+sys.path.insert(0, "")
+from types import SimpleNamespace
+from stylex import source
+source.code_digest = lambda *modules, without=(): json.dumps([modules, without])
+include: "{root}/Snakefile"
+told = {{
+    f"{{each.name}} {{dataset}}".strip(): [each.shellcmd, each.params.code(SimpleNamespace(dataset=dataset))]
+    for each in workflow.rules
+    for dataset in (["mnist", "leaves", "cub-200-2011"] if each.name == "prepare" else [""])
+    if each.shellcmd
+}}
+Path("{target}").write_text(json.dumps(told))
+"""
+
+
+@pytest.fixture(scope="session")
+def rules(standing_in, tmp_path_factory) -> dict[str, Rule]:
+    """All rules that run a verb, by name; those of `prepare` with the name of a dataset behind it."""
+    folder = tmp_path_factory.mktemp("rules")
+    (folder / "Snakefile").write_text(RULES.format(root=standing_in.root, target=folder / "rules.json"))
+    standing_in.done("snakemake", "--list-rules", "--snakefile", str(folder / "Snakefile"))
+    told = read_json(folder / "rules.json")
+    declared = {
+        name: (command.split("stylex ")[1].split(" {")[0], *json.loads(code)) for name, (command, code) in told.items()
+    }
+    return {name: Rule(verb, tuple(modules), tuple(without)) for name, (verb, modules, without) in declared.items()}
 
 
 class Classified(NamedTuple):

@@ -22,10 +22,12 @@ from stylex.config import (
     weights_path,
 )
 from stylex.config.loading import load_experiment, load_suite
-from stylex.figures.names import figure_files
+from stylex.figures.names import figure_files, figure_names
 
 ROOT = Path()
-OF_EXPERIMENTS = ("encode", "effects", "attributes", "baseline", "explain", "sufficiency", "frechet", "ganalyze")
+OF_EXPERIMENTS = (
+    "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet", "ganalyze",
+)  # fmt: skip
 OF_SECOND = ("study", "figures")  # their second argument is an experiment
 OF_SUITES = ("tables", "report")
 
@@ -57,6 +59,10 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return with_provenance(getattr(experiment, verb))
         case "baseline":
             return with_provenance(experiment.wu_2021)
+        case "convert-released":
+            return [experiment.stylex_model, experiment.classifier.model, experiment.latents, experiment.effects()]
+        case "samples":
+            return with_provenance(experiment.samples)
         case "sufficiency":
             return with_provenance(experiment.sufficiency, experiment.flips, experiment.random_flips)
         case "explain":
@@ -71,7 +77,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
                 return [ours.study_page, *with_provenance(ours.study_key)]
             return with_provenance(ours.observer)
         case "figures":
-            return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files()]
+            names = figure_names(load_experiment(ROOT, rest[0]))
+            return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files(names)]
         case "tables":
             content = load_suite(ROOT, first)
             metrics = [suite.metrics(name) for name in content.experiments]
@@ -90,7 +97,7 @@ def network(paths: NetworkPaths) -> list[Path]:
 
 
 def text(verb: str, first: str, rest: list[str]) -> str:
-    if verb == "train":
+    if verb in ("train", "convert-released"):
         return json.dumps(load_experiment(ROOT, first).stylex.model_dump(mode="json"))
     if verb in OF_SUITES:
         names = load_suite(ROOT, first).experiments

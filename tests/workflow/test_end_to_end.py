@@ -1,5 +1,9 @@
-"""The whole chain on real MNIST digits with a tiny budget: every stage, every artifact, and what a change reruns."""
+"""The whole chain on real MNIST digits with a tiny budget: every stage, every artifact, and what a change reruns.
 
+Each verb records what it runs and reads (recorder/), to be compared with what its rule declares.
+"""
+
+import ast
 import json
 from pathlib import Path
 
@@ -29,6 +33,7 @@ from stylex.figures.names import figure_files
 from stylex.figures.tiles import show
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
+from stylex.source import LEFT_OUT, ROOT, imported
 
 TWIN = {
     "extends": "tiny",
@@ -38,9 +43,28 @@ TWIN = {
 SUITE = {
     "title": "A test",
     "experiments": ["tiny", "tiny-without-cst"],
-    "tables": ["classifiers", "sufficiency", "seeds", "paired", "subset", "frechet", "user_study"],
+    "tables": ["classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "user_study"],
 }
-AFTER_ATTRIBUTES = {"attributes", "attributes_aside", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
+AFTER_ATTRIBUTES = {
+    "attributes",
+    "attributes_aside",
+    "sufficiency",
+    "frechet",
+    "study",
+    "observer",
+    "figures",
+    "tables",
+    "report",
+}
+
+RECORDER = Path(__file__).parent / "recorder"
+# Every verb begins in it, and it only calls them.
+BEGIN = "stylex.cli.__init__"
+# Of what a rule may leave out, these run nevertheless: they look up and check, and an answer other than an error stands
+# in the rule's inputs and parameters.
+ASKED = {"stylex.config.models", "stylex.config.networks", "stylex.datasets.catalog", "stylex.datasets.download"}
+# How many images are in a batch changes no more than roundings; of which a suite consists, figures have as inputs.
+UNTOLD = {"experiments:attfind.batch_size", "experiments:evaluation.batch_size", "suites:experiments"}
 
 pytestmark = pytest.mark.slow
 
@@ -50,6 +74,8 @@ def finished(computing):
     """The project after one run of a suite with a tiny experiment and its twin without the classifier."""
     computing.configure_tiny(SUITE)
     (computing.root / "config/experiments/tiny-without-cst.yaml").write_text(yaml.safe_dump(TWIN))
+    (computing.root / "records").mkdir()
+    computing.environment |= {"PYTHONPATH": str(RECORDER), "RUN_RECORDS": str(computing.root / "records")}
     result = computing.snakemake()
     assert result.returncode == 0, result.stderr
     return computing
@@ -68,6 +94,7 @@ def test_every_artifact_is_there(finished):
         paths.independent,
         paths.subset,
         paths.ganalyze,
+        paths.samples,
         paths.study_page,
         paths.study_key,
         paths.observer,
@@ -87,7 +114,7 @@ def test_tables_hold_the_numbers_of_the_experiment(finished):
     assert (measured.low <= measured.fraction).all() and (measured.fraction <= measured.high).all()
     table = read_table(suite.table("sufficiency", "csv"), ("target_class",))
     assert set(measured.fraction) <= set(table.fraction)
-    assert read_table(paths.frechet).n_attributes.tolist() == [0, 1]
+    assert read_table(paths.frechet).n_attributes.tolist() == [0, 1] * 2
     metrics = json.loads(paths.classifier.metrics.read_text())
     assert 0 <= metrics["accuracy"] <= 1
 
@@ -108,6 +135,58 @@ def test_logs_and_benchmarks_are_written(finished):
 
 def test_second_run_does_nothing(finished):
     assert finished.planned() == {}
+
+
+def test_a_rule_declares_the_files_that_run(finished, rules):
+    for name, rule in chain(finished, rules).items():
+        counted = {path for module in rule.modules for path in imported(module, rule.without)}
+        left_out = {f"{each.replace('.', '/')}.py" for each in (*LEFT_OUT, *ASKED & set(rule.without), BEGIN)}
+        told = {path.relative_to(ROOT).as_posix() for path in counted} | left_out
+        ran = {f"stylex/{file}" for record in records(finished, rule) for file in record["ran"]}
+        assert ran <= told, (name, sorted(ran - told))
+
+
+def test_a_rule_declares_the_keys_that_are_read_and_no_other(finished, rules):
+    for name, rule in chain(finished, rules).items():
+        told = declared_keys(finished, name)
+        files = {tuple(each.split(":")) for record in records(finished, rule) for each in record["read"]}
+        read = {f"{file.split('/')[0]}:{key}" for file, key in files}
+        assert {key for key in read if not any(within(key, each) for each in told)} <= UNTOLD, name
+        unread = {each for each in told if not any(within(key, each) for key in read)}
+        assert not {each for each in unread if not each.startswith("suites:")}, name
+
+
+def chain(project, rules):
+    """Return the rules that ran, as Snakemake's records name them."""
+    ran = {json.loads(path.read_text())["rule"] for path in (project.root / ".snakemake/metadata").iterdir()}
+    chain = {name: rules[{"prepare": "prepare mnist"}.get(name, name)] for name in ran}
+    assert len(chain) > 20
+    return chain
+
+
+def records(project, rule):
+    """Return what the processes of a rule's verb have recorded."""
+    every = [json.loads(path.read_text()) for path in (project.root / "records").iterdir()]
+    found = [each for each in every if " ".join([*each["verb"], ""]).startswith(f"{rule.verb} ")]
+    assert found, rule
+    return found
+
+
+def declared_keys(project, rule):
+    """Return the keys, by kind of file, of which the parameters of a rule's jobs held the values."""
+    jobs = [json.loads(path.read_text()) for path in (project.root / ".snakemake/metadata").iterdir()]
+    texts = [ast.literal_eval(text) for job in jobs if job["rule"] == rule for text in job["params"]]
+    keys = set()
+    for value in [json.loads(text) for text in texts if isinstance(text, str) and text.startswith("{")]:
+        kind = "backbones" if rule == "backbone" else "experiments"
+        sections = [each for name, each in value.items() if name != "suite"] if "suite" in value else [value]
+        keys |= {f"{kind}:{key}" for section in sections for key in section}
+        keys |= {f"suites:{key}" for key in value.get("suite", ())}
+    return keys
+
+
+def within(key, section):
+    return key == section or key.startswith(f"{section}.")
 
 
 def test_changed_option_of_attfind_reruns_attfind_and_what_follows(finished):

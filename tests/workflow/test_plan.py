@@ -6,13 +6,14 @@ from pathlib import Path
 import pytest
 import yaml
 
-AFTER_ATTRIBUTES = {"attributes", "sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
-AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "explanations"}
-AFTER_ENCODE = AFTER_EFFECTS | {
-    "encode",
-    "ganalyze",
-    "baseline",
-}  # baseline: of Wu et al., in the twin without the classifier
+from stylex.figures.names import RELEASED, figure_files
+
+# …_aside: by the other protocol.
+AFTER_LISTS = {"sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
+AFTER_ATTRIBUTES = AFTER_LISTS | {"attributes", "attributes_aside"}
+AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "effects_aside", "explanations"}
+BASELINE = {"baseline", "baseline_aside"}  # of Wu et al., in the twin without the classifier
+AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze", "samples"} | BASELINE
 AFTER_TRAIN = AFTER_ENCODE | {"train"}
 EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
 
@@ -21,6 +22,8 @@ CHANGES = {
     "attfind: {shift: 1.25}": AFTER_EFFECTS,
     "attfind: {precision: float32}": AFTER_EFFECTS,
     "attfind: {images: 20}": AFTER_ENCODE,
+    "attfind: {sampling: natural}": AFTER_ENCODE,
+    "attfind: {min_realism: 0}": AFTER_ENCODE,
     "attfind: {encode_shards: 2}": AFTER_ENCODE - {"encode"} | {"encode_shard", "merge"},
     "attfind: {batch_size: 7}": {"report"},
     "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
@@ -30,15 +33,20 @@ CHANGES = {
     "stylex: {perceptual: lpips-alex}": AFTER_TRAIN | {"weights"},
     "evaluation: {explained_images: 3}": {"explanations", "figures", "tables", "report"},
     "evaluation: {explanation_steps: 3}": {"explanations", "figures", "tables", "report"},
+    "evaluation: {random_samples: 10}": {"samples", "tables", "report"},
     "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures", "report"},
     "evaluation: {figure_class: '3'}": {"ganalyze", "figures", "report"},
-    "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | {"baseline"},
-    "attfind: {against: '3'}": AFTER_ATTRIBUTES | {"baseline"},
+    "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | BASELINE,
+    "attfind: {against: '3'}": AFTER_ATTRIBUTES | BASELINE | {"ganalyze"},
     "study: {attributes: 3}": {"study", "observer", "tables", "report"},
     "study: {observer_draws: 3}": {"observer", "tables", "report"},
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
     "classifier: {pretrained: imagenet, width: 1}": AFTER_TRAIN | {"classifier", "weights"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
+    "title: Another": {"study", "observer", "tables", "report"},
+    "domain: Digits": {"sufficiency", "figures", "tables", "report"},
+    "published_domain: Age": {"tables", "report"},
+    "published_method: Model 1": {"tables", "report"},
     "seed: 7": AFTER_TRAIN | {"classifier"},
 }
 
@@ -108,7 +116,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
         ("attfind/explanations.py", {"explanations", "figures", "tables", "report"}),
-        ("evaluation/wu_2021.py", {"baseline", "study", "observer", "sufficiency", "figures", "tables", "report"}),
+        ("evaluation/wu_2021.py", BASELINE | AFTER_LISTS - {"frechet"}),
         ("evaluation/paired.py", {"tables", "report"}),
         ("evaluation/random_lists.py", {"sufficiency", "figures", "tables", "report"}),
         ("evaluation/ganalyze.py", {"ganalyze", "figures", "report"}),
@@ -116,16 +124,35 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("study/observer.py", {"observer", "tables", "report"}),
         ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
+        ("classifiers/training.py", AFTER_TRAIN | {"classifier", "backbone"}),
         ("distances.py", AFTER_TRAIN),
-        ("report/page.py", {"tables", "report"}),
-        ("cli/train.py", set()),
-        ("config/models.py", set()),
+        ("report/page.py", {"report"}),
+        ("report/templates/page.css", {"report"}),
+        ("cli/train.py", AFTER_TRAIN),
+        ("config/networks.py", AFTER_TRAIN),
+        ("config/finetuning.py", AFTER_TRAIN | {"classifier", "backbone"}),
+        ("config/loading.py", set()),
+        ("datasets/catalog.py", {"download", "prepare", *AFTER_TRAIN, "classifier", "backbone"}),
+        ("datasets/layouts/cub.py", set()),
+        ("datasets/layouts/__init__.py", set()),
+        ("artifacts.py", set()),
     ],
 )
 def test_changed_code_reruns_its_stages(built, module, rules):
     with (built.root / "stylex" / module).open("a") as file:
-        file.write("# changed\n")
+        file.write("CHANGED = True\n")
     assert set(built.planned()) == rules
+
+
+def test_comments_and_docstrings_rerun_nothing(built):
+    for path in built.root.glob("stylex/**/*.py"):
+        path.write_text(path.read_text().replace('"""', '"""Changed: ', 1) + "# changed\n")
+    assert built.planned() == {}
+
+
+def test_new_key_reruns_what_is_told_the_whole_section(built):
+    built.edit("stylex/config/analysis.py", "    split: Split", "    another_key: int = 3\n    split: Split")
+    assert set(built.planned()) == {"report"}
 
 
 def test_time_stamps_alone_rerun_nothing(built):
@@ -164,3 +191,28 @@ def set_option(project, change):
     for key, value in yaml.safe_load(change).items():
         content[key] = {**content.get(key, {}), **value} if isinstance(value, dict) else value
     path.write_text(yaml.safe_dump(content))
+
+
+def test_a_released_model_beside_trained_experiments_is_built_as_far_as_it_goes(virgin):
+    content = {"title": "Mixed", "experiments": ["mnist", "released-age"], "tables": ["samples", "sufficiency", "frechet"]}
+    (virgin.root / "config/suites/mixed.yaml").write_text(yaml.safe_dump(content))
+    result = virgin.snakemake("--config", "suite=mixed")
+    assert result.returncode == 0, result.stderr
+    verbs = virgin.executed()
+    assert {verb: verbs.count(verb) for verb in ("convert-released", "train", "frechet", "samples", "explain", "study")} == {
+        "convert-released": 1, "train": 1, "frechet": 1, "samples": 1, "explain": 1, "study": 2,
+    }  # fmt: skip
+    assert verbs.count("figures") == 2 and verbs.count("sufficiency") == 2 and verbs.count("report") == 1
+    drawn = {path.name for path in (virgin.root / "results/mixed/figures").iterdir() if path.name.startswith("released")}
+    assert drawn == {f"released-age-{name}.{suffix}" for name, suffix in figure_files(RELEASED)}
+    assert virgin.planned("--config", "suite=mixed") == {}
+
+
+def test_images_of_a_released_model_are_prepared_and_measured(virgin):
+    (virgin.root / "config/suites/images.yaml").write_text(
+        yaml.safe_dump({"title": "Images", "experiments": ["released-age-ffhq"], "tables": ["sufficiency", "frechet"]})
+    )
+    assert set(virgin.planned("--config", "suite=images")) == {
+        "convert_released", "download", "prepare", "weights", "attributes", "sufficiency", "frechet",
+        "figures_released_with_images", "tables", "report",
+    }  # fmt: skip

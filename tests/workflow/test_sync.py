@@ -99,7 +99,7 @@ def assert_time_travel(project):
 
 def test_changed_code_reruns_its_stage_and_what_reads_another_result(clone):
     with (clone.root / "stylex/attfind/selection.py").open("a") as file:
-        file.write("# changed\n")
+        file.write("CHANGED = True\n")
     clone.done("dvc", "repro")
     # Of both experiments. The lists come out the same to the byte, so figures and report stay as they are.
     assert clone.executed() == sorted(2 * ["attributes", "frechet", "study", "study", "sufficiency"])

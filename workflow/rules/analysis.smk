@@ -1,12 +1,15 @@
 # From the trained networks to numbers: latents, AttFind, sufficiency, the Fréchet curve, the factors moved. Rules called
 # …_aside do for the other protocols what their namesakes do for the main one.
-SELECTION_KEYS = [
+ENCODE_KEYS = ["seed", "dataset", "stylex.perceptual", "stylex.perceptual_backbone"]
+ENCODE_KEYS += [f"attfind.{key}" for key in ("split", "images", "sampling", "min_realism")]
+SELECTION_KEYS = ["seed"] + [
     f"attfind.{key}"
     for key in (
         "protocols",
         "engine",
+        "shards",
         "algorithm",
-        "ranking",
+        "min_images_fraction",
         "against",
         "threshold",
         "max_attributes",
@@ -14,6 +17,7 @@ SELECTION_KEYS = [
         "unstable_filter",
     )
 ]
+BASELINE_KEYS = ["seed", "stylex.conditioning", "attfind.protocols", "attfind.against", "attfind.max_attributes"]
 
 
 rule encode:
@@ -23,7 +27,6 @@ rule encode:
         classifier=classifier_model,
         backbone=backbone_model,
         weights=lpips_weights,
-        code=code("latents/*.py", "datasets/split.py", *STYLEX_CODE, *CLASSIFIER_CODE, *PERCEPTUAL_CODE),
     output:
         EXPERIMENT.latents,
     log:
@@ -38,7 +41,8 @@ rule encode:
     resources:
         **requests("encode"),
     params:
-        config=sections("dataset", "attfind.split", "attfind.images"),
+        code=code_of("encode"),
+        config=sections(*ENCODE_KEYS),
         shard="",
     message:
         "Encoding the analysed images of {wildcards.experiment}"
@@ -57,7 +61,8 @@ use rule encode as encode_shard with:
     wildcard_constraints:
         experiment="|".join(PROJECT.experiments),
     params:
-        config=sections("dataset", "attfind.split", "attfind.images", "attfind.encode_shards", "attfind.batch_size"),
+        code=code_of("encode"),
+        config=sections(*ENCODE_KEYS, "attfind.encode_shards", "attfind.batch_size"),
         shard=lambda wildcards: f"--shard {int(wildcards.shard)}",
     message:
         "Encoding the analysed images of {wildcards.experiment}, shard {wildcards.shard}"
@@ -67,7 +72,6 @@ rule merge:
     input:
         manifest=manifest,
         shards=encoded_shards,
-        code=code("latents/*.py", "datasets/split.py"),
     output:
         EXPERIMENT.latents,
     log:
@@ -79,7 +83,8 @@ rule merge:
     resources:
         **requests("merge"),
     params:
-        config=sections("dataset", "attfind.split", "attfind.images"),
+        code=code_of("encode"),
+        config=sections(*ENCODE_KEYS),
     message:
         "Merging what was encoded of {wildcards.experiment}"
     shell:
@@ -91,16 +96,6 @@ rule effects:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
-        code=code(
-            "attfind/effects.py",
-            "attfind/engine.py",
-            "attfind/screening.py",
-            "attfind/records.py",
-            "precision.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-        ),
     output:
         EXPERIMENT.folder / "attfind/effects-{shard}.parquet",
     log:
@@ -115,6 +110,7 @@ rule effects:
     resources:
         **requests("effects"),
     params:
+        code=code_of("effects"),
         config=effects_sections,
         protocol="",
     message:
@@ -132,6 +128,7 @@ use rule effects as effects_aside with:
     benchmark:
         "results/benchmarks/rules/effects/{experiment}-{protocol}-{shard}.tsv"
     params:
+        code=code_of("effects"),
         config=effects_sections,
         protocol="--protocol {protocol}",
     message:
@@ -141,8 +138,6 @@ use rule effects as effects_aside with:
 rule attributes:
     input:
         effects=effects,
-        latents=EXPERIMENT.latents,
-        code=code("attfind/selection.py", "attfind/algorithms.py", "attfind/records.py", "latents/table.py"),
     output:
         with_provenance(EXPERIMENT.attributes),
     log:
@@ -154,6 +149,7 @@ rule attributes:
     resources:
         **requests("attributes"),
     params:
+        code=code_of("attributes"),
         config=sections(*SELECTION_KEYS),
         protocol="",
     message:
@@ -165,13 +161,12 @@ rule attributes:
 use rule attributes as attributes_aside with:
     input:
         effects=effects_aside,
-        latents=EXPERIMENT.latents,
-        code=code("attfind/selection.py", "attfind/algorithms.py", "attfind/records.py", "latents/table.py"),
     output:
         with_provenance(ASIDE.attributes),
     log:
         "results/logs/experiments/{experiment}/attributes-{protocol}.log",
     params:
+        code=code_of("attributes"),
         config=sections(*SELECTION_KEYS),
         protocol="--protocol {protocol}",
     message:
@@ -183,15 +178,6 @@ rule explanations:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
-        code=code(
-            "attfind/explanations.py",
-            "attfind/engine.py",
-            "attfind/records.py",
-            "precision.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.independent),
         with_provenance(EXPERIMENT.subset),
@@ -207,7 +193,10 @@ rule explanations:
     resources:
         **requests("explanations"),
     params:
+        # not what prepares and draws image files, which people alone give
+        code=code_of("explain", without=("stylex.datasets", "stylex.figures", "stylex.latents.encode")),
         config=sections(
+            "seed",
             "attfind.protocols",
             "attfind.shift",
             "attfind.precision",
@@ -224,13 +213,6 @@ rule baseline:
     input:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
-        code=code(
-            "evaluation/wu_2021.py",
-            "evaluation/counterfactuals.py",
-            "attfind/records.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.wu_2021),
     log:
@@ -242,7 +224,8 @@ rule baseline:
     resources:
         **requests("baseline"),
     params:
-        config=sections("attfind.protocols", "attfind.against", "attfind.max_attributes"),
+        code=code_of("baseline"),
+        config=sections(*BASELINE_KEYS),
         protocol="",
     message:
         "Selecting the coordinates of {wildcards.experiment} as Wu et al. do"
@@ -256,7 +239,8 @@ use rule baseline as baseline_aside with:
     log:
         "results/logs/experiments/{experiment}/baseline-{protocol}.log",
     params:
-        config=sections("attfind.protocols", "attfind.against", "attfind.max_attributes"),
+        code=code_of("baseline"),
+        config=sections(*BASELINE_KEYS),
         protocol="--protocol {protocol}",
     message:
         "Selecting the coordinates of {wildcards.experiment} on the {wildcards.protocol} as Wu et al. do"
@@ -268,16 +252,6 @@ rule sufficiency:
         attributes=all_attribute_lists,
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
-        code=code(
-            "evaluation/random_lists.py",
-            "evaluation/sufficiency.py",
-            "evaluation/counterfactuals.py",
-            "evaluation/intervals.py",
-            "attfind/records.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.sufficiency),
         with_provenance(EXPERIMENT.flips),
@@ -294,9 +268,11 @@ rule sufficiency:
     resources:
         **requests("sufficiency"),
     params:
+        code=code_of("sufficiency"),
         config=sections(
             "seed",
             "domain",
+            "stylex.conditioning",
             "attfind.protocols",
             "attfind.shift",
             "attfind.against",
@@ -309,27 +285,39 @@ rule sufficiency:
         "python -m stylex sufficiency {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
+rule samples:
+    input:
+        latents=EXPERIMENT.latents,
+        model=EXPERIMENT.stylex_model,
+        classifier=classifier_model,
+    output:
+        with_provenance(EXPERIMENT.samples),
+    log:
+        "results/logs/experiments/{experiment}/samples.log",
+    benchmark:
+        "results/benchmarks/rules/samples/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    resources:
+        **requests("samples"),
+    params:
+        code=code_of("samples"),
+        config=sections("seed", "domain", "stylex.conditioning", "evaluation.random_samples"),
+    message:
+        "Counting the classes of random samples of {wildcards.experiment}"
+    shell:
+        "python -m stylex samples {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
 rule frechet:
     input:
-        manifest=manifest,
+        manifest=originals_manifest,
         latents=EXPERIMENT.latents,
         attributes=all_attributes,
         model=EXPERIMENT.stylex_model,
-        backbone=backbone_model,
+        backbone=frechet_backbone,
         weights=fid_weights,
-        code=code(
-            "evaluation/frechet.py",
-            "evaluation/extractors.py",
-            "evaluation/statistics.py",
-            "pretrained.py",
-            "evaluation/counterfactuals.py",
-            "distances.py",
-            "attfind/records.py",
-            "latents/table.py",
-            "datasets/split.py",
-            *STYLEX_CODE,
-            *BACKBONE_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.frechet),
     log:
@@ -344,8 +332,13 @@ rule frechet:
     resources:
         **requests("frechet"),
     params:
+        code=code_of("frechet"),
         config=sections(
             "seed",
+            "released_images",
+            "dataset",
+            "stylex.perceptual_backbone",
+            "attfind.split",
             "attfind.protocols",
             "attfind.shift",
             "attfind.against",
@@ -366,16 +359,6 @@ rule factors:
         model=EXPERIMENT.stylex_model,
         regressor=lambda wildcards: factor_regressor(wildcards).model,
         metrics=lambda wildcards: factor_regressor(wildcards).metrics,
-        code=code(
-            "evaluation/factors.py",
-            "evaluation/counterfactuals.py",
-            "attfind/records.py",
-            "latents/table.py",
-            "datasets/factors.py",
-            "datasets/split.py",
-            *STYLEX_CODE,
-            *REGRESSOR_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.factors),
         with_provenance(EXPERIMENT.factor_fit),
@@ -391,13 +374,17 @@ rule factors:
     resources:
         **requests("factors"),
     params:
+        # of the catalog, it is asked for the causes
+        code=code_of("factors", without=("stylex.datasets.layouts", "stylex.datasets.transfer")),
         config=sections(
             "seed",
+            "dataset",
             "stylex.conditioning",
             "attfind.protocols",
             "attfind.shift",
             "attfind.split",
             "attfind.against",
+            "evaluation.factor_regressor",
             "evaluation.random_moves",
         ),
     message:
@@ -411,7 +398,6 @@ rule ganalyze:
         latents=EXPERIMENT.latents,
         model=EXPERIMENT.stylex_model,
         classifier=classifier_model,
-        code=code("evaluation/ganalyze.py", "latents/table.py", *STYLEX_CODE, *CLASSIFIER_CODE),
     output:
         EXPERIMENT.ganalyze,
     log:
@@ -426,7 +412,10 @@ rule ganalyze:
     resources:
         **requests("ganalyze"),
     params:
-        config=sections("seed", "attfind.protocols", "evaluation.figure_class", "evaluation.ganalyze"),
+        code=code_of("ganalyze"),
+        config=sections(
+            "seed", "attfind.protocols", "attfind.against", "evaluation.figure_class", "evaluation.ganalyze"
+        ),
     message:
         "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
     shell:
@@ -438,17 +427,6 @@ rule study:
         latents=EXPERIMENT.latents,
         attributes=attribute_lists,
         model=EXPERIMENT.stylex_model,
-        code=code(
-            "study/animation.py",
-            "study/answers.py",
-            "study/build.py",
-            "study/questions.py",
-            "study/templates/*",
-            "figures/examples.py",
-            "attfind/records.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-        ),
     output:
         EXPERIMENT.study_page,
         with_provenance(EXPERIMENT.study_key),
@@ -464,6 +442,7 @@ rule study:
     resources:
         **requests("study"),
     params:
+        code=code_of("study build"),
         config=sections(
             "title", "seed", "stylex.conditioning", "attfind.protocols", "attfind.shift", "study.attributes"
         ),
@@ -480,19 +459,6 @@ rule observer:
         key=EXPERIMENT.study_key,
         model=EXPERIMENT.stylex_model,
         backbone=backbone_model,
-        code=code(
-            "study/answers.py",
-            "study/build.py",
-            "study/observer.py",
-            "study/questions.py",
-            "study/statistics.py",
-            "evaluation/intervals.py",
-            "figures/examples.py",
-            "attfind/records.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *BACKBONE_CODE,
-        ),
     output:
         with_provenance(EXPERIMENT.observer),
     log:
@@ -507,7 +473,10 @@ rule observer:
     resources:
         **requests("observer"),
     params:
-        config=sections("seed", "stylex.conditioning", "attfind.protocols", "attfind.shift", "study"),
+        code=code_of("study observe"),
+        config=sections(
+            "seed", "stylex.conditioning", "stylex.perceptual_backbone", "attfind.protocols", "attfind.shift", "study"
+        ),
     message:
         "Answering the questionnaire of {wildcards.experiment} by machine"
     shell:

@@ -5,7 +5,6 @@ rule classifier:
     input:
         manifest=manifest,
         weights=lambda wildcards: initial_weights(PROJECT.experiments[wildcards.experiment].classifier),
-        code=code(*NETWORK_TRAINING_CODE),
     output:
         model=EXPERIMENT.classifier.model,
         metrics=EXPERIMENT.classifier.metrics,
@@ -22,7 +21,8 @@ rule classifier:
     resources:
         **requests("classifier"),
     params:
-        config=sections("seed", "dataset", "classifier"),
+        code=code_of("classifier", without=FOR_CLASSIFIERS),
+        config=sections("seed", "dataset", "classifier", "classifier_of"),
     message:
         "Training the classifier of {wildcards.experiment}"
     shell:
@@ -33,7 +33,6 @@ rule backbone:
     input:
         manifest=backbone_manifest,
         weights=lambda wildcards: initial_weights(PROJECT.backbones[wildcards.backbone]),
-        code=code(*NETWORK_TRAINING_CODE),
     output:
         model=BACKBONE.model,
         metrics=BACKBONE.metrics,
@@ -48,6 +47,7 @@ rule backbone:
     resources:
         **requests("backbone"),
     params:
+        code=code_of("backbone", without=FOR_CLASSIFIERS),
         config=lambda wildcards: PROJECT.backbones[wildcards.backbone].model_dump_json(),
     message:
         "Training the backbone {wildcards.backbone}"
@@ -59,7 +59,6 @@ rule regressor:
     input:
         manifest=regressor_manifest,
         weights=lambda wildcards: initial_weights(PROJECT.regressors[wildcards.regressor]),
-        code=code("classifiers/regressor.py", *NETWORK_TRAINING_CODE),
     output:
         model=REGRESSOR.model,
         metrics=REGRESSOR.metrics,
@@ -74,6 +73,7 @@ rule regressor:
     resources:
         **requests("regressor"),
     params:
+        code=code_of("regressor", without=FOR_CLASSIFIERS),
         config=lambda wildcards: PROJECT.regressors[wildcards.regressor].model_dump_json(),
     message:
         "Training the regressor {wildcards.regressor}"

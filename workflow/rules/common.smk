@@ -27,12 +27,13 @@ from stylex.config.loading import unknown_name
 from stylex.config.site import STAGES
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.layouts import LAYOUTS
-from stylex.datasets.layouts.folders import images_in
+from stylex.datasets.layouts.folders import Tree
 from stylex.errors import ConfigError
 from stylex.failures import ReasonsOfFailures
-from stylex.figures.names import figure_files
+from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, figure_files, figure_names
 from stylex.pretrained import WEIGHTS
 from stylex.protocols import Protocol
+from stylex.source import CHECKED, code_digest
 from snakemake.logging import logger
 
 
@@ -94,41 +95,17 @@ wildcard_constraints:
     protocol="|".join(Protocol),
 
 
-def code(*patterns):
-    """Package files that a stage's result depends on, so that editing one reruns the stage.
-
-    Errors, configuration, artifacts and the CLI are left out: what they change about a result arrives as params.
-    """
-    files = {pattern: [str(path) for path in Path("stylex").glob(pattern)] for pattern in patterns}
-    assert all(files.values()), files
-    return sorted(set().union(*files.values()))
+digest_of = functools.cache(code_digest)
+# Data are the same whatever is asked of them, and classifiers know nothing of the networks of StylEx; `load_experiment`
+# and its like check all of a file nevertheless.
+FOR_DATA = ("stylex.config.finetuning", "stylex.config.models", "stylex.config.networks")
+FOR_CLASSIFIERS = (*CHECKED, "stylex.config.networks")
 
 
-# What loads and runs the networks of an experiment.
-NETWORK_CODE = (
-    "classifiers/image_network.py",
-    "classifiers/mobilenet_v1.py",
-    "classifiers/networks.py",
-    "classifiers/timm_network.py",
-    "classifiers/wrapper.py",
-)
-CLASSIFIER_CODE = ("classifiers/classifier.py", *NETWORK_CODE)
-REGRESSOR_CODE = ("classifiers/regressor.py", *NETWORK_CODE)
-BACKBONE_CODE = ("classifiers/backbone.py", *NETWORK_CODE)
-PERCEPTUAL_CODE = (*BACKBONE_CODE, "classifiers/perceptual.py", "pretrained.py")
-STYLEX_CODE = ("networks/*.py",)
-NETWORK_TRAINING_CODE = (
-    *NETWORK_CODE,
-    "classifiers/accuracy.py",
-    "classifiers/balance.py",
-    "classifiers/calibration.py",
-    "classifiers/experiment.py",
-    "classifiers/initial_weights.py",
-    "classifiers/training.py",
-    "classifiers/unfreezing.py",
-    "datasets/factors.py",
-    "datasets/split.py",
-)
+def code_of(verb, without=CHECKED):
+    """A digest of the code that a verb runs, as a parameter, so that editing it reruns the rule."""
+    command = f"stylex.cli.{verb.replace('-', '_').replace(' ', '.')}"
+    return lambda wildcards: digest_of(command, without=without)
 
 
 def sections(*keys):
@@ -144,7 +121,16 @@ def suite_sections(*keys):
 
 
 # What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
-TABLE_KEYS = ["domain", "published_domain", "published_method", "dataset", "classifier_of", "stylex.conditioning"]
+TABLE_KEYS = [
+    "released",
+    "released_images",
+    "domain",
+    "published_domain",
+    "published_method",
+    "dataset",
+    "classifier_of",
+    "stylex.conditioning",
+]
 TABLE_KEYS += ["attfind.protocols", "attfind.shift", "evaluation.explanation_steps"]
 if "factors" in PROJECT.suite.tables:
     TABLE_KEYS += ["seed", "evaluation.factor_threshold"]
@@ -183,7 +169,8 @@ def own_names(name):
     file = dataset(name).file
     if not (file and file.folder):
         return ""
-    names = sorted(str(path) for path in images_in(Path(file.folder)))
+    folder = Path(file.folder)
+    names = sorted(map(str, Tree(folder).images_below(folder)))
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
 
 
@@ -197,21 +184,26 @@ def raw_record(wildcards):
 
 
 def preparation_code(wildcards):
-    """The package files that prepare a dataset; of the layouts, its own."""
-    spec = dataset(wildcards.dataset)
-    common = ["content", "factors", "images", "prepare", "shards", "splits"]
-    if spec.file is None:
-        return [f"datasets/{name}.py" for name in (*common, "built_in", "decoding", "leaves")]
-    names = (*common, "extraction", "image_files", "pixels", "unpacking")
-    files = {layout: f"{name.removeprefix('stylex.').replace('.', '/')}.py" for layout, name in LAYOUTS.items()}
-    every = {path.relative_to("stylex").as_posix() for path in Path("stylex/datasets/layouts").glob("[!_]*.py")}
-    shared = sorted(every - set(files.values()))
-    return [*(f"datasets/{name}.py" for name in names), *shared, files[spec.file.layout]]
+    """A digest of the code that prepares a dataset; its layout is imported by name, and no other counts."""
+    verb, file = "stylex.cli.prepare", dataset(wildcards.dataset).file
+    without = (*FOR_DATA, "stylex.datasets.download", "stylex.datasets.layouts.__init__")
+    if file is None:
+        return digest_of(verb, without=(*without, "stylex.datasets.image_files"))
+    # what the catalog knows of it stands in its file
+    without = (*without, "stylex.datasets.built_in", "stylex.datasets.catalog")
+    return digest_of(verb, LAYOUTS[file.layout], without=without)
 
 
 def manifest(wildcards):
     dataset = PROJECT.experiments[wildcards.experiment].dataset
     return DatasetPaths(Path(), dataset.name).manifest(dataset.resolution)
+
+
+def originals_manifest(wildcards):
+    """The dataset that has the analysed images themselves; those of a released model may be another's."""
+    experiment = PROJECT.experiments[wildcards.experiment]
+    dataset = experiment.released_images or experiment.dataset.name
+    return DatasetPaths(Path(), dataset).manifest(experiment.dataset.resolution)
 
 
 def backbone_manifest(wildcards):
@@ -221,6 +213,11 @@ def backbone_manifest(wildcards):
 
 def backbone_model(wildcards):
     return backbone_paths(Path(), PROJECT.experiments[wildcards.experiment].stylex.perceptual_backbone).model
+
+
+def frechet_backbone(wildcards):
+    """The backbone whose features are compared; a released model has none."""
+    return [] if PROJECT.experiments[wildcards.experiment].released else backbone_model(wildcards)
 
 
 def regressor_manifest(wildcards):
@@ -293,19 +290,14 @@ def initial_weights(config):
     return [weights_path(Path(), name or "", file)] if name or file else []
 
 
-def suite_results():
-    """What a suite is run for: the report, or, where there are no images to draw, sufficiency."""
-    if all(PROJECT.experiments[name].released for name in PROJECT.suite.experiments):
-        return of_all_experiments(lambda paths: [paths.sufficiency])
-    return [SUITE_PATHS.report]
+def figures_of(experiment, names):
+    """The files of the figures `names` of an experiment, those of its animations included."""
+    return [SUITE_PATHS.figure(experiment, name, suffix) for name, suffix in figure_files(names)]
 
 
 def suite_figures():
-    return [
-        SUITE_PATHS.figure(experiment, name, suffix)
-        for experiment in PROJECT.suite.experiments
-        for name, suffix in figure_files()
-    ]
+    experiments = {name: PROJECT.experiments[name] for name in PROJECT.suite.experiments}
+    return [path for name, each in experiments.items() for path in figures_of(name, figure_names(each))]
 
 
 def suite_tables():
@@ -324,13 +316,24 @@ def of_all_experiments(artifacts):
 
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
-    lists = paths.attribute_lists(PROJECT.experiments[paths.name].method).values()
-    tables = *lists, paths.independent, paths.subset, paths.sufficiency, paths.flips, paths.random_flips, paths.frechet
-    tables += paths.study_key, paths.observer
-    if "factors" in PROJECT.suite.tables:
-        tables += paths.factors, paths.factor_fit
+    experiment = PROJECT.experiments[paths.name]
+    tables = [*paths.attribute_lists(experiment.method).values(), paths.sufficiency, paths.flips, paths.random_flips]
+    if experiment.gives("frechet"):
+        tables.append(paths.frechet)
+    if not experiment.released:
+        tables += [paths.independent, paths.subset, paths.study_key, paths.observer]
+        tables += [paths.samples] if "samples" in PROJECT.suite.tables else []
+        tables += [paths.factors, paths.factor_fit] if "factors" in PROJECT.suite.tables else []
     numbers = [path for table in tables for path in with_provenance(table)]
-    return [*numbers, paths.classifier.metrics, paths.stylex_model, paths.latents, *effects_of(paths.name)]
+    classifier = paths.classifier.model if experiment.released else paths.classifier.metrics
+    return [*numbers, classifier, paths.stylex_model, paths.latents, *effects_of(paths.name)]
+
+
+def report_inputs(paths):
+    """What the report alone reads of one experiment."""
+    if PROJECT.experiments[paths.name].released:
+        return []
+    return [paths.stylex_samples, paths.stylex_history, paths.independent, paths.subset]
 
 
 def experiments_where(condition):
@@ -353,7 +356,7 @@ def effects_sections(wildcards):
     keys = ["protocols", "shift", "precision", "discriminator_filter", "shards", "engine"]
     if PROJECT.experiments[wildcards.experiment].attfind.engine == "screened":
         keys += ["confidence", "threshold", "max_attributes"]
-    return sections(*(f"attfind.{key}" for key in keys))(wildcards)
+    return sections("seed", *(f"attfind.{key}" for key in keys))(wildcards)
 
 
 def effects(wildcards):

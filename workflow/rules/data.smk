@@ -3,16 +3,6 @@
 
 
 rule download:
-    input:
-        code=code(
-            "datasets/catalog.py",
-            "datasets/download.py",
-            "datasets/kaggle.py",
-            "datasets/packages.py",
-            "datasets/sources.py",
-            "datasets/spans.py",
-            "datasets/transfer.py",
-        ),
     output:
         DATASET.raw / "source.json",
     log:
@@ -20,6 +10,7 @@ rule download:
     conda:
         ENVIRONMENT
     params:
+        code=code_of("download", without=(*FOR_DATA, "stylex.datasets.layouts")),
         config=lambda wildcards: described(wildcards.dataset, include={"sources", "folder", "csv"}),
     message:
         "Downloading {wildcards.dataset}"
@@ -28,14 +19,14 @@ rule download:
 
 
 rule weights:
-    input:
-        code=code("pretrained.py", "datasets/spans.py", "datasets/transfer.py"),
     output:
         weights_path(Path(), "{weights}"),
     log:
         "results/logs/weights/{weights}.log",
     conda:
         ENVIRONMENT
+    params:
+        code=code_of("weights", without=FOR_DATA),
     message:
         "Downloading the published weights {wildcards.weights}"
     shell:
@@ -46,7 +37,6 @@ rule prepare:
     input:
         source=raw_record,
         own=own_table,
-        code=lambda wildcards: code(*preparation_code(wildcards)),
     output:
         DATASET.manifest("{resolution}"),
     log:
@@ -59,6 +49,7 @@ rule prepare:
     resources:
         **requests("prepare"),
     params:
+        code=preparation_code,
         config=lambda wildcards: described(wildcards.dataset, exclude={"sources"}),
         own=lambda wildcards: own_names(wildcards.dataset),
     message:

@@ -3,8 +3,6 @@
 
 
 rule convert_released:
-    input:
-        code=code("released/*.py", "attfind/engine.py", "latents/table.py", *STYLEX_CODE, *CLASSIFIER_CODE),
     output:
         model=EXPERIMENT.stylex_model,
         classifier=EXPERIMENT.classifier.model,
@@ -18,6 +16,7 @@ rule convert_released:
         ENVIRONMENT
     threads: CPU_THREADS
     params:
+        code=code_of("convert-released", without=()),
         config=sections("seed", "dataset", "classifier", "stylex", "attfind", "released"),
     message:
         "Converting the released model of {wildcards.experiment}"

@@ -15,18 +15,12 @@ rule figures:
         sufficiency=compared,
         frechet=EXPERIMENT.frechet,
         ganalyze=EXPERIMENT.ganalyze,
-        code=code(
-            "figures/*.py",
-            "attfind/records.py",
-            "datasets/split.py",
-            "latents/table.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-        ),
     output:
-        [SUITE_PATHS.figure("{experiment}", name, suffix) for name, suffix in figure_files()],
+        figures_of("{experiment}", FIGURE_NAMES),
     log:
         f"results/logs/experiments/{{experiment}}/figures-{SUITE}.log",
+    wildcard_constraints:
+        experiment=experiments_where(lambda experiment: not experiment.released),
     group:
         group_of("figures")
     conda:
@@ -35,11 +29,14 @@ rule figures:
     resources:
         **requests("figures"),
     params:
+        code=code_of("figures"),
         suite=SUITE,
         config=sections(
-            "title",
+            "seed",
             "dataset",
+            "stylex.conditioning",
             "attfind.split",
+            "attfind.shards",
             "attfind.protocols",
             "attfind.shift",
             "evaluation.figure_attributes",
@@ -52,14 +49,35 @@ rule figures:
         "python -m stylex figures {params.suite} {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
+use rule figures as figures_released with:
+    input:
+        model=EXPERIMENT.stylex_model,
+        classifier=classifier_model,
+        latents=EXPERIMENT.latents,
+        effects=effects,
+        attributes=EXPERIMENT.attributes,
+        sufficiency=EXPERIMENT.sufficiency,
+    output:
+        figures_of("{experiment}", RELEASED),
+    wildcard_constraints:
+        experiment=experiments_where(lambda each: each.released and not each.released_images),
+
+
+use rule figures_released as figures_released_with_images with:
+    input:
+        **rules.figures_released.input,
+        frechet=EXPERIMENT.frechet,
+    output:
+        figures_of("{experiment}", RELEASED_WITH_IMAGES),
+    wildcard_constraints:
+        experiment=experiments_where(lambda each: each.released_images),
+
+
 rule tables:
     input:
         results=of_all_experiments(table_inputs),
         answers=answers_of_people(),
         published=expand("config/published/{name}.csv", name=["sufficiency", "datasets", "user_study"]),
-        code=code(
-            "report/*.py", "latents/table.py", "attfind/records.py", "evaluation/intervals.py", "evaluation/paired.py"
-        ),
     output:
         tables=suite_tables(),
         metrics=[SUITE_PATHS.metrics(name) for name in PROJECT.suite.experiments],
@@ -68,6 +86,7 @@ rule tables:
     conda:
         ENVIRONMENT
     params:
+        code=code_of("tables"),
         suite=SUITE,
         config=suite_sections(*TABLE_KEYS),
     message:
@@ -82,19 +101,9 @@ rule report:
         tables=suite_tables(),
         results=of_all_experiments(table_inputs),
         answers=answers_of_people(),
-        samples=of_all_experiments(lambda paths: [paths.stylex_samples]),
-        claims=of_all_experiments(lambda paths: [paths.independent, paths.subset, paths.stylex_history]),
+        others=of_all_experiments(report_inputs),
         published=["config/published/sufficiency.csv", "config/published/user_study.csv"],
         notes=list(map(str, Path("docs").glob("method-notes.md"))),
-        code=code(
-            "report/*.py",
-            "report/claims/*.py",
-            "report/templates/*",
-            "latents/table.py",
-            "attfind/records.py",
-            "evaluation/intervals.py",
-            "evaluation/paired.py",
-        ),
     output:
         report(SUITE_PATHS.report, category="Report"),
     log:
@@ -102,9 +111,22 @@ rule report:
     conda:
         ENVIRONMENT
     params:
+        code=code_of("report"),
         suite=SUITE,
         config=suite_sections(
-            "title", "domain", "seed", "classifier_of", "dataset", "classifier", "stylex", "attfind", "evaluation"
+            "title",
+            "domain",
+            "published_domain",
+            "published_method",
+            "released",
+            "released_images",
+            "seed",
+            "classifier_of",
+            "dataset",
+            "classifier",
+            "stylex",
+            "attfind",
+            "evaluation",
         ),
     message:
         "Writing the report of the suite {params.suite}"

@@ -7,16 +7,6 @@ rule train:
         classifier=classifier_model,
         backbone=backbone_model,
         weights=lpips_weights,
-        code=code(
-            "training/*.py",
-            "losses/*.py",
-            "distances.py",
-            "precision.py",
-            "datasets/split.py",
-            *STYLEX_CODE,
-            *CLASSIFIER_CODE,
-            *PERCEPTUAL_CODE,
-        ),
     output:
         model=EXPERIMENT.stylex_model,
         history=EXPERIMENT.stylex_history,
@@ -34,10 +24,12 @@ rule train:
         **requests("train"),
         sharing=training_sharing,
     params:
+        code=code_of("train"),
         config=sections("seed", "dataset", "stylex"),
     message:
         "Training StylEx for {wildcards.experiment}"
-    # exec: with a shell in between, a signal ends the shell before training can save
+    # exec: with a shell in between, a signal ends the shell before training can save. Outside of a Slurm job nobody ends
+    # it, and it has no time limit.
     shell:
-        "exec python -m stylex train {wildcards.experiment} --time-limit {resources.runtime} {resources.sharing}"
-        " 2> >(tee {log} >&2)"
+        "exec python -m stylex train {wildcards.experiment} {resources.sharing}"
+        " ${{SLURM_JOB_ID:+--time-limit {resources.runtime}}} 2> >(tee {log} >&2)"

@@ -1,0 +1,293 @@
+"""Classes of any name, our own words and what pandas takes for nothing among them: from a folder to tables and curves.
+
+Every count is made again from what lies below it, read with the csv module.
+"""
+
+import csv
+import shutil
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import numpy
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from stylex.artifacts import load_tensors, read_json, save_tensors
+from stylex.attfind.explanations import explain_analysed
+from stylex.attfind.records import Attribute, Direction, read_attributes, write_attributes
+from stylex.classifiers import build_network
+from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.config import ExperimentPaths, backbone_paths, experiment_paths, load_experiment
+from stylex.config.analysis import POOLED
+from stylex.datasets import download, load_split, prepare
+from stylex.errors import ConfigError
+from stylex.evaluation.sufficiency import sufficiency
+from stylex.figures.curves import draw_methods, draw_sufficiency
+from stylex.figures.make import methods_of_classifier
+from stylex.latents.encode import encode
+from stylex.latents.table import read_latents, write_latents
+from stylex.networks.model import build_networks, save_stylex
+from stylex.project import load_checked_experiment
+from stylex.protocols import Protocol
+from stylex.report.paired import paired_table
+from stylex.report.seeds import seeds_table
+from stylex.report.subset import subset_table
+from stylex.report.sufficiency import sufficiency_table
+
+REPOSITORY = Path(__file__).parents[2]
+PAIRS = [("both", "all"), ("rest", "random"), ("NA", "null"), ("3", "nan")]
+COUNT = 40  # images of a class
+KS = (1, 2, 3)
+NETWORKS = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
+PETS = {
+    "extends": "cpu-32",
+    "title": "Pets",
+    "domain": "Pets",
+    "dataset": {"name": "pets"},
+    "stylex": {"perceptual_backbone": "pets-32", "networks": NETWORKS | {"latent_dim": 8}},
+    "attfind": {
+        "images": 48, "protocols": [Protocol.SAME_IMAGES.value], "max_attributes": 3, "shift": 2.0,
+        "precision": "float32", "batch_size": 128,
+    },
+    "evaluation": {
+        "sufficiency_k": [*KS], "frechet_attributes": 1, "figure_attributes": 1, "explained_images": 10,
+        "explanation_steps": 3,
+    },
+}  # fmt: skip
+WITHOUT_CST = {"conditioning": "none", "conditional_discriminator": False, "losses": {"classifier": 0.0}}
+FILES = {
+    "datasets/pets": {
+        "title": "Pets", "layout": "folders", "licence": "own", "folder": "photos", "channels": 1,
+        "shares": {"train": 0.2, "val": 0.1, "test": 0.7},
+    },
+    "backbones/pets-32": {"extends": "backbone-32", "dataset": "pets"},
+    "experiments/pets": PETS,
+    "experiments/pets-again": {"extends": "pets", "seed": 1},
+    "experiments/pets-without-cst": {"extends": "pets", "classifier_of": "pets", "stylex": WITHOUT_CST},
+    "suites/pets": {"title": "Pets", "experiments": ["pets", "pets-again", "pets-without-cst"], "tables": ["seeds"]},
+}  # fmt: skip
+EXPERIMENTS = FILES["suites/pets"]["experiments"]
+
+
+def describe(root, names):
+    for name, content in FILES.items():
+        (root / f"config/{name}.yaml").write_text(yaml.safe_dump(content))
+    for index, name in enumerate(names * COUNT):
+        path = root / "photos" / name / f"{index:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = numpy.random.default_rng(index).integers(0, 256, (32, 32), numpy.uint8)
+        Image.fromarray(values).save(path)
+    download(root, "pets")
+
+
+def save_random_network(path, role, names):
+    description = NetworkDescription(
+        role=role, name="random", architecture="resnet18", width=0.125, channels=1, resolution=32, class_names=names
+    )
+    save_network(path, build_network("resnet18", 1, len(names), 0.125), description, {})
+
+
+def analyse(root, name, names):
+    """Encode with random networks, spread the decisions over the classes, and name three attributes of each."""
+    paths, config = experiment_paths(root, name), load_experiment(root, name)
+    networks = build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=config.seed)
+    save_stylex(paths.stylex_model, networks, {})
+    encode(root, name, "cpu")
+    if name != "pets-without-cst":
+        logits = read_latents(paths.latents).reconstruction_logits
+        tensors, header = load_tensors(paths.classifier.model)
+        tensors["head.bias"][1] -= (logits[:, 1] - logits[:, 0]).median() + 1e-6
+        save_tensors(paths.classifier.model, tensors, header)
+    latents = read_latents(paths.latents)
+    decided = torch.nn.functional.one_hot((torch.arange(len(latents.ids)) % 3 == 0).long())
+    write_latents(paths.latents, replace(latents, reconstruction_logits=decided.float()))
+    layout = networks.synthesis.layout
+    attributes = [
+        Attribute(target, rank, index, *layout.locate(index), Direction(index % 2), 1.0, 1)
+        for position, target in enumerate(names)
+        for rank in KS
+        for index in [7 * rank + 3 * position]
+    ]
+    for path in paths.attribute_lists(config.method).values():
+        write_attributes(path, attributes, {})
+        assert {target: len(each) for target, each in read_attributes(path).items()} == dict.fromkeys(names, 3)
+    sufficiency(root, name, "cpu")
+    explain_analysed(root, name, "cpu")
+
+
+@pytest.fixture(scope="module", params=PAIRS, ids="-".join)
+def project(request, tmp_path_factory):
+    """A project of two classes, and their names in the order of the labels."""
+    root, names = tmp_path_factory.mktemp("names"), tuple(sorted(request.param))
+    shutil.copytree(REPOSITORY / "config", root / "config")
+    describe(root, names)
+    prepare(root, "pets", 32)
+    torch.manual_seed(0)
+    for name in EXPERIMENTS[:2]:
+        save_random_network(ExperimentPaths(root, name).classifier.model, "classifier", names)
+    save_random_network(backbone_paths(root, "pets-32").model, "backbone", names)
+    for name in ("pets", "pets-without-cst", "pets-again"):
+        analyse(root, name, names)
+    return root, names
+
+
+def read(path):
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def flips_of(root, name):
+    """Return the first_k of the images (0: never) by id, by method and target class."""
+    flips = {}
+    for row in read(ExperimentPaths(root, name).flips):
+        images = flips.setdefault((row["method"], row["target_class"]), {})
+        assert row["id"] not in images
+        images[row["id"]] = int(row["first_k"] or 0)
+    return flips
+
+
+def counted(flips, names, method, target, k):
+    """Return images and flipped ones; target: a class, or all together."""
+    firsts = [first for each in (names if target == POOLED else (target,)) for first in flips[method, each].values()]
+    return len(firsts), sum(1 <= first <= k for first in firsts)
+
+
+def test_prepared_images_are_counted_by_class(project):
+    root, names = project
+    manifest = read_json(root / "data/processed/pets/32/manifest.json")
+    assert manifest["class_names"] == list(names)
+    assert manifest["counts"]["test"] == dict.fromkeys(names, 28)
+    split = load_split(root, load_checked_experiment(root, "pets").dataset, "test")
+    assert split.class_names == names
+    labels = Counter(names[label] for label in split.labels.tolist())
+    assert labels == Counter(identity.split("/")[0] for identity in split.ids) == dict.fromkeys(names, 28)
+
+
+def test_sufficiency_counts_the_flips_of_each_class_and_of_all(project):
+    root, names = project
+    flipped_at_all = 0
+    for name in EXPERIMENTS:
+        paths, config = experiment_paths(root, name), load_experiment(root, name)
+        flips, latents = flips_of(root, name), read_latents(paths.latents)
+        assert latents.class_names == names
+        assert [counted(flips, names, config.method, target, 1)[0] for target in names] == [16, 32]
+        rows = read(paths.sufficiency)
+        methods = list(paths.attribute_lists(config.method))
+        assert len(rows) == len(methods) * (len(names) + 1) * len(KS)
+        for row in rows:
+            found = counted(flips, names, row["method"], row["target_class"], int(row["k"]))
+            assert (int(row["n"]), int(row["flipped"])) == found
+            flipped_at_all += found[1]
+        table = sufficiency_table(root, {name: config})
+        shown = table.data.to_dict("records")
+        assert [(row["target_class"], row["n"], row["flipped"]) for row in shown] == [
+            (row["target_class"], int(row["n"]), int(row["flipped"])) for row in rows
+        ]
+        assert set(table.blocks[0].frame["Target class"]) == {*names, "both directions"}
+    assert flipped_at_all
+
+
+def test_explanations_of_single_images_are_counted_by_class_and_of_all(project):
+    root, names = project
+    table = subset_table(root, {"pets": load_experiment(root, "pets")}).data.to_dict("records")
+    assert len(table) == 2 * 3 * (len(names) + 1)
+    paths = ExperimentPaths(root, "pets")
+    for row in table:
+        path = paths.subset if row["selection"] == "subset" else paths.independent
+        origin = read_json(path.with_suffix(".provenance.json"))
+        targets = names if row["target_class"] == POOLED else (row["target_class"],)
+        flipped = {
+            step["id"]
+            for step in read(path)
+            if step["target_class"] in targets and step["flipped"] == "True" and int(step["step"]) <= row["k"]
+        }
+        n = sum(int(origin[f"images towards {target}"]) for target in targets)
+        assert (row["n"], row["flipped"]) == (n, len(flipped))
+        assert n == 10 or row["target_class"] != POOLED
+
+
+def test_methods_on_the_same_images_are_counted_by_class_and_of_all(project):
+    root, names = project
+    experiments = {name: load_experiment(root, name) for name in EXPERIMENTS}
+    rows = paired_table(root, experiments).data.to_dict("records")
+    assert rows
+    flips = {name: flips_of(root, name) for name in EXPERIMENTS}
+    for row in rows:
+        sides = []
+        for side in "ab":
+            of_side = flips[row[f"experiment_{side}"]]
+            chosen = names if row["target_class"] == POOLED else (row["target_class"],)
+            lists = [of_side[row[f"method_{side}"], target] for target in chosen]
+            sides.append({
+                (target, identity): 1 <= first <= row["k"]
+                for target, each in zip(chosen, lists, strict=True)
+                for identity, first in each.items()
+            })  # fmt: skip
+        same = sides[0].keys() & sides[1].keys()
+        only_a = sum(sides[0][image] and not sides[1][image] for image in same)
+        only_b = sum(sides[1][image] and not sides[0][image] for image in same)
+        assert (row["n"], row["only_a"], row["only_b"]) == (len(same), only_a, only_b)
+
+
+def test_means_over_seeds_are_of_each_class_and_of_all(project):
+    root, names = project
+    experiments = {name: load_experiment(root, name) for name in EXPERIMENTS}
+    rows = seeds_table(root, experiments).data.to_dict("records")
+    assert {row["target_class"] for row in rows} == {*names, POOLED}
+    for row in rows:
+        counts = [
+            counted(flips_of(root, name), names, row["method"], row["target_class"], row["k"])
+            for name in ("pets", "pets-again")
+        ]
+        fractions = [flipped / n for n, flipped in counts]
+        assert row["mean"] == pytest.approx(numpy.mean(fractions))
+        assert row["sd"] == pytest.approx(numpy.std(fractions, ddof=1))
+
+
+def test_curves_are_of_each_class_and_of_all(project):
+    root, names = project
+    frame = methods_of_classifier(root, "pets", "pets")
+    own = frame.loc[frame["method"] == "stylex"]
+    (axes,) = draw_sufficiency(own).axes
+    lines = {line.get_label(): line.get_ydata().tolist() for line in axes.get_lines()}
+    flips = flips_of(root, "pets")
+    labels = {f"to {name}": name for name in names} | {"all directions pooled": POOLED}
+    assert lines.keys() == labels.keys()
+    for label, target in labels.items():
+        counts = [counted(flips, names, "stylex", target, k) for k in KS]
+        assert lines[label] == pytest.approx([flipped / n for n, flipped in counts])
+    (axes,) = draw_methods(frame).axes
+    assert [line.get_label() for line in axes.get_lines()] == [
+        "StylEx (n = 48)", "StylEx without CST (n = 48)", "Wu et al. (n = 48)",
+    ]  # fmt: skip
+
+
+def test_no_class_is_called_as_all_together(root):
+    describe(root, ("cat", "*"))
+    with pytest.raises(ConfigError, match=r"dataset 'pets': '\*' means all classes together in our tables: rename"):
+        prepare(root, "pets", 32)
+    assert not (root / "data/processed/pets/32").exists()
+    manifest = root / "data/processed/pets/32/manifest.json"
+    manifest.parent.mkdir()
+    manifest.write_text('{"class_names": ["*", "cat"]}')  # of an earlier version
+    with pytest.raises(ConfigError, match=r"experiments/pets\.yaml: dataset 'pets': '\*' means"):
+        load_checked_experiment(root, "pets")
+    path = root / "config/datasets/pets.yaml"
+    path.write_text(path.read_text() + "classes: ['*', cat]\n")
+    with pytest.raises(ConfigError, match=r"config/datasets/pets\.yaml: classes\.0 = '\*': '\*' means all classes"):
+        prepare(root, "pets", 32)
+
+
+def test_all_others_are_no_class_of_the_dataset(root):
+    describe(root, ("cat", "rest"))
+    path = root / "config/experiments/pets.yaml"
+    for name in ("rest", "cat"):
+        path.write_text(yaml.safe_dump(PETS | {"dataset": {"name": "pets", "one_vs_rest": name}}))
+        if name == "cat":
+            assert load_checked_experiment(root, "pets").dataset.one_vs_rest == "cat"
+            continue
+        with pytest.raises(ConfigError, match=r"dataset\.one_vs_rest = 'rest': all other classes together are called"):
+            load_checked_experiment(root, "pets")
