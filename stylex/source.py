@@ -25,6 +25,7 @@ LEFT_OUT = (
     "stylex.errors",
     "stylex.memory",
     "stylex.progress",
+    "stylex.source",
 )
 # Who only reads prepared images and fetched files asks the catalog no more than whether a class exists, and fetches
 # nothing: manifests and digests say what they are. `without` these, another dataset trains nothing again.

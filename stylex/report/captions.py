@@ -33,7 +33,7 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
         "sufficiency": (
             f"Fraction of flipped decisions of {title} against the number of attributes, by direction and pooled.",
             "Sufficiency: decisions flipped within the top k attributes, towards each class and pooled, with 95 %"
-            f" Wilson intervals (shift {attfind.shift:g}).",
+            f" intervals (shift {attfind.shift:g}).",
         ),
         "frechet": (
             f"Fréchet distance and KID of {title} against the number of attributes moved.",
@@ -69,7 +69,7 @@ def _compared(title: str, shift: float) -> dict[str, tuple[str, str]]:
         "methods": (
             f"Fraction of flipped decisions against the number of attributes, by method, on the classifier of {title}.",
             "Sufficiency of the methods that explain this classifier, as Table 3 of Lang et al. 2021: decisions flipped"
-            f" within the top k attributes, all directions pooled, with 95 % Wilson intervals (shift {shift:g})."
+            f" within the top k attributes, all directions pooled, with 95 % intervals (shift {shift:g})."
             " Without CST: without classifier-specific training.",
         ),
     }

@@ -90,9 +90,9 @@ def _block(data: pandas.DataFrame) -> Block:
         rows.append(row | {f"k = {k}, %": interval(by_k.get(k)) for k in shown})
     caption = (
         "This run: percentage of images whose decision coordinates chosen for that very image flip, towards the second"
-        " most probable class, with its 95 % Wilson interval. Subset: within k coordinates moved together, each chosen"
-        " given what is moved already. Independent: by at least one of the k coordinates with the largest effects, each"
-        " moved alone. The search asks the classifier about every coordinate of the very image, which a list for a"
-        " whole class does not."
+        " most probable class, so each image counts once, with its 95 % Wilson interval. Subset: within k coordinates"
+        " moved together, each chosen given what is moved already. Independent: by at least one of the k coordinates"
+        " with the largest effects, each moved alone. The search asks the classifier about every coordinate of the very"
+        " image, which a list for a whole class does not."
     )
     return Block(caption, pandas.DataFrame(rows), ("n", "Shift", *(f"k = {k}, %" for k in shown)))

@@ -35,6 +35,7 @@ def save_checkpoint(run: Run, state: TrainingState) -> None:
         "format": CHECKPOINT_FORMAT,
         "shapes": state.shapes(),
         "taken": run.taken,
+        "origin": run.origin,
         "measured": run.measurement_key,
         "state": state.dump(),
         "batches": run.batches.state(),
@@ -133,7 +134,7 @@ def remove_leftovers(folder: Path) -> None:
 
 def _restore(run: Run, state: TrainingState, content: dict[str, Any]) -> None:
     state.restore(content["state"])
-    run.taken = content["taken"]
+    run.taken, run.origin = content["taken"], content["origin"]
     if state.history and content["measured"] != run.measurement_key:
         state.forget_measurements()
         logger.warning(

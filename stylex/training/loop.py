@@ -11,9 +11,8 @@ from pathlib import Path
 import pandas
 import torch
 
-from stylex.artifacts import provenance, write_table
+from stylex.artifacts import write_table
 from stylex.networks.model import save_stylex
-from stylex.precision import format_name
 from stylex.progress import Counter, progress
 from stylex.training.board import Board
 from stylex.training.checkpoints import (
@@ -27,7 +26,6 @@ from stylex.training.checkpoints import (
 )
 from stylex.training.divergence import refuse_repetition, roll_back, spoilt
 from stylex.training.interruption import Interruption
-from stylex.training.judges import precision
 from stylex.training.measure import write_samples
 from stylex.training.processes import joined
 from stylex.training.run import Run, prepare
@@ -107,6 +105,7 @@ def _counted(run: Run, state: TrainingState) -> Iterator[Counter]:
 def _advance(run: Run, state: TrainingState) -> None:
     """Do one step and whatever is due after it."""
     start, training, before = time.monotonic(), run.config.stylex.training, state.images
+    run.origin = run.here
     for term, value in advance(state, run.config.stylex, run.judges, run.batches, run.processes).items():
         run.sums[term] = run.sums.get(term, torch.zeros((), device=run.device)) + value
         run.counts[term] = run.counts.get(term, 0) + 1
@@ -165,15 +164,13 @@ def _finish(run: Run, state: TrainingState) -> None:
     """Write the artifacts; the last checkpoint is written already."""
     if not run.processes.first:
         return
-    number_format = format_name(precision(run.config.stylex.training, run.device))
-    origin = provenance(run.config.digest(), run.config.seed, run.device)
-    origin |= {"precision": number_format, "training_key": run.key}
-    origin |= {"taken_checkpoint": "; ".join(run.taken)} if run.taken else {}
-    networks = state.averaged()
+    told = {"training_key": run.key} | ({"taken_checkpoint": "; ".join(run.taken)} if run.taken else {})
+    networks, measured = state.averaged(), run.origin
     if "val_l1" not in state.history[-1]:  # the last row is of these networks
         state.history[-1] |= run.validation.measure(networks)
-    write_table(run.paths.stylex_history, pandas.DataFrame(state.history), origin)
+        measured = run.here
+    write_table(run.paths.stylex_history, pandas.DataFrame(state.history), measured | told)
     grid = (networks, run.judges, run.validation_split, run.config.seed, run.device)
     write_samples(run.paths.stylex_samples, *grid)
-    save_stylex(run.paths.stylex_model, networks, origin)
+    save_stylex(run.paths.stylex_model, networks, run.origin | told)
     tell_of_foreign(run)

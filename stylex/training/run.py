@@ -9,10 +9,12 @@ from pathlib import Path
 
 from torch import Tensor
 
+from stylex.artifacts import provenance
 from stylex.classifiers import load_backbone, load_classifier, load_perceptual
 from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import ImageSplit, load_split
 from stylex.errors import ConfigError
+from stylex.precision import format_name
 from stylex.training.batches import RealBatches
 from stylex.training.board import Board
 from stylex.training.judges import Judges, precision
@@ -26,9 +28,10 @@ from stylex.training.state import TrainingState, initial_state
 class Run:
     """What the loop needs.
 
-    `key` and `measurement_key`: of the weights, and of what the history measures of them (stylex.training.key). `sums`
-    and `counts` are of the loss terms since the last row of the history. `taken`: the checkpoints of other trainings
-    that this one has gone on from.
+    `key` and `measurement_key`: of the weights, and of what the history measures of them (stylex.training.key).
+    `here`: the provenance of what is computed now; `origin`: that of the weights, whose last step an earlier commit or
+    another machine may have done. `taken`: the checkpoints of other trainings that this one has gone on from. `sums`
+    and `counts` are of the loss terms since the last row of the history.
     """
 
     config: ExperimentConfig
@@ -41,6 +44,8 @@ class Run:
     validation: Validation
     key: str
     measurement_key: str
+    here: dict[str, str]
+    origin: dict[str, str] = field(default_factory=dict)
     board: Board = field(default_factory=Board)
     sums: dict[str, Tensor] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
@@ -55,9 +60,11 @@ def prepare(root: Path, name: str, device: str, processes: Processes) -> tuple[R
     backbone = backbone_paths(root, stylex.perceptual_backbone).model
     classifier = load_classifier(paths.classifier.model, device)
     perceptual = load_perceptual(root, stylex, device)
-    judges = Judges(classifier, load_backbone(backbone, device), precision(stylex.training, device), perceptual)
+    dtype = precision(stylex.training, device)
+    judges = Judges(classifier, load_backbone(backbone, device), dtype, perceptual)
     split, validation = load_split(root, config.dataset, "train"), load_split(root, config.dataset, "val")
     state = initial_state(stylex, split.resolution, split.channels, len(split.class_names), config.seed, device)
+    here = provenance(config.digest(), config.seed, device) | {"precision": format_name(dtype)}
     run = Run(
         config=config,
         paths=paths,
@@ -69,6 +76,7 @@ def prepare(root: Path, name: str, device: str, processes: Processes) -> tuple[R
         validation=Validation(validation, judges, device),
         key=training_key(config, paths, device),
         measurement_key=measurement_key(config, paths),
+        here=here,
     )
     return run, state
 

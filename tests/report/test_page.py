@@ -3,6 +3,7 @@
 import base64
 import io
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -141,6 +142,13 @@ def test_headline_confusion_matrix_and_limits_are_there(page: Page):
     assert "shift 2): towards 3 90.0 %, towards 5 50.0 %." in page.text
     assert all(str(count) in page.text for count in (197, 198))
     assert "They are not FID" in page.text and "No experiment of this suite is one of the papers' domains" in page.text
+
+
+def test_a_verdict_that_wants_a_second_seed_is_shown_and_counted_as_undecided(finished: Path):
+    text = SuitePaths(finished, "demo").report.read_text(encoding="utf-8")
+    assert '<span class="badge undecided"><span aria-hidden="true">1</span> one seed: not decided</span>' in text
+    row = text.split('<th scope="row"><a href="#claim-classifier-specific-training">')[1].split("</tr>")[0]
+    assert re.findall(r'<td class="number">(\d+)</td>', row) == ["0", "0", "2"]  # for, against, undecided
 
 
 def test_provenance_stands_beside_the_numbers(page: Page, finished: Path):

@@ -37,6 +37,7 @@ def take(run, state, steps):
 
 def everything(run, state):
     told = {"format": CHECKPOINT_FORMAT, "shapes": state.shapes(), "taken": [], "measured": run.measurement_key}
+    told |= {"origin": run.origin}
     return told | {"state": state.dump(), "batches": run.batches.state(), "sums": run.sums, "counts": run.counts}
 
 
@@ -224,7 +225,16 @@ def test_what_decides_no_weight_trains_nothing_again(tiny_root, experiment, trai
     assert sorted(paths.checkpoints.glob("*.pt"), reverse=True) == checkpoints
     again = load_tensors(paths.stylex_model)
     assert_same(again[0], model[0])
-    assert again[1]["training_key"] == model[1]["training_key"]
+    changed = {"stylex_config"}  # the rest says where the weights come from, and they come from there still
+    assert {name for name, value in again[1].items() if value != model[1][name]} == changed
+
+
+def test_a_finished_training_that_is_found_keeps_its_origin(tiny_root, trained, monkeypatch):
+    paths, files = trained[0], ("stylex_model", "stylex_history")
+    before = [getattr(paths, name).read_bytes() for name in files]
+    monkeypatch.setattr("stylex.artifacts._git", lambda *_: "another commit")
+    assert train(tiny_root, "tiny", "cpu")
+    assert [getattr(paths, name).read_bytes() for name in files] == before
 
 
 def anew(root, tmp_path):

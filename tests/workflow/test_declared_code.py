@@ -36,7 +36,7 @@ def test_a_dataset_is_prepared_by_its_own_layout_and_no_other(rules):
 
 
 def test_rules_declare_what_lists_by_hand_had_missed(rules):
-    assert files(rules["train"]) >= {"classifiers/training.py", "config/networks.py", "config/finetuning.py"}
+    assert files(rules["train"]) >= {"pretrained.py", "config/networks.py", "config/finetuning.py"}
     assert "attfind/records.py" in files(rules["convert_released"])
     assert "classifiers/training.py" in files(rules["factors"])
 

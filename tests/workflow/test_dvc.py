@@ -10,6 +10,7 @@ import yaml
 
 from stylex.project import load_project
 from stylex.config import ExperimentPaths, SuitePaths
+from stylex.source import LEFT_OUT, imported
 
 ROOT = Path(__file__).parents[2]
 SUFFICIENCY = ExperimentPaths(Path(), "mnist").sufficiency
@@ -96,6 +97,21 @@ def write_rows(path, rows):
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
+
+
+def test_stages_have_the_code_that_their_rules_run(rules):
+    for name, stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].items():
+        stage = stage.get("do", stage)
+        words = stage["cmd"].split(" -- ")[0].split()[1:]
+        run = [rule for each, rule in rules.items() if each.split(" ")[0] in words]
+        assert run, name
+        files = {path for rule in run for module in rule.modules for path in imported(module, rule.without)}
+        told = {path.relative_to(ROOT).as_posix() for path in files} - {file_of(module) for module in LEFT_OUT}
+        assert not {path for path in told if not covered(path, stage["deps"])}, name
+
+
+def file_of(module):
+    return f"{module.replace('.', '/')}.py"
 
 
 def test_metrics_show_each_experiment_and_their_difference(clone):

@@ -43,6 +43,10 @@ CHANGES = {
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
     "classifier: {pretrained: imagenet, width: 1}": AFTER_TRAIN | {"classifier", "weights"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
+    "title: Another": {"study", "observer", "tables", "report"},
+    "domain: Digits": {"sufficiency", "figures", "tables", "report"},
+    "published_domain: Age": {"tables", "report"},
+    "published_method: Model 1": {"tables", "report"},
     "seed: 7": AFTER_TRAIN | {"classifier"},
 }
 

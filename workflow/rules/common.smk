@@ -104,8 +104,8 @@ FOR_CLASSIFIERS = (*CHECKED, "stylex.config.networks")
 
 def code_of(verb, without=CHECKED):
     """A digest of the code that a verb runs, as a parameter, so that editing it reruns the rule."""
-    file = f"stylex.cli.{verb.replace('-', '_').replace(' ', '.')}"
-    return lambda wildcards: digest_of(file, without=without)
+    command = f"stylex.cli.{verb.replace('-', '_').replace(' ', '.')}"
+    return lambda wildcards: digest_of(command, without=without)
 
 
 def sections(*keys):

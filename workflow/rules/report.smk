@@ -34,8 +34,10 @@ rule figures:
         config=sections(
             "seed",
             "dataset",
+            "released",
             "stylex.conditioning",
             "attfind.split",
+            "attfind.against",
             "attfind.shards",
             "attfind.protocols",
             "attfind.shift",

@@ -105,8 +105,8 @@ def _against_random_lists(run: Run, name: str, flips: list[Row], random: list[Ro
     low, high = bootstrap(gains, run.experiments[name].seed, decisions)
     fractions = [count / n for count in by_chance.values()]
     sentence = (
-        f"Of {n} decisions that the first attribute leaves, the next {TOP - 1} flip {percent(flipped / n)} %,"
-        f" {PROTOCOLS[run.protocol(name)]}; as many random moves after it {percent(sum(fractions) / len(draws))} %"
+        f"Of {n} decisions that the first attribute leaves, the following ones flip {percent(flipped / n)} % within the"
+        f" top {TOP}, {PROTOCOLS[run.protocol(name)]}; as many random moves {percent(sum(fractions) / len(draws))} %"
         f" ({percent(min(fractions))} to {percent(max(fractions))} % in {len(draws)} draws). Difference:"
         f" {points(flipped / n - sum(fractions) / len(draws))} points (95 % interval {points(low)} to {points(high)})."
     )

@@ -57,6 +57,11 @@ def test_a_finished_run_is_read_from_its_files(finished: Path):
     assert judged["sufficient"].count(Verdict.SUPPORTS) == 2  # 140 of 200 in the rows of tests/report/conftest.py
     assert judged["small-models"].summary == "contradicts" and judged["frechet-rises"].summary == "supports"
     assert judged["released-model"].summary == "not tested by this run"
+    for key in ("classifier-specific-training", "stylex-against-wu"):  # one training of each
+        assert judged[key].count(Verdict.ONE_SEED) == judged[key].undecided == 2
+    assert judged["attfind-against-wu"].summary == "supports"  # of one training: 50 of 200 images
+    assert judged["cumulative"].count(Verdict.SUPPORTS) == 2  # 90 of 90 left, and none by random moves
+    assert judged["accurate"].count(Verdict.SUPPORTS) == 2  # two classifiers, which four experiments explain
 
 
 def test_a_damaged_artifact_is_one_clear_line(measured: Path):

@@ -97,7 +97,7 @@ def listed(own, random, target="3", draws=4):
 def test_attributes_after_the_first_are_held_against_random_moves(run_of, own, random, verdict):
     (finding,) = adds_up(run_of(**listed([1] * 100 + own, random)))
     assert finding.verdict == verdict and finding.anchor == "provenance-mnist-sufficiency"
-    assert finding.sentence.startswith("Of 100 decisions that the first attribute leaves, the next 9 flip ")
+    assert finding.sentence.startswith("Of 100 decisions that the first attribute leaves, the following ones ")
 
 
 def test_to_flip_as_many_as_any_list_does_is_not_to_add_up(run_of):
@@ -105,8 +105,9 @@ def test_to_flip_as_many_as_any_list_does_is_not_to_add_up(run_of):
     (finding,) = adds_up(run_of(**listed([1] * 60 + [4] * 40 + [NAN] * 60, [2] * 40 + [NAN] * 60)))
     assert finding.verdict == OPEN
     assert finding.sentence == (
-        "Of 100 decisions that the first attribute leaves, the next 9 flip 40.0 %, held out; as many random moves after"
-        " it 40.0 % (40.0 to 40.0 % in 4 draws). Difference: +0.0 points (95 % interval +0.0 to +0.0)."
+        "Of 100 decisions that the first attribute leaves, the following ones flip 40.0 % within the top 10, held out;"
+        " as many random moves 40.0 % (40.0 to 40.0 % in 4 draws). Difference: +0.0 points (95 % interval +0.0 to"
+        " +0.0)."
     )
 
 

@@ -24,8 +24,8 @@ def begin() -> None:
     """Watch the functions of the package, and the sections that configuration files give."""
     get_code = SourceFileLoader.get_code
 
-    def watched(self: SourceFileLoader, name: str):
-        return watched_code(Path(self.path)) if self.path.startswith(PACKAGE) else get_code(self, name)
+    def watched(self: SourceFileLoader, fullname: str):
+        return watched_code(Path(self.path)) if self.path.startswith(PACKAGE) else get_code(self, fullname)
 
     SourceFileLoader.get_code = watched
     sys.path.insert(0, os.getcwd())
