@@ -33,10 +33,10 @@ NAMED = 3  # of the files that are changed, how many a provenance names
 PACKAGES = ("stylex", "torch", "torchvision", "numpy", "pyarrow", "pandas")
 # Columns of names and words, in whatever table: a class may be called 3 or NA.
 TEXT = frozenset((
-    "answer", "block", "class_name", "classes", "classifier", "dataset", "direction", "domain", "experiment",
-    "experiment_a", "experiment_b", "experiments", "extractor", "factor", "finding", "id", "method", "method_a",
-    "method_b", "model", "note", "observer_extractor", "participant", "protocol", "question", "selection", "source",
-    "study", "target_class", "word",
+    "answer", "architecture", "block", "class_name", "classes", "classifier", "dataset", "direction", "domain",
+    "experiment", "experiment_a", "experiment_b", "experiments", "extractor", "factor", "finding", "id",
+    "method", "method_a", "method_b", "model", "note", "observer_extractor", "participant", "protocol",
+    "question", "selection", "source", "study", "target_class", "word",
 ))  # fmt: skip
 UNWRITABLE = {
     errno.ENOSPC,

@@ -22,20 +22,24 @@ def frechet_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Ta
     text = ("experiment", "protocol", "extractor")
     parts = [read_table(ExperimentPaths(root, name).frechet, text) for name in experiments]
     data = concatenated(parts, COLUMNS)
+    blocks = tuple(_block(PROTOCOLS[str(protocol)], part) for protocol, part in data.groupby("protocol", sort=False))
+    return Table("frechet", "Distance to the dataset's images", data, blocks)
+
+
+def _block(protocol: str, data: pandas.DataFrame) -> Block:
+    """Return the curves of all experiments by one protocol, side by side."""
     columns: dict[str, dict[int, str]] = {}
-    for _, part in data.groupby(["experiment", "protocol", "extractor"], sort=False):
+    for _, part in data.groupby(["experiment", "extractor"], sort=False):
         rows = part.to_dict("records")
-        extractor = rows[0]["extractor"]
-        what = f"{rows[0]['experiment']}, {PROTOCOLS[rows[0]['protocol']]}"
-        distance = f"{what} (n = {rows[0]['n']}): {distance_name(extractor)}"
+        experiment, extractor = rows[0]["experiment"], rows[0]["extractor"]
+        distance = f"{experiment} (n = {rows[0]['n']}): {distance_name(extractor)}"
         columns[distance] = {row["n_attributes"]: f"{row['frechet_distance']:.2f}" for row in rows}
-        kid = f"{what}: KID × 1000, {extractor}"
+        kid = f"{experiment}: KID × 1000, {extractor}"
         columns[kid] = {row["n_attributes"]: f"{1000 * row['kid']:.2f} ± {1000 * row['kid_sd']:.2f}" for row in rows}
     counts = sorted(set(data["n_attributes"]))
     cells = {name: [values.get(count, NOTHING) for count in counts] for name, values in columns.items()}
     frame = pandas.DataFrame({ATTRIBUTES: counts, **cells})
-    caption = _caption(set(data["extractor"]))
-    return Table("frechet", "Distance to the dataset's images", data, (Block(caption, frame, (ATTRIBUTES, *columns)),))
+    return Block(f"{_caption(set(data['extractor']))} Protocol: {protocol}.", frame, (ATTRIBUTES, *columns))
 
 
 def distance_name(extractor: str) -> str:

@@ -8,13 +8,20 @@ import torch
 import yaml
 from torchvision.models import inception_v3
 
-from stylex.artifacts import read_json, read_table, sha256
+from stylex.artifacts import read_json, read_table, sha256, write_json
 from stylex.attfind import effects as effects_stage
 from stylex.attfind import selection
 from stylex.attfind.records import Attribute, Direction, read_attributes, read_effects, write_attributes
 from stylex.classifiers import build_network, load_backbone, load_classifier
 from stylex.classifiers.wrapper import NetworkDescription, save_network
-from stylex.config import DatasetConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
+from stylex.config import (
+    DatasetConfig,
+    DatasetPaths,
+    ExperimentPaths,
+    backbone_paths,
+    experiment_paths,
+    load_experiment,
+)
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.evaluation import originals as originals_module
@@ -92,6 +99,7 @@ def project(root, monkeypatch):
         assert dataset.classes == ["3", "5"]
         return split
 
+    write_json(DatasetPaths(root, "mnist").manifest(32), {"shards": {"test": [{"sha256": "of the digits"}]}})
     monkeypatch.setattr(encode_module, "load_split", load_split)
     monkeypatch.setattr(originals_module, "load_split", load_split)
     balance(root, split)

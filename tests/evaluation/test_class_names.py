@@ -186,7 +186,7 @@ def test_sufficiency_counts_the_flips_of_each_class_and_of_all(project):
         assert [(row["target_class"], row["n"], row["flipped"]) for row in shown] == [
             (row["target_class"], int(row["n"]), int(row["flipped"])) for row in rows
         ]
-        assert set(table.blocks[0].frame["Target class"]) == {*names, "both directions"}
+        assert set(table.blocks[0].frame["Target class"]) == {*names, "all directions"}
     assert flipped_at_all
 
 
@@ -289,5 +289,5 @@ def test_all_others_are_no_class_of_the_dataset(root):
         if name == "cat":
             assert load_checked_experiment(root, "pets").dataset.one_vs_rest == "cat"
             continue
-        with pytest.raises(ConfigError, match=r"dataset\.one_vs_rest = 'rest': all other classes together are called"):
+        with pytest.raises(ConfigError, match=r"one_vs_rest: 'rest' is what all other classes together are called"):
             load_checked_experiment(root, "pets")

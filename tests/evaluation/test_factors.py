@@ -167,7 +167,7 @@ def test_files_of_the_stage(project):
     table = read_table(paths.factors)
     assert table["method"].value_counts().to_dict() == {"random": 2 * 64, "without_cst": 2, "wu_2021": 2}
     assert table["n"].tolist()[:4] == decisions[::-1] * 2  # a class may have no image to move: no factor then
-    assert (table["factor"].isna() == (table["n"] == 0)).all()
+    assert ((table["factor"] == "") == (table["n"] == 0)).all()
     same = [f"change_{name}" for name in leaves.FACTORS]
     first, second = (table[table["method"] == method].iloc[0] for method in ("without_cst", "wu_2021"))
     pandas.testing.assert_series_equal(first[same], second[same], check_names=False)

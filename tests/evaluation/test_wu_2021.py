@@ -89,7 +89,7 @@ def test_the_file_has_the_columns_of_attributes(project):
 def test_the_classifier_is_asked_about_the_image_and_not_its_reconstruction(project):
     _, latents = project
     styles, exemplars = population(latents, "5", None)
-    assert torch.equal(exemplars, torch.arange(40) % 2 == 1) and styles is latents.styles
+    assert torch.equal(exemplars, torch.arange(40) % 2 == 1) and torch.equal(styles, latents.styles)
 
 
 def test_against_one_class_the_population_is_the_pair(project):

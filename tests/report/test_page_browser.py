@@ -167,7 +167,7 @@ HEADING = """document.querySelector("#table-sufficiency thead").rows[0].cells[%d
 
 def test_tables_sort_by_numbers_and_by_words_and_go_back(browser: Browser, page: Path):
     browser.open(page, DESK)
-    column, heading = COLUMN % 8, HEADING % 8
+    column, heading = COLUMN % 9, HEADING % 9
     assert browser.evaluate(f"{heading}.textContent") == "k = 10, %"
     before = browser.evaluate(column)
     orders = []
@@ -178,7 +178,7 @@ def test_tables_sort_by_numbers_and_by_words_and_go_back(browser: Browser, page:
     assert [order for order, _ in orders] == ["ascending", "descending", None]
     assert firsts[0] == sorted(firsts[0]) and firsts[1] == sorted(firsts[0], reverse=True)
     assert orders[2][1] == before and firsts[0] != firsts[2]
-    words, heading = COLUMN % 3, HEADING % 3
+    words, heading = COLUMN % 4, HEADING % 4
     browser.evaluate(f'{heading}.querySelector("button").click()')
     classes = browser.evaluate(words)
     assert classes == sorted(classes) and {"3", "5", "ankle-boot", "all directions", "sneaker"} == set(classes)
@@ -190,8 +190,8 @@ def test_cells_without_a_number_come_last_in_both_orders(browser: Browser, page:
     browser.open(page, DESK)
     browser.evaluate("""document.querySelector("#table-sufficiency tbody tr").cells[8].textContent = "–" """)
     for _ in range(2):
-        browser.evaluate(f'{HEADING % 8}.querySelector("button").click()')
-        assert browser.evaluate(COLUMN % 8)[-1] == "–"
+        browser.evaluate(f'{HEADING % 9}.querySelector("button").click()')
+        assert browser.evaluate(COLUMN % 9)[-1] == "–"
 
 
 FOCUSED = """(() => {

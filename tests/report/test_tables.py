@@ -13,8 +13,8 @@ from stylex.report import tables
 from stylex.report.table import Block, Table, percent, to_latex, to_markdown
 
 COLUMNS = [
-    "experiment", "domain", "method", "target_class", "k", "shift", "n", "flipped", "fraction", "low", "high", "seed",
-    "published",
+    "experiment", "domain", "method", "protocol", "target_class", "k", "shift", "n", "flipped", "fraction", "low",
+    "high", "seed", "published",
 ]  # fmt: skip
 
 
@@ -103,8 +103,9 @@ def test_frechet_names_the_extractor_in_the_column_and_never_says_fid(finished: 
     assert r"mnist (n = 200): Fréchet distance, net\_32" in header and "FID" not in header
     assert "| 0 | 1.00 | 1.00 ± 0.20 |" in text
     frame = read_table(SuitePaths(finished, "demo").table("frechet", "csv"))
-    assert list(frame) == ["experiment", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd"]
-    assert len(frame) == 44
+    columns = ["experiment", "protocol", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd"]
+    assert list(frame) == [*columns, *(f"kid_fold_{fold}" for fold in range(1, 6))]
+    assert len(frame) == 88 and text.count("| Attributes") == 2, "a block a protocol"
 
 
 def test_fid_stands_beside_the_other_distance_and_the_caption_tells_them_apart(measured: Path):

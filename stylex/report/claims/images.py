@@ -96,7 +96,7 @@ def explanations_differ(run: Run) -> list[Finding]:
 
 
 def distance_rises(run: Run) -> list[Finding]:
-    """Correlate the distance to the real images with the number of attributes moved, in disjoint groups of images."""
+    """Correlate the distance to the dataset's images with the number of attributes, in disjoint groups of images."""
     rows = run.measured("frechet", "n_attributes", "n", "extractor", "frechet_distance", *KID_FOLDS)
     found = []
     for (name, extractor), points in grouped(rows, "experiment", "extractor").items():
@@ -216,7 +216,7 @@ IMAGE_CLAIMS = (
     ),
     Claim(
         "frechet-rises",
-        "Distance to real images",
+        "Distance to the dataset's images",
         "The more attributes are moved, the further the images are from real ones.",
         (Source("vandervleuten_2022", "5.2, Figure 3", "the FID rises with the number of attributes, for all models"),),
         (

@@ -44,7 +44,7 @@ def test_the_report_is_there_and_nothing_is_left_to_do(finished):
 
 def test_small_stages_share_jobs_and_local_rules_were_not_submitted(jobs):
     counts = Counter(name for name, _ in jobs)
-    assert counts == Counter(ON_GPU | {"prepare"}) + Counter(["effects"])  # two shards
+    assert counts == Counter(ON_GPU | {"prepare"}) + Counter(3 * ["effects"])  # two shards, two protocols
     assert {job["JobState"] for _, job in jobs} == {"COMPLETED"}
 
 
