@@ -10,6 +10,7 @@ import pandas
 from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
 from stylex.config.analysis import INCEPTION, KID_FOLDS
+from stylex.protocols import Protocol
 from stylex.report.published import PROTOCOLS
 from stylex.report.table import NOTHING, Block, Table, concatenated
 
@@ -22,7 +23,8 @@ def frechet_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Ta
     text = ("experiment", "protocol", "extractor")
     parts = [read_table(ExperimentPaths(root, name).frechet, text) for name in experiments]
     data = concatenated(parts, COLUMNS)
-    blocks = tuple(_block(PROTOCOLS[str(protocol)], part) for protocol, part in data.groupby("protocol", sort=False))
+    groups = data.groupby("protocol", sort=False)
+    blocks = tuple(_block(PROTOCOLS[Protocol(str(protocol))], part) for protocol, part in groups)
     return Table("frechet", "Distance to the dataset's images", data, blocks)
 
 
