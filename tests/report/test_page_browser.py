@@ -188,7 +188,7 @@ def test_tables_sort_by_numbers_and_by_words_and_go_back(browser: Browser, page:
 
 def test_cells_without_a_number_come_last_in_both_orders(browser: Browser, page: Path):
     browser.open(page, DESK)
-    browser.evaluate("""document.querySelector("#table-sufficiency tbody tr").cells[8].textContent = "–" """)
+    browser.evaluate("""document.querySelector("#table-sufficiency tbody tr").cells[9].textContent = "–" """)
     for _ in range(2):
         browser.evaluate(f'{HEADING % 9}.querySelector("button").click()')
         assert browser.evaluate(COLUMN % 9)[-1] == "–"
