@@ -115,9 +115,10 @@ def test_all_2048_features_are_those_of_pytorch_fids_command(weights, tmp_path):
     command(weights, tmp_path, "--save-stats", str(tmp_path / "grey"), str(tmp_path / "grey.npz"))
     theirs = numpy.load(tmp_path / "grey.npz")
     ours = statistics([InceptionFeatures(weights)], images.split(5), 12, 0)[0]
-    numpy.testing.assert_allclose(ours.mean.numpy(), theirs["mu"], rtol=1e-6)
+    # float32 features: the other process may sum on another number of threads, in another order
+    numpy.testing.assert_allclose(ours.mean.numpy(), theirs["mu"], rtol=1e-5)
     scale = theirs["sigma"].diagonal().max()
-    numpy.testing.assert_allclose(ours.covariance.numpy(), theirs["sigma"], rtol=1e-6, atol=1e-6 * scale)
+    numpy.testing.assert_allclose(ours.covariance.numpy(), theirs["sigma"], rtol=1e-5, atol=1e-5 * scale)
 
 
 @pytest.mark.filterwarnings("ignore:The `disp` argument:DeprecationWarning")
