@@ -65,6 +65,7 @@ def code_digest(*modules: str, without: Collection[str] = ()) -> str:
     return digest.hexdigest()[:16]
 
 
+@cache
 def _lies_in(path: Path, module: str) -> bool:
     place = ROOT.joinpath(*module.split("."))
     return path == place.with_suffix(".py") or place in path.parents
