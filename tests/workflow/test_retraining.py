@@ -73,7 +73,7 @@ def test_an_edited_loss_trains_anew_and_taken_back_it_trains_nothing(trained):
 
 def test_in_a_slurm_job_the_time_limit_is_that_of_the_stage(trained, monkeypatch):
     project, _ = trained
-    project.edit("config/experiments/tiny.yaml", "images: 128", "images: 256")
+    project.edit("config/experiments/tiny.yaml", " images: 128", " images: 256")  # not max_images
     monkeypatch.setitem(project.environment, "SLURM_JOB_ID", "1")
     result = project.snakemake(MODEL)
     assert result.returncode == 1
