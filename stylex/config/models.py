@@ -211,6 +211,8 @@ class StylexConfig(Section):
                 "conditioning none is training without the classifier: "
                 "set conditional_discriminator: false and losses.classifier: 0"
             )
+        if self.conditioning == "none" and self.networks.condition_coordinates:
+            raise ValueError("conditioning none has no condition for condition_coordinates: leave that out")
         return self
 
 
@@ -268,6 +270,11 @@ class ExperimentConfig(Section):
                     f"stylex.networks.{network}_channels has {len(channels)} entries, but resolution {side} needs"
                     f" {blocks} (4x4 up to {side}x{side})"
                 )
+        told, size = self.stylex.networks.condition_coordinates, self.stylex.networks.style_space(side)
+        if told is not None and told >= size:
+            raise ValueError(
+                f"stylex.networks.condition_coordinates {told} leaves none of the {size} coordinates to w: lower it"
+            )
         self._divisible_batch()
         most, limit = max(self.evaluation.sufficiency_k), self.attfind.max_attributes
         if most > limit:

@@ -89,6 +89,11 @@ class NetworksConfig(Section):
         description="w_plus: as in StyleGAN2, beside StyleSpace; learned: the same for all images, so that all that an"
         " image shows lies in StyleSpace, where AttFind searches.",
     )
+    condition_coordinates: Positive | None = Field(
+        None,
+        description="As many coordinates of StyleSpace, spread evenly over the layers, depend on the condition alone, and"
+        " all others, with the styles of ToRGB, on w alone; default: all depend on both, as in the papers.",
+    )
     noise: bool = Field(True, description="A noise map for every layer of the generator.")
     edges: Literal["repeat", "zeros"] = Field(
         "repeat", description="What lies outside of what the generator upsamples: its edge, or zeros as in StyleGAN2."
@@ -104,3 +109,8 @@ class NetworksConfig(Section):
             return channels
         sides = [4 << block for block in range(resolution.bit_length() - 2)]
         return [channels.at(side, resolution, network == "generator") for side in sides]
+
+    def style_space(self, resolution: int) -> int:
+        """Return K, the number of coordinates of StyleSpace: the inputs of all styled convolutions but ToRGB's."""
+        widths = self.widths("generator", resolution)
+        return widths[0] + sum(lower + upper for lower, upper in zip(widths, widths[1:], strict=False))

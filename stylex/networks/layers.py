@@ -142,14 +142,10 @@ class EqualizedLinear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Map [N, inputs] to [N, outputs]."""
-        return self.rows(x, slice(None))
-
-    def rows(self, x: Tensor, rows: slice) -> Tensor:
-        """Map [N, inputs] to some of the outputs."""
         if not self.precise:
-            return F.linear(x, self.weight[rows], self.bias[rows])
+            return F.linear(x, self.weight, self.bias)
         with torch.autocast(x.device.type, enabled=False):
-            return F.linear(x.float(), self.weight[rows], self.bias[rows])
+            return F.linear(x.float(), self.weight, self.bias)
 
 
 class LearnedStyles(nn.Module):
@@ -161,11 +157,7 @@ class LearnedStyles(nn.Module):
 
     def forward(self, w_plus: Tensor) -> Tensor:
         """Return the styles [N, outputs] of w_plus [N, D]."""
-        return self.rows(w_plus, slice(None))
-
-    def rows(self, w_plus: Tensor, rows: slice) -> Tensor:
-        """Return some of the styles."""
-        return self.bias[rows].expand(len(w_plus), -1)
+        return self.bias.expand(len(w_plus), -1)
 
 
 class EqualizedConv2d(nn.Module):

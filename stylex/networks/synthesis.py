@@ -33,6 +33,8 @@ class Synthesis(nn.Module):
 
     layer_widths: Tensor
     drawn_widths: Tensor
+    condition_index: Tensor
+    style_order: Tensor
 
     def __init__(
         self,
@@ -44,8 +46,13 @@ class Synthesis(nn.Module):
         to_rgb_styles: str = "w_plus",
         edges: str = "repeat",
         clamped: bool = False,
+        condition_coordinates: int | None = None,
+        condition_dim: int = 0,
     ) -> None:
-        """`channels`: widths at 4x4, 8x8, …; `image_channels`: 1 for grey, 3 for colour; the rest as in the config."""
+        """`channels`: widths at 4x4, 8x8, …; `image_channels`: 1 for grey, 3 for colour; the rest as in the config.
+
+        `condition_dim`: how many of the last inputs in w_plus are the condition; of use to `condition_coordinates`.
+        """
         super().__init__()
         self.zeros, self.clamped = edges == "zeros", clamped
         self.quantized = False  # analyses render what an image file holds; training, and a comparison, what G gives
@@ -64,10 +71,18 @@ class Synthesis(nn.Module):
         self.register_buffer("layer_widths", torch.tensor(self.layout.widths), persistent=False)
         self.register_buffer("drawn_widths", torch.tensor(drawn), persistent=False)
         # The affine maps of all layers are one: layer l owns the rows of its styles.
-        self.affine = EqualizedLinear(w_plus_dim, self.layout.size, bias=1.0, precise=True)
+        size, told = self.layout.size, condition_coordinates or 0
+        self.condition_dim = condition_dim if told else 0
+        index = ((torch.arange(told) + 0.5) * size / max(told, 1)).long()  # in the middle of `told` equal parts
+        others = torch.ones(size, dtype=torch.bool).index_fill(0, index, False).nonzero().flatten()
+        self.register_buffer("condition_index", index, persistent=False)
+        self.register_buffer("style_order", torch.cat([others, index]).argsort(), persistent=False)
+        inputs = w_plus_dim - self.condition_dim
+        self.affine = EqualizedLinear(inputs, size - told, bias=1.0, precise=True)
+        self.condition_affine = EqualizedLinear(condition_dim, told, bias=1.0, precise=True) if told else None
         count = self.to_rgb_layout.size
         self.to_rgb_affine = (
-            EqualizedLinear(w_plus_dim, count, bias=1.0, precise=True)
+            EqualizedLinear(inputs, count, bias=1.0, precise=True)
             if to_rgb_styles == "w_plus"
             else LearnedStyles(count)
         )
@@ -75,10 +90,15 @@ class Synthesis(nn.Module):
     def styles(self, w_plus: Tensor) -> StyleVector:
         """Map w_plus [N, D], or one a layer [N, L, D], to all styles; always in float32."""
         if w_plus.dim() == 2:
-            return StyleVector(self.affine(w_plus), self.to_rgb_affine(w_plus))
-        space = [self.affine.rows(w_plus[:, layer], rows) for layer, rows in enumerate(self.layout.rows())]
+            w, condition = w_plus.tensor_split([w_plus.shape[1] - self.condition_dim], dim=1)
+            space = self.affine(w)
+            if self.condition_affine is not None:
+                space = torch.cat([space, self.condition_affine(condition)], dim=1)[:, self.style_order]
+            return StyleVector(space, self.to_rgb_affine(w))
+        each = [self.styles(of_layer) for of_layer in w_plus.unbind(1)]
+        space = [each[layer].space[:, rows] for layer, rows in enumerate(self.layout.rows())]
         drawn = enumerate(self.to_rgb_layout.rows(), start=self.first_image)
-        to_rgb = [self.to_rgb_affine.rows(w_plus[:, 2 * block], rows) for block, rows in drawn]
+        to_rgb = [each[2 * block].to_rgb[:, rows] for block, rows in drawn]
         return StyleVector(torch.cat(space, dim=1), torch.cat(to_rgb, dim=1))
 
     def mix(self, first: StyleVector, second: StyleVector, from_second: Tensor) -> StyleVector:
