@@ -128,6 +128,7 @@ def test_the_scale_is_drawn_below_the_maps_and_says_its_ends():
     line = raster[round((1 - (box.y0 + box.y1) / 2) * raster.shape[0])].astype(int)
     ends = line[round(box.x0 * raster.shape[1]) + 1], line[round(box.x1 * raster.shape[1]) - 2]
     assert numpy.abs(ends[0] - colour(0.0)).max() <= 8 and numpy.abs(ends[1] - colour(1.0)).max() <= 8
+    figure.draw_without_rendering()  # with the dots per inch of the figure again
     labels = [label.get_window_extent() for label in bar.get_xticklabels()]
     assert min(each.y0 for each in labels) >= 0 and labels[0].x1 < labels[1].x0
     assert labels[1].x1 <= bar.get_window_extent().x1 + 1 and box.y1 < figure.axes[4].get_position().y0
