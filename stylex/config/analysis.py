@@ -205,7 +205,9 @@ class EvaluationConfig(Section):
     inception_weights: str | None = Field(
         None, description="A copy of pytorch-fid's weights; default: data/weights/inception.pth, downloaded."
     )
-    figure_attributes: Positive = Field(description="Attributes in the figure of top attributes.")
+    figure_attributes: Positive = Field(
+        description="Attributes in the figure of top attributes; so many of each class get a map of where they act."
+    )
     figure_class: ClassName | None = Field(
         None,
         description="The class whose probability the teaser, class and comparison figures show; default: the last that"

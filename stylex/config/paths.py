@@ -178,6 +178,16 @@ class ExperimentPaths:
         return self.folder / "factor_fit.csv"
 
     @property
+    def maps(self) -> Path:
+        """Where each of the top attributes changes the images: a map an attribute."""
+        return self.folder / "attribute_maps.safetensors"
+
+    @property
+    def map_numbers(self) -> Path:
+        """What these maps are in a few numbers."""
+        return self.folder / "attribute_maps.csv"
+
+    @property
     def ganalyze(self) -> Path:
         """The single direction in W that the figures compare with."""
         return self.folder / "ganalyze.safetensors"

@@ -36,7 +36,7 @@ class Stage(NamedTuple):
 
 
 # Stages of one group must agree in `gpu`: their jobs become one.
-GROUPS = {"analysis": Group(steps=3, beside=4), "figures": Group(steps=2, beside=2)}
+GROUPS = {"analysis": Group(steps=3, beside=4), "figures": Group(steps=2, beside=3)}
 STAGES = {
     "prepare": Stage(8000, 240, gpu=False),
     "backbone": Stage(8000, 240),
@@ -56,6 +56,7 @@ STAGES = {
     "observer": Stage(4000, 30, group="analysis"),
     "explanations": Stage(4000, 60, group="figures"),
     "ganalyze": Stage(4000, 60, group="figures"),
+    "maps": Stage(4000, 30, group="figures"),
     "figures": Stage(4000, 30, group="figures"),
 }
 OWN_KEYS = {

@@ -2,7 +2,8 @@
 
 Not in the papers, which show attributes to people ([L] 4.2.2). On a drawn dataset the factors of an image are told by a
 regressor; an attribute is applied alone, as sufficiency does, and the mean change of each factor is its signature.
-Random moves (a coordinate and a direction drawn uniformly) are measured beside them: what chance finds.
+Where it changes the image is held against the region of the factor that it moves most. Random moves (a coordinate and a
+direction drawn uniformly) are measured beside them: what chance finds.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pandas
 import torch
@@ -22,6 +23,7 @@ from stylex.classifiers.regressor import FactorRegressor, load_regressor, r_squa
 from stylex.config import ExperimentConfig, ExperimentPaths, load_experiment, regressor_paths
 from stylex.datasets import dataset_spec, load_split
 from stylex.datasets.factors import read_factors
+from stylex.datasets.regions import regions
 from stylex.errors import ConfigError
 from stylex.evaluation.counterfactuals import (
     apply_attributes,
@@ -30,6 +32,9 @@ from stylex.evaluation.counterfactuals import (
     rendered,
     target_classes,
 )
+from stylex.evaluation.maps import named, pixel_change
+from stylex.evaluation.regions import COLUMNS as OVERLAP
+from stylex.evaluation.regions import overlap
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
@@ -54,20 +59,21 @@ def factors(root: Path, name: str, device: str) -> None:
     synthesis = load_stylex(paths.stylex_model, device).synthesis
     batch_size, origin = config.evaluation.batch_size, provenance(config.digest(), config.seed, device)
 
-    causes = dataset_spec(root, config.dataset.name).causes
-    base = factors_of(regressor, synthesis, latents.style_vector(), batch_size)
+    causes, areas = dataset_spec(root, config.dataset.name).causes, _regions(root, config, latents)
+    base = told(regressor, synthesis, latents.style_vector(), batch_size)
     moves = all_moves(config, paths, latents, synthesis.layout)
     rows = []
     with progress(f"factors {name}", sum(map(len, moves.values())), "moves") as counter:
         for method, attributes in moves.items():
             for attribute in attributes:
-                change = changes(regressor, synthesis, latents, base, attribute, config)
-                rows.append(
-                    {"experiment": name, "method": method} | row_of(attribute, change, regressor.class_names, causes)
-                )
+                images = images_to_turn(latents, attribute.target_class, config.attfind.against)
+                factor, pixels = changes(regressor, synthesis, latents, images, base, attribute, config)
+                row = row_of(attribute, factor, regressor.class_names, causes)
+                where = overlap_of(pixels, areas, row["factor"], images, config.seed)
+                rows.append({"experiment": name, "method": method} | row | where)
                 counter.advance(1)
     write_table(paths.factors, pandas.DataFrame(rows), origin)
-    fit = _fit(root, config, latents, regressor, read_json(trained.metrics), base)
+    fit = _fit(root, config, latents, regressor, read_json(trained.metrics), base.factors)
     frame = pandas.DataFrame([{"experiment": name} | row for row in fit], columns=list(FIT_COLUMNS))
     write_table(paths.factor_fit, frame, origin)
 
@@ -97,27 +103,57 @@ def random_moves(
     return moves
 
 
+class Told(NamedTuple):
+    """Images, and what the regressor tells of them."""
+
+    images: Tensor  # [N, C, H, W] in [-1, 1], on the CPU
+    factors: Tensor  # [N, F] in sd
+
+
 def changes(
     regressor: FactorRegressor,
     synthesis: Synthesis,
     latents: Latents,
-    base: Tensor,
+    images: Tensor,
+    base: Told,
     attribute: Attribute,
     config: ExperimentConfig,
-) -> Tensor:
-    """Return [n, F]: the change of each factor, in sd, where the attribute alone is applied to the images to be turned.
+) -> tuple[Tensor, Tensor]:
+    """Return what the attribute alone changes: each factor, [n, F] in sd, and each pixel, [n, H, W] in [0, 2].
 
-    base [N, F]: the factors of the unmoved reconstructions. The n images are those of sufficiency.
+    images [n] int64: rows of `latents`; base: the unmoved reconstructions, of all rows.
     """
-    rows = images_to_turn(latents, attribute.target_class, config.attfind.against)
-    styles = apply_attributes(latents, rows, [attribute], config.attfind.shift)
-    return factors_of(regressor, synthesis, styles, config.evaluation.batch_size) - base[rows]
+    styles = apply_attributes(latents, images, [attribute], config.attfind.shift)
+    moved = told(regressor, synthesis, styles, config.evaluation.batch_size)
+    return moved.factors - base.factors[images], pixel_change(base.images[images], moved.images)
 
 
-def factors_of(regressor: FactorRegressor, synthesis: Synthesis, styles: StyleVector, batch_size: int) -> Tensor:
-    """Return the factors [N, F], in sd, that the regressor tells from the images of `styles`."""
-    parts = [regressor(images).cpu() for images in rendered(synthesis, styles, batch_size)]
-    return torch.cat(parts) if parts else torch.zeros(0, len(regressor.class_names))
+def told(regressor: FactorRegressor, synthesis: Synthesis, styles: StyleVector, batch_size: int) -> Told:
+    """Return the images of `styles`, and the factors that the regressor tells from them."""
+    images, found = [], []
+    for batch in rendered(synthesis, styles, batch_size):
+        images.append(batch.cpu())
+        found.append(regressor(batch).cpu())
+    if not images:
+        return Told(torch.zeros(0, 1, 1, 1), torch.zeros(0, len(regressor.class_names)))
+    return Told(torch.cat(images), torch.cat(found))
+
+
+def _regions(root: Path, config: ExperimentConfig, latents: Latents) -> dict[str, Tensor]:
+    """Return where each factor acts in each analysed image as it was drawn, [N, H, W] bool by its name."""
+    known = read_factors(root, config.dataset.name, config.dataset.resolution)
+    drawn = regions(known.of(latents.ids), config.dataset.resolution)
+    return {name: torch.from_numpy(masks) for name, masks in drawn.items()}
+
+
+def overlap_of(
+    pixels: Tensor, areas: Mapping[str, Tensor], factor: str | None, images: Tensor, seed: int
+) -> dict[str, float | None]:
+    """Return the columns of `overlap` with the region of the factor that a move moves most; empty where it moves none.
+
+    pixels [n, H, W]: change of the images, rows [n] of the regions.
+    """
+    return dict.fromkeys(OVERLAP) if factor is None else overlap(pixels, areas[factor][images], seed)
 
 
 def row_of(attribute: Attribute, change: Tensor, names: Sequence[str], causes: Sequence[str]) -> dict[str, Any]:
@@ -130,17 +166,17 @@ def row_of(attribute: Attribute, change: Tensor, names: Sequence[str], causes: S
     total = float(mean.abs().sum())
     moved = total > 0  # False for NaN
     best = int(mean.abs().argmax()) if moved else 0
-    return {
-        "target_class": attribute.target_class,
-        "rank": attribute.rank,
-        "style_index": attribute.style_index,
-        "direction": attribute.direction.label,
-        "n": len(change),
-        "factor": names[best] if moved else None,
-        "cause": moved and names[best] in causes,
-        "purity": float(mean[best].abs()) / total if moved else None,
-        "change": float(mean[best]) if moved else None,
-    } | {CHANGE + name: float(value) for name, value in zip(names, mean, strict=True)}
+    return (
+        named(attribute)
+        | {
+            "n": len(change),
+            "factor": names[best] if moved else None,
+            "cause": moved and names[best] in causes,
+            "purity": float(mean[best].abs()) / total if moved else None,
+            "change": float(mean[best]) if moved else None,
+        }
+        | {CHANGE + name: float(value) for name, value in zip(names, mean, strict=True)}
+    )
 
 
 def _fit(

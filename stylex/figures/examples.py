@@ -9,7 +9,7 @@ comes last.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -113,12 +113,16 @@ def render_examples(
     latents: Latents,
     networks: StylexNetworks,
     classifier: nn.Module,
+    maps: Sequence[Tensor],
 ) -> list[AttributeRow]:
-    """Render reconstructions and counterfactuals and let the classifier judge the very images that are shown."""
+    """Render reconstructions and counterfactuals and let the classifier judge the very images that are shown.
+
+    examples, maps [H, W]: of each attribute.
+    """
     device = next(classifier.parameters()).device
     names = effects.header.class_names
     rows = []
-    for number, (attribute, blocks) in enumerate(zip(attributes, examples, strict=True), start=1):
+    for number, (attribute, blocks, each) in enumerate(zip(attributes, examples, maps, strict=True), start=1):
         target = names.index(attribute.target_class)
         pairs = []
         for example in blocks:
@@ -131,7 +135,7 @@ def render_examples(
             before, after = images.permute(0, 2, 3, 1).float().cpu().numpy()
             pairs.append(Pair(names[example.predicted], example.raises, before, after, *probability))
         details = f"layer {attribute.layer}\nchannel {attribute.channel}"
-        rows.append(AttributeRow(number, attribute.target_class, details, (pairs[0], pairs[1])))
+        rows.append(AttributeRow(number, attribute.target_class, details, (pairs[0], pairs[1]), each.numpy()))
     return rows
 
 

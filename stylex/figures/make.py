@@ -9,6 +9,7 @@ import pandas
 import torch
 
 from stylex.artifacts import read_table
+from stylex.attfind.maps import read_maps
 from stylex.attfind.records import Method, read_attributes, read_effects
 from stylex.classifiers import load_classifier
 from stylex.config import ExperimentConfig, SuitePaths, experiment_paths, load_experiment, load_suite
@@ -44,7 +45,8 @@ def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> N
     networks = load_stylex(paths.stylex_model, device)
     classifier = load_classifier(paths.classifier.model, device)
     examples = choose_examples(attributes, effects, latents)
-    rows = render_examples(attributes, examples, effects, latents, networks, classifier)
+    maps = read_maps(paths.maps, attributes)
+    rows = render_examples(attributes, examples, effects, latents, networks, classifier, maps)
     save(draw_attributes(rows), SuitePaths(root, suite), experiment, "attributes", provenance_of(root, experiment))
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from stylex.attfind.maps import read_maps
 from stylex.config import SuitePaths
 from stylex.figures.animations import draw_still, frames, note_picture, save_gif, sweep_of
 from stylex.figures.attributes import draw_attributes
@@ -56,8 +57,9 @@ def class_figure(subject: Subject) -> Figure:
     attributes = subject.attributes.get(subject.class_name, [])[: subject.config.evaluation.figure_attributes]
     if not attributes:
         return note(f"AttFind found no attribute that raises P({subject.class_name}).")
-    examples = choose_examples(attributes, subject.effects, subject.latents)
-    rows = render_examples(attributes, examples, subject.effects, subject.latents, subject.networks, subject.classifier)
+    effects, latents, maps = subject.effects, subject.latents, read_maps(subject.paths.maps, attributes)
+    examples = choose_examples(attributes, effects, latents)
+    rows = render_examples(attributes, examples, effects, latents, subject.networks, subject.classifier, maps)
     return draw_attributes(rows)
 
 

@@ -22,13 +22,13 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
     shown_in = "figure 4 of Lang et al. 2021" if not config.released else "figure 2 of van de Geijn et al. 2022"
     texts = {
         "attributes": (
-            f"Top attributes of {title}: rows of reconstructions and framed counterfactuals with probabilities.",
+            f"Top attributes of {title}: rows of reconstructions and framed counterfactuals with probabilities; maps.",
             f"The top attributes, as {shown_in} shows them. A row is one StyleSpace coordinate; the number in an"
             " image is the classifier's probability of the row's class P(…), for that very image. Orange frame: the"
             " coordinate is moved to raise P, in the direction that AttFind found; blue frame: the opposite way, to"
             f" lower it (shift {attfind.shift:g}). Attributes of all target classes are merged by rank. Images are"
             f" chosen by rule: the largest change of P by AttFind's records, first among {_preferred(config)}, none"
-            " twice if others remain.",
+            f" twice if others remain. On the right, where the attribute acts: {_mapped(config)}",
         ),
         "sufficiency": (
             f"Fraction of flipped decisions of {title} against the number of attributes, by direction and pooled.",
@@ -62,6 +62,18 @@ def _preferred(config: ExperimentConfig) -> str:
     if config.released:  # labels are the classifier's own, and no error is known
         return "the images whose reconstruction is decided as the image itself"
     return "the images that the classifier gets right and whose reconstruction error is at most the median"
+
+
+def _mapped(config: ExperimentConfig) -> str:
+    """Say what a map of an attribute shows, and of which images."""
+    turned = (
+        "not decided as the row's class" if config.attfind.against is None else f"decided as {config.attfind.against}"
+    )
+    return (
+        f"the mean of |x' - x| over the measured images whose reconstruction x is {turned}, x' being x with this"
+        " coordinate moved to raise P (pixels in [-1, 1], mean of the channels). Black: no change; all maps of the"
+        " figure have the scale of the bar below them."
+    )
 
 
 def _compared(title: str, shift: float) -> dict[str, tuple[str, str]]:
@@ -114,9 +126,10 @@ def _of_images(config: ExperimentConfig) -> dict[str, tuple[str, str]]:
             " raises the probability the most, by AttFind's records.",
         ),
         "class-attributes": (
-            f"Top attributes of {title} for one class: rows of reconstructions and framed counterfactuals.",
+            f"Top attributes of {title} for one class: rows of reconstructions, framed counterfactuals and maps.",
             f"The top attributes of one class, {shown}, as figure 6 of Lang et al. 2021 shows them of one class of"
-            " many. Numbers, frames and the choice of images are as in the figure of all classes.",
+            " many. Numbers, frames, maps and the choice of images are as in the figure of all classes. The maps have a"
+            " scale of their own.",
         ),
         "comparison": (
             f"Images of {title}: Grad-CAM, one learned direction both ways, and single attributes, with probabilities.",

@@ -16,12 +16,13 @@ from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
 from stylex.config.analysis import POOLED
 from stylex.report.published import LABELS, direction
-from stylex.report.table import NOTHING, Block, Table, concatenated, percent
+from stylex.report.table import NOTHING, Block, Table, concatenated, interval, percent
 
 TEXT = ("experiment", "method", "target_class", "direction", "factor")
 COLUMNS = (
     "experiment", "domain", "model", "seed", "method", "target_class", "rank", "style_index", "direction", "n",
-    "factor", "cause", "purity", "change", "threshold",
+    "factor", "cause", "purity", "change", "threshold", "area", "inside", "inside_low", "inside_high", "iou",
+    "iou_low", "iou_high", "iou_chance",
 )  # fmt: skip
 CHANCE = "random"
 SHOWN = (1, 3, 5, 10)  # the k of a reader's table
@@ -43,7 +44,7 @@ def factors_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Ta
     data = concatenated(parts, (*COLUMNS, *changes))
     rows: Rows = data.to_dict("records")
     causes = list(dict.fromkeys(row["factor"] for row in fit if row["cause"]))
-    blocks = (_coverage(rows, causes), _named(rows), _fit(fit))
+    blocks = (_coverage(rows, causes), _named(rows), _regions(rows), _named_regions(rows), _fit(fit))
     return Table("factors", "Attributes measured against known factors", data, blocks)
 
 
@@ -117,8 +118,7 @@ def _coverage(rows: Rows, causes: list[str]) -> Block:
     for (domain, model, method), group in grouped(rows, "domain", "model", "method").items():
         directions = {target: part for (target,), part in grouped(group, "target_class").items()}
         for target, part in [*directions.items(), (POOLED, group)]:
-            label = f"random moves, {LABELS[model]}" if method == CHANCE else LABELS.get(method, method)
-            line = {"Domain": domain, "Method": label}
+            line = {"Domain": domain, "Method": _label(model, method)}
             line["Target class"] = direction(target)
             lines.append(line | _line(part, method == CHANCE, causes, shown))
     limits = " or ".join(sorted({f"{row['threshold']:g}" for row in rows}))
@@ -133,6 +133,10 @@ def _coverage(rows: Rows, causes: list[str]) -> Block:
     )
     numeric = ("Seeds", "n", "Moves", "Purity, %", "Of a cause, %", *(f"Causes, k = {k}" for k in shown))
     return Block(caption, pandas.DataFrame(lines), numeric)
+
+
+def _label(model: str, method: str) -> str:
+    return f"random moves, {LABELS[model]}" if method == CHANCE else LABELS.get(method, method)
 
 
 def _line(part: Rows, chance: bool, causes: list[str], shown: Sequence[int]) -> dict[str, object]:
@@ -167,20 +171,61 @@ def _mean(rows: Rows, key: str) -> float:
 
 
 def _named(rows: Rows) -> Block:
+    caption = f"The first {LISTED} attributes of each list: factor it moves most, mean change in sd, purity in %."
+    return Block(caption, _first_moves(rows, _move))
+
+
+def _first_moves(rows: Rows, text: Callable[[dict[str, Any] | None], str]) -> pandas.DataFrame:
+    """Return a line a list of attributes, with the text of each of its first moves."""
     lines = []
     found = [row for row in rows if row["method"] != CHANCE]
     for (experiment, method, target), part in grouped(found, "experiment", "method", "target_class").items():
         by_rank = {row["rank"]: row for row in part}
         line = {"Experiment": experiment, "Method": LABELS.get(method, method), "Target class": target}
-        lines.append(line | {f"{rank}": _move(by_rank.get(rank)) for rank in range(1, LISTED + 1)})
-    caption = f"The first {LISTED} attributes of each list: factor it moves most, mean change in sd, purity in %."
-    return Block(caption, pandas.DataFrame(lines))
+        lines.append(line | {f"{rank}": text(by_rank.get(rank)) for rank in range(1, LISTED + 1)})
+    return pandas.DataFrame(lines)
 
 
 def _move(row: dict[str, Any] | None) -> str:
     if row is None or isnan(row["change"]):
         return NOTHING
     return f"{row['factor']} {row['change']:+.2f} ({100 * row['purity']:.0f})"
+
+
+def _regions(rows: Rows) -> Block:
+    columns = {"Inside, %": "inside", "Area, %": "area", "IoU, %": "iou", "IoU by chance, %": "iou_chance"}
+    lines = []
+    placed = [row for row in rows if not isnan(row["inside"])]
+    for (domain, model, method, factor), part in grouped(placed, "domain", "model", "method", "factor").items():
+        seeds = list(grouped(part, "experiment").values())
+        line = {"Domain": domain, "Method": _label(model, method), "Factor": factor, "Seeds": len(seeds)}
+        line["Moves"] = " / ".join(str(len(once(each))) for each in seeds)
+        lines.append(
+            line | {title: over_seeds([_mean(each, key) for each in seeds], percent) for title, key in columns.items()}
+        )
+    caption = (
+        "Where the moves act, by the factor that they move most. The region of a factor in an image: the pixels that"
+        " change while that factor alone goes over its range, told by drawing the image again. Inside: share of the"
+        " move's absolute change of pixels that lies in the region, all images together. Area: what that would be of"
+        " changes spread evenly over the image. IoU: intersection over union of the region and of as many pixels,"
+        " those that change most; by chance: of pixels drawn at random. Coordinates count once. Mean ± sd over seeds."
+    )
+    return Block(caption, pandas.DataFrame(lines), ("Seeds", "Moves", *columns))
+
+
+def _named_regions(rows: Rows) -> Block:
+    caption = (
+        f"The first {LISTED} attributes of each list: factor it moves most, share of its change of pixels inside that"
+        " factor's region in % with the 95 % interval over images, and behind the slash the region's area in %."
+    )
+    return Block(caption, _first_moves(rows, _place))
+
+
+def _place(row: dict[str, Any] | None) -> str:
+    if row is None or isnan(row["inside"]):
+        return NOTHING
+    measured = {"fraction": row["inside"], "low": row["inside_low"], "high": row["inside_high"]}
+    return f"{row['factor']} {interval(measured)} / {percent(row['area'])}"
 
 
 def _fit(fit: Rows) -> Block:

@@ -24,6 +24,7 @@ OPTIONAL = {
     "wu_2021": "attfind/wu_2021.csv",
     "flips": "flips.csv",
     "factors": "factors.csv",
+    "maps": "attribute_maps.csv",
     "observer": "observer.csv",
 }
 

@@ -1,5 +1,6 @@
 """Attributes against known factors: on a linear generator and regressor by arithmetic, and file by file."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -16,7 +17,10 @@ from stylex.classifiers.wrapper import NetworkDescription, save_network
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment, regressor_paths
 from stylex.datasets import download, leaves, prepare
 from stylex.errors import ConfigError
-from stylex.evaluation.factors import changes, factors, factors_of, logit_weights, random_moves, row_of
+from stylex.evaluation.counterfactuals import images_to_turn
+from stylex.evaluation.factors import changes, factors, logit_weights, overlap_of, random_moves, row_of, told
+from stylex.evaluation.regions import COLUMNS as OVERLAP
+from stylex.evaluation.regions import overlap
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.latents.encode import encode
 from stylex.latents.table import Latents, read_latents
@@ -66,12 +70,13 @@ def latents():
 
 
 def change_of(latents, attribute, shift=1.0, batch_size=2):
-    base = factors_of(PixelsAsFactors(), StylesAsImages(), latents.style_vector(), batch_size)
+    base = told(PixelsAsFactors(), StylesAsImages(), latents.style_vector(), batch_size)  # pyright: ignore
     config = load_experiment(ROOT, "leaves")
     attfind = config.attfind.model_copy(update={"shift": shift})
     evaluation = config.evaluation.model_copy(update={"batch_size": batch_size})
     config = config.model_copy(update={"attfind": attfind, "evaluation": evaluation})
-    return changes(PixelsAsFactors(), StylesAsImages(), latents, base, attribute, config)
+    images = images_to_turn(latents, attribute.target_class, None)
+    return changes(PixelsAsFactors(), StylesAsImages(), latents, images, base, attribute, config)  # pyright: ignore
 
 
 def attribute(target, index, direction):
@@ -82,8 +87,9 @@ def test_changes_and_row_by_hand(latents):
     # Towards sick: images 0 and 2. Coordinate 0 to its maximum 0.5: by 0.5 and 1. Spots change by 1 and 2, size by
     # 0.5 and 1, angle not at all. Means 1.5, 0.75, 0; purity 1.5 / 2.25.
     move = attribute("sick", 0, Direction.TO_MAX)
-    change = change_of(latents, move)
+    change, pixels = change_of(latents, move)
     assert change.tolist() == [[1.0, 0.5, 0.0], [2.0, 1.0, 0.0]]
+    assert pixels.tolist() == [[[0.25]], [[0.5]]]  # the two channels of an image of one pixel
     row = row_of(move, change, NAMES, ("spots",))
     assert (row["factor"], row["cause"], row["n"], row["change"]) == ("spots", True, 2, 1.5)
     assert row["purity"] == pytest.approx(2 / 3)
@@ -93,10 +99,28 @@ def test_changes_and_row_by_hand(latents):
 
 def test_shift_sign_and_batch(latents):
     # Half way down: 0 goes to -0.5 and -1 stays; images 0 and 2.
-    change = change_of(latents, attribute("sick", 1, Direction.TO_MIN), shift=0.5, batch_size=1)
+    change, pixels = change_of(latents, attribute("sick", 1, Direction.TO_MIN), shift=0.5, batch_size=1)
     assert change.tolist() == [[0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]
+    assert pixels.flatten().tolist() == [0.25, 0.0]
     row = row_of(attribute("sick", 1, Direction.TO_MIN), change, NAMES, ("spots",))
     assert (row["factor"], row["cause"], row["purity"], row["change"]) == ("size", False, 1.0, 0.25)
+
+
+def test_without_images_nothing_changes(latents):
+    latents = replace(latents, reconstruction_logits=torch.tensor([[0.0, 1.0]]).repeat(3, 1))
+    change, pixels = change_of(latents, attribute("sick", 0, Direction.TO_MAX))
+    assert (change.shape, pixels.shape) == ((0, 3), (0, 1, 1))
+
+
+def test_pixels_are_held_against_the_region_of_the_factor_in_the_same_images():
+    areas = {"spots": torch.zeros(3, 1, 2).bool(), "size": torch.ones(3, 1, 2).bool()}
+    areas["spots"][0, 0, 0] = areas["spots"][2, 0, 1] = True
+    pixels = torch.tensor([[[0.5, 0.0]], [[0.0, 1.5]]])  # of the images 2 and 0: always beside the spots
+    rows = torch.tensor([2, 0])
+    assert overlap_of(pixels, areas, "spots", rows, 0)["inside"] == 0
+    assert overlap_of(pixels, areas, "spots", rows.flip(0), 0)["inside"] == 1
+    assert overlap_of(pixels, areas, "size", rows, 0) == overlap(pixels, areas["size"][:2], 0)
+    assert overlap_of(pixels, areas, None, rows, 0) == dict.fromkeys(OVERLAP)
 
 
 def test_opposite_changes_cancel_in_the_mean():
@@ -171,6 +195,11 @@ def test_files_of_the_stage(project):
     same = [f"change_{name}" for name in leaves.FACTORS]
     first, second = (table[table["method"] == method].iloc[0] for method in ("without_cst", "wu_2021"))
     pandas.testing.assert_series_equal(first[same], second[same], check_names=False)
+    placed = table[(table["factor"] != "") & table["inside"].notna()]
+    assert len(placed) > 64 and placed["inside"].between(0, 1).all() and placed["iou"].between(0, 1).all()
+    assert (placed["inside_low"] <= placed["inside"]).all() and (placed["inside"] <= placed["inside_high"]).all()
+    by_factor = placed.groupby("factor")["area"].mean()  # the networks are random, the regions are not
+    assert by_factor.nunique() == len(by_factor) and (by_factor < 1).all()
     fit = read_table(paths.factor_fit)
     assert fit["factor"].tolist() == list(leaves.FACTORS) and fit["cause"].tolist() == [True] * 3 + [False] * 3
     assert set(fit["n"]) == {50} and (fit["r2_images"] < 0.5).all()  # the networks are random

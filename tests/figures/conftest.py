@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from stylex.artifacts import save_tensors
+from stylex.attfind.maps import map_name, write_maps
 from stylex.attfind.records import Attribute, Direction, Effects, EffectsHeader
 from stylex.classifiers import Classifier
 from stylex.classifiers.networks import build_network
@@ -57,6 +58,8 @@ def make_subject(root: Path, channels: int, side: int) -> Subject:
     paths = ExperimentPaths(root, "mnist")
     theta = 0.1 * torch.randn(latents.w.shape[1])
     save_tensors(paths.ganalyze, {"theta": theta}, {"target_class": "bright", "reach": str(REACH), "error": "1.0"})
+    maps = {map_name(each): torch.rand(side, side) for name in NAMES for each in found[name]}
+    write_maps(paths.maps, maps, {})
     return Subject(config, paths, latents, effects, found, networks, classifier, split)
 
 

@@ -145,7 +145,9 @@ def test_the_printed_probability_is_that_of_the_image_shown():
     source = latents([0, 0, 1, 1], ("4", "9"))
     records = effects(source, no_effect(source), shift=2.0)
     chosen = choose_examples([attribute("9", 1, 1)], records, source)
-    (row,) = render_examples([attribute("9", 1, 1)], chosen, records, source, Flat(), Mean())  # pyright: ignore
+    each = torch.rand(4, 4)
+    (row,) = render_examples([attribute("9", 1, 1)], chosen, records, source, Flat(), Mean(), [each])  # pyright: ignore
+    assert (row.change == each.numpy()).all()
     for example, pair in zip(chosen[0], row.pairs, strict=True):
         assert example is not None and pair is not None
         extreme = source.maxima[1] if example.direction == Direction.TO_MAX else source.minima[1]

@@ -16,6 +16,7 @@ from stylex.config import SuitePaths, experiment_paths, load_experiment
 from stylex.datasets import download, load_all_classes, prepare
 from stylex.errors import ArtifactError
 from stylex.evaluation.frechet import frechet
+from stylex.evaluation.maps import maps
 from stylex.evaluation.originals import load_originals
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.figures import experiment_figures
@@ -44,6 +45,7 @@ def analyse(project: Path) -> Path:
     convert_released(project, "tiny", "cpu")
     select(project, "tiny")
     sufficiency(project, "tiny", "cpu")
+    maps(project, "tiny", "cpu")
     return project
 
 

@@ -36,6 +36,7 @@ from stylex.config import (
 from stylex.config.analysis import KID_FOLDS
 from stylex.datasets import dataset_spec
 from stylex.evaluation.intervals import wilson_interval
+from stylex.evaluation.maps import maps
 from stylex.evaluation.samples import shares
 from stylex.figures import experiment_figures
 from stylex.latents.table import Latents, write_latents
@@ -57,6 +58,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in names:
         write_experiment(root, name, load_experiment(root, name))
     for name in names:
+        maps(root, name, "cpu")
         experiment_figures(root, "demo", name, "cpu")
     tables(root, "demo")
     render(root, "demo")

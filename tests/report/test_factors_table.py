@@ -6,6 +6,7 @@ import pytest
 from stylex.artifacts import write_table
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ConfigError
+from stylex.evaluation.regions import COLUMNS as OVERLAP
 from stylex.project import load_project
 from stylex.report.factors import all_covered_by_chance, covered, covered_by_chance, factors_table, once, over_seeds
 from stylex.report.table import to_latex, to_markdown
@@ -73,6 +74,12 @@ def test_mean_and_sd_over_seeds():
     assert over_seeds([], "{:.1f}".format) == "–"
 
 
+def overlap_of(inside):
+    """Return the columns of a move that acts inside its region by this share, and half as much by chance."""
+    values = (inside / 2, inside, inside - 0.1, inside + 0.1, inside / 4, 0.0, 1.0, inside / 8)
+    return dict(zip(OVERLAP, values, strict=True))
+
+
 def write_experiment(root, name, method, moves):
     common = {"experiment": name, "n": 10, "direction": "to_max"}
     rows = [
@@ -80,6 +87,7 @@ def write_experiment(root, name, method, moves):
         | {"method": each, "target_class": target, "rank": rank, "factor": factor, "cause": factor in CAUSES}
         | {"style_index": index}
         | {"purity": purity, "change": change, "change_spots": change, "change_curl": 0.0, "change_size": 0.0}
+        | (dict.fromkeys(OVERLAP) if factor is None else overlap_of(purity))
         for each, target, rank, factor, purity, change, index in moves
     ]
     fit = [
@@ -122,7 +130,7 @@ def test_methods_stand_side_by_side_with_mean_and_sd_over_seeds(table):
 
 
 def test_each_attribute_is_named_and_the_measure_is_judged(table):
-    named, fit = table.blocks[1].frame, table.blocks[2].frame
+    named, fit = table.blocks[1].frame, table.blocks[-1].frame
     assert named.iloc[0][["Experiment", "Target class", "1", "2"]].tolist() == [
         "leaves",
         "sick",
@@ -133,8 +141,34 @@ def test_each_attribute_is_named_and_the_measure_is_judged(table):
     assert fit.iloc[0][["Factor", "Cause", "Seeds", "R² of images"]].tolist() == ["spots", "yes", 2, "0.99 ± 0.00"]
 
 
+def test_where_moves_act_is_told_by_factor_with_mean_and_sd_over_seeds(table):
+    block = table.blocks[2]
+    lines = block.frame.set_index(["Method", "Factor"])
+    spots = lines.loc[("StylEx", "spots")]  # of the first seed two moves are of one coordinate, the first counts
+    assert spots[["Seeds", "Moves"]].tolist() == [2, "1 / 1"]
+    assert spots[["Inside, %", "Area, %"]].tolist() == ["70.0 ± 14.1", "35.0 ± 7.1"]  # seeds: 80 and 60
+    assert spots[["IoU, %", "IoU by chance, %"]].tolist() == ["17.5 ± 3.5", "8.8 ± 1.8"]
+    assert lines.loc[("StylEx", "size"), "Seeds"] == 1 and lines.loc[("StylEx", "curl"), "Inside, %"] == "40.0"
+    assert set(lines.index.get_level_values("Method")) == {"StylEx", "StylEx without CST"}  # random ones move nothing
+    assert "told by drawing the image again" in block.caption
+
+
+def test_each_attribute_says_where_it_acts_with_an_interval_over_images(table):
+    where = table.blocks[3].frame.iloc[0]
+    assert where[["Experiment", "Target class", "1", "2"]].tolist() == [
+        "leaves",
+        "sick",
+        "spots 80.0 (70.0–90.0) / 40.0",
+        "–",
+    ]
+
+
 def test_scripts_get_every_move_and_readers_every_format(table):
-    assert len(table.data) == 12 and list(table.data)[-3:] == ["change_spots", "change_curl", "change_size"]
+    assert (
+        len(table.data) == 12
+        and set(OVERLAP) < set(table.data)
+        and list(table.data)[-3:] == ["change_spots", "change_curl", "change_size"]
+    )
     assert set(table.data["seed"]) == {0, 1} and set(table.data["threshold"]) == {0.5}
     assert "spots +1.00 (80)" in to_markdown(table) and r"\toprule" in to_latex(table)
 

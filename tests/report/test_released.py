@@ -8,6 +8,7 @@ import yaml
 from stylex.artifacts import read_json, read_table
 from stylex.attfind.selection import select
 from stylex.config import SuitePaths
+from stylex.evaluation.maps import maps
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.figures import experiment_figures
 from stylex.figures.names import ANIMATION_NAMES, RELEASED
@@ -38,6 +39,7 @@ def with_released(measured: Path, add_released) -> Path:
     convert_released(measured, "tiny", "cpu")
     select(measured, "tiny")
     sufficiency(measured, "tiny", "cpu")
+    maps(measured, "tiny", "cpu")
     return measured
 
 

@@ -26,7 +26,7 @@ from stylex.figures.names import figure_files, figure_names
 
 ROOT = Path()
 OF_EXPERIMENTS = (
-    "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet", "ganalyze",
+    "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet", "ganalyze", "maps",
 )  # fmt: skip
 OF_SECOND = ("study", "figures")  # their second argument is an experiment
 OF_SUITES = ("tables", "report")
@@ -69,6 +69,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return with_provenance(experiment.independent, experiment.subset)
         case "factors":
             return with_provenance(experiment.factors, experiment.factor_fit)
+        case "maps":
+            return [experiment.maps, *with_provenance(experiment.map_numbers)]
         case "ganalyze":
             return [experiment.ganalyze]
         case "study":

@@ -9,7 +9,7 @@ import yaml
 from stylex.figures.names import RELEASED, figure_files
 
 # …_aside: by the other protocol.
-AFTER_LISTS = {"sufficiency", "frechet", "study", "observer", "figures", "tables", "report"}
+AFTER_LISTS = {"sufficiency", "frechet", "maps", "study", "observer", "figures", "tables", "report"}
 AFTER_ATTRIBUTES = AFTER_LISTS | {"attributes", "attributes_aside"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "effects_aside", "explanations"}
 BASELINE = {"baseline", "baseline_aside"}  # of Wu et al., in the twin without the classifier
@@ -35,6 +35,7 @@ CHANGES = {
     "evaluation: {explanation_steps: 3}": {"explanations", "figures", "tables", "report"},
     "evaluation: {random_samples: 10}": {"samples", "tables", "report"},
     "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures", "report"},
+    "evaluation: {figure_attributes: 3}": {"maps", "figures", "report"},
     "evaluation: {figure_class: '3'}": {"ganalyze", "figures", "report"},
     "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | BASELINE,
     "attfind: {against: '3'}": AFTER_ATTRIBUTES | BASELINE | {"ganalyze"},
@@ -116,9 +117,11 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
         ("attfind/explanations.py", {"explanations", "figures", "tables", "report"}),
-        ("evaluation/wu_2021.py", BASELINE | AFTER_LISTS - {"frechet"}),
+        ("evaluation/wu_2021.py", BASELINE | AFTER_LISTS - {"frechet", "maps"}),
         ("evaluation/paired.py", {"tables", "report"}),
         ("evaluation/random_lists.py", {"sufficiency", "figures", "tables", "report"}),
+        ("evaluation/maps.py", {"maps", "figures", "report"}),
+        ("evaluation/regions.py", set()),  # of leaves alone
         ("evaluation/ganalyze.py", {"ganalyze", "figures", "report"}),
         ("evaluation/intervals.py", {"samples", "sufficiency", "study", "observer", "figures", "tables", "report"}),
         ("study/observer.py", {"observer", "tables", "report"}),
@@ -213,6 +216,6 @@ def test_images_of_a_released_model_are_prepared_and_measured(virgin):
         yaml.safe_dump({"title": "Images", "experiments": ["released-age-ffhq"], "tables": ["sufficiency", "frechet"]})
     )
     assert set(virgin.planned("--config", "suite=images")) == {
-        "convert_released", "download", "prepare", "weights", "attributes", "sufficiency", "frechet",
+        "convert_released", "download", "prepare", "weights", "attributes", "sufficiency", "frechet", "maps",
         "figures_released_with_images", "tables", "report",
     }  # fmt: skip

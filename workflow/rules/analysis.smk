@@ -393,6 +393,40 @@ rule factors:
         "python -m stylex factors {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
+rule maps:
+    input:
+        latents=EXPERIMENT.latents,
+        attributes=EXPERIMENT.attributes,
+        model=EXPERIMENT.stylex_model,
+    output:
+        EXPERIMENT.maps,
+        with_provenance(EXPERIMENT.map_numbers),
+    log:
+        "results/logs/experiments/{experiment}/maps.log",
+    benchmark:
+        "results/benchmarks/rules/maps/{experiment}.tsv"
+    group:
+        group_of("maps")
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    resources:
+        **requests("maps"),
+    params:
+        code=code_of("maps"),
+        config=sections(
+            "seed",
+            "attfind.protocols",
+            "attfind.shift",
+            "attfind.against",
+            "evaluation.figure_attributes",
+        ),
+    message:
+        "Mapping where the attributes of {wildcards.experiment} change the images"
+    shell:
+        "python -m stylex maps {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
 rule ganalyze:
     input:
         latents=EXPERIMENT.latents,

@@ -331,9 +331,10 @@ def table_inputs(paths):
 
 def report_inputs(paths):
     """What the report alone reads of one experiment."""
+    maps = with_provenance(paths.map_numbers)
     if PROJECT.experiments[paths.name].released:
-        return []
-    return [paths.stylex_samples, paths.stylex_history, paths.independent, paths.subset]
+        return maps
+    return [*maps, paths.stylex_samples, paths.stylex_history, paths.independent, paths.subset]
 
 
 def experiments_where(condition):

@@ -15,6 +15,7 @@ rule figures:
         sufficiency=compared,
         frechet=EXPERIMENT.frechet,
         ganalyze=EXPERIMENT.ganalyze,
+        maps=EXPERIMENT.maps,
     output:
         figures_of("{experiment}", FIGURE_NAMES),
     log:
@@ -58,6 +59,7 @@ use rule figures as figures_released with:
         latents=EXPERIMENT.latents,
         effects=effects,
         attributes=EXPERIMENT.attributes,
+        maps=EXPERIMENT.maps,
         sufficiency=EXPERIMENT.sufficiency,
     output:
         figures_of("{experiment}", RELEASED),
