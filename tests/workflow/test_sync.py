@@ -21,7 +21,7 @@ TWIN = "config/experiments/mnist-without-cst.yaml"
 MODEL = ExperimentPaths(Path(), "mnist-without-cst").stylex_model
 # Twice `figures`: one shows the methods of all experiments side by side. Twice `study`: questionnaire and observer.
 # Twice what there is for each protocol.
-AFTER_TRAINING = [*2 * ["attributes"], *2 * ["baseline"], *2 * ["effects"], "encode", "explain", "figures", "figures"]
+AFTER_TRAINING = [*2 * ["attributes"], *2 * ["baseline"], "diagnose", *2 * ["effects"], "encode", "explain", "figures", "figures"]
 AFTER_TRAINING += ["frechet", "ganalyze", "report", "samples", "study", "study", "sufficiency", "tables", "train"]
 
 
@@ -47,7 +47,7 @@ def outputs(project):
 
 
 def test_virgin_repro_computes_each_job_once_and_leaves_the_checkout_clean(recorded):
-    assert len(recorded.executed) == sum(recorded.planned.values()) == 36
+    assert len(recorded.executed) == sum(recorded.planned.values()) == 38
     assert recorded.project.done("git", "status", "--porcelain") == ""
     assert_in_step(recorded.project)
 

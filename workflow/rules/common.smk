@@ -333,7 +333,8 @@ def report_inputs(paths):
     """What the report alone reads of one experiment."""
     if PROJECT.experiments[paths.name].released:
         return []
-    return [paths.stylex_samples, paths.stylex_history, paths.independent, paths.subset]
+    pictures = [paths.stylex_samples, paths.stylex_history, paths.independent, paths.subset]
+    return [*pictures, *with_provenance(paths.diagnosis)]
 
 
 def experiments_where(condition):
