@@ -11,9 +11,9 @@ ROOT = Path(__file__).parents[1]
 FILES = sorted((ROOT / "stylex").rglob("*.py"))
 FOUNDATION = {"errors", "config", "artifacts", "progress", "protocols", "quantization", "source"}
 EVERYTHING = FOUNDATION | {
-    "datasets", "classifiers", "networks", "losses", "training", "latents", "attfind", "evaluation", "figures",
-    "report", "released", "study", "cli", "distances", "failures", "memory", "precision", "pretrained", "project",
-    "__init__",
+    "datasets", "classifiers", "networks", "losses", "diagnosis", "training", "latents", "attfind", "evaluation",
+    "figures", "report", "released", "study", "cli", "distances", "failures", "memory", "precision", "pretrained",
+    "project", "__init__",
 }  # fmt: skip
 
 # A name allows a package with all its modules, a dotted name one module.
@@ -37,7 +37,9 @@ MAY_IMPORT = {
     "precision": set(),
     "pretrained": FOUNDATION | {"datasets"},
     "project": FOUNDATION | {"datasets"},
-    "training": FOUNDATION | {"networks", "losses", "classifiers", "datasets", "distances", "precision", "pretrained"},
+    "diagnosis": FOUNDATION | {"networks", "classifiers", "datasets"},
+    "training": FOUNDATION
+    | {"networks", "losses", "classifiers", "datasets", "distances", "precision", "pretrained", "diagnosis"},
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table", "precision"},
     "evaluation": FOUNDATION
@@ -52,7 +54,8 @@ MAY_IMPORT = {
     | {"networks", "classifiers", "datasets.extraction", "datasets.pins", "datasets.transfer", "latents.table"}
     | {"attfind.engine", "attfind.records"},
     "report": FOUNDATION
-    | {"latents.table", "attfind.records", "figures.names", "evaluation.intervals", "evaluation.paired"},
+    | {"latents.table", "attfind.records", "figures.names", "evaluation.intervals", "evaluation.paired"}
+    | {"diagnosis.verdicts"},
     "cli": EVERYTHING,
 }
 LIGHT = (

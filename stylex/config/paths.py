@@ -97,6 +97,11 @@ class ExperimentPaths:
         return self.folder / "stylex" / "samples.png"
 
     @property
+    def diagnosis(self) -> Path:
+        """Which parts of the trained model have failed, and by which number."""
+        return self.folder / "diagnosis.csv"
+
+    @property
     def checkpoints(self) -> Path:
         """Resumable training state; never a declared output of a rule."""
         return self.folder / "stylex" / "checkpoints"

@@ -43,6 +43,7 @@ STAGES = {
     "regressor": Stage(8000, 240),
     "classifier": Stage(8000, 240),
     "train": Stage(16000, 1440, resumes=True),
+    "diagnose": Stage(8000, 30),
     "encode": Stage(8000, 120),
     "merge": Stage(8000, 30, gpu=False),
     "samples": Stage(4000, 30),

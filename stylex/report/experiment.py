@@ -16,6 +16,7 @@ from stylex.latents.table import read_latents
 from stylex.protocols import Protocol
 from stylex.report.captions import ORIGINS, SAMPLES, caption
 from stylex.report.confusion import Confusion, class_list
+from stylex.report.diagnosis import diagnosis
 from stylex.report.provenance import anchor, artifact_provenance, artifacts_of, versions
 from stylex.report.published import LABELS
 from stylex.report.table import Block, percent
@@ -51,6 +52,7 @@ class ExperimentPart:
     facts: list[tuple[str, str]]
     pictures: list[Picture]
     confusion: Confusion | None  # None: the classifier is not measured here
+    diagnosis: Block | None  # None: nothing was trained here
     attributes: Block
     origins: Block
     origin_ids: list[str]  # of its rows
@@ -65,14 +67,17 @@ def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig)
     pictures = [_figure(figures, name, figure, config) for figure in figure_names(config) + ANIMATION_NAMES]
     if not config.released:
         pictures.append(_picture(paths.stylex_samples, name, SAMPLES, config, []))
+    facts = _facts(root, config, metrics) if metrics else _facts_of_released(paths, config)
+    verdict, found = (None, None) if config.released else diagnosis(paths)
     sources = {artifact: artifact_provenance(root, name, artifact) for artifact in artifacts_of(root, name)}
     return ExperimentPart(
         name=name,
         title=config.title,
         headline=_headline(paths, config),
-        facts=_facts(root, config, metrics) if metrics else _facts_of_released(paths, config),
+        facts=[*facts, ("Diagnosis", verdict)] if verdict else facts,
         pictures=pictures,
         confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]) if metrics else None,
+        diagnosis=found,
         attributes=_attributes(paths, config),
         origins=_origins(name, sources),
         origin_ids=[anchor(name, artifact) for artifact in sources],

@@ -14,7 +14,8 @@ from stylex.latents.table import damage_reported, json_metadata
 
 VERSION = "version_"
 ARTIFACTS = (
-    "classifier", "stylex", "latents", "effects", "attributes", "independent", "subset", "sufficiency", "frechet",
+    "classifier", "stylex", "diagnosis", "latents", "effects", "attributes", "independent", "subset", "sufficiency",
+    "frechet",
 )  # fmt: skip  # as made
 # Of a released model; the others of it where they exist.
 RELEASED = ("classifier", "stylex", "latents", "effects", "attributes", "sufficiency")
@@ -33,7 +34,7 @@ def artifact_provenance(root: Path, experiment: str, artifact: str) -> dict[str,
     """Return {config_digest, seed, commit, uncommitted, device, machine, …, version_…} of one of `artifacts_of`."""
     paths = experiment_paths(root, experiment)
     beside = {"attributes": paths.attributes, "sufficiency": paths.sufficiency, "frechet": paths.frechet}
-    beside |= {"independent": paths.independent, "subset": paths.subset}
+    beside |= {"independent": paths.independent, "subset": paths.subset, "diagnosis": paths.diagnosis}
     beside |= {name: paths.folder / file for name, file in OPTIONAL.items()}
     if artifact in beside:
         return read_json(beside[artifact].with_suffix(".provenance.json"))

@@ -12,6 +12,7 @@ import pandas
 import torch
 
 from stylex.artifacts import write_table
+from stylex.diagnosis import diagnose, tell
 from stylex.networks.model import save_stylex
 from stylex.progress import Counter, progress
 from stylex.training.board import Board
@@ -161,7 +162,7 @@ def _note(state: TrainingState) -> str:
 
 
 def _finish(run: Run, state: TrainingState) -> None:
-    """Write the artifacts; the last checkpoint is written already."""
+    """Write the artifacts, and say whether the model is good; the last checkpoint is written already."""
     if not run.processes.first:
         return
     told = {"training_key": run.key} | ({"taken_checkpoint": "; ".join(run.taken)} if run.taken else {})
@@ -174,3 +175,5 @@ def _finish(run: Run, state: TrainingState) -> None:
     write_samples(run.paths.stylex_samples, *grid)
     save_stylex(run.paths.stylex_model, networks, run.origin | told)
     tell_of_foreign(run)
+    found = diagnose(networks, run.judges.classifier, run.validation_split, run.config.seed, run.device)
+    tell(run.paths.name, found)

@@ -69,7 +69,8 @@ def test_page_of_a_mixed_suite_shows_what_each_has(with_released: Path):
     assert "released, of which no accuracy is published" in page and "converted, not trained here" in page
     for artifact in ("classifier", "stylex", "latents", "effects", "attributes", "sufficiency"):
         assert f'id="provenance-tiny-{artifact}"' in page
-    assert 'id="provenance-tiny-subset"' not in page
+    assert 'id="provenance-tiny-subset"' not in page and 'id="provenance-tiny-diagnosis"' not in page
+    assert "Diagnosis of mnist" in page and "Diagnosis of tiny" not in page
     assert "as figure 2 of van de Geijn et al. 2022 shows them" in page
     assert "first among the images whose reconstruction is decided as the image itself" in page
 

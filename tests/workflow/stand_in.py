@@ -26,7 +26,8 @@ from stylex.figures.names import figure_files, figure_names
 
 ROOT = Path()
 OF_EXPERIMENTS = (
-    "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet", "ganalyze", "maps",
+    "diagnose", "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet", "ganalyze",
+    "maps",
 )  # fmt: skip
 OF_SECOND = ("study", "figures")  # their second argument is an experiment
 OF_SUITES = ("tables", "report")
@@ -50,6 +51,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return network(experiment.classifier)
         case "train":
             return [experiment.stylex_model, experiment.stylex_samples, *with_provenance(experiment.stylex_history)]
+        case "diagnose":
+            return with_provenance(experiment.diagnosis)
         case "encode":
             shard = int(rest[rest.index("--shard") + 1]) if "--shard" in rest else None
             return [experiment.latents if shard is None else experiment.encoded(shard)]

@@ -64,6 +64,8 @@ BEGIN = "stylex.cli.__init__"
 # Of what a rule may leave out, these run nevertheless: they look up and check, and an answer other than an error stands
 # in the rule's inputs and parameters.
 ASKED = {"stylex.config.models", "stylex.config.networks", "stylex.datasets.catalog", "stylex.datasets.download"}
+# What `train` says of its model when all is written; another limit is no reason to train again.
+SAID = {"diagnose", "measures", "verdicts"}
 # How many images are in a batch changes no more than roundings; of which a suite consists, figures have as inputs.
 UNTOLD = {"experiments:attfind.batch_size", "experiments:evaluation.batch_size", "suites:experiments"}
 
@@ -90,6 +92,7 @@ def test_every_artifact_is_there(finished):
         paths.stylex_model,
         paths.stylex_history,
         paths.stylex_samples,
+        paths.diagnosis,
         paths.latents,
         paths.effects(),
         paths.independent,
@@ -144,7 +147,8 @@ def test_a_rule_declares_the_files_that_run(finished, rules):
     for name, rule in chain(finished, rules).items():
         counted = {path for module in rule.modules for path in imported(module, rule.without)}
         left_out = {f"{each.replace('.', '/')}.py" for each in (*LEFT_OUT, *ASKED & set(rule.without), BEGIN)}
-        told = {path.relative_to(ROOT).as_posix() for path in counted} | left_out
+        said = {f"stylex/diagnosis/{each}.py" for each in SAID} if "stylex.diagnosis" in rule.without else set()
+        told = {path.relative_to(ROOT).as_posix() for path in counted} | left_out | said
         ran = {f"stylex/{file}" for record in records(finished, rule) for file in record["ran"]}
         assert ran <= told, (name, sorted(ran - told))
 

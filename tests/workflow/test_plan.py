@@ -14,7 +14,7 @@ AFTER_ATTRIBUTES = AFTER_LISTS | {"attributes", "attributes_aside"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "effects_aside", "explanations"}
 BASELINE = {"baseline", "baseline_aside"}  # of Wu et al., in the twin without the classifier
 AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze", "samples"} | BASELINE
-AFTER_TRAIN = AFTER_ENCODE | {"train"}
+AFTER_TRAIN = AFTER_ENCODE | {"train", "diagnose"}
 EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
 
 CHANGES = {
@@ -127,6 +127,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("study/observer.py", {"observer", "tables", "report"}),
         ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
+        ("diagnosis/verdicts.py", {"diagnose", "report"}),
         ("classifiers/training.py", AFTER_TRAIN | {"classifier", "backbone"}),
         ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"report"}),

@@ -21,8 +21,9 @@ TWIN = "config/experiments/mnist-without-cst.yaml"
 MODEL = ExperimentPaths(Path(), "mnist-without-cst").stylex_model
 # Twice `figures`: one shows the methods of all experiments side by side. Twice `study`: questionnaire and observer.
 # Twice what there is for each protocol.
-AFTER_TRAINING = [*2 * ["attributes"], *2 * ["baseline"], *2 * ["effects"], "encode", "explain", "figures", "figures"]
-AFTER_TRAINING += ["frechet", "ganalyze", "maps", "report", "samples", "study", "study", "sufficiency", "tables", "train"]
+AFTER_TRAINING = [*2 * ["attributes"], *2 * ["baseline"], "diagnose", *2 * ["effects"], "encode", "explain"]
+AFTER_TRAINING += [*2 * ["figures"], "frechet", "ganalyze", "maps", "report", "samples", *2 * ["study"], "sufficiency"]
+AFTER_TRAINING += ["tables", "train"]
 
 
 def assert_in_step(project):

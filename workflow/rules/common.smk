@@ -334,7 +334,8 @@ def report_inputs(paths):
     maps = with_provenance(paths.map_numbers)
     if PROJECT.experiments[paths.name].released:
         return maps
-    return [*maps, paths.stylex_samples, paths.stylex_history, paths.independent, paths.subset]
+    pictures = [paths.stylex_samples, paths.stylex_history, paths.independent, paths.subset]
+    return [*maps, *pictures, *with_provenance(paths.diagnosis)]
 
 
 def experiments_where(condition):

@@ -1,4 +1,4 @@
-# StylEx itself. The checkpoints are not outputs: Snakemake deletes those of a failed job, and training resumes from them.
+# StylEx itself, and whether it has become what can be explained. The checkpoints are not outputs: Snakemake deletes those of a failed job, and training resumes from them.
 
 
 rule train:
@@ -24,7 +24,8 @@ rule train:
         **requests("train"),
         sharing=training_sharing,
     params:
-        code=code_of("train"),
+        # what it says at its end is the verdict of `diagnose`
+        code=code_of("train", without=(*CHECKED, "stylex.diagnosis")),
         config=sections("seed", "dataset", "stylex"),
     message:
         "Training StylEx for {wildcards.experiment}"
@@ -33,3 +34,30 @@ rule train:
     shell:
         "exec python -m stylex train {wildcards.experiment} {resources.sharing}"
         " ${{SLURM_JOB_ID:+--time-limit {resources.runtime}}} 2> >(tee {log} >&2)"
+
+
+rule diagnose:
+    input:
+        manifest=manifest,
+        model=EXPERIMENT.stylex_model,
+        classifier=classifier_model,
+    output:
+        with_provenance(EXPERIMENT.diagnosis),
+    log:
+        "results/logs/experiments/{experiment}/diagnose.log",
+    benchmark:
+        "results/benchmarks/rules/diagnose/{experiment}.tsv"
+    wildcard_constraints:
+        experiment=experiments_where(lambda experiment: not experiment.released),
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    resources:
+        **requests("diagnose"),
+    params:
+        code=code_of("diagnose"),
+        config=sections("seed", "dataset"),
+    message:
+        "Diagnosing the StylEx of {wildcards.experiment}"
+    shell:
+        "python -m stylex diagnose {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"

@@ -15,7 +15,7 @@ from stylex.config import ExperimentPaths, SuitePaths
 SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["sufficiency", "frechet", "user_study"]}
 CHANGES = {"attfind.shards": 2, "stylex.training.images": 1024, "stylex.training.checkpoint_interval": 32}
 COMMAND = ("snakemake", "--cores", "8", "--profile", "slurm")
-ON_GPU = {"backbone", "classifier", "train", "encode", "effects", "analysis-tiny", "figures-tiny"}
+ON_GPU = {"backbone", "classifier", "train", "diagnose", "encode", "effects", "analysis-tiny", "figures-tiny"}
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]  # 150 s of CPU: long on a busy machine
 
