@@ -41,7 +41,8 @@ MAY_IMPORT = {
     "latents": FOUNDATION | {"networks", "classifiers", "datasets"},
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table", "precision"},
     "evaluation": FOUNDATION
-    | {"networks", "classifiers", "datasets", "distances", "pretrained", "latents.table", "attfind.records"},
+    | {"networks", "classifiers", "datasets", "distances", "pretrained", "latents.table"}
+    | {"attfind.engine", "attfind.explanations", "attfind.records"},
     "figures": FOUNDATION | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.records"},
     "study": FOUNDATION
     | {"networks", "classifiers", "datasets.pins", "datasets.transfer", "latents.table", "attfind.records"}

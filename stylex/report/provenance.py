@@ -23,6 +23,7 @@ OPTIONAL = {
     "samples": "samples.csv",
     "wu_2021": "attfind/wu_2021.csv",
     "flips": "flips.csv",
+    "counterfactuals": "counterfactuals.csv",
     "factors": "factors.csv",
     "observer": "observer.csv",
 }
