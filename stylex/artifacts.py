@@ -35,7 +35,7 @@ PACKAGES = ("stylex", "torch", "torchvision", "numpy", "pyarrow", "pandas")
 TEXT = frozenset((
     "answer", "architecture", "block", "class_name", "classes", "classifier", "dataset", "direction", "domain",
     "experiment", "experiment_a", "experiment_b", "experiments", "extractor", "factor", "finding", "id",
-    "method", "method_a", "method_b", "model", "note", "observer_extractor", "participant", "protocol",
+    "method", "method_a", "method_b", "model", "note", "observer_extractor", "oracle", "participant", "protocol",
     "question", "selection", "source", "study", "target_class", "word",
 ))  # fmt: skip
 UNWRITABLE = {

@@ -8,17 +8,19 @@ from pathlib import Path
 from stylex.config import (
     BackboneConfig,
     ExperimentConfig,
+    OracleConfig,
     RegressorConfig,
     SiteConfig,
     SuiteConfig,
     load_backbone_config,
     load_experiment,
+    load_oracle_config,
     load_pipeline,
     load_regressor_config,
     load_site,
     load_suite,
 )
-from stylex.datasets.catalog import validate_dataset, validate_explained, validate_released_images
+from stylex.datasets.catalog import validate_dataset, validate_explained, validate_oracle, validate_released_images
 from stylex.errors import ConfigError
 
 
@@ -26,14 +28,15 @@ from stylex.errors import ConfigError
 class Project:
     """A suite by name, the configuration of each of its experiments and of what they name, and the site they run on.
 
-    What they name is backbones, regressors, and experiments outside the suite whose classifiers are explained in it;
-    these come last.
+    What they name is backbones, oracles, regressors, and experiments outside the suite whose classifiers are explained
+    in it; these come last.
     """
 
     suite_name: str
     suite: SuiteConfig
     experiments: dict[str, ExperimentConfig]
     backbones: dict[str, BackboneConfig]
+    oracles: dict[str, OracleConfig]
     regressors: dict[str, RegressorConfig]
     site: SiteConfig
 
@@ -51,8 +54,10 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
     backbones = {each: load_backbone_config(root, each) for each in references}
     measured = {each.evaluation.factor_regressor for each in experiments.values()}
     regressors = {each: load_regressor_config(root, each) for each in sorted(filter(None, measured))}
+    asked = {each.evaluation.oracle for each in experiments.values()}
+    oracles = {each: load_oracle_config(root, each) for each in sorted(filter(None, asked))}
     _check_tables(root / "config" / "suites" / f"{name}.yaml", suite, experiments)
-    return Project(name, suite, experiments, backbones, regressors, load_site(root))
+    return Project(name, suite, experiments, backbones, oracles, regressors, load_site(root))
 
 
 def _check_tables(path: Path, suite: SuiteConfig, experiments: dict[str, ExperimentConfig]) -> None:
@@ -81,6 +86,9 @@ def load_checked_experiment(root: Path, name: str) -> ExperimentConfig:
             validate_released_images(root, experiment.released_images)
             return experiment
         validate_dataset(root, experiment.dataset)
+        if experiment.evaluation.oracle is not None:
+            asked = load_oracle_config(root, experiment.evaluation.oracle)
+            validate_oracle(root, experiment.dataset, asked.dataset)
         if experiment.classifier_of is not None:
             validate_explained(root, experiment.dataset, load_experiment(root, experiment.classifier_of).dataset)
     except ConfigError as error:

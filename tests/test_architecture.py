@@ -44,7 +44,7 @@ MAY_IMPORT = {
     "attfind": FOUNDATION | {"networks", "classifiers", "latents.table", "precision"},
     "evaluation": FOUNDATION
     | {"networks", "classifiers", "datasets", "distances", "pretrained", "latents.table"}
-    | {"attfind.maps", "attfind.records"},
+    | {"attfind.engine", "attfind.explanations", "attfind.maps", "attfind.records"},
     "figures": FOUNDATION
     | {"networks", "classifiers", "datasets.split", "latents.table", "attfind.maps", "attfind.records"},
     "study": FOUNDATION

@@ -70,14 +70,17 @@ class Explainer:
         self.autocast = autocast_to(self.dtype, device)
 
     @torch.inference_mode()
-    def explain(self, styles: StyleVector, targets: Tensor, method: Method, attributes: int) -> list[list[Step]]:
+    def explain(
+        self, styles: StyleVector, targets: Tensor, method: Method, attributes: int, barred: Tensor | None = None
+    ) -> list[list[Step]]:
         """Return the steps, at most `attributes`, of each image towards its target class.
 
-        styles: of N images; targets [N] int64, none of them what the classifier says of the reconstruction already.
-        An image for which nothing raises the target has no step.
+        styles: of N images; targets [N] int64, none of them what the classifier says of the reconstruction already;
+        barred [N, K] bool: coordinates that stay where they are. An image for which nothing raises the target has no
+        step.
         """
         search = self._independent if method is Method.INDEPENDENT else self._subset
-        return search(Trail(self, styles, targets), min(attributes, self.synthesis.layout.size))
+        return search(Trail(self, styles, targets, barred), min(attributes, self.synthesis.layout.size))
 
     def answers(self, styles: StyleVector) -> Tensor:
         """Return the classifier's logits [N, classes] of the images of these styles."""
@@ -132,11 +135,13 @@ class Explainer:
 class Trail:
     """N images on their way to their target classes: what was moved so far, and the classifier's answer to it."""
 
-    def __init__(self, explainer: Explainer, styles: StyleVector, targets: Tensor) -> None:
+    def __init__(
+        self, explainer: Explainer, styles: StyleVector, targets: Tensor, barred: Tensor | None = None
+    ) -> None:
         self.explainer, self.targets = explainer, targets
         self.styles = StyleVector(styles.space.clone(), styles.to_rgb)
         self.logits = explainer.answers(styles)  # [N, classes]
-        self.moved = torch.zeros_like(styles.space, dtype=torch.bool)
+        self.moved = torch.zeros_like(styles.space, dtype=torch.bool) if barred is None else barred.clone()
         self.steps: list[list[Step]] = [[] for _ in range(len(targets))]
 
     def move(self, rows: Tensor, index: Tensor, direction: Tensor) -> Tensor:

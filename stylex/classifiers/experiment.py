@@ -1,4 +1,4 @@
-"""The two stages of the pipeline that train a network: an experiment's classifier, and a backbone."""
+"""The stages of the pipeline that train a network of classes: an experiment's classifier, a backbone, an oracle."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from stylex.config import (
     backbone_paths,
     load_backbone_config,
     load_experiment,
+    load_oracle_config,
+    oracle_paths,
 )
 from stylex.config.finetuning import NOTHING
 from stylex.datasets import load_split
@@ -76,10 +78,21 @@ def _inaccurate(name: str, config: ClassifierConfig, metrics: dict[str, Any], re
 def train_backbone(root: Path, backbone_name: str, device: str = "cpu") -> None:
     """Train config/backbones/<backbone_name>.yaml on all images of its dataset; write files as `fine_tune` does."""
     config = load_backbone_config(root, backbone_name)
-    dataset = DatasetConfig(name=config.dataset, resolution=config.resolution, classes=None, one_vs_rest=None)
-    name = f"{config.architecture}-{backbone_name}"
+    name, dataset = f"{config.architecture}-{backbone_name}", _all_classes(config.dataset, config.resolution)
     trained = _train(root, "backbone", name, config, dataset, config.seed, device, config.labels == "factors")
     _write(backbone_paths(root, backbone_name), trained, provenance(config.digest(), config.seed, device))
+
+
+def train_oracle(root: Path, oracle_name: str, device: str = "cpu") -> None:
+    """Train config/oracles/<oracle_name>.yaml on all images of its dataset; write files as `fine_tune` does."""
+    config = load_oracle_config(root, oracle_name)
+    name, dataset = f"{config.architecture}-{oracle_name}", _all_classes(config.dataset, config.resolution)
+    trained = _train(root, "oracle", name, config, dataset, config.seed, device)
+    _write(oracle_paths(root, oracle_name), trained, provenance(config.digest(), config.seed, device))
+
+
+def _all_classes(dataset: str, resolution: int) -> DatasetConfig:
+    return DatasetConfig(name=dataset, resolution=resolution, classes=None, one_vs_rest=None)
 
 
 def _train(

@@ -22,7 +22,7 @@ from stylex.config.models import Section
 from stylex.errors import ArtifactError
 
 HEADER = "network"  # key of the description in the safetensors header
-Role = Literal["classifier", "backbone", "regressor"]
+Role = Literal["classifier", "backbone", "oracle", "regressor"]
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -107,9 +107,14 @@ def load_network(path: Path, role: Role) -> tuple[ImageNetwork, NetworkDescripti
         raise ArtifactError(f"{path} is no trained {role} of this version; delete it and run its stage again") from None
     if description.role != role:
         raise ArtifactError(
-            f"{path} holds a {description.role}, a {role} is needed: the explained classifier never measures"
+            f"{path} holds {_named(description.role)}, {_named(role)} is needed: the explained classifier never"
+            " measures"
         )
     return network, description
+
+
+def _named(role: Role) -> str:
+    return f"an {role}" if role == "oracle" else f"a {role}"
 
 
 def fold_normalisation(network: Network) -> Network:

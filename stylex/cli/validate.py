@@ -11,8 +11,8 @@ import typer
 def command(
     suite: Annotated[str | None, typer.Argument(help="A file of config/suites; default: config/config.yaml's.")] = None,
 ) -> None:
-    """Check a suite, and every experiment, dataset and backbone whether in it or not; say what the suite will run."""
-    from stylex.config.loading import available, load_backbone_config
+    """Check a suite, and every experiment, dataset and network that measures; say what the suite will run."""
+    from stylex.config.loading import available, load_backbone_config, load_oracle_config
     from stylex.datasets.catalog import dataset_names, dataset_spec
     from stylex.project import load_checked_experiment, load_project
 
@@ -25,6 +25,8 @@ def command(
         dataset_spec(root, name)
     for name in available(root, "backbones"):
         load_backbone_config(root, name)
+    for name in available(root, "oracles"):
+        load_oracle_config(root, name)
     typer.echo(f"suite {project.suite_name}: {project.suite.title}")
     for name, config in project.experiments.items():
         dataset = config.dataset

@@ -191,8 +191,27 @@ class GanalyzeConfig(Section):
     )
 
 
+class BaselinesConfig(Section):
+    """Other ways to a counterfactual, on the same generator and images: how far each of them goes at the most."""
+
+    latent_steps: Positive = Field(default=60, description="Steps of Adam in W (Latent-CF, xGEM).")
+    latent_rate: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.1, description="Its rate, in standard deviations of each coordinate of w."
+    )
+    latent_distance: Weight = Field(
+        default=0.1,
+        description="Weight of the mean squared distance to the image's w, in these, beside the cross-entropy.",
+    )
+    ganalyze_steps: Positive = Field(
+        default=20, description="Values of alpha tried along the direction of GANalyze, evenly up to its reach."
+    )
+    pixel_levels: Annotated[int, Field(ge=1, le=255)] = Field(
+        default=32, description="Levels of 255 by which an adversarial step may change a pixel."
+    )
+
+
 class EvaluationConfig(Section):
-    """Sufficiency ([L] 4.2.3), Fréchet curve ([V] 5.2), figures, and the direction they compare with."""
+    """Sufficiency ([L] 4.2.3), Fréchet curve ([V] 5.2), counterfactuals, figures, and what these compare with."""
 
     sufficiency_k: list[Positive] = Field(min_length=1)
     frechet_attributes: Annotated[int, Field(ge=0)]
@@ -227,6 +246,24 @@ class EvaluationConfig(Section):
         description="Lists of random moves measured behind the first attribute: what any list flips of the rest.",
     )
     random_moves: Positive = Field(64, description="Random moves measured beside the attributes, for chance levels.")
+    oracle: str | None = Field(
+        None,
+        description="A file of config/oracles: a classifier of all classes of the dataset, trained independently, which"
+        " is asked what the counterfactuals show; default: nobody is asked.",
+    )
+    counterfactual_attributes: Positive = Field(
+        TOP, description="Attributes, or moves chosen for the very image, until an image counts as never flipped."
+    )
+    counterfactual_lists: Positive = Field(
+        3, description="Lists of random moves beside AttFind's in the table `counterfactuals`: what chance does."
+    )
+    counterfactual_searches: Positive = Field(
+        64, description="Images that are explained one by one for the table `counterfactuals`, for each target class."
+    )
+    counterfactual_reals: Annotated[int, Field(ge=2)] = Field(
+        2000, description="Images of a target class that counterfactuals are compared with, at the most."
+    )
+    baselines: BaselinesConfig = BaselinesConfig()
     random_samples: Positive = Field(
         1000, description="Images generated from random z, whose classes the table `samples` counts."
     )

@@ -1,7 +1,7 @@
 """Read the YAML files of config/, merge what they extend, validate, and say clearly what is wrong.
 
 An experiment extends a preset or another experiment, by name; a name that is both is refused. Presets,
-backbones and regressors extend presets.
+backbones, oracles and regressors extend presets.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from stylex.config.datasets import DatasetFile
 from stylex.config.models import (
     BackboneConfig,
     ExperimentConfig,
+    OracleConfig,
     PipelineConfig,
     RegressorConfig,
     Section,
@@ -104,7 +105,7 @@ def load_experiment(root: Path, name: str) -> ExperimentConfig:
             f"{path}: stylex.perceptual_backbone: '{reference}' is trained on {backbone.dataset} at"
             f" {backbone.resolution}, the experiment uses {wanted[0]} at {wanted[1]}; name a backbone of that dataset"
         )
-    _check_regressor(root, path, experiment)
+    _check_measuring(root, path, experiment)
     return experiment
 
 
@@ -113,23 +114,33 @@ def experiment_paths(root: Path, name: str) -> ExperimentPaths:
     return ExperimentPaths(root, name, load_experiment(root, name).classifier_of)
 
 
-def _check_regressor(root: Path, path: Path, experiment: ExperimentConfig) -> None:
-    reference, side = experiment.evaluation.factor_regressor, experiment.dataset.resolution
-    if reference is None:
-        return
-    _named(root, "regressors", reference, f"{path}: evaluation.factor_regressor: ")
-    trained = load_regressor_config(root, reference).resolution
-    if trained != side:
-        raise ConfigError(
-            f"{path}: evaluation.factor_regressor: '{reference}' is trained at {trained}, the experiment's images are"
-            f" of {side}; name a regressor of that resolution"
-        )
+def _check_measuring(root: Path, path: Path, experiment: ExperimentConfig) -> None:
+    """Raise `ConfigError` unless the networks that measure exist and take the experiment's images."""
+    evaluation, side = experiment.evaluation, experiment.dataset.resolution
+    references = {"factor_regressor": evaluation.factor_regressor, "oracle": evaluation.oracle}
+    for key, reference in references.items():
+        if reference is None:
+            continue
+        kind, context = key.removeprefix("factor_"), f"{path}: evaluation.{key}: "
+        _named(root, f"{kind}s", reference, context)
+        trained = {"regressor": load_regressor_config, "oracle": load_oracle_config}[kind](root, reference).resolution
+        if trained != side:
+            raise ConfigError(
+                f"{context}'{reference}' is trained at {trained}, the experiment's images are of {side}; name one of"
+                " that resolution"
+            )
 
 
 def load_backbone_config(root: Path, name: str) -> BackboneConfig:
     """Read config/backbones/<name>.yaml with the presets it extends."""
     path = _named(root, "backbones", name)
     return _validate(BackboneConfig, _with_bases(root, path), path)
+
+
+def load_oracle_config(root: Path, name: str) -> OracleConfig:
+    """Read config/oracles/<name>.yaml with the presets it extends."""
+    path = _named(root, "oracles", name)
+    return _validate(OracleConfig, _with_bases(root, path), path)
 
 
 def load_dataset_file(root: Path, name: str) -> DatasetFile:

@@ -33,7 +33,16 @@ from stylex.protocols import Protocol
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
 Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
 TableName = Literal[
-    "classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "factors", "user_study"
+    "classifiers",
+    "samples",
+    "sufficiency",
+    "seeds",
+    "paired",
+    "subset",
+    "frechet",
+    "counterfactuals",
+    "factors",
+    "user_study",
 ]
 OF_FLIPS = ("sufficiency", "seeds", "paired")  # tables for which a generator, a classifier and latents are enough
 
@@ -99,6 +108,17 @@ class BackboneConfig(FineTuningConfig):
         if value.startswith(TIMM):
             raise ValueError("a backbone gives maps of four stages, which timm's models have not here: name another")
         return value
+
+
+class OracleConfig(FineTuningConfig):
+    """A classifier of all classes of a dataset that is asked what counterfactuals show: config/oracles/<name>.yaml.
+
+    It takes no part in any training, and it is neither a backbone nor what is explained.
+    """
+
+    dataset: Name
+    resolution: Resolution
+    seed: int = 1
 
 
 class RegressorConfig(FineTuningConfig):

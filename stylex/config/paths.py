@@ -33,7 +33,7 @@ class DatasetPaths:
 
 @dataclass(frozen=True)
 class NetworkPaths:
-    """The files of one trained classifier, backbone or regressor."""
+    """The files of one trained classifier, backbone, oracle or regressor."""
 
     folder: Path
 
@@ -173,6 +173,16 @@ class ExperimentPaths:
         return self.folder / "frechet.csv"
 
     @property
+    def counterfactuals(self) -> Path:
+        """What the counterfactuals of each method are worth."""
+        return self.folder / "counterfactuals.csv"
+
+    @property
+    def counterfactual_images(self) -> Path:
+        """The same of each image."""
+        return self.folder / "counterfactual_images.csv"
+
+    @property
     def factors(self) -> Path:
         """The known factors that each attribute moves."""
         return self.folder / "factors.csv"
@@ -271,6 +281,11 @@ def released_folder(root: Path) -> Path:
 def backbone_paths(root: Path, name: str) -> NetworkPaths:
     """results/backbones/<backbone>, shared by the experiments that name it."""
     return NetworkPaths(root / "results" / "backbones" / name)
+
+
+def oracle_paths(root: Path, name: str) -> NetworkPaths:
+    """results/oracles/<oracle>, shared by the experiments that name it."""
+    return NetworkPaths(root / "results" / "oracles" / name)
 
 
 def regressor_paths(root: Path, name: str) -> NetworkPaths:

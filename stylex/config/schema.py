@@ -9,6 +9,7 @@ from stylex.config.datasets import DatasetFile
 from stylex.config.models import (
     BackboneConfig,
     ExperimentConfig,
+    OracleConfig,
     PipelineConfig,
     RegressorConfig,
     Section,
@@ -23,6 +24,7 @@ MODELS: dict[str, type[Section]] = {
     "experiment": ExperimentConfig,
     "dataset": DatasetFile,
     "backbone": BackboneConfig,
+    "oracle": OracleConfig,
     "regressor": RegressorConfig,
     "site": SiteConfig,
 }

@@ -40,6 +40,7 @@ GROUPS = {"analysis": Group(steps=3, beside=4), "figures": Group(steps=2, beside
 STAGES = {
     "prepare": Stage(8000, 240, gpu=False),
     "backbone": Stage(8000, 240),
+    "oracle": Stage(8000, 240),
     "regressor": Stage(8000, 240),
     "classifier": Stage(8000, 240),
     "train": Stage(16000, 1440, resumes=True),
@@ -47,6 +48,7 @@ STAGES = {
     "encode": Stage(8000, 120),
     "merge": Stage(8000, 30, gpu=False),
     "samples": Stage(4000, 30),
+    "counterfactuals": Stage(8000, 120),
     "effects": Stage(8000, 240),
     "attributes": Stage(4000, 20, group="analysis"),
     "baseline": Stage(4000, 20, group="analysis"),

@@ -230,6 +230,27 @@ def validate_dataset(root: Path, config: DatasetConfig) -> None:
                 raise ConfigError(f"dataset.{key}: {unknown_name(what, name, list(known))}")
 
 
+def validate_oracle(root: Path, config: DatasetConfig, trained: str) -> None:
+    """Raise `ConfigError` when an oracle of the dataset `trained` cannot say which class of `config` an image shows."""
+    validate_dataset(root, DatasetConfig(name=trained, resolution=config.resolution, classes=None, one_vs_rest=None))
+    ours, theirs = (dataset_spec(root, name) for name in (config.name, trained))
+    if ours.channels != theirs.channels:
+        raise ConfigError(
+            f"evaluation.oracle: trained on '{trained}' with {theirs.channels} channels, the images have"
+            f" {ours.channels}; name one of a dataset with as many"
+        )
+    known = known_classes(root, theirs, config.resolution)
+    asked = (
+        [config.one_vs_rest] if config.one_vs_rest else config.classes or known_classes(root, ours, config.resolution)
+    )
+    missing = [name for name in asked or () if known is not None and name not in known]
+    if missing:
+        raise ConfigError(
+            f"evaluation.oracle: '{trained}', on which it is trained, has no class '{missing[0]}'; name one of a"
+            f" dataset with all classes of the experiment"
+        )
+
+
 def validate_released_images(root: Path, name: str | None) -> None:
     """Raise `ConfigError` when the images of a released model are to be found in a dataset that does not number them.
 

@@ -7,6 +7,8 @@ about one attribute or several target classes of one image are not.
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import chain
 from math import nan, sqrt
 from statistics import NormalDist
 
@@ -57,6 +59,23 @@ def bootstrap(
         means.append(((rows @ units[:, :-1]) * columns).sum(axis=1) / (rows @ units[:, -1]))
     low, high = numpy.quantile(numpy.concatenate(means), [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+def images_interval(parts: Sequence[Mapping[str, bool]], seed: int) -> tuple[float, float]:
+    """Return the 95 % interval of a fraction of answers about images; parts: of each target class, or draw, by image.
+
+    Wilson's where each image has one answer. Several are not independent: images are resampled with all of theirs;
+    Wilson's of as many images where all answers agree and resampling says nothing.
+    """
+    answers: dict[str, list[bool]] = {}
+    for image, answer in chain.from_iterable(part.items() for part in parts):
+        answers.setdefault(image, []).append(answer)
+    counts, sizes = [sum(each) for each in answers.values()], [len(each) for each in answers.values()]
+    if sum(sizes) == len(answers):
+        return wilson_interval(sum(counts), len(answers))
+    if sum(counts) in (0, sum(sizes)):
+        return wilson_interval(len(answers) if sum(counts) else 0, len(answers))
+    return bootstrap(counts, seed, sizes)
 
 
 def student_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:

@@ -7,6 +7,7 @@ show whether the attributes that AttFind ranks second to tenth flip more of them
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -59,11 +60,18 @@ def random_flips(root: Path, name: str, device: str) -> None:
 
 def random_list(first: Attribute, length: int, layout: StyleSpaceLayout, generator: torch.Generator) -> list[Attribute]:
     """Return `first`, then moves of other coordinates, each once, drawn uniformly like their directions."""
+    others = distinct_moves(first.target_class, length - 1, layout, generator, first.style_index)
+    return [first, *(replace(move, rank=move.rank + 1) for move in others)]
+
+
+def distinct_moves(
+    target: str, length: int, layout: StyleSpaceLayout, generator: torch.Generator, without: int | None = None
+) -> list[Attribute]:
+    """Return moves of coordinates other than `without`, each once, drawn uniformly like their directions."""
     drawn = torch.randperm(layout.size, generator=generator).tolist()
-    others = [index for index in drawn if index != first.style_index][: length - 1]
-    directions = torch.randint(2, (len(others),), generator=generator).tolist()
-    moves = [
-        Attribute(first.target_class, rank, index, *layout.locate(index), Direction(direction), 0.0, 0)
-        for rank, (index, direction) in enumerate(zip(others, directions, strict=True), start=2)
+    coordinates = [index for index in drawn if index != without][:length]
+    directions = torch.randint(2, (len(coordinates),), generator=generator).tolist()
+    return [
+        Attribute(target, rank, index, *layout.locate(index), Direction(direction), 0.0, 0)
+        for rank, (index, direction) in enumerate(zip(coordinates, directions, strict=True), start=1)
     ]
-    return [first, *moves]

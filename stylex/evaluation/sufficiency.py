@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import chain
 from pathlib import Path
 
 import pandas
@@ -16,7 +15,7 @@ from stylex.classifiers import Classifier, load_classifier
 from stylex.config import ExperimentConfig, experiment_paths, load_experiment
 from stylex.config.analysis import POOLED
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, rendered, target_classes
-from stylex.evaluation.intervals import bootstrap, wilson_interval
+from stylex.evaluation.intervals import images_interval
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import load_stylex
 from stylex.networks.synthesis import Synthesis
@@ -118,25 +117,8 @@ def sufficiency_rows(
         within = {target: {image: 0 < step <= k for image, step in steps.items()} for target, steps in first.items()}
         for target, parts in [*((target, [part]) for target, part in within.items()), (POOLED, [*within.values()])]:
             flipped, n = sum(sum(part.values()) for part in parts), sum(map(len, parts))
-            low, high = interval(parts, config.seed)
+            low, high = images_interval(parts, config.seed)
             fraction = flipped / n if n else None
             measured = {"target_class": target, "k": k, "n": n, "flipped": flipped, "fraction": fraction}
             rows.append(common | measured | {"low": low, "high": high})
     return rows
-
-
-def interval(parts: Sequence[Mapping[str, bool]], seed: int) -> tuple[float, float]:
-    """Return the 95 % interval of the fraction flipped; parts: of each target class, which images flip.
-
-    Wilson's where each image has one target. With several its flips are not independent: images are resampled with all
-    of their targets; Wilson's of as many images where all flips agree and resampling says nothing.
-    """
-    flips: dict[str, list[bool]] = {}
-    for image, flipped in chain.from_iterable(part.items() for part in parts):
-        flips.setdefault(image, []).append(flipped)
-    counts, targets = [sum(each) for each in flips.values()], [len(each) for each in flips.values()]
-    if sum(targets) == len(flips):
-        return wilson_interval(sum(counts), len(flips))
-    if sum(counts) in (0, sum(targets)):
-        return wilson_interval(len(flips) if sum(counts) else 0, len(flips))
-    return bootstrap(counts, seed, targets)

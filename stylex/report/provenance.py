@@ -24,6 +24,7 @@ OPTIONAL = {
     "samples": "samples.csv",
     "wu_2021": "attfind/wu_2021.csv",
     "flips": "flips.csv",
+    "counterfactuals": "counterfactuals.csv",
     "factors": "factors.csv",
     "maps": "attribute_maps.csv",
     "observer": "observer.csv",

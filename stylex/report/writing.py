@@ -9,6 +9,7 @@ from stylex.artifacts import write_json, write_table, write_text
 from stylex.config import ExperimentConfig, SuiteConfig, SuitePaths, load_experiment, load_suite
 from stylex.config.models import TableName
 from stylex.report.classifiers import classifiers_table
+from stylex.report.counterfactuals import counterfactuals_table
 from stylex.report.factors import factors_table
 from stylex.report.frechet import frechet_table
 from stylex.report.metrics import experiment_metrics
@@ -29,6 +30,7 @@ SOURCES = {
     "paired": "flips",
     "subset": "subset",
     "frechet": "frechet",
+    "counterfactuals": "counterfactuals",
     "factors": "factors",
     "user_study": "observer",
 }  # table: artifact
@@ -40,6 +42,7 @@ BUILDERS = {
     "paired": paired_table,
     "subset": subset_table,
     "frechet": frechet_table,
+    "counterfactuals": counterfactuals_table,
     "factors": factors_table,
     "user_study": user_study_table,
 }

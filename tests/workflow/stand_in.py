@@ -18,6 +18,7 @@ from stylex.config import (
     NetworkPaths,
     SuitePaths,
     backbone_paths,
+    oracle_paths,
     regressor_paths,
     weights_path,
 )
@@ -27,7 +28,7 @@ from stylex.figures.names import figure_files, figure_names
 ROOT = Path()
 OF_EXPERIMENTS = (
     "diagnose", "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet", "ganalyze",
-    "maps",
+    "maps", "counterfactuals",
 )  # fmt: skip
 OF_SECOND = ("study", "figures")  # their second argument is an experiment
 OF_SUITES = ("tables", "report")
@@ -45,6 +46,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return [DatasetPaths(ROOT, first).manifest(int(rest[1]))]
         case "backbone":
             return network(backbone_paths(ROOT, first))
+        case "oracle":
+            return network(oracle_paths(ROOT, first))
         case "regressor":
             return network(regressor_paths(ROOT, first))
         case "classifier":
@@ -68,6 +71,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return with_provenance(experiment.samples)
         case "sufficiency":
             return with_provenance(experiment.sufficiency, experiment.flips, experiment.random_flips)
+        case "counterfactuals":
+            return with_provenance(experiment.counterfactuals, experiment.counterfactual_images)
         case "explain":
             return with_provenance(experiment.independent, experiment.subset)
         case "factors":

@@ -26,11 +26,15 @@ def test_dvc_iterates_over_what_the_suite_names():
         name: {"dataset": each.dataset, "resolution": each.resolution} for name, each in project.backbones.items()
     }
     assert pipeline["backbones"] == backbones
+    assert pipeline["oracles"] == {
+        name: {"dataset": each.dataset, "resolution": each.resolution} for name, each in project.oracles.items()
+    }
     assert pipeline["experiments"] == {
         name: {
             "dataset": each.dataset.name,
             "resolution": each.dataset.resolution,
             "backbone": each.stylex.perceptual_backbone,
+            "oracle": each.evaluation.oracle,
             "classifier": each.classifier_of or name,
         }
         for name, each in project.experiments.items()

@@ -1,4 +1,4 @@
-# From the trained networks to numbers: latents, AttFind, sufficiency, the Fréchet curve, the factors moved. Rules called
+# From the trained networks to numbers: latents, AttFind, sufficiency, distances, counterfactuals, factors. Rules called
 # …_aside do for the other protocols what their namesakes do for the main one.
 ENCODE_KEYS = ["seed", "dataset", "stylex.perceptual", "stylex.perceptual_backbone"]
 ENCODE_KEYS += [f"attfind.{key}" for key in ("split", "images", "sampling", "min_realism")]
@@ -454,6 +454,58 @@ rule ganalyze:
         "Learning the single direction in W that the figures of {wildcards.experiment} compare with"
     shell:
         "python -m stylex ganalyze {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
+
+
+# In no group of jobs: it waits for those of two.
+rule counterfactuals:
+    input:
+        manifest=manifest,
+        latents=EXPERIMENT.latents,
+        attributes=all_attribute_lists,
+        ganalyze=EXPERIMENT.ganalyze,
+        model=EXPERIMENT.stylex_model,
+        classifier=classifier_model,
+        backbone=backbone_model,
+        oracle=oracle_model,
+        weights=lambda wildcards: fid_weights(wildcards) + lpips_weights(wildcards),
+    output:
+        with_provenance(EXPERIMENT.counterfactuals),
+        with_provenance(EXPERIMENT.counterfactual_images),
+    log:
+        "results/logs/experiments/{experiment}/counterfactuals.log",
+    benchmark:
+        "results/benchmarks/rules/counterfactuals/{experiment}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    resources:
+        **requests("counterfactuals"),
+    params:
+        code=code_of("counterfactuals"),
+        config=sections(
+            "seed",
+            "domain",
+            "dataset",
+            "stylex.conditioning",
+            "stylex.perceptual",
+            "stylex.perceptual_backbone",
+            "attfind.split",
+            "attfind.protocols",
+            "attfind.shift",
+            "attfind.against",
+            "attfind.precision",
+            "evaluation.oracle",
+            "evaluation.frechet_extractors",
+            "evaluation.counterfactual_attributes",
+            "evaluation.counterfactual_lists",
+            "evaluation.counterfactual_searches",
+            "evaluation.counterfactual_reals",
+            "evaluation.baselines",
+        ),
+    message:
+        "Measuring what the counterfactuals of {wildcards.experiment} look like"
+    shell:
+        "python -m stylex counterfactuals {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
 rule study:

@@ -1,4 +1,5 @@
-# The classifier to be explained, the backbone behind perceptual and Fréchet distances, the regressor of known factors.
+# The classifier to be explained; the backbone behind perceptual and Fréchet distances, the oracle of counterfactuals and
+# the regressor of known factors, which measure.
 
 
 rule classifier:
@@ -53,6 +54,32 @@ rule backbone:
         "Training the backbone {wildcards.backbone}"
     shell:
         "python -m stylex backbone {wildcards.backbone} --threads {threads} 2> >(tee {log} >&2)"
+
+
+rule oracle:
+    input:
+        manifest=oracle_manifest,
+        weights=lambda wildcards: initial_weights(PROJECT.oracles[wildcards.oracle]),
+    output:
+        model=ORACLE.model,
+        metrics=ORACLE.metrics,
+        history=ORACLE.history,
+    log:
+        "results/logs/oracles/{oracle}.log",
+    benchmark:
+        "results/benchmarks/rules/oracle/{oracle}.tsv"
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    resources:
+        **requests("oracle"),
+    params:
+        code=code_of("oracle", without=FOR_CLASSIFIERS),
+        config=lambda wildcards: PROJECT.oracles[wildcards.oracle].model_dump_json(),
+    message:
+        "Training the oracle {wildcards.oracle}"
+    shell:
+        "python -m stylex oracle {wildcards.oracle} --threads {threads} 2> >(tee {log} >&2)"
 
 
 rule regressor:

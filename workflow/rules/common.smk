@@ -18,6 +18,7 @@ from stylex.config import (
     ExperimentPaths,
     SuitePaths,
     backbone_paths,
+    oracle_paths,
     recomputed_user_study,
     regressor_paths,
     weights_path,
@@ -55,6 +56,7 @@ SUITE_PATHS = SuitePaths(Path(), SUITE)
 EXPERIMENT = ExperimentPaths(Path(), "{experiment}")
 ASIDE = ExperimentPaths(Path(), "{experiment}", aside="{protocol}")  # of a protocol that is not the main one
 BACKBONE = backbone_paths(Path(), "{backbone}")
+ORACLE = oracle_paths(Path(), "{oracle}")
 REGRESSOR = regressor_paths(Path(), "{regressor}")
 DATASET = DatasetPaths(Path(), "{dataset}")
 ENVIRONMENT = "../../environment.yml"
@@ -87,6 +89,7 @@ def group_of(stage):
 wildcard_constraints:
     experiment="|".join(PROJECT.experiments),
     backbone="|".join(PROJECT.backbones),
+    oracle="|".join(PROJECT.oracles) or "-",
     regressor="|".join(PROJECT.regressors) or "-",
     dataset="[^/]+",
     weights="|".join(WEIGHTS),
@@ -225,6 +228,17 @@ def regressor_manifest(wildcards):
     return DatasetPaths(Path(), config.dataset).manifest(config.resolution)
 
 
+def oracle_manifest(wildcards):
+    config = PROJECT.oracles[wildcards.oracle]
+    return DatasetPaths(Path(), config.dataset).manifest(config.resolution)
+
+
+def oracle_model(wildcards):
+    """The oracle that is asked about counterfactuals, where there is one."""
+    oracle = PROJECT.experiments[wildcards.experiment].evaluation.oracle
+    return [oracle_paths(Path(), oracle).model] if oracle else []
+
+
 def factor_regressor(wildcards):
     return regressor_paths(Path(), PROJECT.experiments[wildcards.experiment].evaluation.factor_regressor)
 
@@ -323,6 +337,8 @@ def table_inputs(paths):
     if not experiment.released:
         tables += [paths.independent, paths.subset, paths.study_key, paths.observer]
         tables += [paths.samples] if "samples" in PROJECT.suite.tables else []
+        if "counterfactuals" in PROJECT.suite.tables:
+            tables += [paths.counterfactuals, paths.counterfactual_images]
         tables += [paths.factors, paths.factor_fit] if "factors" in PROJECT.suite.tables else []
     numbers = [path for table in tables for path in with_provenance(table)]
     classifier = paths.classifier.model if experiment.released else paths.classifier.metrics

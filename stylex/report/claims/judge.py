@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from stylex.report.claims.attributes import ATTRIBUTE_CLAIMS
 from stylex.report.claims.baselines import BASELINE_CLAIMS
+from stylex.report.claims.counterfactuals import COUNTERFACTUAL_CLAIMS
 from stylex.report.claims.images import IMAGE_CLAIMS
 from stylex.report.claims.model import Claim, Finding, Measure, Run, Verdict
 from stylex.report.claims.sufficiency import SUFFICIENCY_CLAIMS
@@ -13,7 +14,7 @@ from stylex.report.published import SOURCES
 
 UNTESTED = "not tested by this run"
 MIXED = "mixed"
-CLAIMS = (*SUFFICIENCY_CLAIMS, *BASELINE_CLAIMS, *ATTRIBUTE_CLAIMS, *IMAGE_CLAIMS)
+CLAIMS = (*SUFFICIENCY_CLAIMS, *BASELINE_CLAIMS, *ATTRIBUTE_CLAIMS, *COUNTERFACTUAL_CLAIMS, *IMAGE_CLAIMS)
 
 
 @dataclass(frozen=True)

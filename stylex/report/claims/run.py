@@ -19,6 +19,8 @@ ARTIFACTS = {
     "flips": "flips.csv",
     "random_flips": "random_flips.csv",
     "independent": "independent.csv",
+    "counterfactuals": "counterfactuals.csv",
+    "counterfactual_images": "counterfactual_images.csv",
     "history": "stylex/history.csv",
     "factor_fit": "factor_fit.csv",
 }
