@@ -91,8 +91,8 @@ class NetworksConfig(Section):
     )
     condition_coordinates: Positive | None = Field(
         None,
-        description="As many coordinates of StyleSpace, spread evenly over the layers, depend on the condition alone, and"
-        " all others, with the styles of ToRGB, on w alone; default: all depend on both, as in the papers.",
+        description="As many coordinates of StyleSpace, spread evenly over the layers, depend on the condition alone,"
+        " and all others, with the styles of ToRGB, on w alone; default: all depend on both, as in the papers.",
     )
     noise: bool = Field(True, description="A noise map for every layer of the generator.")
     edges: Literal["repeat", "zeros"] = Field(
