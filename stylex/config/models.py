@@ -156,6 +156,9 @@ class LossesConfig(Section):
     reconstruction_perceptual: Weight
     reconstruction_w: Weight
     classifier: Weight
+    classifier_noise: Weight = Field(
+        0.0, description="Of the divergence from what the generator was told, on noise steps, where [L] has none."
+    )
     classifier_divergence: Literal["forward", "reverse"] = Field(
         "forward", description="forward: KL(C(x') || C(x)) as [L] 3.2; reverse: KL(C(x) || C(x'))."
     )
@@ -180,6 +183,19 @@ class TrainingConfig(Section):
     beta2: Annotated[float, Field(ge=0, lt=1)]
     ema_half_life: Positive = Field(description="In images.")
     style_mixing: Annotated[float, Field(ge=0, le=1)] = Field(description="Probability of mixing two latents.")
+    counterfactuals: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="Part of the fakes of a noise step that are made of an image's w and of its condition with the"
+        " answers for its class and another exchanged: what an explanation will do to it.",
+    )
+    mixed_conditions: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0,
+        description="Probability that the condition_coordinates of a fake of a noise step take now this condition, now"
+        " the exchanged one, so that D sees what single moves of them draw.",
+    )
+    told: Literal["image", "fake"] = Field(
+        "image", description="Whose answer of the classifier D is told of a fake: the image's ([L]), or the fake's own."
+    )
     alternating: bool = Field(True, description="Alternate encoder and noise steps; false: encoder steps only.")
     augment: list[Literal["translation", "cutout"]] = Field([], description="DiffAugment of what D sees.")
     max_translation: Annotated[int, Field(ge=0)] = Field(0, description="Random shift of real images, pixels.")
@@ -233,6 +249,16 @@ class StylexConfig(Section):
             )
         if self.conditioning == "none" and self.networks.condition_coordinates:
             raise ValueError("conditioning none has no condition for condition_coordinates: leave that out")
+        training, noise = self.training, self.losses.classifier_noise
+        if self.conditioning == "none" and (training.counterfactuals or training.told == "fake" or noise):
+            raise ValueError(
+                "conditioning none is training without the classifier: leave out training.counterfactuals,"
+                " training.told and losses.classifier_noise"
+            )
+        if training.mixed_conditions and not self.networks.condition_coordinates:
+            raise ValueError(
+                "training.mixed_conditions is of networks.condition_coordinates: set them, or leave it out"
+            )
         return self
 
 

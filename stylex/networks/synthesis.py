@@ -101,6 +101,13 @@ class Synthesis(nn.Module):
         to_rgb = [each[2 * block].to_rgb[:, rows] for block, rows in drawn]
         return StyleVector(torch.cat(space, dim=1), torch.cat(to_rgb, dim=1))
 
+    def with_condition(self, styles: StyleVector, condition: Tensor, chosen: Tensor) -> StyleVector:
+        """Return the styles with the chosen [N, n] of the condition coordinates as `condition` [N, C] has them."""
+        assert self.condition_affine is not None
+        space = styles.space.clone()
+        told = torch.where(chosen, self.condition_affine(condition), space[:, self.condition_index])
+        return styles._replace(space=space.index_copy(1, self.condition_index, told))
+
     def mix(self, first: StyleVector, second: StyleVector, from_second: Tensor) -> StyleVector:
         """Take the layers where from_second [N, L] is true from `second`, the others from `first`.
 

@@ -32,6 +32,12 @@ class Draws:
     """[N, views, 4] uniform in [0, 1): where DiffAugment puts its shift and its square."""
     direction: Tensor
     """[N, C, H, W] normal: the image direction of path lengths; [N, 0] in a step that measures none."""
+    counterfactual: Tensor
+    """[N] bool: which fakes of a noise step are made of an image's w; evenly over the batch."""
+    other: Tensor
+    """[N] uniform in [0, 1): the class with which the decided one is exchanged; [N, 0] where none is."""
+    exchanged: Tensor
+    """[N, n] bool: which of the n condition coordinates take the exchanged condition; [N, 0] where none is mixed."""
 
     def rows(self, rows: slice) -> Draws:
         """Return the samples of `rows`."""
@@ -42,6 +48,9 @@ class Draws:
             tuple(maps[rows] for maps in self.noise),
             self.views[rows],
             self.direction[rows],
+            self.counterfactual[rows],
+            self.other[rows],
+            self.exchanged[rows],
         )
 
     def from_second(self) -> Tensor:
@@ -56,6 +65,7 @@ class Draws:
 def draw(networks: StylexNetworks, count: int, generator: torch.Generator, direction: bool = False) -> Draws:
     """Draw for `count` samples, always in the same order."""
     config, device, layers = networks.config, generator.device, len(networks.synthesis.layers)
+    part, mixed = config.training.counterfactuals, config.training.mixed_conditions
     shape = (networks.image_channels, networks.resolution, networks.resolution) if direction else (0,)
     return Draws(
         torch.randn((count, 2, config.networks.latent_dim), generator=generator, device=device),
@@ -67,4 +77,17 @@ def draw(networks: StylexNetworks, count: int, generator: torch.Generator, direc
         ),
         torch.rand((count, len(VIEWS), 4), generator=generator, device=device),
         torch.randn((count, *shape), generator=generator, device=device),
+        (torch.arange(1, count + 1, device=device) * part).floor().diff(prepend=torch.zeros(1, device=device)) > 0,
+        torch.rand((count,) if part or mixed else (count, 0), generator=generator, device=device),
+        _exchanged(count, len(networks.synthesis.condition_index), mixed, generator),
     )
+
+
+def _exchanged(count: int, coordinates: int, probability: float, generator: torch.Generator) -> Tensor:
+    """Draw which coordinates are exchanged, [N, n] bool: of a mixed sample, a part that is uniform itself."""
+    if not probability:
+        return torch.zeros((count, 0), dtype=torch.bool, device=generator.device)
+    mixed, part, each = (
+        torch.rand((count, width), generator=generator, device=generator.device) for width in (1, 1, coordinates)
+    )
+    return (mixed < probability) & (each < part)

@@ -91,5 +91,11 @@ def _check(config: ExperimentConfig, device: str, processes: Processes) -> None:
             f" a multiple of {divisor} (minibatch_stddev_group {group} x accumulation {training.accumulation} x"
             f" {processes.size}) or start fewer"
         )
+    share = training.batch_size // (training.accumulation * processes.size)
+    if 0 < training.counterfactuals * share < 1:
+        raise ConfigError(
+            f"stylex.training.counterfactuals {training.counterfactuals} makes none of the {share} samples that are"
+            f" rendered together one: make it at least {1 / share:g}"
+        )
     if training.compile and device == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
         raise ConfigError("stylex.training.compile: true needs a C++ compiler on a CPU: install g++ or set it to false")

@@ -38,6 +38,10 @@ class Fakes:
 
     images: Tensor
     w: Tensor
+    told: Tensor
+    """[N, classes]: the logits that the generator was told."""
+    whole: Tensor
+    """[N] bool: all coordinates were told the same."""
 
 
 @dataclass(frozen=True)
@@ -92,31 +96,56 @@ class Step:
         return terms
 
     def generate(self, part: Part) -> Fakes:
-        """Render fakes from E(x) on even steps and from M(z) on odd ones, both conditioned on c(x) of the real ones."""
+        """Render fakes from E(x) on even steps and from M(z) on odd ones, both conditioned on c(x) of the real ones.
+
+        With training.counterfactuals some of the latter are of E(x) too, and conditioned on another answer.
+        """
         reals, draws = part.reals, part.draws
-        networks, synthesis = self.networks, self.networks.synthesis
+        networks, synthesis, told = self.networks, self.networks.synthesis, reals.logits
+        whole = torch.ones_like(draws.counterfactual)
         if self.from_encoder:
             w = networks.encoder(reals.images)
-            styles = synthesis.styles(networks.w_plus(w, reals.logits))
+            styles = synthesis.styles(networks.w_plus(w, told))
         else:
             w = networks.mapping(draws.z.flatten(0, 1))  # two latents a sample, one after the other
-            both = synthesis.styles(networks.w_plus(w, reals.logits.repeat_interleave(2, dim=0)))
+            if draws.counterfactual.any():
+                w, told = self._counterfactual(part, w)
+            both = synthesis.styles(networks.w_plus(w, told.repeat_interleave(2, dim=0)))
             styles = synthesis.mix(both.select(slice(0, None, 2)), both.select(slice(1, None, 2)), draws.from_second())
-        return Fakes(self.state.render(styles, draws.noise), w)
+            if draws.exchanged.shape[1]:
+                other = networks.conditioning(with_classes_exchanged(told, draws.other))
+                styles, whole = synthesis.with_condition(styles, other, draws.exchanged), ~draws.exchanged.any(dim=1)
+        return Fakes(self.state.render(styles, draws.noise), w, told, whole)
+
+    def _counterfactual(self, part: Part, w: Tensor) -> tuple[Tensor, Tensor]:
+        """Return w [2N, D], of which counterfactual samples have E(x) twice, and the logits told [N, classes]."""
+        chosen, logits = part.draws.counterfactual, part.reals.logits
+        rows = torch.nonzero(chosen.repeat_interleave(2)).flatten()
+        own = self.networks.encoder(part.reals.images[chosen])
+        told = torch.where(chosen[:, None], with_classes_exchanged(logits, part.draws.other), logits)
+        return w.index_copy(0, rows, own.repeat_interleave(2, dim=0)), told
+
+    def told(self, fakes: Fakes) -> Tensor:
+        """Return the class probabilities [N, classes] that D is told of the fakes, without gradient."""
+        if self.config.training.told == "image":
+            return fakes.told.softmax(dim=1)
+        with torch.no_grad():
+            return self.judges.training_classifier(fakes.images).float().softmax(dim=1)
 
     def discriminator_terms(self, part: Part) -> Terms:
         """Return D's adversarial loss on reals and detached fakes."""
         if len(self.parts) == 1:
-            self.kept = self.generate(part)
-            fake = self.kept.images.detach()
+            self.kept = fakes = self.generate(part)
         else:
             with torch.no_grad():
-                fake = self.generate(part).images
+                fakes = self.generate(part)
+        fake = fakes.images.detach()
         policies = self.config.training.augment
         views = torch.cat([part.draws.view("real"), part.draws.view("fake")])
         seen = augment(torch.cat([part.reals.images, fake]), policies, views)
         # One pass for both: groups of the minibatch statistics are consecutive and do not mix reals with fakes.
-        scores = self.networks.discriminator(seen, part.reals.logits.softmax(dim=1).repeat(2, 1))
+        told = torch.cat([part.reals.logits.softmax(dim=1), self.told(fakes)])
+        scores = self.networks.discriminator(seen, told)
         return {"d_adversarial": discriminator_loss(*scores.chunk(2), hinge=self.hinge)}
 
     def r1_terms(self, part: Part) -> Terms:
@@ -129,15 +158,22 @@ class Step:
         """Return G's adversarial loss and, on encoder steps, L_rec and L_cls."""
         fakes = self.kept or self.generate(part)
         seen = augment(fakes.images, self.config.training.augment, part.draws.view("fake_generator"))
-        scores = self.networks.discriminator(seen, part.reals.logits.softmax(dim=1))
+        scores = self.networks.discriminator(seen, self.told(fakes))
         terms = {"g_adversarial": generator_loss(scores, self.hinge)}
         if self.from_encoder:
             terms |= reconstruction_terms(self.networks, self.config, self.judges, part.reals, fakes)
+        elif self.config.losses.classifier_noise:
+            reverse, whole = self.config.losses.classifier_divergence == "reverse", fakes.whole
+            terms["classifier_noise"] = fakes.images.new_zeros(())
+            if whole.any():
+                answers = self.judges.training_classifier(fakes.images[whole])
+                divergence = classifier_divergence(answers, fakes.told[whole], reverse)
+                terms["classifier_noise"] = divergence * whole.float().mean()
         return terms
 
     def generator_weights(self) -> dict[str, float]:
         """Return the weight of each term of L_rec and L_cls."""
-        names = ("reconstruction_x", "reconstruction_perceptual", "reconstruction_w", "classifier")
+        names = ("reconstruction_x", "reconstruction_perceptual", "reconstruction_w", "classifier", "classifier_noise")
         return {name: getattr(self.config.losses, name) for name in names}
 
     def path_length_terms(self, part: Part) -> Terms:
@@ -197,6 +233,16 @@ def advance(
 ) -> Terms:
     """Do one step with the next batch: all that a training does to its weights; return the loss terms."""
     return Step(state, config, judges, batches.next(state.random), processes).run()
+
+
+def with_classes_exchanged(logits: Tensor, uniform: Tensor) -> Tensor:
+    """Return logits [N, classes] with those of the decided class and of another exchanged; `uniform` [N] draws it."""
+    count, classes = logits.shape
+    decided = logits.argmax(dim=1)
+    other = (decided + 1 + (uniform * (classes - 1)).long().clamp(max=classes - 2)) % classes
+    index = torch.arange(classes, device=logits.device).repeat(count, 1)
+    index = index.scatter(1, decided[:, None], other[:, None]).scatter(1, other[:, None], decided[:, None])
+    return logits.gather(1, index)
 
 
 def mixed_w(networks: StylexNetworks, draws: Draws) -> Tensor:

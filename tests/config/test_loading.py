@@ -81,6 +81,24 @@ def test_what_yaml_offers_against_repetition_still_works(root):
         ("evaluation: {frechet_extractors: [inception, inception]}", ["an extractor is listed twice: remove one"]),
         ("stylex: {perceptual_backbone: inception}", ["this name means pytorch-fid's network"]),
         ("stylex: {perceptual_backbone: mnist-32, perceptual: lpips}", ["stylex.perceptual = 'lpips'", "'lpips-vgg'"]),
+        (
+            "stylex: {perceptual_backbone: mnist-32, training: {mixed_conditions: 0.5}}",
+            ["mixed_conditions is of networks.condition_coordinates: set them"],
+        ),
+        (
+            "stylex: {perceptual_backbone: mnist-32, networks: {condition_coordinates: 64}}",
+            ["condition_coordinates 64 leaves none of the 64 coordinates to w: lower it"],
+        ),
+        (
+            "stylex: {perceptual_backbone: mnist-32, conditioning: none, conditional_discriminator: false,"
+            " losses: {classifier: 0}, training: {told: fake}}",
+            ["conditioning none is training without the classifier: leave out training.counterfactuals"],
+        ),
+        (
+            "stylex: {perceptual_backbone: mnist-32, conditioning: none, conditional_discriminator: false,"
+            " losses: {classifier: 0}, networks: {condition_coordinates: 3}}",
+            ["conditioning none has no condition for condition_coordinates: leave that out"],
+        ),
         ("attfind: {shards: 0}", ["attfind.shards = 0", "greater than or equal to 1"]),
     ],
 )

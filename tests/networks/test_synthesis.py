@@ -13,6 +13,7 @@ OPTIONS = {
     "last": {"to_rgb": "last"},
     "no noise": {"noise": False},
     "learned": {"to_rgb_styles": "learned"},
+    "condition": {"condition_coordinates": 4, "condition_dim": 2},
 }
 
 
@@ -104,3 +105,21 @@ def test_one_state_serves_many_styles_and_one_style_many_states(synthesis):
     one = styles.select(torch.tensor([1]))
     expected = synthesis.finish(touched, one.select(torch.tensor([0, 0, 0])))
     torch.testing.assert_close(synthesis.finish(touched, one), expected, atol=1e-4, rtol=1e-4)
+
+
+def test_condition_coordinates_follow_the_condition_alone_and_all_others_w_alone():
+    synthesis = Synthesis(7, CHANNELS, 3, condition_coordinates=4, condition_dim=2)
+    index, size = synthesis.condition_index, synthesis.layout.size
+    assert len({synthesis.layout.locate(place)[0] for place in index.tolist()}) == 4  # of five layers
+    others = torch.ones(size, dtype=torch.bool).index_fill(0, index, False)
+    w_plus = torch.randn(3, 7)
+    changed = {"w": w_plus.clone(), "c": w_plus.clone()}
+    changed["w"][:, :5] += 1
+    changed["c"][:, 5:] += 1
+    before, of_w, of_c = (synthesis.styles(each) for each in (w_plus, changed["w"], changed["c"]))
+    assert torch.equal(of_w.space[:, index], before.space[:, index]) and (of_w.space != before.space)[:, others].all()
+    assert torch.equal(of_c.space[:, others], before.space[:, others]) and (of_c.space != before.space)[:, index].all()
+    assert torch.equal(of_c.to_rgb, before.to_rgb) and not torch.equal(of_w.to_rgb, before.to_rgb)
+    moved = synthesis.with_condition(before, changed["c"][:, 5:], torch.tensor([True, False, True, False]).expand(3, 4))
+    assert torch.equal(moved.space[:, index[::2]], of_c.space[:, index[::2]])
+    assert torch.equal(moved.space[:, index[1::2]], before.space[:, index[1::2]])

@@ -21,6 +21,9 @@ DECISIVE = {  # of stylex.training: a value that is not that of the test
     "ema_half_life": 7,
     "style_mixing": 0.125,
     "alternating": False,
+    "counterfactuals": 0.5,
+    "mixed_conditions": 0.5,
+    "told": "fake",
     "augment": ["cutout"],
     "max_translation": 3,
 }
@@ -48,6 +51,7 @@ DECISIVE = {f"stylex.training.{name}": value for name, value in DECISIVE.items()
     "stylex.losses.r1_gamma": 3.0,
     "stylex.networks.mapping_layers": 3,
     "stylex.networks.clamped": True,
+    "stylex.networks.condition_coordinates": 2,
     "stylex.networks.encoder_channels": [8, 8, 8, 8],
     "stylex.perceptual": "lpips-alex",
 }
@@ -71,6 +75,7 @@ def change(root, name, value):
 
 
 def test_what_decides_the_weights_changes_the_key_and_nothing_else_does(tiny_root, key):
+    change(tiny_root, "stylex.networks.condition_coordinates", 3)  # which mixed_conditions asks for
     change(tiny_root, "stylex.networks.generator_channels", [8, 4, 2, 1])  # OTHERS has a rule that comes to the same
     file = tiny_root / f"config/experiments/{NAME}.yaml"
     text, before = file.read_text(), key()

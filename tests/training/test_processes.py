@@ -40,9 +40,12 @@ EVERYTHING = {
     "beta1": 0.5,
     "max_translation": 2,
     "augment": ["translation", "cutout"],
+    "counterfactuals": 0.25,
+    "mixed_conditions": 0.5,
+    "told": "fake",
 }
-LOSSES = {"path_length": 2.0, "path_length_interval": 4, "r1_interval": 4, "r1_gamma": 1.0}
-TERMS = {"d_adversarial", "g_adversarial", "r1", "path_length", "classifier"} | {
+LOSSES = {"classifier_noise": 0.5, "path_length": 2.0, "path_length_interval": 4, "r1_interval": 4, "r1_gamma": 1.0}
+TERMS = {"d_adversarial", "g_adversarial", "r1", "path_length", "classifier", "classifier_noise"} | {
     f"reconstruction_{name}" for name in ("x", "perceptual", "w")
 }
 
@@ -52,7 +55,7 @@ def configure(root, experiment, training, losses=None, group=4):
     experiment(root, training, losses)
     file = root / "config/experiments/tiny.yaml"
     content = yaml.safe_load(file.read_text())
-    content["stylex"]["networks"]["minibatch_stddev_group"] = group
+    content["stylex"]["networks"] |= {"minibatch_stddev_group": group, "condition_coordinates": 3}
     file.write_text(yaml.safe_dump(content))
 
 
@@ -128,6 +131,12 @@ def test_a_divided_batch_gives_the_same_losses_for_20_steps(steps, experiment, p
     assert len(whole["moments"]) == 8
     for name, moment in whole["moments"].items():
         assert (divided["moments"][name] - moment).norm() <= 1e-3 * moment.norm(), name
+
+
+def test_a_share_without_a_counterfactual_is_named(tiny_root, experiment):
+    configure(tiny_root, experiment, {"batch_size": 16, "accumulation": 4, "counterfactuals": 0.2})
+    with pytest.raises(ConfigError, match=r"counterfactuals 0.2 makes none of the 4 samples .* at least 0.25$"):
+        prepare(tiny_root, "tiny", "cpu", Processes())
 
 
 @pytest.mark.parametrize(("size", "accumulation", "divisor"), [(3, 1, 12), (2, 2, 16), (4, 1, 16)])
