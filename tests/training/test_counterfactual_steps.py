@@ -1,4 +1,4 @@
-"""Noise steps that show D what an explanation will do: another condition for an image's w, moves of single coordinates."""
+"""Noise steps that show D what an explanation does: another condition for w, moves of single coordinates."""
 
 from dataclasses import replace
 
@@ -55,7 +55,8 @@ def test_the_decided_class_is_exchanged_with_any_other_and_the_rest_stays():
         expected = logits[0].clone()
         expected[[0, target]] = expected[[target, 0]]
         assert torch.equal(row, expected)
-    assert torch.equal(with_classes_exchanged(torch.tensor([[1.0, 4.0]]), torch.tensor([0.7])), torch.tensor([[4.0, 1.0]]))
+    of_two = with_classes_exchanged(torch.tensor([[1.0, 4.0]]), torch.tensor([0.7]))
+    assert torch.equal(of_two, torch.tensor([[4.0, 1.0]]))
 
 
 def test_counterfactuals_are_an_images_own_w_under_the_exchanged_condition(step_with):
