@@ -140,6 +140,7 @@ CHECKS: dict[str, Check | str] = {
     "stylex train NAME --checkpoint results/experiments/NAME/stylex/checkpoints/FILE": (
         "tests/training/test_taking.py::test_training_goes_on_from_it_with_its_own_rates_and_says_so_in_the_results"
     ),
+    "stylex diagnose mnist": "tests/diagnosis/test_trainings.py::test_a_good_training_is_good",
     "stylex weights inception": "tests/test_pretrained.py::test_downloaded_verified_and_read",
     "stylex convert-released": f"{RELEASED}test_convert.py::test_attfind_and_sufficiency_run_on_the_artifacts",
     "snakemake --cores 2 --config suite=released": "tests/workflow/test_planning.py::test_every_suite_is_planned",
