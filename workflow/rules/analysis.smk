@@ -416,6 +416,7 @@ rule maps:
         code=code_of("maps"),
         config=sections(
             "seed",
+            "dataset.resolution",
             "attfind.protocols",
             "attfind.shift",
             "attfind.against",
