@@ -258,7 +258,7 @@ class EvaluationConfig(Section):
         3, description="Lists of random moves beside AttFind's in the table `counterfactuals`: what chance does."
     )
     counterfactual_searches: Positive = Field(
-        64, description="Images that are explained one by one for the table `counterfactuals`, for each target class."
+        32, description="Images that are explained one by one for the table `counterfactuals`, for each target class."
     )
     counterfactual_reals: Annotated[int, Field(ge=2)] = Field(
         2000, description="Images of a target class that counterfactuals are compared with, at the most."

@@ -75,7 +75,8 @@ def by_list(model: Model, latents: Latents, rows: Tensor, attributes: Sequence[A
 def by_chance(model: Model, latents: Latents, rows: Tensor, length: int, target: str) -> list[Turned]:
     """Move as many random coordinates in random directions, once for each of evaluation.counterfactual_lists lists."""
     generator, layout = torch.Generator().manual_seed(model.config.seed), model.networks.synthesis.layout
-    lists = [distinct_moves(target, length, layout, generator) for _ in range(model.config.evaluation.counterfactual_lists)]
+    count = model.config.evaluation.counterfactual_lists
+    lists = [distinct_moves(target, length, layout, generator) for _ in range(count)]
     return [by_list(model, latents, rows, moves, target) for moves in lists]
 
 

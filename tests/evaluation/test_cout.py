@@ -75,7 +75,9 @@ def test_equals_a_plain_loop(channels, steps):
     before, after = (random.uniform(-1, 1, (4, channels, 4, 4)).astype(numpy.float32) for _ in range(2))
     weight = random.normal(size=(3, channels * 16)).astype(numpy.float32)
     matrix = torch.from_numpy(weight)
-    found = transition_areas(lambda images: images.flatten(1) @ matrix.T, *map(torch.from_numpy, (before, after)), steps)
+    found = transition_areas(
+        lambda images: images.flatten(1) @ matrix.T, *map(torch.from_numpy, (before, after)), steps
+    )
     expected = [plain_areas(weight, x, y, steps) for x, y in zip(before, after, strict=True)]
     assert numpy.allclose(found.numpy(), expected, atol=1e-5)
     assert (found.sum(dim=1) - 1).abs().max() < 1e-5  # probabilities, so their areas add up

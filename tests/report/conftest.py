@@ -37,6 +37,8 @@ from stylex.config.analysis import KID_FOLDS
 from stylex.datasets import dataset_spec
 from stylex.diagnosis.diagnose import table as diagnosis_table
 from stylex.diagnosis.verdicts import judge
+from stylex.evaluation.counterfactual_summary import SUMMARY_COLUMNS, summaries
+from stylex.evaluation.image_measures import IMAGE_COLUMNS
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.maps import maps
 from stylex.evaluation.samples import shares
@@ -108,6 +110,7 @@ def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
     write_study(paths, name, origin)
     write_samples(paths, name, config, names, origin)
     write_diagnosis(paths, name, config, origin)
+    write_counterfactuals(paths, name, config, methods, origin)
 
 
 @torch.no_grad()
@@ -272,3 +275,35 @@ def write_diagnosis(paths: ExperimentPaths, name: str, config: ExperimentConfig,
         "own_nearest": 0.9 if config.method == "without_cst" else 0.16,
     }
     write_table(paths.diagnosis, diagnosis_table(name, judge(measured, 2), 256, config.seed), origin)
+
+
+def write_counterfactuals(
+    paths: ExperimentPaths, name: str, config: ExperimentConfig, methods: list[str], origin: dict[str, str]
+) -> None:
+    """Write that attributes flip all images, and an oracle agrees to half; that random moves, twice, flip nothing."""
+    apart = {"extractor": "net_32", "n_real": 900, "n_compared": 40, "frechet_distance": 30.0, "kid": 0.004}
+    apart |= {"frechet_reconstructions": 3.0, "frechet_ratio": 10.0, "kid_sd": 0.001, "frechet_halves": 31.0}
+    nothing = (
+        apart | dict.fromkeys([key for key in apart if key[:7] in ("frechet", "kid", "kid_sd")]) | {"n_compared": 0}
+    )
+    images, rows = [], []
+    for method in (*methods, "random", "pixel"):
+        found = {
+            target: [
+                {
+                    "id": f"{target}-{image}", "target_class": target, "draw": draw, "first_k": 2,
+                    "flipped": method != "random", "oracle": target if image % 2 else "8", "agreed": bool(image % 2),
+                    "neither": not image % 2, "l1": 0.25, "perceptual": 1.5, "cout": 0.5, "diversity": None,
+                }
+                for draw in range(2 if method == "random" else 1)
+                for image in range(40)
+            ]
+            for target in (config.dataset.classes or ())
+        }  # fmt: skip
+        of_class = dict.fromkeys(found, nothing if method == "random" else apart)
+        for protocol in Protocol:
+            common = {"experiment": name, "method": method, "protocol": protocol}
+            images += [record | common for records in found.values() for record in records]
+            rows += [common | row for row in summaries(found, of_class, config)]
+    write_table(paths.counterfactual_images, pandas.DataFrame(images, columns=list(IMAGE_COLUMNS)), origin)
+    write_table(paths.counterfactuals, pandas.DataFrame(rows, columns=list(SUMMARY_COLUMNS)), origin)

@@ -29,6 +29,7 @@ VERSIONED = (".dvc", ".dvcignore", ".gitignore")
 
 # An experiment that goes through the whole chain in a minute.
 TINY_BACKBONE = {"extends": "backbone-32", "dataset": "mnist", "epochs": 1, "max_images": 512}
+TINY_ORACLE = {"extends": "oracle-32", "dataset": "mnist", "epochs": 1, "max_images": 512}
 TINY_EXPERIMENT = {
     "extends": "cpu-32",
     "title": "MNIST, 4 against 9, for a test",
@@ -47,7 +48,15 @@ TINY_EXPERIMENT = {
         "training": {"images": 1024, "ema_half_life": 64, "checkpoint_interval": 512, "sample_interval": 512},
     },
     "attfind": {"images": 24, "max_attributes": 3, "threshold": 0.0},
-    "evaluation": {"sufficiency_k": [1, 3], "frechet_attributes": 1, "figure_attributes": 2, "ganalyze": {"steps": 20}},
+    "evaluation": {
+        "sufficiency_k": [1, 3],
+        "frechet_attributes": 1,
+        "figure_attributes": 2,
+        "ganalyze": {"steps": 20},
+        "oracle": "tiny",
+        "counterfactual_searches": 2,
+        "baselines": {"latent_steps": 3, "ganalyze_steps": 3, "pixel_levels": 8},
+    },
     "study": {"attributes": 2, "observer_draws": 4},
 }
 
@@ -137,7 +146,8 @@ class Project:
         for name, value in (changes or {}).items():
             *sections, key = name.split(".")
             functools.reduce(dict.__getitem__, sections, experiment)[key] = value
-        for kind, content in {"backbones": TINY_BACKBONE, "experiments": experiment, "suites": suite}.items():
+        networks = {"backbones": TINY_BACKBONE, "oracles": TINY_ORACLE}
+        for kind, content in {**networks, "experiments": experiment, "suites": suite}.items():
             (self.root / "config" / kind / "tiny.yaml").write_text(yaml.safe_dump(content))
         (self.root / "config/config.yaml").write_text("suite: tiny\n")
 
@@ -325,8 +335,8 @@ def through_the_rules(tmp_path, served) -> Callable[..., Classified]:
         classifier = TINY_EXPERIMENT["classifier"] | {"epochs": 1, "min_accuracy": 0.0}
         experiment = TINY_EXPERIMENT | {"dataset": {"name": name, **question}, "classifier": classifier}
         suite = {"title": "One", "experiments": ["tiny"], "tables": ["classifiers"]}
-        backbone = TINY_BACKBONE | {"dataset": name}
-        for kind, told in {"backbones": backbone, "experiments": experiment, "suites": suite}.items():
+        networks = {"backbones": TINY_BACKBONE | {"dataset": name}, "oracles": TINY_ORACLE | {"dataset": name}}
+        for kind, told in {**networks, "experiments": experiment, "suites": suite}.items():
             (project.root / "config" / kind / "tiny.yaml").write_text(yaml.safe_dump(told))
         (project.root / "config/config.yaml").write_text("suite: tiny\n")
         paths = ExperimentPaths(project.root, "tiny").classifier

@@ -13,10 +13,10 @@ import torch
 import yaml
 from PIL import Image
 
-from stylex.artifacts import read_table
+from stylex.artifacts import read_json, read_table, sha256
 from stylex.attfind.records import read_attributes
 from stylex.classifiers import load_classifier
-from stylex.config import ExperimentPaths, SuitePaths, backbone_paths, experiment_paths, load_experiment
+from stylex.config import ExperimentPaths, SuitePaths, backbone_paths, experiment_paths, load_experiment, oracle_paths
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn
 from stylex.figures import (
     animations,
@@ -43,7 +43,7 @@ TWIN = {
 SUITE = {
     "title": "A test",
     "experiments": ["tiny", "tiny-without-cst"],
-    "tables": ["classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "user_study"],
+    "tables": ["classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "counterfactuals", "user_study"],
 }
 AFTER_ATTRIBUTES = {
     "attributes",
@@ -51,6 +51,7 @@ AFTER_ATTRIBUTES = {
     "sufficiency",
     "frechet",
     "maps",
+    "counterfactuals",
     "study",
     "observer",
     "figures",
@@ -88,6 +89,7 @@ def test_every_artifact_is_there(finished):
     paths, suite = ExperimentPaths(finished.root, "tiny"), SuitePaths(finished.root, "tiny")
     files = [
         backbone_paths(finished.root, "tiny").model,
+        oracle_paths(finished.root, "tiny").model,
         paths.classifier.model,
         paths.stylex_model,
         paths.stylex_history,
@@ -101,6 +103,8 @@ def test_every_artifact_is_there(finished):
         paths.maps,
         paths.map_numbers,
         paths.samples,
+        paths.counterfactuals,
+        paths.counterfactual_images,
         paths.study_page,
         paths.study_key,
         paths.observer,
@@ -132,6 +136,33 @@ def test_the_twin_explains_the_same_classifier_by_two_methods(finished):
     assert set(flips["method"]) == {"without_cst", "wu_2021"}
     paired = read_table(suite.table("paired", "csv"), ("target_class",))
     assert paired["n"].max() <= 24 and paired["p"].between(0, 1).all()
+
+
+def test_who_judges_counterfactuals_has_taught_nobody(finished):
+    for name in ("tiny", "tiny-without-cst"):
+        origin = read_json(ExperimentPaths(finished.root, name).counterfactuals.with_suffix(".provenance.json"))
+        files = {
+            "oracle": oracle_paths(finished.root, "tiny"),
+            "backbone": backbone_paths(finished.root, "tiny"),  # the perceptual network of the loss
+            "classifier": experiment_paths(finished.root, name).classifier,
+        }
+        assert {role: origin[f"{role}_sha256"] for role in files} == {
+            role: sha256(paths.model) for role, paths in files.items()
+        }
+        assert len({origin[f"{role}_sha256"] for role in files}) == 3
+
+
+def test_counterfactuals_are_of_the_images_whose_flips_are_counted(finished):
+    paths = ExperimentPaths(finished.root, "tiny-without-cst")
+    images, flips = read_table(paths.counterfactual_images), read_table(paths.flips)
+    keys = ["method", "protocol", "target_class", "id"]
+    both = images.merge(flips, on=keys, suffixes=("", "_of_flips"))
+    assert len(both) == len(flips) > 0 and set(both["method"]) == {"without_cst", "wu_2021"}
+    assert both["first_k"].equals(both["first_k_of_flips"].astype(both["first_k"].dtype))
+    methods = {"random", "subset", "independent", "latent", "ganalyze", "pixel"}  # no condition: there is none
+    assert set(images["method"]) == {*methods, *both["method"]}
+    table = read_table(SuitePaths(finished.root, "tiny").table("counterfactuals", "csv"))
+    assert set(table["experiment"]) == {"tiny", "tiny-without-cst"} and "condition" in set(table["method"])
 
 
 def test_logs_and_benchmarks_are_written(finished):
@@ -185,7 +216,7 @@ def declared_keys(project, rule):
     texts = [ast.literal_eval(text) for job in jobs if job["rule"] == rule for text in job["params"]]
     keys = set()
     for value in [json.loads(text) for text in texts if isinstance(text, str) and text.startswith("{")]:
-        kind = "backbones" if rule == "backbone" else "experiments"
+        kind = {"backbone": "backbones", "oracle": "oracles"}.get(rule, "experiments")
         sections = [each for name, each in value.items() if name != "suite"] if "suite" in value else [value]
         keys |= {f"{kind}:{key}" for section in sections for key in section}
         keys |= {f"suites:{key}" for key in value.get("suite", ())}

@@ -9,13 +9,14 @@ import yaml
 from stylex.figures.names import RELEASED, figure_files
 
 # …_aside: by the other protocol.
-AFTER_LISTS = {"sufficiency", "frechet", "maps", "study", "observer", "figures", "tables", "report"}
+AFTER_LISTS = {"sufficiency", "frechet", "maps", "counterfactuals", "study", "observer", "figures", "tables", "report"}
 AFTER_ATTRIBUTES = AFTER_LISTS | {"attributes", "attributes_aside"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "effects_aside", "explanations"}
 BASELINE = {"baseline", "baseline_aside"}  # of Wu et al., in the twin without the classifier
 AFTER_ENCODE = AFTER_EFFECTS | {"encode", "ganalyze", "samples"} | BASELINE
 AFTER_TRAIN = AFTER_ENCODE | {"train", "diagnose"}
-EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "prepare", "download"}
+EVERYTHING = AFTER_TRAIN | {"classifier", "backbone", "oracle", "prepare", "download"}
+MEASURED = {"counterfactuals", "tables", "report"}
 
 CHANGES = {
     "attfind: {threshold: 1.5}": AFTER_ATTRIBUTES,
@@ -29,14 +30,21 @@ CHANGES = {
     "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
     "evaluation: {random_lists: 3}": {"sufficiency", "figures", "tables", "report"},
     "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},
-    "evaluation: {frechet_extractors: [backbone, inception]}": {"weights", "frechet", "figures", "tables", "report"},
+    "evaluation: {frechet_extractors: [backbone, inception]}": {"weights", "frechet", "figures"} | MEASURED,
     "stylex: {perceptual: lpips-alex}": AFTER_TRAIN | {"weights"},
     "evaluation: {explained_images: 3}": {"explanations", "figures", "tables", "report"},
     "evaluation: {explanation_steps: 3}": {"explanations", "figures", "tables", "report"},
     "evaluation: {random_samples: 10}": {"samples", "tables", "report"},
-    "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures", "report"},
+    "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures"} | MEASURED,
     "evaluation: {figure_attributes: 3}": {"maps", "figures", "report"},
-    "evaluation: {figure_class: '3'}": {"ganalyze", "figures", "report"},
+    "evaluation: {figure_class: '3'}": {"ganalyze", "figures"} | MEASURED,
+    "evaluation: {oracle: null}": MEASURED,
+    "evaluation: {oracle: mnist-full-32}": {"download", "prepare", "oracle"} | MEASURED,
+    "evaluation: {counterfactual_attributes: 5}": MEASURED,
+    "evaluation: {counterfactual_lists: 1}": MEASURED,
+    "evaluation: {counterfactual_searches: 1}": MEASURED,
+    "evaluation: {counterfactual_reals: 50}": MEASURED,
+    "evaluation: {baselines: {pixel_levels: 3}}": MEASURED,
     "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | BASELINE,
     "attfind: {against: '3'}": AFTER_ATTRIBUTES | BASELINE | {"ganalyze"},
     "study: {attributes: 3}": {"study", "observer", "tables", "report"},
@@ -45,7 +53,7 @@ CHANGES = {
     "classifier: {pretrained: imagenet, width: 1}": AFTER_TRAIN | {"classifier", "weights"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
     "title: Another": {"study", "observer", "tables", "report"},
-    "domain: Digits": {"samples", "sufficiency", "figures", "tables", "report"},
+    "domain: Digits": {"samples", "sufficiency", "figures"} | MEASURED,
     "published_domain: Age": {"tables", "report"},
     "published_method: Model 1": {"tables", "report"},
     "seed: 7": AFTER_TRAIN | {"classifier"},
@@ -116,27 +124,28 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
     [
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
-        ("attfind/explanations.py", {"explanations", "figures", "tables", "report"}),
+        ("attfind/explanations.py", {"explanations", "figures"} | MEASURED),
         ("evaluation/wu_2021.py", BASELINE | AFTER_LISTS - {"frechet", "maps"}),
+        ("evaluation/cout.py", MEASURED),
         ("evaluation/paired.py", {"tables", "report"}),
-        ("evaluation/random_lists.py", {"sufficiency", "figures", "tables", "report"}),
+        ("evaluation/random_lists.py", {"sufficiency", "figures"} | MEASURED),
         ("evaluation/maps.py", {"maps", "figures", "report"}),
         ("evaluation/regions.py", set()),  # of leaves alone
-        ("evaluation/ganalyze.py", {"ganalyze", "figures", "report"}),
-        ("evaluation/intervals.py", {"samples", "sufficiency", "study", "observer", "figures", "tables", "report"}),
+        ("evaluation/ganalyze.py", {"ganalyze", "figures"} | MEASURED),
+        ("evaluation/intervals.py", {"samples", "sufficiency", "study", "observer", "figures"} | MEASURED),
         ("study/observer.py", {"observer", "tables", "report"}),
         ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
         ("diagnosis/verdicts.py", {"diagnose", "report"}),
-        ("classifiers/training.py", AFTER_TRAIN | {"classifier", "backbone"}),
+        ("classifiers/training.py", AFTER_TRAIN | {"classifier", "backbone", "oracle"}),
         ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"report"}),
         ("report/templates/page.css", {"report"}),
         ("cli/train.py", AFTER_TRAIN),
         ("config/networks.py", AFTER_TRAIN),
-        ("config/finetuning.py", AFTER_TRAIN | {"classifier", "backbone"}),
+        ("config/finetuning.py", AFTER_TRAIN | {"classifier", "backbone", "oracle"}),
         ("config/loading.py", set()),
-        ("datasets/catalog.py", {"download", "prepare", *AFTER_TRAIN, "classifier", "backbone"}),
+        ("datasets/catalog.py", {"download", "prepare", *AFTER_TRAIN, "classifier", "backbone", "oracle"}),
         ("datasets/layouts/cub.py", set()),
         ("datasets/layouts/__init__.py", set()),
         ("artifacts.py", set()),
@@ -186,7 +195,7 @@ def test_interpreter_of_snakemake_runs_the_verbs(virgin):
 def test_weights_of_ones_own_need_no_download(built):
     (built.root / "fid.pth").write_bytes(b"")
     set_option(built, "evaluation: {frechet_extractors: [inception], inception_weights: fid.pth}")
-    assert set(built.planned()) == {"frechet", "figures", "tables", "report"}
+    assert set(built.planned()) == {"frechet", "figures"} | MEASURED
 
 
 def set_option(project, change):
