@@ -2,6 +2,7 @@
 
 from stylex.config.analysis import AttFindConfig, EvaluationConfig, StudyConfig
 from stylex.config.datasets import DatasetFile
+from stylex.config.finetuning import ClassifierConfig, FineTuningConfig
 from stylex.config.loading import (
     experiment_paths,
     load_backbone_config,
@@ -13,20 +14,16 @@ from stylex.config.loading import (
     load_site,
     load_suite,
 )
+from stylex.config.measuring import BackboneConfig, OracleConfig, RegressorConfig
 from stylex.config.models import (
-    BackboneConfig,
-    ClassifierConfig,
     DatasetConfig,
     ExperimentConfig,
-    FineTuningConfig,
     LossesConfig,
-    NetworksConfig,
-    OracleConfig,
-    RegressorConfig,
     StylexConfig,
     SuiteConfig,
     TrainingConfig,
 )
+from stylex.config.networks import NetworksConfig
 from stylex.config.paths import (
     DatasetPaths,
     ExperimentPaths,

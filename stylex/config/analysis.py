@@ -260,6 +260,9 @@ class EvaluationConfig(Section):
     counterfactual_searches: Positive = Field(
         32, description="Images that are explained one by one for the table `counterfactuals`, for each target class."
     )
+    counterfactual_diversity: Positive = Field(
+        8, description="Of these, images that are explained three times by different coordinates: their diversity."
+    )
     counterfactual_reals: Annotated[int, Field(ge=2)] = Field(
         2000, description="Images of a target class that counterfactuals are compared with, at the most."
     )

@@ -14,15 +14,8 @@ import yaml
 from pydantic import ValidationError
 
 from stylex.config.datasets import DatasetFile
-from stylex.config.models import (
-    BackboneConfig,
-    ExperimentConfig,
-    OracleConfig,
-    PipelineConfig,
-    RegressorConfig,
-    Section,
-    SuiteConfig,
-)
+from stylex.config.measuring import BackboneConfig, OracleConfig, RegressorConfig
+from stylex.config.models import ExperimentConfig, PipelineConfig, Section, SuiteConfig
 from stylex.config.networks import LIST, NOTATIONS
 from stylex.config.paths import ExperimentPaths
 from stylex.config.site import SiteConfig

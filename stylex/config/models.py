@@ -1,4 +1,4 @@
-"""The one definition of a suite, an experiment and a backbone; workflow/schemas is generated from it.
+"""The one definition of a suite and an experiment; workflow/schemas is generated from it and from `measuring`.
 
 Values that a paper states are cited beside the preset that sets them, not here: hyperparameters live in config/ only.
 """
@@ -25,7 +25,7 @@ from stylex.config.analysis import (
     unknown_class,
     unknown_figure_class,
 )
-from stylex.config.finetuning import TIMM, ClassifierConfig, FineTuningConfig
+from stylex.config.finetuning import ClassifierConfig
 from stylex.config.networks import NetworksConfig
 from stylex.errors import ConfigError
 from stylex.protocols import Protocol
@@ -90,57 +90,6 @@ class DatasetConfig(Section):
     def class_names(self) -> list[str] | None:
         """The classes in the order of their labels, where the configuration alone says them; None: all of a dataset."""
         return self.classes if self.one_vs_rest is None else [REST, self.one_vs_rest]
-
-
-class BackboneConfig(FineTuningConfig):
-    """A network trained on all images of a dataset, for perceptual and Fréchet distances; never what is explained."""
-
-    dataset: Name
-    resolution: Resolution
-    seed: int = 0
-    labels: Literal["classes", "factors"] = Field(
-        "classes", description="factors: of a drawn dataset, the halves in which all known factors lie (2^F classes)."
-    )
-
-    @field_validator("architecture")
-    @classmethod
-    def _with_maps(cls, value: str) -> str:
-        if value.startswith(TIMM):
-            raise ValueError("a backbone gives maps of four stages, which timm's models have not here: name another")
-        return value
-
-
-class OracleConfig(FineTuningConfig):
-    """A classifier of all classes of a dataset that is asked what counterfactuals show: config/oracles/<name>.yaml.
-
-    It takes no part in any training, and it is neither a backbone nor what is explained.
-    """
-
-    dataset: Name
-    resolution: Resolution
-    seed: int = 1
-
-
-class RegressorConfig(FineTuningConfig):
-    """A network that tells the known factors of a drawn dataset from an image: config/regressors/<name>.yaml."""
-
-    dataset: Name
-    resolution: Resolution
-    seed: int = 0
-
-    @field_validator("label_smoothing")
-    @classmethod
-    def _no_labels(cls, value: float) -> float:
-        if value:
-            raise ValueError("a regressor has no labels to smooth: leave it out")
-        return value
-
-    @field_validator("balance")
-    @classmethod
-    def _no_classes(cls, value: str) -> str:
-        if value != "none":
-            raise ValueError("a regressor has no classes to balance: leave it out")
-        return value
 
 
 class LossesConfig(Section):

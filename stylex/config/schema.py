@@ -6,15 +6,8 @@ import json
 from pathlib import Path
 
 from stylex.config.datasets import DatasetFile
-from stylex.config.models import (
-    BackboneConfig,
-    ExperimentConfig,
-    OracleConfig,
-    PipelineConfig,
-    RegressorConfig,
-    Section,
-    SuiteConfig,
-)
+from stylex.config.measuring import BackboneConfig, OracleConfig, RegressorConfig
+from stylex.config.models import ExperimentConfig, PipelineConfig, Section, SuiteConfig
 from stylex.config.site import SiteConfig
 
 DRAFT = "https://json-schema.org/draft/2020-12/schema"

@@ -86,7 +86,7 @@ def by_explanation(
     """Move what explains the very image, of evaluation.counterfactual_searches images evenly over the classes.
 
     Independent: the first coordinate that flips the image alone, or else the one with the largest effect. Subset: all
-    of the explanation; diversity is the mean perceptual distance between up to `EXPLANATIONS` of them which flip.
+    of the explanation; the first evaluation.counterfactual_diversity images have several, whose diversity is taken.
     """
     evaluation = model.config.evaluation
     rows = rows[first_of_each_class(latents.labels[rows], evaluation.counterfactual_searches)]
@@ -99,7 +99,11 @@ def by_explanation(
     moves = torch.tensor([len(steps) if steps and steps[-1].flipped else 0 for steps in found], dtype=torch.long)
     if method is Method.INDEPENDENT:
         return Turned(rows, images, moves)
-    return Turned(rows, images, moves, diversity(model, explainer, styles, targets, found, images))
+    several = first_of_each_class(latents.labels[rows], evaluation.counterfactual_diversity)
+    apart = torch.full((len(rows),), torch.nan)
+    first = [found[row] for row in several.tolist()]
+    apart[several] = diversity(model, explainer, styles.select(several), targets[several], first, images[several])
+    return Turned(rows, images, moves, apart)
 
 
 def with_steps(explainer: Explainer, styles: StyleVector, found: Sequence[Sequence[Step]]) -> StyleVector:
@@ -120,10 +124,10 @@ def diversity(
     found: list[list[Step]],
     images: Tensor,
 ) -> Tensor:
-    """Return the mean perceptual distance between subset explanations of each image that share no coordinate, [N].
+    """Return the mean perceptual distance between up to `EXPLANATIONS` of each image that share no coordinate, [N].
 
-    found, images: the first explanation of each. An image is explained anew, without the coordinates that earlier ones
-    moved, as long as that flips it; NaN where that happens less than twice.
+    found, images: the first, by subset selection. An image is explained anew, without the coordinates that earlier
+    explanations moved, as long as these flip it; NaN where fewer than two do.
     """
     several = [[image] if steps and steps[-1].flipped else [] for steps, image in zip(found, images, strict=True)]
     barred = torch.zeros_like(styles.space, dtype=torch.bool)

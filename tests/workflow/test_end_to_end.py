@@ -64,7 +64,8 @@ RECORDER = Path(__file__).parent / "recorder"
 BEGIN = "stylex.cli.__init__"
 # Of what a rule may leave out, these run nevertheless: they look up and check, and an answer other than an error stands
 # in the rule's inputs and parameters.
-ASKED = {"stylex.config.models", "stylex.config.networks", "stylex.datasets.catalog", "stylex.datasets.download"}
+ASKED = {f"stylex.config.{name}" for name in ("measuring", "models", "networks")}
+ASKED |= {"stylex.datasets.catalog", "stylex.datasets.download"}
 # What `train` says of its model when all is written; another limit is no reason to train again.
 SAID = {"diagnose", "measures", "verdicts"}
 # How many images are in a batch changes no more than roundings; of which a suite consists, figures have as inputs.

@@ -43,6 +43,7 @@ CHANGES = {
     "evaluation: {counterfactual_attributes: 5}": MEASURED,
     "evaluation: {counterfactual_lists: 1}": MEASURED,
     "evaluation: {counterfactual_searches: 1}": MEASURED,
+    "evaluation: {counterfactual_diversity: 1}": MEASURED,
     "evaluation: {counterfactual_reals: 50}": MEASURED,
     "evaluation: {baselines: {pixel_levels: 3}}": MEASURED,
     "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | BASELINE,

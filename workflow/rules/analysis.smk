@@ -500,6 +500,7 @@ rule counterfactuals:
             "evaluation.counterfactual_attributes",
             "evaluation.counterfactual_lists",
             "evaluation.counterfactual_searches",
+            "evaluation.counterfactual_diversity",
             "evaluation.counterfactual_reals",
             "evaluation.baselines",
         ),

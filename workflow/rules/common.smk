@@ -101,7 +101,7 @@ wildcard_constraints:
 digest_of = functools.cache(code_digest)
 # Data are the same whatever is asked of them, and classifiers know nothing of the networks of StylEx; `load_experiment`
 # and its like check all of a file nevertheless.
-FOR_DATA = ("stylex.config.finetuning", "stylex.config.models", "stylex.config.networks")
+FOR_DATA = tuple(f"stylex.config.{name}" for name in ("finetuning", "measuring", "models", "networks"))
 FOR_CLASSIFIERS = (*CHECKED, "stylex.config.networks")
 
 
