@@ -137,7 +137,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("study/observer.py", {"observer", "tables", "report"}),
         ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
-        ("diagnosis/verdicts.py", {"diagnose", "report"}),
+        ("diagnosis/verdicts.py", {"diagnose", "tables", "report"}),
         ("classifiers/training.py", AFTER_TRAIN | {"classifier", "backbone", "oracle"}),
         ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"report"}),
