@@ -70,21 +70,22 @@ class Synthesis(nn.Module):
         self.to_rgb_layout = StyleSpaceLayout(tuple(drawn))
         self.register_buffer("layer_widths", torch.tensor(self.layout.widths), persistent=False)
         self.register_buffer("drawn_widths", torch.tensor(drawn), persistent=False)
-        # The affine maps of all layers are one: layer l owns the rows of its styles.
-        size, told = self.layout.size, condition_coordinates or 0
+        self._map_styles(w_plus_dim, condition_coordinates or 0, condition_dim, to_rgb_styles == "learned")
+
+    def _map_styles(self, w_plus_dim: int, told: int, condition_dim: int, learned: bool) -> None:
+        """Make the affine maps. Those of all layers are one: layer l owns the rows of its styles."""
+        size, count = self.layout.size, self.to_rgb_layout.size
         self.condition_dim = condition_dim if told else 0
-        index = ((torch.arange(told) + 0.5) * size / max(told, 1)).long()  # in the middle of `told` equal parts
-        others = torch.ones(size, dtype=torch.bool).index_fill(0, index, False).nonzero().flatten()
-        self.register_buffer("condition_index", index, persistent=False)
-        self.register_buffer("style_order", torch.cat([others, index]).argsort(), persistent=False)
+        index = [(2 * part + 1) * size // (2 * told) for part in range(told)]  # in the middle of equal parts
+        others = [coordinate for coordinate in range(size) if coordinate not in index]
+        order = [place for _, place in sorted(zip(others + index, range(size), strict=True))]
+        self.register_buffer("condition_index", torch.tensor(index, dtype=torch.long), persistent=False)
+        self.register_buffer("style_order", torch.tensor(order), persistent=False)
         inputs = w_plus_dim - self.condition_dim
         self.affine = EqualizedLinear(inputs, size - told, bias=1.0, precise=True)
         self.condition_affine = EqualizedLinear(condition_dim, told, bias=1.0, precise=True) if told else None
-        count = self.to_rgb_layout.size
         self.to_rgb_affine = (
-            EqualizedLinear(inputs, count, bias=1.0, precise=True)
-            if to_rgb_styles == "w_plus"
-            else LearnedStyles(count)
+            LearnedStyles(count) if learned else EqualizedLinear(inputs, count, bias=1.0, precise=True)
         )
 
     def styles(self, w_plus: Tensor) -> StyleVector:
