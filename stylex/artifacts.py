@@ -34,9 +34,9 @@ PACKAGES = ("stylex", "torch", "torchvision", "numpy", "pyarrow", "pandas")
 # Columns of names and words, in whatever table: a class may be called 3 or NA.
 TEXT = frozenset((
     "answer", "architecture", "block", "class_name", "classes", "classifier", "dataset", "direction", "domain",
-    "experiment", "experiment_a", "experiment_b", "experiments", "extractor", "factor", "finding", "id",
+    "experiment", "experiment_a", "experiment_b", "experiments", "extractor", "factor", "finding", "id", "measure",
     "method", "method_a", "method_b", "model", "note", "observer_extractor", "oracle", "participant", "protocol",
-    "question", "selection", "source", "study", "target_class", "word",
+    "question", "remedy", "selection", "source", "study", "target_class", "verdict", "word",
 ))  # fmt: skip
 UNWRITABLE = {
     errno.ENOSPC,

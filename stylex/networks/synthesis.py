@@ -84,9 +84,7 @@ class Synthesis(nn.Module):
         inputs = w_plus_dim - self.condition_dim
         self.affine = EqualizedLinear(inputs, size - told, bias=1.0, precise=True)
         self.condition_affine = EqualizedLinear(condition_dim, told, bias=1.0, precise=True) if told else None
-        self.to_rgb_affine = (
-            LearnedStyles(count) if learned else EqualizedLinear(inputs, count, bias=1.0, precise=True)
-        )
+        self.to_rgb_affine = LearnedStyles(count) if learned else EqualizedLinear(inputs, count, bias=1.0, precise=True)
 
     def styles(self, w_plus: Tensor) -> StyleVector:
         """Map w_plus [N, D], or one a layer [N, L, D], to all styles; always in float32."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy
 import pandas
 
 from stylex.artifacts import read_table
@@ -29,38 +30,50 @@ OTHERS = {
     "condition": "condition of the other class",
     "pixel": "adversarial pixels",
 }
+DISTANCES = (
+    "The same images, by the main protocol: more measures of the field. Halves: the Fréchet distance between disjoint"
+    " halves of the data, both ways (as sFID). COUT (Khorram and Fuxin 2022) in [-1, 1]: high where few pixels turn the"
+    " decision. L1 and perceptual: distance from the reconstruction. Diversity: perceptual distance between"
+    " explanations of an image that share no coordinate."
+)
 WORDS = ("Experiment", "Method", "Towards")
 
 
 def counterfactuals_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Table:
     """Build the table from each experiment's counterfactuals.csv."""
     data = concatenated([read_table(ExperimentPaths(root, name).counterfactuals) for name in experiments], COLUMNS)
-    blocks = [
-        _block(f"{_caption(set(data['extractor']))} Protocol: {PROTOCOLS[Protocol(str(protocol))]}.", part)
-        for protocol, part in data.loc[data["target_class"] == POOLED].groupby("protocol", sort=False)
+    pooled = data.loc[data["target_class"] == POOLED]
+    looks = [
+        _block(f"{_caption(set(data['extractor']))} Protocol: {PROTOCOLS[Protocol(str(protocol))]}.", part, _looks)
+        for protocol, part in pooled.groupby("protocol", sort=False)
     ]
-    own = [
-        row["target_class"] != POOLED
-        and row["method"] == experiments[row["experiment"]].method
-        and row["protocol"] == experiments[row["experiment"]].attfind.protocol
-        for row in data.to_dict("records")
-    ]
-    blocks.append(_block("The same of AttFind's list, by target class and the main protocol.", data.loc[own]))
-    return Table("counterfactuals", "Do counterfactuals look like the other class", data, tuple(blocks))
+    main = [row["protocol"] == experiments[row["experiment"]].attfind.protocol for row in data.to_dict("records")]
+    listed = [row["method"] == experiments[row["experiment"]].method for row in data.to_dict("records")]
+    by_class = data.loc[numpy.array(main) & listed & (data["target_class"] != POOLED)]
+    blocks = (
+        *looks,
+        _block("The same of AttFind's list, by target class and the main protocol.", by_class, _looks),
+        _block(DISTANCES, data.loc[numpy.array(main) & (data["target_class"] == POOLED)], _distances),
+    )
+    return Table("counterfactuals", "Do counterfactuals look like the other class", data, blocks)
 
 
-def _block(caption: str, data: pandas.DataFrame) -> Block:
-    frame = pandas.DataFrame([_line(row) for row in data.to_dict("records")])
+def _block(caption: str, data: pandas.DataFrame, cells: Callable[[Mapping[Any, Any]], dict[str, object]]) -> Block:
+    frame = pandas.DataFrame([_named(row) | cells(row) for row in data.to_dict("records")])
     return Block(caption, frame, tuple(name for name in frame.columns if name not in WORDS))
 
 
-def _line(row: Mapping[Any, Any]) -> dict[str, object]:
-    """Return the cells of a row, the oracle's agreement and the distances side by side."""
-    method = str(row["method"])
+def _named(row: Mapping[Any, Any]) -> dict[str, object]:
     return {
         "Experiment": row["experiment"],
-        "Method": (LABELS | OTHERS)[method],
+        "Method": (LABELS | OTHERS)[str(row["method"])],
         "Towards": direction(row["target_class"]),
+    }
+
+
+def _looks(row: Mapping[Any, Any]) -> dict[str, object]:
+    """Return the cells that say whether the flipped look like the class, agreement and distances side by side."""
+    return {
         "n": row["n"],
         "Flipped, %": _share(row, "validity"),
         "Agreed, %": _share(row, "agreement"),
@@ -68,13 +81,18 @@ def _line(row: Mapping[Any, Any]) -> dict[str, object]:
         "Fréchet": _number(row["frechet_distance"], 1),
         "of reconstructions": _number(row["frechet_reconstructions"], 1),
         "Ratio": _number(row["frechet_ratio"], 1),
+        "Moves": _number(row["sparsity"], 1),
+    }
+
+
+def _distances(row: Mapping[Any, Any]) -> dict[str, object]:
+    return {
         "n compared": row["n_compared"],
         "Halves": _number(row["frechet_halves"], 1),
         "KID × 1000": _number(row["kid"], 1, 1000),
         "COUT": _number(row["cout"], 2),
         "L1": _number(row["l1"], 3),
         "Perceptual": _number(row["perceptual"], 3),
-        "Moves": _number(row["sparsity"], 1),
         "Diversity": _number(row["diversity"], 3),
     }
 
@@ -99,9 +117,7 @@ def _caption(extractors: set[str]) -> str:
         " dataset trained apart, gives to the target class; neither: it gives them to a class that is none of the"
         f" experiment's. Both with 95 % intervals that resample images. Fréchet: {name} of the flipped to the dataset's"
         " images of the target class, beside that of as many reconstructions of this class, and the ratio of the two;"
-        " halves: between disjoint halves of the data, both ways (as sFID); all directions: means over the classes,"
-        " none where one has too few flipped images. COUT (Khorram and Fuxin 2022) in [-1, 1]: high where few pixels"
-        " turn the decision. L1 and perceptual: distance from the reconstruction. Moves: attributes until the flip, of"
-        " the flipped. Diversity: perceptual distance between explanations of an image that share no coordinate."
-        " Random moves are what chance does, adversarial pixels what flipping without meaning costs."
+        " all directions: means over the classes, none where one has too few flipped images. Moves: attributes until"
+        " the flip, of the flipped. Random moves are what chance does, adversarial pixels what flipping without"
+        " meaning costs."
     )

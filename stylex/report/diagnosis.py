@@ -12,7 +12,7 @@ from stylex.report.table import NOTHING, Block
 
 def diagnosis(paths: ExperimentPaths) -> tuple[str, Block]:
     """Return the verdict, and the table of all measures behind it; what is to be mended first is first."""
-    data = read_table(paths.diagnosis, ("measure", "verdict", "remedy"))
+    data = read_table(paths.diagnosis)
     findings = [Finding(row["measure"], row["value"], row["limit"]) for row in data.to_dict("records")]
     verdict = "; ".join(failures(findings)) or GOOD
     frame = pandas.DataFrame({

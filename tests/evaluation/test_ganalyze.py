@@ -151,5 +151,5 @@ def test_a_class_that_only_the_data_know_is_named_as_well(project):
 
 def ganalyze_few(project, line: str) -> None:
     path = project / "config/experiments/mnist.yaml"
-    path.write_text(path.read_text() + f"evaluation:\n  {line}\n")
+    path.write_text(path.read_text().replace("evaluation:\n", f"evaluation:\n  {line}\n"))
     ganalyze(project, "mnist", "cpu")

@@ -251,5 +251,5 @@ def test_a_step_in_bfloat16_is_close_to_one_in_float32(tiny_root, experiment, de
         state.restore(dumped)
         assert torch.equal(state.random.get_state(), dumped["random"])
         assert state.weights["synthesis"].vector.device.type == device
-    assert terms["float32"].keys() == TERMS
+    assert terms["float32"].keys() == TERMS - {"classifier_noise"}  # the first step is one of the encoder
     assert terms["bfloat16"] == pytest.approx(terms["float32"], rel=0.06, abs=0.05)  # 5.2 % seen without AMX
