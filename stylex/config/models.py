@@ -129,6 +129,7 @@ class TrainingConfig(Section):
     learning_rate: Rate
     encoder_learning_rate: Rate
     beta1: Annotated[float, Field(ge=0, lt=1)]
+    generator_beta1: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Of G, M, E; default: beta1.")
     beta2: Annotated[float, Field(ge=0, lt=1)]
     ema_half_life: Positive = Field(description="In images.")
     style_mixing: Annotated[float, Field(ge=0, le=1)] = Field(description="Probability of mixing two latents.")
@@ -144,6 +145,9 @@ class TrainingConfig(Section):
     )
     told: Literal["image", "fake"] = Field(
         "image", description="Whose answer of the classifier D is told of a fake: the image's ([L]), or the fake's own."
+    )
+    autoencoder_images: Annotated[int, Field(ge=0)] = Field(
+        0, description="The first images of all train E and G on L_rec and L_cls alone, without D and noise steps."
     )
     alternating: bool = Field(True, description="Alternate encoder and noise steps; false: encoder steps only.")
     augment: list[Literal["translation", "cutout"]] = Field([], description="DiffAugment of what D sees.")

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylex.config import StylexConfig, TrainingConfig
+from stylex.config import StylexConfig
 from stylex.networks.model import StylexNetworks, build_networks
 from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Noise
@@ -126,22 +126,29 @@ def initial_state(
         {"params": [weights["encoder"].vector], "lr": training.encoder_learning_rate},
     ]
     discriminator_parameters = [{"params": [weights["discriminator"].vector], "lr": training.learning_rate}]
+    of_generator = training.beta1 if training.generator_beta1 is None else training.generator_beta1
     return TrainingState(
         networks,
         ema,
         weights,
         averages,
         torch.compile(networks.synthesis.render) if training.compile else networks.synthesis.render,
-        _adam(generator_parameters, training, losses.path_length_interval if losses.path_length else None),
-        _adam(discriminator_parameters, training, losses.r1_interval if losses.r1_gamma else None),
+        _adam(
+            generator_parameters,
+            (of_generator, training.beta2),
+            losses.path_length_interval if losses.path_length else None,
+        ),
+        _adam(
+            discriminator_parameters, (training.beta1, training.beta2), losses.r1_interval if losses.r1_gamma else None
+        ),
         torch.Generator(device).manual_seed(seed),
         torch.zeros((), device=device),
     )
 
 
-def _adam(groups: list[dict[str, Any]], config: TrainingConfig, interval: int | None) -> torch.optim.Adam:
+def _adam(groups: list[dict[str, Any]], betas: tuple[float, float], interval: int | None) -> torch.optim.Adam:
     # Lazy regularisation adds a step every `interval`: scale lr and betas as StyleGAN2 does (appendix B).
     ratio = 1.0 if interval is None else interval / (interval + 1)
     for group in groups:
         group["lr"] *= ratio
-    return torch.optim.Adam(groups, betas=(config.beta1**ratio, config.beta2**ratio), eps=1e-8, fused=True)
+    return torch.optim.Adam(groups, betas=(betas[0] ** ratio, betas[1] ** ratio), eps=1e-8, fused=True)

@@ -67,7 +67,8 @@ class Step:
         """`reals`: this process's share of the batch."""
         self.state, self.networks, self.config, self.judges = state, state.networks, config, judges
         self.processes = processes
-        self.from_encoder = not config.training.alternating or state.step % 2 == 0
+        self.adversarial = state.images >= config.training.autoencoder_images
+        self.from_encoder = not (self.adversarial and config.training.alternating) or state.step % 2 == 0
         self.hinge = config.losses.adversarial == "hinge"
         self.parts = list(self._divide(reals))
         self.kept: Fakes | None = None
@@ -77,8 +78,9 @@ class Step:
         losses, step, size = self.config.losses, self.state.step, self.config.training.batch_size
         terms: Terms = {}
         with autocast(self.config.training, self.parts[0].reals.images.device.type):
-            terms |= self._update(DISCRIMINATOR, self.discriminator_terms)
-            if losses.r1_gamma and step % losses.r1_interval == 0:
+            if self.adversarial:
+                terms |= self._update(DISCRIMINATOR, self.discriminator_terms)
+            if self.adversarial and losses.r1_gamma and step % losses.r1_interval == 0:
                 weights = {"r1": losses.r1_gamma * losses.r1_interval}
                 terms |= self._update(DISCRIMINATOR, self.r1_terms, weights)
             self.networks.discriminator.requires_grad_(False)
@@ -155,8 +157,10 @@ class Step:
         return {"r1": r1_penalty(self.networks.discriminator(seen, part.reals.logits.softmax(dim=1)), images)}
 
     def generator_terms(self, part: Part) -> Terms:
-        """Return G's adversarial loss and, on encoder steps, L_rec and L_cls."""
+        """Return G's adversarial loss and, on encoder steps, L_rec and L_cls; in the beginning, these alone."""
         fakes = self.kept or self.generate(part)
+        if not self.adversarial:
+            return reconstruction_terms(self.networks, self.config, self.judges, part.reals, fakes)
         seen = augment(fakes.images, self.config.training.augment, part.draws.view("fake_generator"))
         scores = self.networks.discriminator(seen, self.told(fakes))
         terms = {"g_adversarial": generator_loss(scores, self.hinge)}
@@ -198,7 +202,8 @@ class Step:
             yield Part(reals.rows(rows), draws.rows(rows), paths.rows(rows))
 
     def _measures_paths(self) -> bool:
-        return bool(self.config.losses.path_length) and self.state.step % self.config.losses.path_length_interval == 0
+        losses = self.config.losses
+        return self.adversarial and bool(losses.path_length) and self.state.step % losses.path_length_interval == 0
 
     def _update(
         self, names: Sequence[str], compute: Callable[[Part], Terms], weights: dict[str, float] | None = None

@@ -21,6 +21,8 @@ DECISIVE = {  # of stylex.training: a value that is not that of the test
     "ema_half_life": 7,
     "style_mixing": 0.125,
     "alternating": False,
+    "autoencoder_images": 16,
+    "generator_beta1": 0.5,
     "counterfactuals": 0.5,
     "mixed_conditions": 0.5,
     "told": "fake",

@@ -67,6 +67,34 @@ def test_without_alternation_every_step_is_an_encoder_step(setting):
         assert "reconstruction_x" in Step(state, config, judges, batches.next(state.random)).run()
 
 
+def test_the_first_images_train_an_autoencoder_and_nothing_else(setting):
+    config, judges, split, state = setting
+    config = with_training(with_losses(config, path_length=2.0, path_length_interval=1), autoencoder_images=16)
+    batches = batches_of(split, judges, config)
+    untouched = ("discriminator", "mapping")
+    before = {name: copy.deepcopy(getattr(state.networks, name).state_dict()) for name in untouched}
+    losses = {"reconstruction_x", "reconstruction_perceptual", "reconstruction_w", "classifier"}
+    for _ in range(2):
+        assert Step(state, config, judges, batches.next(state.random)).run().keys() == losses
+    for name in untouched:
+        now = getattr(state.networks, name).state_dict()
+        assert all(torch.equal(now[key], value) for key, value in before[name].items())
+    assert (state.step, state.images) == (2, 16)
+    adversarial = {"d_adversarial", "g_adversarial", "path_length"}
+    assert adversarial | losses <= Step(state, config, judges, batches.next(state.random)).run().keys()
+    noise = Step(state, config, judges, batches.next(state.random)).run().keys()
+    assert adversarial <= noise and not losses & noise
+
+
+def test_the_generator_may_have_a_momentum_of_its_own(setting):
+    config = setting[0]
+    of_all = with_losses(with_training(config, beta1=0.5), r1_gamma=0.0, path_length=0.0)
+    for own, expected in ((None, 0.5), (0.9, 0.9), (0.0, 0.0)):
+        state = initial_state(with_training(of_all, generator_beta1=own), 32, 1, 2, 0, "cpu")
+        assert [group["betas"][0] for group in state.generator_optimizer.param_groups] == 2 * [expected]
+        assert state.discriminator_optimizer.param_groups[0]["betas"][0] == 0.5
+
+
 def test_terms_of_weight_zero_are_not_computed(setting):
     config, judges, split, state = setting
     weightless = {"reconstruction_perceptual": 0.0, "reconstruction_w": 0.0, "classifier": 0.0, "r1_gamma": 0.0}
