@@ -18,10 +18,8 @@ from stylex.config.measuring import BackboneConfig, OracleConfig, RegressorConfi
 from stylex.config.models import (
     DatasetConfig,
     ExperimentConfig,
-    LossesConfig,
     StylexConfig,
     SuiteConfig,
-    TrainingConfig,
 )
 from stylex.config.networks import NetworksConfig
 from stylex.config.paths import (
@@ -36,6 +34,7 @@ from stylex.config.paths import (
     weights_path,
 )
 from stylex.config.site import SiteConfig
+from stylex.config.training import LossesConfig, TrainingConfig
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetFile", "DatasetPaths",

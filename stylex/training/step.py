@@ -17,6 +17,7 @@ from stylex.classifiers import perceptual_distance
 from stylex.config import StylexConfig
 from stylex.losses.adversarial import discriminator_loss, generator_loss
 from stylex.losses.classifier import classifier_divergence
+from stylex.losses.mapping import energy_distance
 from stylex.losses.reconstruction import l1
 from stylex.losses.regularization import path_length_penalty, path_lengths, r1_penalty
 from stylex.networks.model import StylexNetworks
@@ -160,12 +161,12 @@ class Step:
         """Return G's adversarial loss and, on encoder steps, L_rec and L_cls; in the beginning, these alone."""
         fakes = self.kept or self.generate(part)
         if not self.adversarial:
-            return reconstruction_terms(self.networks, self.config, self.judges, part.reals, fakes)
+            return self._encoder_terms(part, fakes)
         seen = augment(fakes.images, self.config.training.augment, part.draws.view("fake_generator"))
         scores = self.networks.discriminator(seen, self.told(fakes))
         terms = {"g_adversarial": generator_loss(scores, self.hinge)}
         if self.from_encoder:
-            terms |= reconstruction_terms(self.networks, self.config, self.judges, part.reals, fakes)
+            terms |= self._encoder_terms(part, fakes)
         elif self.config.losses.classifier_noise:
             reverse, whole = self.config.losses.classifier_divergence == "reverse", fakes.whole
             terms["classifier_noise"] = fakes.images.new_zeros(())
@@ -175,9 +176,22 @@ class Step:
                 terms["classifier_noise"] = divergence * whole.float().mean()
         return terms
 
+    def _encoder_terms(self, part: Part, fakes: Fakes) -> Terms:
+        terms = reconstruction_terms(self.networks, self.config, self.judges, part.reals, fakes)
+        if self.config.losses.mapping:
+            terms["mapping"] = energy_distance(self.networks.mapping(part.draws.z.flatten(0, 1)), fakes.w.detach())
+        return terms
+
     def generator_weights(self) -> dict[str, float]:
         """Return the weight of each term of L_rec and L_cls."""
-        names = ("reconstruction_x", "reconstruction_perceptual", "reconstruction_w", "classifier", "classifier_noise")
+        names = (
+            "reconstruction_x",
+            "reconstruction_perceptual",
+            "reconstruction_w",
+            "classifier",
+            "classifier_noise",
+            "mapping",
+        )
         return {name: getattr(self.config.losses, name) for name in names}
 
     def path_length_terms(self, part: Part) -> Terms:
@@ -224,7 +238,7 @@ class Step:
                 flat.collect()
             for name, term in terms.items():
                 totals[name] = totals.get(name, 0.0) + term.detach() / len(self.parts)
-        touched = [flat for flat in flats if flat.vector.grad is not None]  # E only by encoder steps, M by the others
+        touched = [flat for flat in flats if flat.vector.grad is not None]  # not E or M, where no term was of them
         self.processes.average([flat.gradient() for flat in touched])
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)

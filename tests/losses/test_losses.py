@@ -5,6 +5,7 @@ import torch
 
 from stylex.losses.adversarial import discriminator_loss, generator_loss
 from stylex.losses.classifier import classifier_divergence
+from stylex.losses.mapping import energy_distance
 from stylex.losses.reconstruction import l1
 from stylex.losses.regularization import path_length_penalty, path_lengths, r1_penalty
 
@@ -83,3 +84,30 @@ def test_divergence_is_pytorchs_both_ways_on_many_classes_and_zero_of_a_thing_fr
 
 def test_l1_is_the_mean_absolute_difference():
     assert l1(torch.tensor([1.0, -1.0]), torch.tensor([0.0, 1.0])) == 1.5
+
+
+def test_energy_distance_is_that_of_plain_loops_and_finite_for_one_sample():
+    random = torch.Generator().manual_seed(0)
+    drawn, own = torch.randn((5, 3), generator=random), torch.randn((4, 3), generator=random) + 1
+    across = [math.dist(a, b) for a in drawn.tolist() for b in own.tolist()]
+    within = [
+        [math.dist(a, b) for i, a in enumerate(each.tolist()) for j, b in enumerate(each.tolist()) if i != j]
+        for each in (drawn, own)
+    ]
+    expected = 2 * sum(across) / len(across) - sum(sum(each) / len(each) for each in within)
+    torch.testing.assert_close(energy_distance(drawn, own), torch.tensor(expected))
+    assert energy_distance(drawn[:1], own[:1]) == 2 * torch.dist(drawn[0], own[0])
+
+
+def test_energy_distance_is_zero_on_average_for_one_distribution_and_teaches_another():
+    random = torch.Generator().manual_seed(0)
+    same = [energy_distance(*torch.randn((2, 16, 4), generator=random)) for _ in range(400)]
+    assert abs(float(torch.stack(same).mean())) < 0.02
+    centre = torch.zeros(4, requires_grad=True)
+    optimizer = torch.optim.SGD([centre], lr=0.1)
+    for _ in range(600):
+        drawn, own = torch.randn((2, 16, 4), generator=random)
+        optimizer.zero_grad()
+        energy_distance(drawn + centre, own + 2).backward()
+        optimizer.step()
+    torch.testing.assert_close(centre, torch.full((4,), 2.0), atol=0.3, rtol=0)

@@ -51,6 +51,7 @@ DECISIVE = {f"stylex.training.{name}": value for name, value in DECISIVE.items()
     "stylex.conditional_discriminator": False,
     "stylex.losses.classifier_divergence": "reverse",
     "stylex.losses.r1_gamma": 3.0,
+    "stylex.losses.mapping": 1.0,
     "stylex.networks.mapping_layers": 3,
     "stylex.networks.clamped": True,
     "stylex.networks.condition_coordinates": 2,

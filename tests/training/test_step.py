@@ -86,6 +86,17 @@ def test_the_first_images_train_an_autoencoder_and_nothing_else(setting):
     assert adversarial <= noise and not losses & noise
 
 
+def test_the_mapping_learns_the_distribution_of_w_from_encoder_steps(setting):
+    config, judges, split, state = setting
+    config = with_losses(config, mapping=1.0, path_length=0.0)
+    before = copy.deepcopy(state.networks.mapping.state_dict())
+    batches = batches_of(split, judges, config)
+    assert "mapping" in Step(state, config, judges, batches.next(state.random)).run()
+    after = state.networks.mapping.state_dict()
+    assert any(not torch.equal(after[name], value) for name, value in before.items())
+    assert "mapping" not in Step(state, config, judges, batches.next(state.random)).run()
+
+
 def test_the_generator_may_have_a_momentum_of_its_own(setting):
     config = setting[0]
     of_all = with_losses(with_training(config, beta1=0.5), r1_gamma=0.0, path_length=0.0)
