@@ -18,6 +18,7 @@ BLIND_ENCODER = "blind encoder"
 IGNORED_CONDITION = "ignored condition"
 LOST_CLASSES = "lost classes"
 POOR_RECONSTRUCTIONS = "poor reconstructions"
+MOVES_LEAVE_DATA = "moves that leave the data"
 
 
 @dataclass(frozen=True)
@@ -149,6 +150,16 @@ CRITERIA = {
         always(0.9),
         POOR_RECONSTRUCTIONS,
         "raise stylex.losses.classifier: what is explained is the decision on the reconstruction",
+    ),
+    "moves_distance": Criterion(  # of the counterfactuals, which come after the training: the report alone has it
+        "Fréchet distance of what AttFind's attributes flip to images of the target class, relative to that of"
+        " reconstructions",
+        always(4.0),
+        MOVES_LEAVE_DATA,
+        "set stylex.networks.condition_coordinates, stylex.training.counterfactuals and .mixed_conditions, so that the"
+        " discriminator sees moves, and train longer (stylex.training.images): what flips looks like no image",
+        percent=False,
+        at_least=False,
     ),
 }
 

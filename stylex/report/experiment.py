@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas
 
 from stylex.artifacts import read_json, read_table, require
-from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths
+from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths, experiment_paths, load_suite
 from stylex.config.analysis import INCEPTION, POOLED
 from stylex.figures.names import ANIMATION_NAMES, figure_names
 from stylex.latents.table import read_latents
@@ -61,6 +61,7 @@ class ExperimentPart:
 
 def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig) -> ExperimentPart:
     """Read one experiment; raise `ArtifactError` when a stage has not run."""
+    of_moves = "counterfactuals" in load_suite(root, suite).tables
     paths = experiment_paths(root, name)
     metrics = None if config.released else read_json(paths.classifier.metrics)
     figures = SuitePaths(root, suite)
@@ -68,7 +69,7 @@ def experiment_part(root: Path, suite: str, name: str, config: ExperimentConfig)
     if not config.released:
         pictures.append(_picture(paths.stylex_samples, name, SAMPLES, config, []))
     facts = _facts(root, config, metrics) if metrics else _facts_of_released(paths, config)
-    verdict, found = (None, None) if config.released else diagnosis(paths)
+    verdict, found = (None, None) if config.released else diagnosis(paths, config, of_moves)
     sources = {artifact: artifact_provenance(root, name, artifact) for artifact in artifacts_of(root, name)}
     return ExperimentPart(
         name=name,

@@ -167,12 +167,16 @@ def test_provenance_stands_beside_the_numbers(page: Page, finished: Path):
 def test_each_trained_model_has_a_diagnosis_with_numbers_and_remedies(finished: Path):
     text = SuitePaths(finished, "demo").report.read_text(encoding="utf-8")
     facts = dict(re.findall(r'id="experiment-([\w-]+)-title".*?<dt>Diagnosis</dt><dd>(.*?)</dd>', text, re.DOTALL))
-    without = {"mnist-without-cst": "good", "fashion-mnist-without-cst": "good"}
-    assert facts == {"mnist": "poor reconstructions", "fashion-mnist": "poor reconstructions"} | without
+    moves = "moves that leave the data"
+    without = {"mnist-without-cst": moves, "fashion-mnist-without-cst": moves}
+    with_it = f"poor reconstructions; {moves}"
+    assert facts == {"mnist": with_it, "fashion-mnist": with_it} | without
     part = text.split("<summary>Diagnosis of mnist</summary>")[1].split("</details>")[0]
-    assert part.count("<tr>") == 1 + 3 and 'href="#provenance-mnist-diagnosis"' in part
+    assert part.count("<tr>") == 1 + 4 and 'href="#provenance-mnist-diagnosis"' in part
     row = part.split("their own image is the nearest")[1]
     assert "16.0 %" in row and "at least 50.0 %" in row and "stylex.losses.reconstruction_x" in row
+    row = part.split("what AttFind")[1]
+    assert "10.00" in row and "at most 4.00" in row and "stylex.training.counterfactuals" in row
 
 
 def test_what_a_user_writes_is_escaped(measured: Path):
