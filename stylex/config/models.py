@@ -5,8 +5,8 @@ Values that a paper states are cited beside the preset that sets them, not here:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
@@ -89,6 +89,13 @@ class DatasetConfig(Section):
         return self.classes if self.one_vs_rest is None else [REST, self.one_vs_rest]
 
 
+WITHOUT_CONDITION = {  # what conditioning none switches off
+    "networks": {"condition_coordinates": None},
+    "losses": {"classifier_noise": 0.0},
+    "training": {"counterfactuals": 0.0, "mixed_conditions": 0.0, "told": "image"},
+}
+
+
 class StylexConfig(Section):
     """The generator, its conditioning and its training."""
 
@@ -121,6 +128,17 @@ class StylexConfig(Section):
             raise ValueError("in tables this name means pytorch-fid's network: give the backbone's file another one")
         return value
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_condition(cls, content: Any) -> Any:
+        """Switch off what is of the condition, where there is none: StylEx without it is the same in all else."""
+        if not isinstance(content, Mapping) or content.get("conditioning") != "none":
+            return content
+        sections = {name: content.get(name) or {} for name in WITHOUT_CONDITION}
+        if not all(isinstance(section, Mapping) for section in sections.values()):
+            return content  # which another validator refuses
+        return {**content, **{name: {**section, **WITHOUT_CONDITION[name]} for name, section in sections.items()}}
+
     @model_validator(mode="after")
     def _without_classifier(self) -> StylexConfig:
         if self.conditioning == "none" and (self.conditional_discriminator or self.losses.classifier):
@@ -128,14 +146,7 @@ class StylexConfig(Section):
                 "conditioning none is training without the classifier: "
                 "set conditional_discriminator: false and losses.classifier: 0"
             )
-        if self.conditioning == "none" and self.networks.condition_coordinates:
-            raise ValueError("conditioning none has no condition for condition_coordinates: leave that out")
-        training, noise = self.training, self.losses.classifier_noise
-        if self.conditioning == "none" and (training.counterfactuals or training.told == "fake" or noise):
-            raise ValueError(
-                "conditioning none is training without the classifier: leave out training.counterfactuals,"
-                " training.told and losses.classifier_noise"
-            )
+        training = self.training
         if training.mixed_conditions and not self.networks.condition_coordinates:
             raise ValueError(
                 "training.mixed_conditions is of networks.condition_coordinates: set them, or leave it out"

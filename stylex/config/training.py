@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from stylex.config.analysis import Positive, Precision, Rate, Section, Weight
 
@@ -82,3 +82,12 @@ class TrainingConfig(Section):
     compile: bool = Field(False, description="torch.compile the generator: pays after some thousand steps.")
     checkpoint_interval: Positive = Field(description="Images between two checkpoints.")
     sample_interval: Positive = Field(description="Images between two rows of the history.")
+
+    @model_validator(mode="after")
+    def _adversarial(self) -> TrainingConfig:
+        if self.autoencoder_images >= self.images:
+            raise ValueError(
+                f"autoencoder_images {self.autoencoder_images} leaves none of the {self.images} images to the"
+                " discriminator: lower it, or raise images"
+            )
+        return self

@@ -82,22 +82,16 @@ def test_what_yaml_offers_against_repetition_still_works(root):
         ("stylex: {perceptual_backbone: inception}", ["this name means pytorch-fid's network"]),
         ("stylex: {perceptual_backbone: mnist-32, perceptual: lpips}", ["stylex.perceptual = 'lpips'", "'lpips-vgg'"]),
         (
-            "stylex: {perceptual_backbone: mnist-32, training: {mixed_conditions: 0.5}}",
+            "stylex: {perceptual_backbone: mnist-32, networks: {condition_coordinates: null}}",
             ["mixed_conditions is of networks.condition_coordinates: set them"],
         ),
         (
-            "stylex: {perceptual_backbone: mnist-32, networks: {condition_coordinates: 64}}",
-            ["condition_coordinates 64 leaves none of the 64 coordinates to w: lower it"],
+            "stylex: {perceptual_backbone: mnist-32, networks: {condition_coordinates: 192}}",
+            ["condition_coordinates 192 leaves none of the 192 coordinates to w: lower it"],
         ),
         (
-            "stylex: {perceptual_backbone: mnist-32, conditioning: none, conditional_discriminator: false,"
-            " losses: {classifier: 0}, training: {told: fake}}",
-            ["conditioning none is training without the classifier: leave out training.counterfactuals"],
-        ),
-        (
-            "stylex: {perceptual_backbone: mnist-32, conditioning: none, conditional_discriminator: false,"
-            " losses: {classifier: 0}, networks: {condition_coordinates: 3}}",
-            ["conditioning none has no condition for condition_coordinates: leave that out"],
+            "stylex: {perceptual_backbone: mnist-32, training: {images: 16000}}",
+            ["autoencoder_images 16000 leaves none of the 16000 images to the discriminator: lower it"],
         ),
         ("attfind: {shards: 0}", ["attfind.shards = 0", "greater than or equal to 1"]),
     ],
@@ -124,3 +118,12 @@ def test_without_options_attfind_is_algorithm_1_on_one_machine(root):
     assert (attfind.algorithm, attfind.against, attfind.sampling) == ("paper", None, "balanced")
     assert attfind.discriminator_filter is attfind.unstable_filter is attfind.min_realism is None
     assert (attfind.engine, attfind.shards) == ("exhaustive", 1)
+
+
+def test_without_a_condition_all_that_is_of_it_is_off(root):
+    assert load_experiment(root, "mnist").stylex.networks.condition_coordinates == 2
+    stylex = load_experiment(root, "mnist-without-cst").stylex
+    assert stylex.networks.condition_coordinates is None and stylex.losses.classifier_noise == 0
+    training = stylex.training
+    assert (training.counterfactuals, training.mixed_conditions, training.told) == (0, 0, "image")
+    assert training.autoencoder_images == 16000 and stylex.losses.mapping == 1

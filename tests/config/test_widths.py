@@ -5,18 +5,22 @@ import pytest
 from stylex.config import NetworksConfig, load_experiment
 from stylex.errors import ConfigError
 
-LIST = "generator_channels: [16, 16, 16, 16]"  # of config/experiments/mnist.yaml
+PRESET = "generator_channels: [32, 32, 24, 16]"  # of config/presets/cpu-32.yaml
 HERE = "stylex.networks.generator_channels"
 NOTATIONS = "give a list of channels, capacity and fmap_max, or channel_base and channel_max"
 
 
 def networks(root, widths: str) -> NetworksConfig:
     """Load the MNIST experiment with other channels of the generator."""
-    path = root / "config/experiments/mnist.yaml"
-    text = path.read_text()
-    assert LIST in text
-    path.write_text(text.replace(LIST, f"generator_channels: {widths}"))
+    with_networks(root, f"generator_channels: {widths}")
     return load_experiment(root, "mnist").stylex.networks
+
+
+def with_networks(root, *lines: str) -> None:
+    """Give the MNIST experiment a section of networks."""
+    path = root / "config/experiments/mnist.yaml"
+    section = "".join(f"    {line}\n" for line in lines)
+    path.write_text(path.read_text().replace("stylex:\n", f"stylex:\n  networks:\n{section}"))
 
 
 @pytest.mark.parametrize(
@@ -33,10 +37,8 @@ def test_channels_at_4_8_16_and_32(root, widths, channels):
 
 
 def test_capacity_gives_encoder_and_discriminator_twice_the_channels(root):
-    path = root / "config/experiments/mnist.yaml"
     rule = "{capacity: 2, fmap_max: 100}"
-    lines = "".join(f"    {name}_channels: {rule}\n" for name in ("encoder", "discriminator"))
-    path.write_text(path.read_text().replace(f"    {LIST}", f"{lines}    {LIST}"))
+    with_networks(root, *(f"{name}_channels: {rule}" for name in ("encoder", "discriminator")))
     config = load_experiment(root, "mnist").stylex.networks
     assert config.widths("encoder", 32) == config.widths("discriminator", 32) == [64, 32, 16, 8]
 
@@ -44,8 +46,8 @@ def test_capacity_gives_encoder_and_discriminator_twice_the_channels(root):
 def test_channels_of_a_preset_are_replaced_whole(root):
     preset = root / "config/presets/cpu-32.yaml"
     text = preset.read_text()
-    assert "generator_channels: [8, 8, 8, 16]" in text
-    preset.write_text(text.replace("[8, 8, 8, 16]", "{capacity: 16, fmap_max: 512}"))
+    assert PRESET in text
+    preset.write_text(text.replace(PRESET, "generator_channels: {capacity: 16, fmap_max: 512}"))
     assert networks(root, "{channel_base: 64, channel_max: 12}").widths("generator", 32) == [12, 8, 4, 2]
 
 

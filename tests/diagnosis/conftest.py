@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import paper_training
 import pytest
 import yaml
 from PIL import Image
@@ -29,12 +30,13 @@ EXPERIMENT = {
     "dataset": {"resolution": SIDE},
     "classifier": {"epochs": 3, "max_translation": 0, "min_accuracy": 0.0},
     "stylex": {
-        "networks": {
+        "conditioning": paper_training.CONDITIONING,
+        "networks": paper_training.NETWORKS | {
             "latent_dim": 16, "noise": False, "mapping_layers": 2,
             "generator_channels": [32, 32], "encoder_channels": [32, 32], "discriminator_channels": [32, 32],
         },
-        "losses": {"reconstruction_perceptual": 0.0, "reconstruction_x": 100.0},
-        "training": {
+        "losses": paper_training.LOSSES | {"reconstruction_perceptual": 0.0, "reconstruction_x": 100.0},
+        "training": paper_training.TRAINING | {
             "images": 2400, "batch_size": 16, "learning_rate": 0.01, "encoder_learning_rate": 0.01,
             "ema_half_life": 300, "checkpoint_interval": 100000, "sample_interval": 100000,
             "precision": {"cpu": "float32"},

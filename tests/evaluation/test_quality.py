@@ -212,9 +212,10 @@ def test_the_list_is_moved_until_the_flip_and_its_images_measured_one_by_one(loa
             assert told["flipped"] == bool(first) and (
                 told["first_k"] == first or (first == 0 and numpy.isnan(told["first_k"]))
             )
-            assert told["l1"] == pytest.approx(numpy.abs((after - before).numpy()).mean(), abs=1e-6)
+            # Rendered in another batch, some pixel may be rounded to the next of 255 levels.
+            assert told["l1"] == pytest.approx(numpy.abs((after - before).numpy()).mean(), abs=4 * (2 / 255) / 32**2)
             distance = perceptual_distance(backbone.features(before), backbone.features(after))
-            assert told["perceptual"] == pytest.approx(distance.item(), abs=1e-5)
+            assert told["perceptual"] == pytest.approx(distance.item(), rel=1e-3)
             with torch.no_grad():
                 assert told["oracle"] == DIGITS[oracle(after).argmax()]
 

@@ -1,5 +1,6 @@
 import shutil
 
+import paper_training
 import pytest
 import torch
 import yaml
@@ -13,15 +14,18 @@ TINY = {
     "dataset": {"name": "mnist", "classes": ["4", "9"]},
     "classifier": {"epochs": 1, "min_accuracy": 0.0},
     "stylex": {
+        "conditioning": paper_training.CONDITIONING,
         "perceptual_backbone": "tiny",
-        "networks": {
+        "networks": paper_training.NETWORKS
+        | {
             "latent_dim": 8,
             "mapping_layers": 2,
             "generator_channels": [8, 8, 8, 4],
             "encoder_channels": [8, 8, 8, 4],
             "discriminator_channels": [8, 8, 8, 4],
         },
-        "training": {
+        "training": paper_training.TRAINING
+        | {
             "images": 96,
             "batch_size": 8,
             "checkpoint_interval": 32,
@@ -62,6 +66,7 @@ def experiment():
 
 def write_experiment(folder, training, losses=None):
     content = TINY | {
-        "stylex": TINY["stylex"] | {"training": TINY["stylex"]["training"] | training, "losses": losses or {}}
+        "stylex": TINY["stylex"]
+        | {"training": TINY["stylex"]["training"] | training, "losses": paper_training.LOSSES | (losses or {})}
     }
     (folder / "config/experiments/tiny.yaml").write_text(yaml.safe_dump(content))

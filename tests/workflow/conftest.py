@@ -45,7 +45,13 @@ TINY_EXPERIMENT = {
             "encoder_channels": [16, 16, 8, 8],
             "discriminator_channels": [16, 16, 8, 8],
         },
-        "training": {"images": 1024, "ema_half_life": 64, "checkpoint_interval": 512, "sample_interval": 512},
+        "training": {
+            "images": 1024,
+            "autoencoder_images": 512,
+            "ema_half_life": 64,
+            "checkpoint_interval": 512,
+            "sample_interval": 512,
+        },
     },
     "attfind": {"images": 24, "max_attributes": 3, "threshold": 0.0},
     "evaluation": {

@@ -1,0 +1,19 @@
+"""Options of stylex that train as the papers do, for tests whose experiment extends cpu-32."""
+
+CONDITIONING = "logits"
+NETWORKS = {"condition_coordinates": None, "noise": True, "mapping_lr_multiplier": 0.01}
+LOSSES = {
+    "classifier_noise": 0.0,
+    "mapping": 0.0,
+    "reconstruction_x": 10.0,
+    "reconstruction_perceptual": 1.0,
+    "r1_gamma": 0.1,
+}
+TRAINING = {
+    "autoencoder_images": 0,
+    "generator_beta1": None,
+    "ema_half_life": 1500,
+    "counterfactuals": 0.0,
+    "mixed_conditions": 0.0,
+    "told": "image",
+}
