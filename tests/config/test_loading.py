@@ -82,7 +82,7 @@ def test_what_yaml_offers_against_repetition_still_works(root):
         ("stylex: {perceptual_backbone: inception}", ["this name means pytorch-fid's network"]),
         ("stylex: {perceptual_backbone: mnist-32, perceptual: lpips}", ["stylex.perceptual = 'lpips'", "'lpips-vgg'"]),
         (
-            "stylex: {perceptual_backbone: mnist-32, networks: {condition_coordinates: null}}",
+            "stylex: {perceptual_backbone: mnist-32, networks: {condition_coordinates: null}, training: {mixed_conditions: 1}}",
             ["mixed_conditions is of networks.condition_coordinates: set them"],
         ),
         (
@@ -121,7 +121,7 @@ def test_without_options_attfind_is_algorithm_1_on_one_machine(root):
 
 
 def test_without_a_condition_all_that_is_of_it_is_off(root):
-    assert load_experiment(root, "mnist").stylex.networks.condition_coordinates == 2
+    assert load_experiment(root, "mnist").stylex.networks.condition_coordinates == 1
     stylex = load_experiment(root, "mnist-without-cst").stylex
     assert stylex.networks.condition_coordinates is None and stylex.losses.classifier_noise == 0
     training = stylex.training
