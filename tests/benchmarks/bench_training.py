@@ -23,6 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import paper_training
 import torch
 import yaml
 from plain import plain_state, plain_step
@@ -60,6 +61,17 @@ class Case(NamedTuple):
 CASES = {"cpu-32": Case(0.125, 0.125, True), "model1-64": Case(1.0, 0.25, False)}
 
 
+# The textbook knows the papers' steps alone.
+STEPS_OF_PAPERS = {
+    "cpu-32": {
+        "conditioning": paper_training.CONDITIONING,
+        "networks": paper_training.NETWORKS,
+        "losses": paper_training.LOSSES,
+        "training": paper_training.TRAINING,
+    }
+}
+
+
 def make_project(folder: Path) -> None:
     """Write a project with real digits at the resolution of each preset, and an experiment of each preset's name."""
     shutil.copytree(ROOT / "config", folder / "config")
@@ -74,7 +86,7 @@ def make_project(folder: Path) -> None:
             "title": preset,
             "domain": "MNIST 3 / 5",
             "dataset": {"name": "mnist", "classes": ["3", "5"]},
-            "stylex": {"perceptual_backbone": f"bench-{preset}"},
+            "stylex": {"perceptual_backbone": f"bench-{preset}", **STEPS_OF_PAPERS.get(preset, {})},
         }
         (folder / f"config/experiments/{preset}.yaml").write_text(yaml.safe_dump(experiment))
 

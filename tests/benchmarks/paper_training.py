@@ -1,4 +1,4 @@
-"""Options of stylex that train as the papers do, for tests whose experiment extends cpu-32."""
+"""Options of stylex that train as the papers do, for tests and benchmarks whose experiment extends cpu-32."""
 
 CONDITIONING = "logits"
 NETWORKS = {"condition_coordinates": None, "noise": True, "mapping_lr_multiplier": 0.01}
