@@ -12,7 +12,6 @@ LOSSES = {
 TRAINING = {
     "autoencoder_images": 0,
     "generator_beta1": None,
-    "ema_half_life": 1500,
     "counterfactuals": 0.0,
     "mixed_conditions": 0.0,
     "told": "image",

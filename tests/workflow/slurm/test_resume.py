@@ -16,7 +16,7 @@ class Killed:
 
     def __init__(self, project, slurm, target):
         self.project, self.slurm, self.target = project, slurm, target
-        project.edit("config/experiments/mnist.yaml", "    images: 40000", "    images: 64000")
+        project.edit("config/experiments/mnist.yaml", "    images: 80000", "    images: 64000")
         (project.root / "config/site.yaml").write_text("max_memory_mb: 4000\nmax_minutes: 60\n")
         (project.root / target).unlink()
         project.executed()
@@ -98,7 +98,7 @@ def test_wait_for_a_running_job(built, killed, slurm):
     assert built.executed() == ["encode", "train"]
     assert [job["JobState"] for job in run.jobs()] == ["COMPLETED"] * 2
     assert len(set(run.writers().values())) == 2
-    built.edit("config/experiments/mnist.yaml", "    images: 64000", "    images: 80000")
+    built.edit("config/experiments/mnist.yaml", "    images: 64000", "    images: 96000")
     assert set(built.planned(LATENTS)) == {"train", "encode"}
 
 
