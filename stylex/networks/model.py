@@ -30,7 +30,7 @@ class StylexNetworks(nn.Module):
         self.mapping = Mapping(sizes.latent_dim, sizes.mapping_layers, sizes.mapping_lr_multiplier)
         widths, w_plus_dim = sizes.widths("generator", resolution), sizes.latent_dim + self.condition_dim
         drawing = sizes.to_rgb, sizes.noise, sizes.to_rgb_styles, sizes.edges, sizes.clamped
-        told = sizes.condition_coordinates, self.condition_dim
+        told = sizes.condition_coordinates if self.condition_dim else None, self.condition_dim
         self.synthesis = Synthesis(w_plus_dim, widths, image_channels, *drawing, *told)
         outputs, widths = classes if config.conditional_discriminator else 1, sizes.widths("discriminator", resolution)
         self.discriminator = Discriminator(

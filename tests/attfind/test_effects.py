@@ -231,7 +231,7 @@ def test_the_screened_engine_writes_what_it_measured_and_how_much_that_was(proje
     screened = read_effects([ExperimentPaths(project, NAME).effects()])
     known = ~screened.effect.isnan()
     assert screened.ids == whole.ids and 0 < known.sum() < known.numel()
-    torch.testing.assert_close(screened.effect[known], whole.effect[known], rtol=0, atol=1e-4)
+    torch.testing.assert_close(screened.effect[known], whole.effect[known], rtol=0, atol=5e-4)
     moves = known[..., 0]
     origin = screened.header.provenance
     assert origin["engine"] == "screened" and origin["confidence"] == "0.95"

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from paper_training import as_papers
 
 from stylex.attfind.explanations import Explainer, first_of_each_class, margins, runners_up
 from stylex.attfind.records import Direction, Method
@@ -24,7 +25,8 @@ REPOSITORY = Path(__file__).parents[2]
 def config(tmp_path_factory):
     root = tmp_path_factory.mktemp("project")
     shutil.copytree(REPOSITORY / "config", root / "config")
-    return load_experiment(root, "mnist")
+    config = load_experiment(root, "mnist")
+    return config.model_copy(update={"stylex": as_papers(config.stylex)})
 
 
 @pytest.fixture(scope="module")

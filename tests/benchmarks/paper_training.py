@@ -1,5 +1,7 @@
 """Options of stylex that train as the papers do, for tests and benchmarks whose experiment extends cpu-32."""
 
+from stylex.config import StylexConfig
+
 CONDITIONING = "logits"
 NETWORKS = {"condition_coordinates": None, "noise": True, "mapping_lr_multiplier": 0.01}
 LOSSES = {
@@ -16,3 +18,10 @@ TRAINING = {
     "mixed_conditions": 0.0,
     "told": "image",
 }
+
+
+def as_papers(config: StylexConfig) -> StylexConfig:
+    """Return the config with these options."""
+    sections = {"networks": NETWORKS, "losses": LOSSES, "training": TRAINING}
+    changed = {name: getattr(config, name).model_copy(update=values) for name, values in sections.items()}
+    return config.model_copy(update={"conditioning": CONDITIONING} | changed)

@@ -119,7 +119,7 @@ def test_one_exemplar_tells_nothing(project, caplog):
 
 
 def test_an_experiment_trained_with_the_classifier_is_refused(root, monkeypatch, capsys):
-    with pytest.raises(ConfigError, match="conditioning: logits.*needs one with conditioning: none"):
+    with pytest.raises(ConfigError, match="conditioning: probabilities.*needs one with conditioning: none"):
         baseline(root, "mnist")
     monkeypatch.chdir(root)
     assert main(["baseline", "mnist"]) == 2

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from paper_training import as_papers
 
 from stylex.classifiers import Classifier, FeatureBackbone, build_network
 from stylex.classifiers.wrapper import NetworkDescription
@@ -28,7 +29,8 @@ def network(kind, classes):
 @pytest.fixture
 def parts(root):
     torch.manual_seed(0)
-    stylex = build_networks(load_experiment(root, "mnist").stylex, resolution=32, image_channels=1, classes=2, seed=0)
+    config = as_papers(load_experiment(root, "mnist").stylex)
+    stylex = build_networks(config, resolution=32, image_channels=1, classes=2, seed=0)
     return stylex.eval().requires_grad_(False), network(Classifier, 2), network(FeatureBackbone, 10)
 
 

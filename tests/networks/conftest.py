@@ -1,4 +1,5 @@
 import pytest
+from paper_training import as_papers
 
 from stylex.config import load_experiment
 from stylex.networks.model import build_networks
@@ -6,7 +7,7 @@ from stylex.networks.model import build_networks
 
 @pytest.fixture
 def config(root):
-    return load_experiment(root, "mnist").stylex
+    return as_papers(load_experiment(root, "mnist").stylex)
 
 
 @pytest.fixture

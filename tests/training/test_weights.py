@@ -142,7 +142,9 @@ def test_convolutions_work_in_bfloat16_and_mapping_and_affines_in_float32(root):
     config = config.model_copy(update={"training": config.training.model_copy(update={"precision": low})})
     state = initial_state(config, 32, 1, 2, 0, "cpu")
     for name, parameter in state.networks.named_parameters():
-        precise = name.startswith(("mapping.", "synthesis.affine.", "synthesis.to_rgb_affine."))
+        precise = name.startswith(
+            ("mapping.", "synthesis.affine.", "synthesis.condition_affine.", "synthesis.to_rgb_affine.")
+        )
         assert parameter.dtype == (torch.float32 if precise else torch.bfloat16), name
         gain = learning_gains(state.networks)[name]
         average = dict(state.ema.named_parameters())[name]

@@ -20,6 +20,7 @@ SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["sufficiency"]}
 # Narrow networks amplify rounding: a low rate keeps it small, as in tests/training/test_processes.py.
 TRAINING = {
     "images": 64,
+    "autoencoder_images": 16,
     "batch_size": 8,
     "learning_rate": 0.00002,
     "encoder_learning_rate": 0.00002,
