@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
+from stylex.artifacts import read_table
 from stylex.figures.style import panels, series_style, styled
 
 AXIS = "images"
@@ -31,6 +34,11 @@ GROUPS = {  # panel title: column: its name in the legend
 }
 FROM_ZERO = ("Learning rate of G and D", "Training images a second")  # noise should not look like a trend
 LOGARITHMIC = ("Penalties",)  # R1 and path length differ by orders of magnitude
+
+
+def read_history(path: Path) -> pandas.DataFrame:
+    """Read history.csv, of numbers alone: `classifier`, which is a name in other tables, is a loss here."""
+    return pandas.DataFrame({name: pandas.to_numeric(column) for name, column in read_table(path).items()})
 
 
 @styled()

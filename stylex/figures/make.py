@@ -27,7 +27,7 @@ from stylex.figures.explanations import (
     images_of_steps,
     read_steps,
 )
-from stylex.figures.history import draw_history
+from stylex.figures.history import draw_history, read_history
 from stylex.figures.names import SHOWN_ALONE, figure_names
 from stylex.figures.style import save
 from stylex.latents.table import read_latents
@@ -121,7 +121,7 @@ def curve_figures(root: Path, suite: str, experiment: str) -> None:
         "sufficiency": lambda: draw_sufficiency(own.loc[own["method"] == config.method]),  # without the baseline's
         "methods": lambda: draw_methods(methods_of_classifier(root, suite, experiment)),
         "frechet": lambda: draw_frechet(_main(read_table(paths.frechet, text=("protocol",)), config)),
-        "history": lambda: draw_history(read_table(paths.stylex_history)),
+        "history": lambda: draw_history(read_history(paths.stylex_history)),
     }
     for name in (each for each in figure_names(config) if each in figures):
         save(figures[name](), SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))

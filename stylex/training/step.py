@@ -43,6 +43,8 @@ class Fakes:
     """[N, classes]: the logits that the generator was told."""
     whole: Tensor
     """[N] bool: all coordinates were told the same."""
+    said: Tensor
+    """[N, classes], without gradient: the logits that D is told, those of the generator or the fake's own."""
 
 
 @dataclass(frozen=True)
@@ -118,7 +120,8 @@ class Step:
             if draws.exchanged.shape[1]:
                 other = networks.conditioning(with_classes_exchanged(told, draws.other))
                 styles, whole = synthesis.with_condition(styles, other, draws.exchanged), ~draws.exchanged.any(dim=1)
-        return Fakes(self.state.render(styles, draws.noise), w, told, whole)
+        images = self.state.render(styles, draws.noise)
+        return Fakes(images, w, told, whole, self._said(images, told))
 
     def _counterfactual(self, part: Part, w: Tensor) -> tuple[Tensor, Tensor]:
         """Return w [2N, D], of which counterfactual samples have E(x) twice, and the logits told [N, classes]."""
@@ -128,12 +131,11 @@ class Step:
         told = torch.where(chosen[:, None], with_classes_exchanged(logits, part.draws.other), logits)
         return w.index_copy(0, rows, own.repeat_interleave(2, dim=0)), told
 
-    def told(self, fakes: Fakes) -> Tensor:
-        """Return the class probabilities [N, classes] that D is told of the fakes, without gradient."""
-        if self.config.training.told == "image":
-            return fakes.told.softmax(dim=1)
+    def _said(self, images: Tensor, told: Tensor) -> Tensor:
+        if self.config.training.told == "image" or not self.adversarial:
+            return told
         with torch.no_grad():
-            return self.judges.training_classifier(fakes.images).float().softmax(dim=1)
+            return self.judges.training_classifier(images).float()
 
     def discriminator_terms(self, part: Part) -> Terms:
         """Return D's adversarial loss on reals and detached fakes."""
@@ -147,8 +149,8 @@ class Step:
         views = torch.cat([part.draws.view("real"), part.draws.view("fake")])
         seen = augment(torch.cat([part.reals.images, fake]), policies, views)
         # One pass for both: groups of the minibatch statistics are consecutive and do not mix reals with fakes.
-        told = torch.cat([part.reals.logits.softmax(dim=1), self.told(fakes)])
-        scores = self.networks.discriminator(seen, told)
+        told = torch.cat([part.reals.logits, fakes.said])
+        scores = self.networks.discriminator(seen, told.softmax(dim=1))
         return {"d_adversarial": discriminator_loss(*scores.chunk(2), hinge=self.hinge)}
 
     def r1_terms(self, part: Part) -> Terms:
@@ -163,7 +165,7 @@ class Step:
         if not self.adversarial:
             return self._encoder_terms(part, fakes)
         seen = augment(fakes.images, self.config.training.augment, part.draws.view("fake_generator"))
-        scores = self.networks.discriminator(seen, self.told(fakes))
+        scores = self.networks.discriminator(seen, fakes.said.softmax(dim=1))
         terms = {"g_adversarial": generator_loss(scores, self.hinge)}
         if self.from_encoder:
             terms |= self._encoder_terms(part, fakes)

@@ -5,8 +5,9 @@ import numpy
 import pandas
 import pytest
 
+from stylex.artifacts import write_table
 from stylex.figures.curves import draw_frechet, draw_methods, draw_sufficiency
-from stylex.figures.history import FROM_ZERO, draw_history, group_columns
+from stylex.figures.history import FROM_ZERO, draw_history, group_columns, read_history
 
 
 def sufficiency_frame() -> pandas.DataFrame:
@@ -120,6 +121,14 @@ def test_a_steady_speed_looks_steady():
         if one.get_title(loc="left") in FROM_ZERO:
             bottom, top = one.get_ylim()
             assert bottom == 0 and top > max(one.lines[0].get_ydata())
+
+
+def test_a_history_from_its_file_has_the_classifiers_loss(tmp_path):
+    frame = pandas.DataFrame({"images": [16, 32], "classifier": [2.5, 0.5], "classifier_noise": [None, 1.5]})
+    write_table(tmp_path / "history.csv", frame, {})
+    pandas.testing.assert_frame_equal(read_history(tmp_path / "history.csv"), frame)
+    (axes,) = draw_history(read_history(tmp_path / "history.csv")).axes
+    assert [line.get_label() for line in axes.lines] == ["reconstructions", "noise steps"]
 
 
 def test_history_without_numbers_is_an_error():
