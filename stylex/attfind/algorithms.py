@@ -23,6 +23,7 @@ class Limits(NamedTuple):
     threshold: float  # logits
     attributes: int  # found at the most
     images_fraction: float = 0.0  # of `image_fraction` alone: the smallest part of the images that a move must raise
+    tolerance: float = 0.0  # of `paper` alone, logits: a mean up to it does not count as raising the class both ways
 
 
 class Found(NamedTuple):
@@ -44,7 +45,9 @@ class Search(NamedTuple):
 def paper(effect: Tensor, allowed: Tensor, limits: Limits) -> Search:
     """Run Algorithm 1 of [L]: an image whose effect of the chosen move is above the threshold is explained and leaves.
 
-    A coordinate whose mean is positive in both directions is discarded, whichever direction is allowed. (The screened
+    A coordinate whose mean is positive in both directions is discarded, whichever direction is allowed. Images that are
+    at one extreme already are hardly moved there, so by rounding alone the best coordinate can be of these: [L]'s limit
+    of 0 can be raised by the tolerance. (The screened
     engine leaves the opposite of a move unmeasured where it knows from its bounds that the mean is not positive.) None
     is used twice: what raises the class one way would, moved the other way, take it back.
     """
@@ -54,7 +57,7 @@ def paper(effect: Tensor, allowed: Tensor, limits: Limits) -> Search:
         if not len(left):
             return Search(found, EXPLAINED)
         mean = left.mean(dim=0)
-        consistent = ~(mean > 0).all(dim=0)
+        consistent = ~(mean > limits.tolerance).all(dim=0)
         best = _largest(mean, (mean > 0) & consistent & allowed & ~used)
         if best is None:
             return Search(found, EXHAUSTED)

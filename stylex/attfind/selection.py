@@ -19,8 +19,8 @@ from stylex.protocols import Protocol
 
 logger = logging.getLogger("stylex")
 OPTIONS = (
-    "engine", "algorithm", "min_images_fraction", "against", "threshold", "max_attributes", "discriminator_filter",
-    "unstable_filter",
+    "engine", "algorithm", "min_images_fraction", "against", "threshold", "tolerance", "max_attributes",
+    "discriminator_filter", "unstable_filter",
 )  # fmt: skip
 
 
@@ -81,6 +81,7 @@ def search(effects: Effects, target: int, options: AttFindConfig) -> Selection:
         min_images_fraction=options.min_images_fraction,
         discriminator_filter=options.discriminator_filter,
         against=options.against,
+        tolerance=options.tolerance,
     )
 
 
@@ -93,17 +94,18 @@ def select_attributes(
     min_images_fraction: float = 0.0,
     discriminator_filter: DiscriminatorFilter | None = None,
     against: str | None = None,
+    tolerance: float = 0.0,
 ) -> Selection:
     """Search the moves that raise the class `target` on the images whose reconstruction is classified otherwise.
 
-    The mean effect is over the images not yet explained; `threshold` in logits. Fewer than `max_attributes` come back
-    when every image is explained or no coordinate is left that raises the class: a mean over no image is not an effect.
-    Raises `AttributesNotFoundError` when there is no image or nothing raises the class.
+    The mean effect is over the images not yet explained; `threshold` and `tolerance` in logits. Fewer than
+    `max_attributes` come back when every image is explained or no coordinate is left that raises the class: a mean over
+    no image is not an effect. Raises `AttributesNotFoundError` when there is no image or nothing raises the class.
     """
     class_name = effects.header.class_names[target]
     rows, effect = images_to_explain(effects, target, against)
     allowed = allowed_moves(effects, rows, effect, discriminator_filter)
-    limits = Limits(threshold, max_attributes, min_images_fraction)
+    limits = Limits(threshold, max_attributes, min_images_fraction, tolerance)
     found, stopped = ALGORITHMS[algorithm](effect, allowed, limits)
     if not found:
         raise AttributesNotFoundError(nothing_raises(class_name, algorithm, discriminator_filter is not None))

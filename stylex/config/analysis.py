@@ -118,6 +118,11 @@ class AttFindConfig(Section):
     shards: Positive = Field(1, description="Files over which the images are split while effects are measured.")
     max_attributes: Positive = Field(description="M of Algorithm 1, for each target class.")
     threshold: float = Field(description="t of Algorithm 1, in logits: an image with a larger effect is explained.")
+    tolerance: Weight = Field(
+        0.0,
+        description="Of algorithm paper alone: a coordinate is discarded when both its moves raise the class by more"
+        " than this, in logits ([L]: 0).",
+    )
     algorithm: Literal["paper", "notebook", "image_fraction"] = Field(
         "paper",
         description="paper: Algorithm 1 of [L]; notebook: find_significant_styles of [N], effects clipped at 0 and"
@@ -170,7 +175,7 @@ class AttFindConfig(Section):
         if self.min_realism is not None and self.encode_shards > 1:
             raise ValueError("min_realism asks about all images before any is chosen: set encode_shards: 1")
         if self.engine == "screened":
-            for key in ("algorithm", "discriminator_filter", "unstable_filter", "against", "shards"):
+            for key in ("algorithm", "tolerance", "discriminator_filter", "unstable_filter", "against", "shards"):
                 if getattr(self, key) != (default := type(self).model_fields[key].default):
                     default = "leave it out" if default is None else f"set {key}: {default}"
                     raise ValueError(f"engine screened measures for Algorithm 1 alone, not with {key}: {default}")

@@ -54,6 +54,12 @@ class TrainingConfig(Section):
     beta1: Annotated[float, Field(ge=0, lt=1)]
     generator_beta1: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Of G, M, E; default: beta1.")
     beta2: Annotated[float, Field(ge=0, lt=1)]
+    warmup_images: Annotated[int, Field(ge=0)] = Field(
+        0, description="The learning rates rise linearly over as many images at the beginning."
+    )
+    decay: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.0, description="Last part of the training over which the learning rates fall linearly to 0."
+    )
     ema_half_life: Positive = Field(description="In images.")
     style_mixing: Annotated[float, Field(ge=0, le=1)] = Field(description="Probability of mixing two latents.")
     counterfactuals: Annotated[float, Field(ge=0, le=1)] = Field(
@@ -70,7 +76,7 @@ class TrainingConfig(Section):
         "image", description="Whose answer of the classifier D is told of a fake: the image's ([L]), or the fake's own."
     )
     autoencoder_images: Annotated[int, Field(ge=0)] = Field(
-        0, description="The first images of all train E and G on L_rec and L_cls alone, without D and noise steps."
+        0, description="The first images of all train G and E as an autoencoder: on pixels alone, without C and D."
     )
     alternating: bool = Field(True, description="Alternate encoder and noise steps; false: encoder steps only.")
     augment: list[Literal["translation", "cutout"]] = Field([], description="DiffAugment of what D sees.")

@@ -41,7 +41,9 @@ def training_key(config: ExperimentConfig, paths: ExperimentPaths, device: str) 
     """Return the key as 16 hex digits; raise `ArtifactError` when what the training reads is missing."""
     kind = torch.device(device).type  # decides the random numbers; of several machines of a kind each may go on
     stylex = config.stylex
-    training = stylex.training.model_dump(mode="json", exclude=UNDECISIVE)
+    # With rates that fall to the end, the length of a training decides its weights.
+    undecisive = UNDECISIVE - {"images"} if stylex.training.decay else UNDECISIVE
+    training = stylex.training.model_dump(mode="json", exclude=undecisive)
     backbone = backbone_paths(paths.root, stylex.perceptual_backbone).model
     published = stylex.lpips_network
     return _digest({

@@ -94,6 +94,12 @@ class TrainingState:
         """Empty the columns val_* of the history."""
         self.history = [{name: row[name] for name in row if not name.startswith("val_")} for row in self.history]
 
+    def set_rates(self, factor: float) -> None:
+        """Multiply the configured learning rates by `factor` for the steps to come."""
+        for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * factor
+
     def update_ema(self, batch_size: int, half_life: int) -> None:
         """Move the averaged weights towards the current ones: half-life in images; D is not averaged."""
         weight = 1 - 0.5 ** (batch_size / half_life)
@@ -151,4 +157,5 @@ def _adam(groups: list[dict[str, Any]], betas: tuple[float, float], interval: in
     ratio = 1.0 if interval is None else interval / (interval + 1)
     for group in groups:
         group["lr"] *= ratio
+        group["initial_lr"] = group["lr"]
     return torch.optim.Adam(groups, betas=(betas[0] ** ratio, betas[1] ** ratio), eps=1e-8, fused=True)

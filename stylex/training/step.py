@@ -26,6 +26,7 @@ from stylex.training.batches import RealBatches, Reals
 from stylex.training.draws import Draws, draw
 from stylex.training.judges import Judges, autocast
 from stylex.training.processes import Processes
+from stylex.training.schedule import rate_factor
 from stylex.training.state import TrainingState
 
 Terms = dict[str, Tensor]
@@ -80,6 +81,7 @@ class Step:
         """Update the networks, their averages and the counters; return the loss terms of this share, detached."""
         losses, step, size = self.config.losses, self.state.step, self.config.training.batch_size
         terms: Terms = {}
+        self.state.set_rates(rate_factor(self.config.training, self.state.images))
         with autocast(self.config.training, self.parts[0].reals.images.device.type):
             if self.adversarial:
                 terms |= self._update(DISCRIMINATOR, self.discriminator_terms)
@@ -160,7 +162,7 @@ class Step:
         return {"r1": r1_penalty(self.networks.discriminator(seen, part.reals.logits.softmax(dim=1)), images)}
 
     def generator_terms(self, part: Part) -> Terms:
-        """Return G's adversarial loss and, on encoder steps, L_rec and L_cls; in the beginning, these alone."""
+        """Return G's adversarial loss and, on encoder steps, L_rec and L_cls; of an autoencoder, that of pixels."""
         fakes = self.kept or self.generate(part)
         if not self.adversarial:
             return self._encoder_terms(part, fakes)
@@ -179,7 +181,10 @@ class Step:
         return terms
 
     def _encoder_terms(self, part: Part, fakes: Fakes) -> Terms:
-        terms = reconstruction_terms(self.networks, self.config, self.judges, part.reals, fakes)
+        if self.adversarial:
+            terms = reconstruction_terms(self.networks, self.config, self.judges, part.reals, fakes)
+        else:
+            terms = {"reconstruction_x": l1(fakes.images, part.reals.images)}
         if self.config.losses.mapping:
             terms["mapping"] = energy_distance(self.networks.mapping(part.draws.z.flatten(0, 1)), fakes.w.detach())
         return terms

@@ -49,6 +49,14 @@ def test_paper_on_the_same_table():
     assert moves(search) == [(1, TO_MIN, 0)]
 
 
+def test_rounding_at_an_extreme_does_not_discard_a_coordinate_within_the_tolerance():
+    # Two images at the minimum of s0: to_min is a move by nothing, to_max turns them. s1 raises the class both ways.
+    effect = torch.tensor([[[1e-6, 0.5], [9.0, 2.0]], [[1e-6, 0.5], [8.0, 3.0]]])
+    assert moves(paper(effect, everything(effect), Limits(20.0, 10))) == []
+    assert moves(paper(effect, everything(effect), Limits(20.0, 10, tolerance=0.1))) == [(0, TO_MAX, 0)]
+    assert moves(paper(effect, everything(effect), Limits(20.0, 10, tolerance=0.5)))[1] == (1, TO_MAX, 0)
+
+
 @pytest.mark.parametrize("run", EXPLAINING)
 def test_stops_when_every_image_is_explained(run):
     # The replications took the mean of an empty slice: NaN, then index 0 again and again.

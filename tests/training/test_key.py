@@ -18,6 +18,8 @@ DECISIVE = {  # of stylex.training: a value that is not that of the test
     "encoder_learning_rate": 0.003,
     "beta1": 0.25,
     "beta2": 0.75,
+    "warmup_images": 16,
+    "decay": 0.5,
     "ema_half_life": 7,
     "style_mixing": 0.125,
     "alternating": False,
@@ -89,6 +91,13 @@ def test_what_decides_the_weights_changes_the_key_and_nothing_else_does(tiny_roo
         assert (key() == before) == (name in OTHERS), name
         seen.add(key())
     assert len(seen) == 1 + len(DECISIVE)
+
+
+def test_the_length_decides_where_the_rates_fall_to_the_end(tiny_root, key):
+    change(tiny_root, "stylex.training.decay", 0.5)
+    before = key()
+    change(tiny_root, "stylex.training.images", 192)
+    assert key() != before
 
 
 def test_every_key_of_the_training_is_said_to_decide_or_not():

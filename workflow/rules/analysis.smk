@@ -10,6 +10,7 @@ SELECTION_KEYS = ["seed"] + [
         "shards",
         "algorithm",
         "min_images_fraction",
+        "tolerance",
         "against",
         "threshold",
         "max_attributes",
