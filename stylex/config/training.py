@@ -51,6 +51,7 @@ class TrainingConfig(Section):
     accumulation: Positive = Field(1, description="Parts in which each process takes its share of a batch.")
     learning_rate: Rate
     encoder_learning_rate: Rate
+    discriminator_learning_rate: Rate | None = Field(None, description="Default: learning_rate.")
     beta1: Annotated[float, Field(ge=0, lt=1)]
     generator_beta1: Annotated[float, Field(ge=0, lt=1)] | None = Field(None, description="Of G, M, E; default: beta1.")
     beta2: Annotated[float, Field(ge=0, lt=1)]

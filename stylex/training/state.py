@@ -131,7 +131,8 @@ def initial_state(
         {"params": [weights["synthesis"].vector, weights["mapping"].vector], "lr": training.learning_rate},
         {"params": [weights["encoder"].vector], "lr": training.encoder_learning_rate},
     ]
-    discriminator_parameters = [{"params": [weights["discriminator"].vector], "lr": training.learning_rate}]
+    of_discriminator = training.discriminator_learning_rate or training.learning_rate
+    discriminator_parameters = [{"params": [weights["discriminator"].vector], "lr": of_discriminator}]
     of_generator = training.beta1 if training.generator_beta1 is None else training.generator_beta1
     return TrainingState(
         networks,

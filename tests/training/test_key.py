@@ -16,6 +16,7 @@ DECISIVE = {  # of stylex.training: a value that is not that of the test
     "batch_size": 16,
     "learning_rate": 0.003,
     "encoder_learning_rate": 0.003,
+    "discriminator_learning_rate": 0.001,
     "beta1": 0.25,
     "beta2": 0.75,
     "warmup_images": 16,

@@ -100,7 +100,13 @@ def test_the_mapping_learns_the_distribution_of_w_from_encoder_steps(setting):
 def test_each_step_has_the_rates_of_its_place_in_the_training(setting):
     config, judges, split, state = setting
     config = with_training(
-        config, learning_rate=0.5, encoder_learning_rate=0.25, images=32, warmup_images=16, decay=0.5
+        config,
+        learning_rate=0.5,
+        encoder_learning_rate=0.25,
+        discriminator_learning_rate=0.125,
+        images=32,
+        warmup_images=16,
+        decay=0.5,
     )
     config = with_losses(config, r1_gamma=0.0, path_length=0.0)
     state = initial_state(config, 32, 1, 2, 0, "cpu")
@@ -108,7 +114,7 @@ def test_each_step_has_the_rates_of_its_place_in_the_training(setting):
     for factor in (0.5, 1.0, 1.0, 0.5):
         Step(state, config, judges, batches.next(state.random)).run()
         assert [group["lr"] for group in state.generator_optimizer.param_groups] == [0.5 * factor, 0.25 * factor]
-        assert state.discriminator_optimizer.param_groups[0]["lr"] == 0.5 * factor
+        assert state.discriminator_optimizer.param_groups[0]["lr"] == 0.125 * factor
     resumed = initial_state(config, 32, 1, 2, 0, "cpu")
     resumed.restore(copy.deepcopy(state.dump()))
     resumed.set_rates(1.0)
