@@ -37,6 +37,7 @@ from stylex.cli import (
     schemas,
     study,
     sufficiency,
+    summary,
     tables,
     train,
     validate,
@@ -72,6 +73,7 @@ VERBS = {
     "figures": figures.command,
     "tables": tables.command,
     "report": report.command,
+    "summary": summary.command,
     "convert-released": convert_released.command,
     "resume": resume.command,
 }
