@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import content_digest, load_tensors, provenance, save_tensors
+from stylex.attfind.algorithms import Limits
 from stylex.attfind.engine import every_move, logits_of_moves, targets_of
 from stylex.attfind.records import EffectsHeader, EffectsRow, effects_writer
 from stylex.attfind.screening import Screen, screened
@@ -128,7 +129,8 @@ def write_screened(path: Path, measurement: Measurement, seed: int, origin: dict
     with measurement.autocast:
         networks = measurement.synthesis, measurement.classifier
         screen = Screen(*networks, styles, measurement.extremes, options.shift, options.batch_size)
-        result = screened(screen, options.threshold, options.max_attributes, options.confidence, seed)
+        limits = Limits(options.threshold, options.max_attributes, tolerance=options.tolerance)
+        result = screened(screen, limits, options.confidence, seed)
     every = 2 * measurement.synthesis.layout.size
     origin = origin | {
         "engine": "screened",

@@ -21,6 +21,7 @@ import torch
 from scipy.stats import t as student
 from torch import Tensor
 
+from stylex.attfind.algorithms import Limits
 from stylex.attfind.engine import Judge, targets_of
 from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Synthesis
@@ -109,16 +110,16 @@ class Screen:
         return logits.cpu() - self.base[image]
 
 
-def screened(screen: Screen, threshold: float, max_attributes: int, confidence: float, seed: int) -> Screening:
+def screened(screen: Screen, limits: Limits, confidence: float, seed: int) -> Screening:
     """Run Algorithm 1 for every class, measuring only what decides it; all classes together, for larger batches.
 
-    `threshold` in logits; `confidence`: of each choice, say 0.95; `seed`: of the order of the images.
+    `confidence`: of each choice, say 0.95; `seed`: of the order of the images.
     """
     generator = torch.Generator().manual_seed(seed)
     searches = []
     for target in range(screen.base.shape[1]):
         images = torch.randperm(len(screen.base), generator=generator)
-        searches.append(_search(screen, target, images, threshold, max_attributes, confidence))
+        searches.append(_search(screen, target, images, limits, confidence))
     while requests := [request for search in searches for request in next(search, [])]:
         screen.measure(*requests)
     known, decisions = ~screen.effect[..., 0].isnan(), screen.base.argmax(dim=1)
@@ -126,9 +127,7 @@ def screened(screen: Screen, threshold: float, max_attributes: int, confidence: 
     return Screening(screen.base, screen.effect, screen.evaluations, int(complete.sum()), int((~complete).sum()))
 
 
-def _search(
-    screen: Screen, target: int, images: Tensor, threshold: float, max_attributes: int, confidence: float
-) -> Iterator[list[Request]]:
+def _search(screen: Screen, target: int, images: Tensor, limits: Limits, confidence: float) -> Iterator[list[Request]]:
     """Yield what has to be measured to choose the moves of one class; `images` in random order."""
     size = screen.targets.shape[2]
     target_class = screen.base[images].argmax(dim=1) == target
@@ -136,21 +135,21 @@ def _search(
     yield [(others[:FIRST_IMAGES], torch.arange(2 * size))]
     left, used = others, torch.zeros(size, dtype=torch.bool)
     found: list[int] = []
-    while len(found) < max_attributes and len(left):
+    while len(found) < limits.attributes and len(left):
         if len(left) <= LAST_IMAGES:
             yield [(left, torch.nonzero(~used.repeat(2)).flatten())]
-        best = yield from _winner(screen, target, others, left, used, confidence)
+        best = yield from _winner(screen, target, others, left, used, confidence, limits.tolerance)
         if best is None:
             break
         found.append(best)
         used[best % size] = True
-        explained = screen.effect.flatten(1, 2)[left, best, target] > threshold
+        explained = screen.effect.flatten(1, 2)[left, best, target] > limits.threshold
         left = left[~explained]
     yield [(own[:SHOWN], (torch.tensor(found, dtype=torch.int64) + size) % (2 * size))]
 
 
 def _winner(
-    screen: Screen, target: int, images: Tensor, left: Tensor, used: Tensor, confidence: float
+    screen: Screen, target: int, images: Tensor, left: Tensor, used: Tensor, confidence: float, tolerance: float
 ) -> Generator[list[Request], None, int | None]:
     """Return the move with the largest positive mean on the images `left`, raised in one direction only, or None.
 
@@ -160,15 +159,15 @@ def _winner(
     while True:
         low, high = intervals(screen, target, images, left, confidence)
         other_low, other_high = (bound.view(2, size).flip(0).flatten() for bound in (low, high))
-        possible = (high > 0) & ~((low > 0) & (other_low > 0)) & ~used.repeat(2)
+        possible = (high > 0) & ~((low > tolerance) & (other_low > tolerance)) & ~used.repeat(2)
         if not possible.any():
             return None
-        floor = low.masked_fill(~possible | (other_high > 0), -torch.inf).max()
+        floor = low.masked_fill(~possible | (other_high > tolerance), -torch.inf).max()
         contested = torch.nonzero(possible & (high >= floor)).flatten()
         alone = len(contested) == 1
         contested = contested[high[contested].argsort(descending=True, stable=True)[:AT_ONCE]]
         opposites = (contested + size) % (2 * size)
-        unsure = (low[opposites] <= 0) & (high[opposites] > 0) & (low[opposites] < high[opposites])
+        unsure = (low[opposites] <= tolerance) & (high[opposites] > tolerance) & (low[opposites] < high[opposites])
         wanted = torch.cat([contested[low[contested] < high[contested]], opposites[unsure]]).unique()
         if not len(wanted):
             best = int(low.masked_fill(~possible, 0).argmax())

@@ -175,7 +175,7 @@ class AttFindConfig(Section):
         if self.min_realism is not None and self.encode_shards > 1:
             raise ValueError("min_realism asks about all images before any is chosen: set encode_shards: 1")
         if self.engine == "screened":
-            for key in ("algorithm", "tolerance", "discriminator_filter", "unstable_filter", "against", "shards"):
+            for key in ("algorithm", "discriminator_filter", "unstable_filter", "against", "shards"):
                 if getattr(self, key) != (default := type(self).model_fields[key].default):
                     default = "leave it out" if default is None else f"set {key}: {default}"
                     raise ValueError(f"engine screened measures for Algorithm 1 alone, not with {key}: {default}")

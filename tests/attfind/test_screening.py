@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from stylex.attfind.algorithms import Limits
 from stylex.attfind.engine import every_move, logits_of_moves, targets_of
 from stylex.attfind.records import Effects, EffectsHeader
 from stylex.attfind.screening import FIRST_IMAGES, Screen, intervals, screened
@@ -43,25 +44,34 @@ def header(effect):
     return EffectsHeader(CLASSES, 1.0, "float32", [0.0] * size, [1.0] * size, zeros, list(range(size)), {})
 
 
-def lists(base, effect):
+def lists(base, effect, tolerance=0.0):
     effects = Effects([str(row) for row in range(len(base))], base, effect, header(effect))
-    found = [select_attributes(effects, target, THRESHOLD, 5).attributes for target in (0, 1)]
+    found = [select_attributes(effects, target, THRESHOLD, 5, tolerance=tolerance).attributes for target in (0, 1)]
     return [[(one.style_index, one.direction, one.images_explained) for one in each] for each in found]
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_same_attributes_for_part_of_the_work(networks, seed):
     base, effect, extremes = exhaustive(networks)
-    screen = Screen(*networks, extremes, 1.0, 512)
-    result = screened(screen, THRESHOLD, 5, 0.95, seed)
+    result = screened(Screen(*networks, extremes, 1.0, 512), Limits(THRESHOLD, 5), 0.95, seed)
     assert lists(result.base_logits, result.effect) == lists(base, effect)
     assert all(len(found) == 5 for found in lists(base, effect)), "the comparison must compare something"
     assert result.evaluations < 0.75 * effect[..., 0].numel()  # the fewer images and coordinates, the less can be saved
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_tolerance_is_the_same_for_both(networks, seed):
+    synthesis, _, styles = networks
+    weights = torch.randn(2, 16 * 16, generator=torch.Generator().manual_seed(5))
+    even = synthesis, lambda images: torch.tanh((images.flatten(1) @ weights.t() / 8).abs() - 1) * 3, styles
+    base, effect, extremes = exhaustive(even)
+    result = screened(Screen(*even, extremes, 1.0, 512), Limits(THRESHOLD, 5, tolerance=0.1), 0.95, seed)
+    assert lists(result.base_logits, result.effect, 0.1) == lists(base, effect, 0.1) != lists(base, effect)
+
+
 def test_what_is_measured_is_exact_and_the_rest_is_no_number(networks):
     base, effect, extremes = exhaustive(networks)
-    result = screened(Screen(*networks, extremes, 1.0, 512), THRESHOLD, 5, 0.95, 0)
+    result = screened(Screen(*networks, extremes, 1.0, 512), Limits(THRESHOLD, 5), 0.95, 0)
     known = ~result.effect.isnan()
     torch.testing.assert_close(result.effect[known], effect[known], rtol=0, atol=1e-4)
     assert result.evaluations == known[..., 0].sum()

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from torchvision.models import resnet18
 
 from stylex.artifacts import provenance, write_json
+from stylex.attfind.algorithms import Limits
 from stylex.attfind.engine import Moves, every_move, logits_of_moves, targets_of
 from stylex.attfind.screening import Screen, screened
 from stylex.classifiers import load_classifier
@@ -166,7 +167,9 @@ def screening(rounds: int) -> dict[str, float]:
             start = time.perf_counter()
             with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16"):
                 search = Screen(synthesis, classifier, styles, extremes, options.shift, options.batch_size)
-                found = screened(search, options.threshold, TOP, options.confidence, SEED)
+                found = screened(
+                    search, Limits(options.threshold, TOP, tolerance=options.tolerance), options.confidence, SEED
+                )
             spent[0] += time.perf_counter() - start
             spent[1] += once * len(moves.index)
             evaluations, total = evaluations + found.evaluations, total + len(moves.index)

@@ -9,10 +9,16 @@ LOSSES = {
     "mapping": 0.0,
     "reconstruction_x": 10.0,
     "reconstruction_perceptual": 1.0,
+    "reconstruction_w": 0.1,
     "r1_gamma": 0.1,
 }
 TRAINING = {
     "autoencoder_images": 0,
+    "learning_rate": 0.002,
+    "encoder_learning_rate": 0.002,
+    "discriminator_learning_rate": None,
+    "warmup_images": 0,
+    "decay": 0.0,
     "generator_beta1": None,
     "counterfactuals": 0.0,
     "mixed_conditions": 0.0,

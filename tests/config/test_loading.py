@@ -91,8 +91,8 @@ def test_what_yaml_offers_against_repetition_still_works(root):
             ["condition_coordinates 192 leaves none of the 192 coordinates to w: lower it"],
         ),
         (
-            "stylex: {perceptual_backbone: mnist-32, training: {images: 40000}}",
-            ["autoencoder_images 40000 leaves none of the 40000 images to the discriminator: lower it"],
+            "stylex: {perceptual_backbone: mnist-32, training: {images: 8000}}",
+            ["autoencoder_images 8000 leaves none of the 8000 images to the discriminator: lower it"],
         ),
         ("attfind: {shards: 0}", ["attfind.shards = 0", "greater than or equal to 1"]),
     ],
@@ -127,4 +127,4 @@ def test_without_a_condition_all_that_is_of_it_is_off(root):
     assert stylex.networks.condition_coordinates is None and stylex.losses.classifier_noise == 0
     training = stylex.training
     assert (training.counterfactuals, training.mixed_conditions, training.told) == (0, 0, "image")
-    assert training.autoencoder_images == 40000 and stylex.losses.mapping == 1
+    assert training.autoencoder_images == 8000 and stylex.losses.mapping == 1

@@ -89,7 +89,7 @@ def test_changed_option_reruns_what_depends_on_it(built, change):
 
 
 def test_changed_training_reruns_the_experiment_and_what_extends_it(built):
-    built.edit("config/experiments/mnist.yaml", "    images: 80000", "    images: 64000")
+    built.edit("config/experiments/mnist.yaml", "    images: 24000", "    images: 64000")
     counts = built.planned()
     assert set(counts) == AFTER_TRAIN
     assert counts["train"] == 2

@@ -16,7 +16,7 @@ class Killed:
 
     def __init__(self, project, slurm, target):
         self.project, self.slurm, self.target = project, slurm, target
-        project.edit("config/experiments/mnist.yaml", "    images: 80000", "    images: 64000")
+        project.edit("config/experiments/mnist.yaml", "    images: 24000", "    images: 64000")
         (project.root / "config/site.yaml").write_text("max_memory_mb: 4000\nmax_minutes: 60\n")
         (project.root / target).unlink()
         project.executed()

@@ -1,0 +1,99 @@
+"""What a person wants to read while Snakemake runs: `snakemake --logger stylex`, as `make demo` does.
+
+One line a finished stage on standard output, with what it did, its seconds and the time left for the whole; on a terminal
+a live line of what is running below them. Snakemake's own words stay in .snakemake/log.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from logging import LogRecord
+from typing import Any
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from snakemake_interface_logger_plugins.base import LogHandlerBase
+from snakemake_interface_logger_plugins.common import LogEvent
+
+from snakemake_logger_plugin_stylex.estimate import TARGETS, Estimate
+
+__all__ = ["LogHandler"]
+
+
+class LogHandler(LogHandlerBase):
+    """Snakemake's interface: it finds the class by this name."""
+
+    def __post_init__(self) -> None:
+        self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
+        self.stages = Stages()
+        self.live = Live(console=self.console, get_renderable=self._running) if self.console.is_terminal else None
+        if self.live:
+            self.live.start()
+
+    def emit(self, record: LogRecord) -> None:
+        """Write what the record says to a person, if anything."""
+        line = self.stages.told(vars(record))
+        if line is not None:
+            self.console.print(Text(line))
+
+    def close(self) -> None:
+        """Take the live line away."""
+        if self.live:
+            self.live.stop()
+        super().close()
+
+    def _running(self) -> Text:
+        return Text(self.stages.running())
+
+    writes_to_stream = property(lambda self: True)
+    writes_to_file = property(lambda self: False)
+    has_filter = property(lambda self: True)  # so that --quiet does not keep events from it
+    has_formatter = property(lambda self: True)
+    needs_rulegraph = property(lambda self: False)
+
+
+class Stages:
+    """What runs and what has run, from Snakemake's events."""
+
+    def __init__(self) -> None:
+        self.estimate = Estimate()
+        self.started: dict[int, tuple[str, str, float]] = {}  # by job: rule, what it does, when
+
+    def told(self, event: dict[str, Any]) -> str | None:
+        """Take an event; return the line to write."""
+        match event.get("event"):
+            case LogEvent.RUN_INFO:
+                counts = {rule: count for rule, count in event["stats"].items() if rule != "total"}
+                self.estimate.plan(counts)
+                left = self.estimate.left(self._elapsed())
+                return f"{self.estimate.total} stages{left}"
+            case LogEvent.JOB_INFO:
+                does = event["rule_msg"] or event["rule_name"]
+                self.started[event["jobid"]] = event["rule_name"], does, time.monotonic()
+            case LogEvent.JOB_FINISHED:
+                rule, does, start = self.started.pop(event["job_id"], ("", "", 0.0))
+                if not rule or rule in TARGETS:
+                    return None
+                seconds = time.monotonic() - start
+                self.estimate.finished(rule, seconds)
+                place = f"[{self.estimate.done:>{len(str(self.estimate.total))}}/{self.estimate.total}]"
+                return f"{place} {seconds:4.0f} s  {does}{self.estimate.left(self._elapsed())}"
+            case LogEvent.JOB_ERROR:
+                logs = ", ".join(map(str, event["log"] or []))
+                return f"failed: {event['rule_msg'] or event['rule_name']}" + (f"; see {logs}" if logs else "")
+            case LogEvent.ERROR:
+                return str(event.get("exception") or event.get("msg"))
+        return None
+
+    def running(self) -> str:
+        """Return one line with what runs now, and for how long."""
+        now = time.monotonic()
+        return "  ".join(f"{does} ({now - start:.0f} s)" for _, does, start in self.started.values())
+
+    def _elapsed(self) -> dict[str, list[float]]:
+        now, elapsed = time.monotonic(), dict[str, list[float]]()
+        for rule, _, start in self.started.values():
+            elapsed.setdefault(rule, []).append(now - start)
+        return elapsed

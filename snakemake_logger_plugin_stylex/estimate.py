@@ -1,0 +1,56 @@
+"""How much longer: what the stages cost in proportion to each other, and how fast this machine is so far."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+TARGETS = {"all", "default"}  # rules that do nothing
+OTHER = 5.0
+# Seconds of one job of the demo, measured: docs/demo.txt. Only their proportions count.
+SECONDS = {
+    "train": 240.0,
+    "oracle": 60.0,
+    "backbone": 60.0,
+    "counterfactuals": 50.0,
+    "figures": 30.0,
+    "classifier": 20.0,
+    "effects": 20.0,
+    "report": 15.0,
+    "sufficiency": 10.0,
+}
+
+
+class Estimate:
+    """Work planned and done, in the seconds of the table above."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.counts: dict[str, int] = {}
+        self.done, self.work, self.seconds = 0, 0.0, 0.0
+
+    @property
+    def total(self) -> int:
+        """Stages of the whole run."""
+        return sum(self.counts.values())
+
+    def plan(self, counts: Mapping[str, int]) -> None:
+        """Take how many jobs of each rule the run has."""
+        self.counts = {rule: count for rule, count in counts.items() if rule not in TARGETS}
+
+    def finished(self, rule: str, seconds: float) -> None:
+        """Count a job that took `seconds`."""
+        self.done += 1
+        self.work += SECONDS.get(rule, OTHER)
+        self.seconds += seconds
+
+    def left(self, running: Mapping[str, list[float]]) -> str:
+        """Return the time left as text, or nothing while too little is done to tell; running: seconds, by rule."""
+        planned = sum(SECONDS.get(rule, OTHER) * count for rule, count in self.counts.items())
+        speed = self.work / self.seconds if self.seconds else 0.0
+        begun = sum(min(SECONDS.get(rule, OTHER), speed * each) for rule, times in running.items() for each in times)
+        part = (self.work + begun) / planned if planned else 1.0
+        if part < 0.05 or self.done == self.total:
+            return ""
+        minutes = (time.monotonic() - self.start) * (1 - part) / part / 60
+        return f"; about {minutes:.0f} min left" if minutes >= 1 else "; less than a minute left"
