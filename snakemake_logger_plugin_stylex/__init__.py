@@ -1,7 +1,7 @@
 """What a person wants to read while Snakemake runs: `snakemake --logger stylex`, as `make demo` does.
 
-One line a finished stage on standard output, with what it did, its seconds and the time left for the whole; on a terminal
-a live line of what is running below them. Snakemake's own words stay in .snakemake/log.
+One line a finished stage on standard output, with what it did, its seconds and the time left for the whole; on a
+terminal a live line of what is running below them. Snakemake's own words stay in .snakemake/log.
 """
 
 from __future__ import annotations

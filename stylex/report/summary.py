@@ -31,9 +31,8 @@ def _of_experiment(root: Path, name: str, config: ExperimentConfig) -> list[str]
     table = read_table(ExperimentPaths(root, name).counterfactuals, ("method", "protocol", "target_class"))
     chosen = (table["method"] == config.method) & (table["protocol"] == config.attfind.protocol)
     row = table.loc[chosen & (table["target_class"] == POOLED)].iloc[0]
-    agreed = (
-        "" if row["agreement"] != row["agreement"] else f"{row['agreement']:.0%} by an independent classifier too, "
-    )
+    known = config.evaluation.oracle is not None
+    agreed = f"{row['agreement']:.0%} by an independent classifier too, " if known else ""
     return [
         f"{config.title}: of {row['images']} images, {row['validity']:.0%} turned within"
         f" {config.evaluation.counterfactual_attributes} attributes, {agreed}Fréchet distance to the other class"
