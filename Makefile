@@ -13,8 +13,10 @@ PACKAGES := chromium slurm-wlm munge
 
 demo: $(STAMP)
 	$(BIN)/python -m stylex validate $(SUITE)
-	$(BIN)/snakemake --cores $(shell nproc) --quiet reason host --config suite=$(SUITE)
-	@echo "The report is results/$(SUITE)/index.html"
+	@mkdir -p results/logs
+	PYTHONPATH=$(CURDIR) $(BIN)/snakemake --cores $(shell nproc) --logger stylex --config suite=$(SUITE) \
+	  2> results/logs/$(SUITE).log || { tail -n 3 results/logs/$(SUITE).log; echo "All of it: results/logs/$(SUITE).log"; exit 1; }
+	$(BIN)/python -m stylex summary $(SUITE)
 
 # Two processes of one thread, as in the rules: docs/method-notes.md says why.
 test: $(STAMP) packages

@@ -60,6 +60,7 @@ class Stages:
     def __init__(self) -> None:
         self.estimate = Estimate()
         self.started: dict[int, tuple[str, str, float]] = {}  # by job: rule, what it does, when
+        self.failed = False
 
     def told(self, event: dict[str, Any]) -> str | None:
         """Take an event; return the line to write."""
@@ -81,10 +82,12 @@ class Stages:
                 place = f"[{self.estimate.done:>{len(str(self.estimate.total))}}/{self.estimate.total}]"
                 return f"{place} {seconds:4.0f} s  {does}{self.estimate.left(self._elapsed())}"
             case LogEvent.JOB_ERROR:
+                self.failed = True
+                _, does, _ = self.started.pop(event["jobid"], ("", event["rule_name"], 0.0))
                 logs = ", ".join(map(str, event["log"] or []))
-                return f"failed: {event['rule_msg'] or event['rule_name']}" + (f"; see {logs}" if logs else "")
-            case LogEvent.ERROR:
-                return str(event.get("exception") or event.get("msg"))
+                return f"failed: {does}" + (f"; see {logs}" if logs else "")
+            case LogEvent.ERROR if not self.failed:  # of no stage: the workflow itself
+                return str(event["msg"])
         return None
 
     def running(self) -> str:
