@@ -11,7 +11,7 @@ from stylex.config.loading import load_suite
 from stylex.config.paths import SuitePaths
 from stylex.project import load_checked_experiment
 
-NEXT = "snakemake --cores all --config suite=comparison"
+NEXT = "make demo SUITE=seeds"
 
 
 def summary(root: Path, suite: str) -> list[str]:
@@ -21,7 +21,7 @@ def summary(root: Path, suite: str) -> list[str]:
     for name in content.experiments if "counterfactuals" in content.tables else []:
         lines += _of_experiment(root, name, load_checked_experiment(root, name))
     page = SuitePaths(root, suite).report
-    return [*lines, f"The report: {page}", f"Next, three seeds and what they are compared with: {NEXT}"]
+    return [*lines, f"The report: {page}", f"Next, three seeds of each: {NEXT}"]
 
 
 def _of_experiment(root: Path, name: str, config: ExperimentConfig) -> list[str]:
