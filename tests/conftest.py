@@ -1,6 +1,9 @@
 """Fixtures that several test folders share."""
 
 import shutil
+import subprocess
+import sys
+import tempfile
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -49,6 +52,19 @@ class ByFolder(LoadScopeScheduling):
 def group_of(nodeid: str) -> str:
     """The folder below tests/ of a test; those with Slurm are a group of their own."""
     return SLURM if nodeid.startswith(SLURM) else "/".join(nodeid.split("::")[0].split("/")[:2])
+
+
+@pytest.fixture(scope="session")
+def preloaded() -> Iterator[Path]:
+    """The folder of a `snakemake` and a `dvc` that start at once (preloaded.py)."""
+    # not a folder of pytest: the address of a socket has no more than 107 characters
+    with tempfile.TemporaryDirectory(prefix="preloaded") as folder:
+        command = [sys.executable, str(REPOSITORY / "tests/preloaded.py"), folder]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server:
+            assert server.stdout is not None and server.stdout.readline() == "ready\n"
+            yield Path(folder)
+            assert server.stdin is not None
+            server.stdin.close()  # ends it
 
 
 @pytest.fixture

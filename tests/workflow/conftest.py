@@ -25,6 +25,7 @@ from stylex.config import DatasetPaths, ExperimentPaths
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "slurm", "config", "environment.yml", "stylex", "docs", "dvc.yaml")
+INSTALLED = str(Path(sys.executable).parent)  # the folder of the commands of this environment
 VERSIONED = (".dvc", ".dvcignore", ".gitignore")
 
 # An experiment that goes through the whole chain in a minute.
@@ -68,14 +69,22 @@ TINY_EXPERIMENT = {
 
 
 class Project:
-    """A project folder and the commands a user runs in it."""
+    """A project folder and the commands a user runs in it; `snakemake` and `dvc` are preloaded ones (tests/preloaded.py)."""
+
+    preloaded: Path
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        search = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        search = os.pathsep.join([str(self.preloaded), INSTALLED, os.environ["PATH"]])
         who = {f"GIT_{role}_{key}": "tester@localhost" for role in ("AUTHOR", "COMMITTER") for key in ("NAME", "EMAIL")}
         alone = {"GIT_CONFIG_GLOBAL": os.devnull, "GIT_CONFIG_SYSTEM": os.devnull, "DVC_NO_ANALYTICS": "1"}
-        self.environment = os.environ | {"PATH": search} | who | alone
+        compiled = {"PYTHONDONTWRITEBYTECODE": ""}  # many processes run the same files
+        self.environment = os.environ | {"PATH": search} | who | alone | compiled
+
+    def with_installed_commands(self) -> "Project":
+        """Have `snakemake` and `dvc` start as a user's do, where that is what is tested."""
+        self.environment["PATH"] = f"{INSTALLED}{os.pathsep}{os.environ['PATH']}"
+        return self
 
     def run(self, *command: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -172,6 +181,11 @@ def copy_parts(target: Path, parts: tuple[str, ...]) -> None:
         else:
             ignore = shutil.ignore_patterns("__pycache__", "tmp", "cache", "config.local")
             shutil.copytree(source, target / part, symlinks=True, ignore=ignore)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def commands(preloaded) -> None:
+    Project.preloaded = preloaded
 
 
 @pytest.fixture(scope="module")

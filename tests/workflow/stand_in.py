@@ -5,27 +5,25 @@ verbs.log: what began; writes.log: each file written, and by which Slurm job. Wh
 goes no further.
 """
 
+from __future__ import annotations
+
 import json
 import os
+import runpy
 import sys
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from stylex import cli
-from stylex.config import (
-    DatasetPaths,
-    ExperimentPaths,
-    NetworkPaths,
-    SuitePaths,
-    backbone_paths,
-    oracle_paths,
-    regressor_paths,
-    weights_path,
-)
-from stylex.config.loading import load_experiment, load_suite
-from stylex.figures.names import figure_files, figure_names
+if TYPE_CHECKING:
+    from stylex.config import ExperimentConfig, NetworkPaths, SuiteConfig
 
 ROOT = Path()
+# Its file alone: importing what else stylex.config has would be most of a verb's time, and most need the paths alone.
+PATHS = runpy.run_path("stylex/config/paths.py", run_name="stylex.config.paths")
+DatasetPaths, ExperimentPaths, SuitePaths = (PATHS[f"{name}Paths"] for name in ("Dataset", "Experiment", "Suite"))
+backbone_paths, oracle_paths, regressor_paths = (PATHS[f"{name}_paths"] for name in ("backbone", "oracle", "regressor"))
+weights_path = PATHS["weights_path"]
 OF_EXPERIMENTS = (
     "diagnose", "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet", "ganalyze",
     "maps", "counterfactuals",
@@ -87,10 +85,12 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
                 return [ours.study_page, *with_provenance(ours.study_key)]
             return with_provenance(ours.observer)
         case "figures":
-            names = figure_names(load_experiment(ROOT, rest[0]))
+            from stylex.figures.names import figure_files, figure_names
+
+            names = figure_names(load_experiment(rest[0]))
             return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files(names)]
         case "tables":
-            content = load_suite(ROOT, first)
+            content = load_suite(first)
             metrics = [suite.metrics(name) for name in content.experiments]
             return metrics + [suite.table(name, suffix) for name in content.tables for suffix in ("csv", "md", "tex")]
         case "report":
@@ -106,11 +106,23 @@ def network(paths: NetworkPaths) -> list[Path]:
     return [paths.model, paths.metrics, *with_provenance(paths.history)]
 
 
+def load_experiment(name: str) -> ExperimentConfig:
+    from stylex.config import load_experiment
+
+    return load_experiment(ROOT, name)
+
+
+def load_suite(name: str) -> SuiteConfig:
+    from stylex.config import load_suite
+
+    return load_suite(ROOT, name)
+
+
 def text(verb: str, first: str, rest: list[str]) -> str:
     if verb in ("train", "convert-released"):
-        return json.dumps(load_experiment(ROOT, first).stylex.model_dump(mode="json"))
+        return json.dumps(load_experiment(first).stylex.model_dump(mode="json"))
     if verb in OF_SUITES:
-        names = load_suite(ROOT, first).experiments
+        names = load_suite(first).experiments
     elif verb in OF_SECOND:
         names = rest[:1]
     else:
@@ -131,5 +143,7 @@ def main(verb: str, first: str, *rest: str) -> None:
 
 
 if sys.argv[1] == "resume":
+    from stylex import cli
+
     sys.exit(cli.main())
 main(*sys.argv[1:])

@@ -24,7 +24,7 @@ def seconds_of(run) -> float:
 @pytest.mark.parametrize("profile", [[], ["--profile", "slurm"]], ids=["here", "slurm"])
 def test_nothing_imports_torch_to_plan(virgin, profile):
     virgin.environment |= {"PYTHONPROFILEIMPORTTIME": "1"}  # Python lists on stderr what it imports
-    result = virgin.snakemake("-n", *profile)
+    result = virgin.with_installed_commands().snakemake("-n", *profile)
     imported = set(re.findall(r"\| +([\w.]+)$", result.stderr, re.MULTILINE))
     assert result.returncode == 0 and "stylex.project" in imported
     assert not {"torch", "torchvision", "matplotlib"} & imported
@@ -42,4 +42,5 @@ def test_all_suites_together_are_planned_in_seconds(virgin):
     content = {"title": "All suites", "experiments": together, "tables": ["classifiers", "sufficiency"]}
     (virgin.root / "config/suites/all.yaml").write_text(yaml.safe_dump(content))
     assert len(together) >= 30
-    assert seconds_of(lambda: virgin.snakemake("-n", "--config", "suite=all")) < 12  # of CPU: 6.3 to 8.5 measured
+    project = virgin.with_installed_commands()
+    assert seconds_of(lambda: project.snakemake("-n", "--config", "suite=all")) < 12  # of CPU: 6.3 to 8.5 measured
