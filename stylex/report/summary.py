@@ -5,11 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from stylex.artifacts import read_table
-from stylex.config import ExperimentConfig, ExperimentPaths
+from stylex.config import ExperimentConfig, ExperimentPaths, load_experiment
 from stylex.config.analysis import POOLED
 from stylex.config.loading import load_suite
 from stylex.config.paths import SuitePaths
-from stylex.project import load_checked_experiment
 
 NEXT = "make demo SUITE=seeds"
 
@@ -19,7 +18,7 @@ def summary(root: Path, suite: str) -> list[str]:
     content = load_suite(root, suite)
     lines = []
     for name in content.experiments if "counterfactuals" in content.tables else []:
-        lines += _of_experiment(root, name, load_checked_experiment(root, name))
+        lines += _of_experiment(root, name, load_experiment(root, name))
     page = SuitePaths(root, suite).report
     return [*lines, f"The report: {page}", f"Next, three seeds of each: {NEXT}"]
 

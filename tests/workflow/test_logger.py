@@ -56,7 +56,7 @@ def test_half_way_through_one_training_the_other_half_is_left(clock):
 
 
 def test_snakemake_loads_it_and_says_where_a_failure_is_written_down(virgin):
-    virgin.environment["PYTHONPATH"] = str(REPOSITORY)
+    virgin.with_installed_commands().environment["PYTHONPATH"] = str(REPOSITORY)
     target = "data/processed/mnist/32/manifest.json"
     result = virgin.snakemake(target, "--logger", "stylex")
     assert result.returncode == 0, result.stderr
