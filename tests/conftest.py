@@ -30,28 +30,45 @@ TINY_RELEASED = {
     "stylex": {"networks": {"latent_dim": 6, **TINY_CHANNELS}},
 }
 SLURM = "tests/workflow/slurm"
+SHARED = {
+    **dict.fromkeys(("test_sync.py", "test_dvc.py", "test_remotes.py"), "recorded"),
+    **dict.fromkeys(("test_plan.py", "test_deployment.py"), "built"),
+}
+LONGEST = (
+    SLURM,
+    "recorded",
+    "tests/workflow/test_end_to_end.py",
+    "built",
+    "tests/training",
+    "tests/workflow/test_planning.py",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The longest begin, or one process waits for them at the end."""
-    items.sort(key=lambda item: [group_of(item.nodeid) != longest for longest in (SLURM, "tests/workflow")])
+    items.sort(key=lambda item: [group_of(item.nodeid) != longest for longest in LONGEST])
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
-    """Tests that share a folder's fixtures run in one process: by marks (`xdist_group`), pytest 9.2 ignores it."""
-    return ByFolder(config, log)
+    """Tests that share fixtures run in one process: by marks (`xdist_group`), pytest 9.2 ignores it."""
+    return ByGroup(config, log)
 
 
-class ByFolder(LoadScopeScheduling):
-    """Hands the tests of a folder of tests/ to one process."""
+class ByGroup(LoadScopeScheduling):
+    """Hands the tests of a group to one process."""
 
     def _split_scope(self, nodeid: str) -> str:
         return group_of(nodeid)
 
 
 def group_of(nodeid: str) -> str:
-    """The folder below tests/ of a test; those with Slurm are a group of their own."""
-    return SLURM if nodeid.startswith(SLURM) else "/".join(nodeid.split("::")[0].split("/")[:2])
+    """The folder below tests/ of a test; of tests/workflow a file, or some that share what takes a minute."""
+    path = nodeid.split("::")[0]
+    if path.startswith(f"{SLURM}/"):
+        return SLURM
+    if path.startswith("tests/workflow/"):
+        return SHARED.get(path.removeprefix("tests/workflow/"), path)
+    return "/".join(path.split("/")[:2])
 
 
 @pytest.fixture(scope="session")

@@ -190,8 +190,8 @@ def commands(preloaded) -> None:
 
 @pytest.fixture(scope="module")
 def computing(tmp_path_factory) -> Project:
-    """A project with the real package: its verbs compute. Shared by the tests of a file."""
-    return copy_project(tmp_path_factory.mktemp("computing") / "project")
+    """A project with the real package and commands: its verbs compute. Shared by the tests of a file."""
+    return copy_project(tmp_path_factory.mktemp("computing") / "project").with_installed_commands()
 
 
 @pytest.fixture(scope="session")
