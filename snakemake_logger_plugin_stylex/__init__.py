@@ -47,11 +47,30 @@ class LogHandler(LogHandlerBase):
     def _running(self) -> Text:
         return Text(self.stages.running())
 
-    writes_to_stream = property(lambda self: True)
-    writes_to_file = property(lambda self: False)
-    has_filter = property(lambda self: True)  # so that --quiet does not keep events from it
-    has_formatter = property(lambda self: True)
-    needs_rulegraph = property(lambda self: False)
+    @property
+    def writes_to_stream(self) -> bool:
+        """On standard output, in place of Snakemake's own handler."""
+        return True
+
+    @property
+    def writes_to_file(self) -> bool:
+        """No file."""
+        return False
+
+    @property
+    def has_filter(self) -> bool:
+        """So that --quiet keeps no event from it."""
+        return True
+
+    @property
+    def has_formatter(self) -> bool:
+        """Its lines are its own."""
+        return True
+
+    @property
+    def needs_rulegraph(self) -> bool:
+        """Events suffice."""
+        return False
 
 
 class Stages:

@@ -52,7 +52,9 @@ def load() -> dict[str, Callable[[], int | None]]:
 
     assert dvc.repo.reproduce and dvc.repo.status and dvc.stage.cache
     assert pydantic and requests and smart_open
+    sys.path.append(str(Path(__file__).parents[1]))  # where `make demo` has the plugin for --logger stylex
     snakemake.cli.get_argument_parser()  # imports the plugins
+    sys.path.pop()
     return {"snakemake": run_snakemake, "dvc": dvc.cli.main}
 
 
