@@ -92,11 +92,13 @@ class Project:
         )
 
     def start(self, *command: str) -> subprocess.Popen[str]:
-        """Run a command beside the test, and no longer than that; what it says goes into the file `said`."""
+        """Run an installed command beside the test, and no longer than that; what it says goes into the file `said`."""
         bound = ("setpriv", "--pdeathsig", "TERM", *command)
+        # A fork of the preloaded process has its name, and a driver is known by its command line.
+        environment = self.environment | {"PATH": f"{INSTALLED}{os.pathsep}{self.environment['PATH']}"}
         with (self.root / "said").open("w") as file:
             return subprocess.Popen(
-                bound, cwd=self.root, env=self.environment, stdout=file, stderr=subprocess.STDOUT, text=True
+                bound, cwd=self.root, env=environment, stdout=file, stderr=subprocess.STDOUT, text=True
             )
 
     def said(self) -> str:
