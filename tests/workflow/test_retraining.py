@@ -14,6 +14,7 @@ CHANGES = {
     "classifier.max_images": 128,
     "classifier.min_accuracy": 0.0,
     "stylex.training.images": 128,
+    "stylex.training.decay": 0.0,  # so that a longer one goes on
     "stylex.training.autoencoder_images": 64,
     "stylex.training.checkpoint_interval": 64,
     "stylex.training.sample_interval": 64,

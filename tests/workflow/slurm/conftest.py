@@ -133,7 +133,7 @@ def failing(standing_in: Any, connect: Callable[[Any], Any]) -> Iterator[Any]:
     project = connect(standing_in)
     (project.root / "config/site.yaml").write_text(yaml.safe_dump(SITE))
     main = project.root / "stylex/__main__.py"
-    main.write_text(TRAPS + main.read_text())
+    main.write_text(main.read_text().replace("import json\n", f"{TRAPS}import json\n", 1))
     with project.start("snakemake", "--cores", "8", "--profile", "slurm", "--retries", "2", *GOALS) as run:
         yield project, run
         run.terminate()
