@@ -17,7 +17,7 @@ from rich.text import Text
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_stylex.estimate import TARGETS, Estimate
+from snakemake_logger_plugin_stylex.estimate import NO_STAGES, Estimate
 
 __all__ = ["LogHandler"]
 
@@ -85,16 +85,14 @@ class Stages:
         """Take an event; return the line to write."""
         match event.get("event"):
             case LogEvent.RUN_INFO:
-                counts = {rule: count for rule, count in event["stats"].items() if rule != "total"}
-                self.estimate.plan(counts)
-                left = self.estimate.left(self._elapsed())
-                return f"{self.estimate.total} stages{left}"
+                self.estimate.plan(event["stats"])
+                return f"{self.estimate.total} stages"
             case LogEvent.JOB_INFO:
                 does = event["rule_msg"] or event["rule_name"]
                 self.started[event["jobid"]] = event["rule_name"], does, time.monotonic()
             case LogEvent.JOB_FINISHED:
                 rule, does, start = self.started.pop(event["job_id"], ("", "", 0.0))
-                if not rule or rule in TARGETS:
+                if not rule or rule in NO_STAGES:
                     return None
                 seconds = time.monotonic() - start
                 self.estimate.finished(rule, seconds)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-TARGETS = {"all", "default"}  # rules that do nothing
+NO_STAGES = {"all", "default", "total"}  # rules that do nothing, and the sum in Snakemake's counts
 OTHER = 5.0
-# Seconds of one job of the demo on two busy cores (AMD EPYC, bfloat16). Only their proportions count.
+# About the seconds of one job of the demo, of which only the proportions count.
 SECONDS = {
     "train": 180.0,
     "backbone": 100.0,
@@ -39,8 +39,8 @@ class Estimate:
         return sum(self.counts.values())
 
     def plan(self, counts: Mapping[str, int]) -> None:
-        """Take how many jobs of each rule the run has."""
-        self.counts = {rule: count for rule, count in counts.items() if rule not in TARGETS}
+        """Take how many jobs of each rule the run has, as Snakemake counts them."""
+        self.counts = {rule: count for rule, count in counts.items() if rule not in NO_STAGES}
 
     def finished(self, rule: str, seconds: float) -> None:
         """Count a job that took `seconds`."""

@@ -12,12 +12,14 @@ def command(
     suite: Annotated[str | None, typer.Argument(help="A file of config/suites; default: config/config.yaml's.")] = None,
 ) -> None:
     """Check a suite, and every experiment, dataset and network that measures; say what the suite will run."""
-    from stylex.config.loading import available, load_backbone_config, load_oracle_config
+    from stylex.config.loading import available, load_backbone_config, load_oracle_config, load_suite
     from stylex.datasets.catalog import dataset_names, dataset_spec
     from stylex.project import load_checked_experiment, load_project
 
     root = Path()
     project = load_project(root, suite)
+    if project.suite.next:
+        load_suite(root, project.suite.next)
     names = available(root, "experiments")
     for name in names:
         load_checked_experiment(root, name)

@@ -280,6 +280,7 @@ class SuiteConfig(Section):
     title: str
     experiments: list[Name] = Field(min_length=1)
     tables: list[TableName] = Field(min_length=1)
+    next: Name | None = Field(None, description="The suite to try after it, which `stylex summary` names.")
 
 
 class PipelineConfig(Section):

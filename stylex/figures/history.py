@@ -14,6 +14,7 @@ from stylex.figures.style import panels, series_style, styled
 
 AXIS = "images"
 OTHERS = "Other"
+RATES = "Learning rates"
 NOT_DRAWN = (AXIS, "seconds")
 GROUPS = {  # panel title: column: its name in the legend
     "Adversarial losses": {"d_adversarial": "D", "g_adversarial": "G"},
@@ -29,10 +30,10 @@ GROUPS = {  # panel title: column: its name in the legend
     "Validation: class kept": {"val_class_kept": "class kept"},
     "Validation: Fréchet distance": {"val_frechet_distance": "Fréchet distance"},
     OTHERS: {},  # whatever else the history holds
-    "Learning rate of G and D": {"learning_rate": "learning rate"},
+    RATES: {"learning_rate": "G, M", "encoder_learning_rate": "E", "discriminator_learning_rate": "D"},
     "Training images a second": {"images_per_second": "images a second"},
 }
-FROM_ZERO = ("Learning rate of G and D", "Training images a second")  # noise should not look like a trend
+FROM_ZERO = (RATES, "Training images a second")  # noise should not look like a trend
 LOGARITHMIC = ("Penalties",)  # R1 and path length differ by orders of magnitude
 
 

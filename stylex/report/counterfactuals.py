@@ -58,6 +58,13 @@ def counterfactuals_table(root: Path, experiments: Mapping[str, ExperimentConfig
     return Table("counterfactuals", "Do counterfactuals look like the other class", data, blocks)
 
 
+def main_rows(paths: ExperimentPaths, config: ExperimentConfig) -> dict[str, dict[Any, Any]]:
+    """Return the rows of AttFind's list by the main protocol, by target class; that of `POOLED` is all directions."""
+    data = read_table(paths.counterfactuals, ("method", "protocol", "target_class"))
+    chosen = (data["method"] == config.method) & (data["protocol"] == config.attfind.protocol)
+    return {str(row["target_class"]): row for row in data.loc[chosen].to_dict("records")}
+
+
 def _block(caption: str, data: pandas.DataFrame, cells: Callable[[Mapping[Any, Any]], dict[str, object]]) -> Block:
     frame = pandas.DataFrame([_named(row) | cells(row) for row in data.to_dict("records")])
     return Block(caption, frame, tuple(name for name in frame.columns if name not in WORDS))

@@ -8,6 +8,7 @@ from stylex.artifacts import read_table
 from stylex.config import ExperimentConfig, ExperimentPaths
 from stylex.config.analysis import POOLED
 from stylex.diagnosis.verdicts import GOOD, Finding, failures, judge
+from stylex.report.counterfactuals import main_rows
 from stylex.report.table import NOTHING, Block
 
 
@@ -37,7 +38,5 @@ def diagnosis(paths: ExperimentPaths, config: ExperimentConfig, of_moves: bool) 
 
 
 def _of_moves(paths: ExperimentPaths, config: ExperimentConfig) -> list[Finding]:
-    data = read_table(paths.counterfactuals)
-    rows = data.loc[(data["method"] == config.method) & (data["protocol"] == config.attfind.protocol)]
-    ratio = rows.loc[rows["target_class"] == POOLED, "frechet_ratio"].item()
-    return judge({"moves_distance": float(ratio)}, classes=len(rows) - 1)
+    rows = main_rows(paths, config)
+    return judge({"moves_distance": float(rows[POOLED]["frechet_ratio"])}, classes=len(rows) - 1)

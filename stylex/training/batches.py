@@ -58,8 +58,11 @@ class RealBatches:
         self.logits = [] if moving else self._of_all(self._logits)
         self.features = [] if moving or not self._fits() else self._of_all(self._features)
 
-    def next(self, generator: torch.Generator) -> Reals:
-        """Return this process's share of the next batch; every image comes once an epoch."""
+    def next(self, generator: torch.Generator, features: bool = True) -> Reals:
+        """Return this process's share of the next batch; every image comes once an epoch.
+
+        features: of the perceptual distance, too.
+        """
         size = self.config.batch_size
         if self.position + size > len(self.order):
             self.order = torch.randperm(len(self.split), generator=generator, device=generator.device).cpu()
@@ -71,7 +74,8 @@ class RealBatches:
             uniform = torch.rand((size, 2), generator=generator, device=generator.device)[self.share]
             images = shifted(images, self.config.max_translation, uniform)
         (logits,) = self._look_up(self.logits, index) or self._logits(images)
-        return Reals(images, logits, self._look_up(self.features, index) or self._features(images))
+        maps = (self._look_up(self.features, index) or self._features(images)) if features else []
+        return Reals(images, logits, maps)
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs."""

@@ -30,6 +30,7 @@ from stylex.training.interruption import Interruption
 from stylex.training.measure import write_samples
 from stylex.training.processes import joined
 from stylex.training.run import Run, prepare
+from stylex.training.schedule import rate_factor, rates
 from stylex.training.state import TrainingState
 from stylex.training.step import advance
 
@@ -150,7 +151,9 @@ def _record(run: Run, state: TrainingState) -> None:
     speed = (state.images - last["images"]) / (state.seconds - last["seconds"])
     row = {"images": float(state.images), "seconds": state.seconds, "images_per_second": speed}
     row |= {term: float(value) for term, value in means.items()}
-    row |= {"learning_rate": run.config.stylex.training.learning_rate} | run.validation.measure(state.averaged())
+    training = run.config.stylex.training
+    factor = rate_factor(training, max(state.images - training.batch_size, 0))  # of the step before
+    row |= {name: rate * factor for name, rate in rates(training).items()} | run.validation.measure(state.averaged())
     state.history.append(row)
     run.board.add(row)
 

@@ -1,8 +1,17 @@
-"""How the learning rates rise and fall over a training."""
+"""What changes over a training, by the images that it has seen: the learning rates, and whether it is adversarial."""
 
 from __future__ import annotations
 
 from stylex.config import TrainingConfig
+
+
+def rates(training: TrainingConfig) -> dict[str, float]:
+    """Return the highest learning rate of each optimised part: of G and M, of E, of D."""
+    return {
+        "learning_rate": training.learning_rate,
+        "encoder_learning_rate": training.encoder_learning_rate,
+        "discriminator_learning_rate": training.discriminator_learning_rate or training.learning_rate,
+    }
 
 
 def rate_factor(training: TrainingConfig, images: int) -> float:
@@ -13,3 +22,8 @@ def rate_factor(training: TrainingConfig, images: int) -> float:
     rise = (images + training.batch_size) / training.warmup_images if training.warmup_images else 1.0
     fall = (1 - images / training.images) / training.decay if training.decay else 1.0
     return min(1.0, rise, fall)
+
+
+def adversarial(training: TrainingConfig, images: int) -> bool:
+    """Whether the step that follows `images` images has all losses, and is not of an autoencoder."""
+    return images >= training.autoencoder_images

@@ -15,6 +15,7 @@ from stylex.networks.model import StylexNetworks, build_networks
 from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Noise
 from stylex.training.judges import precision
+from stylex.training.schedule import rates
 from stylex.training.weights import FlatWeights
 
 NETWORKS = ("encoder", "mapping", "synthesis", "discriminator")
@@ -126,13 +127,12 @@ def initial_state(
     dtype = precision(config.training, device)
     weights = {name: FlatWeights(getattr(networks, name), dtype) for name in NETWORKS}
     averages = {name: FlatWeights(getattr(ema, name), torch.float32) for name in NETWORKS}
-    training, losses = config.training, config.losses
+    training, losses, rate = config.training, config.losses, rates(config.training)
     generator_parameters = [
-        {"params": [weights["synthesis"].vector, weights["mapping"].vector], "lr": training.learning_rate},
-        {"params": [weights["encoder"].vector], "lr": training.encoder_learning_rate},
+        {"params": [weights["synthesis"].vector, weights["mapping"].vector], "lr": rate["learning_rate"]},
+        {"params": [weights["encoder"].vector], "lr": rate["encoder_learning_rate"]},
     ]
-    of_discriminator = training.discriminator_learning_rate or training.learning_rate
-    discriminator_parameters = [{"params": [weights["discriminator"].vector], "lr": of_discriminator}]
+    of_discriminator = [{"params": [weights["discriminator"].vector], "lr": rate["discriminator_learning_rate"]}]
     of_generator = training.beta1 if training.generator_beta1 is None else training.generator_beta1
     return TrainingState(
         networks,
@@ -145,9 +145,7 @@ def initial_state(
             (of_generator, training.beta2),
             losses.path_length_interval if losses.path_length else None,
         ),
-        _adam(
-            discriminator_parameters, (training.beta1, training.beta2), losses.r1_interval if losses.r1_gamma else None
-        ),
+        _adam(of_discriminator, (training.beta1, training.beta2), losses.r1_interval if losses.r1_gamma else None),
         torch.Generator(device).manual_seed(seed),
         torch.zeros((), device=device),
     )

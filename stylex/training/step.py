@@ -26,7 +26,7 @@ from stylex.training.batches import RealBatches, Reals
 from stylex.training.draws import Draws, draw
 from stylex.training.judges import Judges, autocast
 from stylex.training.processes import Processes
-from stylex.training.schedule import rate_factor
+from stylex.training.schedule import adversarial, rate_factor
 from stylex.training.state import TrainingState
 
 Terms = dict[str, Tensor]
@@ -71,7 +71,7 @@ class Step:
         """`reals`: this process's share of the batch."""
         self.state, self.networks, self.config, self.judges = state, state.networks, config, judges
         self.processes = processes
-        self.adversarial = state.images >= config.training.autoencoder_images
+        self.adversarial = adversarial(config.training, state.images)
         self.from_encoder = not (self.adversarial and config.training.alternating) or state.step % 2 == 0
         self.hinge = config.losses.adversarial == "hinge"
         self.parts = list(self._divide(reals))
@@ -258,7 +258,8 @@ def advance(
     state: TrainingState, config: StylexConfig, judges: Judges, batches: RealBatches, processes: Processes
 ) -> Terms:
     """Do one step with the next batch: all that a training does to its weights; return the loss terms."""
-    return Step(state, config, judges, batches.next(state.random), processes).run()
+    reals = batches.next(state.random, features=adversarial(config.training, state.images))
+    return Step(state, config, judges, reals, processes).run()
 
 
 def with_classes_exchanged(logits: Tensor, uniform: Tensor) -> Tensor:

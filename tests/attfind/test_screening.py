@@ -59,7 +59,7 @@ def test_the_same_attributes_for_part_of_the_work(networks, seed):
     assert result.evaluations < 0.75 * effect[..., 0].numel()  # the fewer images and coordinates, the less can be saved
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(3))  # of six orders of the images the fourth chooses otherwise, as 5 % may
 def test_a_tolerance_is_the_same_for_both(networks, seed):
     synthesis, _, styles = networks
     weights = torch.randn(2, 16 * 16, generator=torch.Generator().manual_seed(5))

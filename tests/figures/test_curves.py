@@ -112,7 +112,7 @@ def test_history_draws_through_empty_cells():
 def test_history_shows_what_is_measured_under_its_name():
     panels = {one.get_title(loc="left"): one for one in draw_history(history_frame()).axes}
     assert list(panels["Validation: Fréchet distance"].lines[0].get_ydata()) == [9, 4, 2]
-    assert list(panels["Learning rate of G and D"].lines[0].get_ydata()) == [0.002] * 3
+    assert list(panels["Learning rates"].lines[0].get_ydata()) == [0.002] * 3
     assert list(panels["Training images a second"].lines[0].get_ydata()) == [140] * 3
 
 

@@ -9,7 +9,8 @@ from stylex.training import train
 from stylex.training.weights import FlatWeights
 
 LOSSES = ["d_adversarial", "r1", "g_adversarial", "reconstruction_x", "reconstruction_perceptual", "reconstruction_w"]
-MEASURED = ["learning_rate", "val_l1", "val_class_kept", "val_frechet_distance"]
+RATES = ["learning_rate", "encoder_learning_rate", "discriminator_learning_rate"]
+MEASURED = [*RATES, "val_l1", "val_class_kept", "val_frechet_distance"]
 CLOCK = ["seconds", "images_per_second"]
 
 
@@ -35,6 +36,15 @@ def test_training_writes_model_history_samples_and_moves_the_weights(tiny_root, 
     assert paths.stylex_samples.read_bytes().startswith(b"\x89PNG")
     assert len(list(paths.checkpoints.glob("*.pt"))) == 3
     assert undisturbed["synthesis.layers.3.weight"].std() != 1
+
+
+def test_the_history_has_the_rates_of_the_last_step(tiny_root, experiment):
+    experiment(tiny_root, {"decay": 0.5, "discriminator_learning_rate": 0.001})
+    assert train(tiny_root, "tiny", "cpu")
+    history = read_table(ExperimentPaths(tiny_root, "tiny").stylex_history)
+    # Rows after 48 and 96 images of 96, steps of 8: the last step follows 88, of which the second half falls.
+    assert history["learning_rate"].tolist() == pytest.approx([0.002, 0.002 * 8 / 48])
+    assert history["discriminator_learning_rate"].tolist() == pytest.approx([0.001, 0.001 * 8 / 48])
 
 
 def test_the_model_written_is_the_averaged_one_not_the_raw_one(tiny_root, undisturbed):

@@ -16,7 +16,7 @@ from stylex.training.draws import draw
 from stylex.training.judges import Judges, precision
 from stylex.training.processes import Processes
 from stylex.training.state import AVERAGED, initial_state
-from stylex.training.step import GENERATOR, Step, mixed_w
+from stylex.training.step import GENERATOR, Step, advance, mixed_w
 from stylex.training.weights import in_memory_order
 
 
@@ -84,6 +84,18 @@ def test_the_first_images_train_an_autoencoder_and_nothing_else(setting):
     assert adversarial | losses <= Step(state, config, judges, batches.next(state.random)).run().keys()
     noise = Step(state, config, judges, batches.next(state.random)).run().keys()
     assert adversarial <= noise and not losses & noise
+
+
+def test_an_autoencoder_asks_for_no_perceptual_features(setting, monkeypatch):
+    config, judges, split, state = setting
+    config = with_training(config, autoencoder_images=16, cache_mib=0)
+    batches = batches_of(split, judges, config)
+    asked = []
+    compute = batches._features
+    monkeypatch.setattr(batches, "_features", lambda images: asked.append(state.images) or compute(images))
+    for _ in range(3):
+        advance(state, config, judges, batches, Processes())
+    assert asked == [16]
 
 
 def test_the_mapping_learns_the_distribution_of_w_from_encoder_steps(setting):

@@ -20,6 +20,7 @@ MEASURED = {"counterfactuals", "tables", "report"}
 
 CHANGES = {
     "attfind: {threshold: 1.5}": AFTER_ATTRIBUTES,
+    "attfind: {tolerance: 0.2}": AFTER_ATTRIBUTES,
     "attfind: {shift: 1.25}": AFTER_EFFECTS,
     "attfind: {precision: float32}": AFTER_EFFECTS,
     "attfind: {images: 20}": AFTER_ENCODE,
@@ -86,6 +87,15 @@ def test_second_run_does_nothing(built):
 def test_changed_option_reruns_what_depends_on_it(built, change):
     set_option(built, change)
     assert set(built.planned()) == CHANGES[change]
+
+
+@pytest.mark.parametrize("option", ["threshold: 1.5", "tolerance: 0.2", "max_attributes: 41", "confidence: 0.9"])
+def test_a_screened_search_measures_for_the_options_of_its_choices(virgin, option):
+    set_option(virgin, "attfind: {engine: screened}")
+    target = "results/experiments/mnist/attfind/attributes.csv"
+    assert virgin.snakemake(target).returncode == 0
+    set_option(virgin, f"attfind: {{{option}}}")
+    assert "effects" in virgin.planned(target)
 
 
 def test_changed_training_reruns_the_experiment_and_what_extends_it(built):

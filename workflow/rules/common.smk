@@ -370,10 +370,10 @@ def effects_of(experiment):
 
 
 def effects_sections(wildcards):
-    """What the effects depend on; a screened search measures for one threshold."""
+    """What the effects depend on; a screened search measures for one threshold and tolerance."""
     keys = ["protocols", "shift", "precision", "discriminator_filter", "shards", "engine"]
     if PROJECT.experiments[wildcards.experiment].attfind.engine == "screened":
-        keys += ["confidence", "threshold", "max_attributes"]
+        keys += ["confidence", "threshold", "tolerance", "max_attributes"]
     return sections("seed", *(f"attfind.{key}" for key in keys))(wildcards)
 
 
