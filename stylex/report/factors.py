@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, combinations
-from math import comb, isnan
+from math import comb, isnan, log
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Any, TypeAlias
@@ -27,6 +27,7 @@ COLUMNS = (
 CHANCE = "random"
 SHOWN = (1, 3, 5, 10)  # the k of a reader's table
 LISTED = 5  # attributes that are named one by one
+EQUALS = 8  # random moves that a move is held against, of 64 a class
 
 Rows: TypeAlias = list[dict[str, Any]]
 
@@ -80,6 +81,22 @@ def once(moves: Rows) -> Rows:
     for row in sorted(moves, key=lambda row: row["rank"]):
         first.setdefault((row["experiment"], row["method"], row["style_index"]), row)
     return list(first.values())
+
+
+def purity_gain(own: Rows, chance: Rows) -> float:
+    """Return how much purer moves are than random ones of equal size, mean difference of fractions; nan without either.
+
+    The size of a move is the sum of the absolute mean changes of all factors, in sd. Each of `own` is held against the
+    mean of those `EQUALS` moves of `chance` whose sizes are nearest, in ratio: a small change is never pure.
+    """
+    own, chance = (once([row for row in rows if row["purity"] > 0]) for rows in (own, chance))
+    sizes = [(log(abs(row["change"]) / row["purity"]), row["purity"]) for row in chance]
+    gains = []
+    for row in own if chance else []:
+        size = log(abs(row["change"]) / row["purity"])
+        nearest = sorted(sizes, key=lambda each: abs(each[0] - size))[:EQUALS]
+        gains.append(row["purity"] - mean(purity for _, purity in nearest))
+    return mean(gains) if gains else float("nan")
 
 
 def _missed(moves: Rows, factors: set[str], k: int) -> float:

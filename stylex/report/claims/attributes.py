@@ -23,8 +23,8 @@ from stylex.report.claims.model import (
     share,
     tested,
 )
-from stylex.report.claims.trainings import ONE_SEED_RULE, Comparison, over_seeds, repeated
-from stylex.report.factors import all_covered_by_chance, covered, covered_by_chance, once
+from stylex.report.claims.trainings import ONE_SEED_RULE, Comparison, over_seeds, points, repeated
+from stylex.report.factors import EQUALS, all_covered_by_chance, covered, covered_by_chance, once, purity_gain
 from stylex.report.provenance import anchor
 from stylex.report.table import percent
 
@@ -32,7 +32,8 @@ PEOPLE, OBSERVER = "people", "observer"
 ANSWERS = "table-user_study"
 STUDY = ("experiment", "domain", "method", "questions")
 FACTORS = (
-    "experiment", "model", "method", "target_class", "rank", "style_index", "factor", "cause", "change", "threshold",
+    "experiment", "model", "method", "target_class", "rank", "style_index", "factor", "cause", "purity", "change",
+    "threshold",
 )  # fmt: skip
 TOP_BIAS = 3  # ranks among which a planted bias must be: one of the top attributes
 PLANTED = {"leaves-biased": "background"}  # dataset: the factor that follows the label in its images
@@ -123,6 +124,20 @@ def attributes_move_causes(run: Run) -> list[Finding]:
         )
         found.append(Finding(name, tested(hits / len(own) - by_chance, p), sentence, anchor(name, "factors")))
     return found
+
+
+def attributes_are_purer(run: Run) -> list[Finding]:
+    """Compare the purity of attributes with that of random moves of equal size, over all seeds of an experiment."""
+    comparisons = []
+    for name, rows in _moves(run).items():
+        gain = purity_gain(_of(rows, "stylex"), _of(rows, "random"))
+        if gain == gain:  # not NaN
+            text = f"{points(gain)} points against random moves of equal size. One training."
+            comparisons.append(Comparison(name, name, name, gain, text))
+    return [
+        over_seeds(run, group, Verdict.ONE_SEED, anchor(group[0].ours, "factors"))
+        for group in repeated(run, comparisons)
+    ]
 
 
 def causes_are_covered(run: Run) -> list[Finding]:
@@ -251,6 +266,14 @@ ATTRIBUTE_CLAIMS = (
                 " random moves alike.",
                 _KNOWN,
                 attributes_move_causes,
+            ),
+            Measure(
+                "Purer than random moves",
+                "Purity: share of the factor that a move changes the most in the sum of the absolute mean changes of all."
+                f" Each attribute is held against the {EQUALS} random moves whose sum is nearest to its own, and"
+                f" coordinates count once. {ONE_SEED_RULE}",
+                _KNOWN,
+                attributes_are_purer,
             ),
             Measure(
                 "Causes covered",

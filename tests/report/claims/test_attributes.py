@@ -6,6 +6,7 @@ import pytest
 
 from stylex.report.claims import Verdict
 from stylex.report.claims.attributes import (
+    attributes_are_purer,
     attributes_move_causes,
     bias_is_found,
     causes_are_covered,
@@ -52,10 +53,10 @@ CAUSES = ("spots", "curl", "yellowing")
 COORDINATES = itertools.count()
 
 
-def move(factor, change=1.0, method="stylex", rank=1, index=None, target="sick"):
+def move(factor, change=1.0, method="stylex", rank=1, index=None, target="sick", purity=0.5):
     common = {"experiment": "mnist", "model": "stylex", "method": method, "target_class": target, "rank": rank}
     common |= {"style_index": next(COORDINATES) if index is None else index}
-    return common | {"factor": factor, "cause": factor in CAUSES, "change": change, "threshold": 0.5}
+    return common | {"factor": factor, "cause": factor in CAUSES, "purity": purity, "change": change, "threshold": 0.5}
 
 
 def random_moves(*factors):
@@ -89,6 +90,28 @@ def test_a_coordinate_in_both_lists_is_counted_once(run_of):
     both = [row | {"target_class": target} for target in ("sick", "healthy") for row in chance]
     (finding,) = attributes_move_causes(run_of(factors=[*twelve, *both]))
     assert "of 64 that random moves take" in finding.sentence  # random ones too
+
+
+@pytest.mark.parametrize(
+    ("purities", "verdict"), [((0.6, 0.61, 0.59), YES), ((0.4, 0.39, 0.41), NO), ((0.6, 0.5, 0.4), OPEN)]
+)
+def test_purity_is_held_against_random_moves_of_equal_size_over_seeds(run_of_leaves, purities, verdict):
+    # Random moves as small as that of the attribute are pure to a half; larger ones, which do not count, to 0.9.
+    chance = random_moves(*["spots"] * 8) + [row | {"change": 9.0, "purity": 0.9} for row in random_moves("size")]
+    moves = [
+        row | {"experiment": name}
+        for name, purity in zip(("leaves", "leaves-seed1", "leaves-seed2"), purities, strict=True)
+        for row in (move("spots", change=2 * purity, purity=purity), *chance)
+    ]
+    (finding,) = attributes_are_purer(run_of_leaves(factors=moves))
+    assert finding.verdict == verdict and f"seed 0 (leaves) {100 * (purities[0] - 0.5):+.1f};" in finding.sentence
+
+
+def test_purity_of_one_training_decides_nothing(run_of):
+    (finding,) = attributes_are_purer(run_of(factors=[move("spots", purity=0.9), *random_moves("size")]))
+    assert finding.verdict == Verdict.ONE_SEED and "+40.0 points" in finding.sentence
+    assert attributes_are_purer(run_of(factors=[move("spots")])) == []
+    assert attributes_are_purer(run_of(factors=[move(None, NAN, purity=NAN), *random_moves("size")])) == []
 
 
 @pytest.mark.parametrize(
