@@ -269,8 +269,8 @@ ATTRIBUTE_CLAIMS = (
             ),
             Measure(
                 "Purer than random moves",
-                "Purity: share of the factor that a move changes the most in the sum of the absolute mean changes of all."
-                f" Each attribute is held against the {EQUALS} random moves whose sum is nearest to its own, and"
+                "Purity: share of the factor that a move changes the most, in the sum of the absolute mean changes of"
+                f" all. Each attribute is held against the {EQUALS} random moves whose sum is nearest to its own, and"
                 f" coordinates count once. {ONE_SEED_RULE}",
                 _KNOWN,
                 attributes_are_purer,
