@@ -8,6 +8,7 @@ import pandas
 import pyarrow
 import pytest
 import torch
+import yaml
 from PIL import Image
 
 from stylex.artifacts import provenance, save_tensors, write_json, write_table
@@ -54,9 +55,18 @@ IMAGES = 8
 
 @pytest.fixture(scope="session")
 def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project in which the demo suite is complete, figures, tables and page included. Tests must not change it."""
+    """A project in which a suite is complete, figures, tables and page included. Tests must not change it.
+
+    It is the demo with twins without classifier-specific training.
+    """
     root = tmp_path_factory.mktemp("finished")
     shutil.copytree(REPOSITORY / "config", root / "config")
+    suite = root / "config/suites/demo.yaml"
+    content = yaml.safe_load(suite.read_text())
+    twins = [f"{name}-without-cst" for name in content["experiments"]]
+    content["experiments"] += twins
+    content["tables"].append("paired")
+    suite.write_text(yaml.safe_dump(content))
     shutil.copytree(REPOSITORY / "docs", root / "docs")
     names = load_suite(root, "demo").experiments
     for name in names:

@@ -216,7 +216,7 @@ def test_table_over_seeds(repeated: Path):
 
 def test_a_suite_of_one_seed_says_so(measured: Path):
     path = measured / "config/suites/demo.yaml"
-    path.write_text(path.read_text() + "  - seeds\n")
+    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"tables": ["seeds"]}))
     tables(measured, "demo")
     assert "No experiments of this suite differ only by their seed." in (
         SuitePaths(measured, "demo").table("seeds", "md").read_text()

@@ -26,6 +26,7 @@ from stylex.config import DatasetPaths, ExperimentPaths
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "slurm", "config", "environment.yml", "stylex", "docs", "dvc.yaml")
 INSTALLED = str(Path(sys.executable).parent)  # the folder of the commands of this environment
+TWIN = "mnist-without-cst"
 VERSIONED = (".dvc", ".dvcignore", ".gitignore")
 
 # An experiment that goes through the whole chain in a minute.
@@ -174,6 +175,20 @@ def copy_project(target: Path) -> Project:
     return Project(target)
 
 
+def with_twin(project: Project) -> Project:
+    """Add the twin of MNIST without classifier-specific training to the demo suite and to what DVC iterates over."""
+    for path, section, entry in (
+        ("config/suites/demo.yaml", "  - mnist\n", f"  - {TWIN}\n"),
+        ("config/pipeline.yaml", "  mnist: {dataset: mnist, resolution: 32, backbone", None),
+        ("dvc.yaml", "      - results/experiments/mnist\n", f"      - results/experiments/{TWIN}\n"),
+    ):
+        lines = (project.root / path).read_text().splitlines(keepends=True)
+        (place,) = (number for number, line in enumerate(lines) if line.startswith(section))
+        lines.insert(place + 1, entry or lines[place].replace("mnist:", f"{TWIN}:", 1))
+        (project.root / path).write_text("".join(lines))
+    return project
+
+
 def copy_parts(target: Path, parts: tuple[str, ...]) -> None:
     for part in parts:
         source = ROOT / part
@@ -210,8 +225,8 @@ def virgin(tmp_path) -> Project:
 
 @pytest.fixture(scope="session")
 def built_once(tmp_path_factory) -> Project:
-    """A project whose demo suite is complete; shared, so copy it before changing anything."""
-    project = with_stand_in(copy_project(tmp_path_factory.mktemp("built") / "project"))
+    """A project whose demo suite, with a twin, is complete; shared, so copy it before changing anything."""
+    project = with_twin(with_stand_in(copy_project(tmp_path_factory.mktemp("built") / "project")))
     result = project.snakemake()
     assert result.returncode == 0, result.stderr
     return project
@@ -219,7 +234,7 @@ def built_once(tmp_path_factory) -> Project:
 
 @pytest.fixture
 def built(built_once, tmp_path) -> Project:
-    """A project of its own whose demo suite is complete."""
+    """A project of its own whose demo suite, with a twin, is complete."""
     shutil.copytree(built_once.root, tmp_path / "project", symlinks=True)
     return Project(tmp_path / "project")
 
@@ -239,7 +254,7 @@ class Recorded(NamedTuple):
 
 @pytest.fixture
 def unrecorded(tmp_path) -> Project:
-    """A git repository with two experiments of the demo suite, in which nothing has run."""
+    """A git repository with MNIST and its twin, in which nothing has run."""
     return repository(tmp_path / "project")
 
 
@@ -267,7 +282,7 @@ def clone(recorded, tmp_path) -> Project:
 
 def repository(target: Path) -> Project:
     """Make a repository with MNIST and its twin without classifier-specific training, and a stand-in for the verbs."""
-    project = with_stand_in(copy_project(target))
+    project = with_twin(with_stand_in(copy_project(target)))
     for name in ("config/suites/demo.yaml", "config/pipeline.yaml", "dvc.yaml"):
         lines = (target / name).read_text().splitlines(keepends=True)
         (target / name).write_text("".join(line for line in lines if "fashion" not in line))
