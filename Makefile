@@ -1,15 +1,15 @@
-# make demo | test | check | bench-train | bench-attfind | bench-datasets | clean. The environment is made once, in .venv.
+# make demo | test | test-all | check | bench-train | bench-attfind | bench-datasets | clean. The environment is made once, in .venv.
 SHELL := bash
 PYTHON ?= python3
 SUITE ?= demo
 STAMP := .venv/.installed
 BIN := .venv/bin
 
-# What tests need from Debian: a browser, and Slurm for a private cluster. Without root or apt their tests are skipped,
-# and say so.
+# What `make test-all` needs from Debian: a browser, and Slurm for a private cluster. Without root or apt their tests are
+# skipped, and say so.
 PACKAGES := chromium slurm-wlm munge
 
-.PHONY: demo test check bench-train bench-attfind bench-datasets clean packages
+.PHONY: demo test test-all check bench-train bench-attfind bench-datasets clean packages
 
 demo: $(STAMP)
 	$(BIN)/python -m stylex validate $(SUITE)
@@ -19,8 +19,15 @@ demo: $(STAMP)
 	$(BIN)/python -m stylex summary $(SUITE)
 
 # Two processes of one thread, as in the rules: docs/method-notes.md says why.
-test: $(STAMP) packages
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder
+
+# All but what is slow or needs a service.
+test: $(STAMP)
+	$(PYTEST) -m "not slow and not browser"
+
+# With Slurm, a browser, DVC and its remotes, trainings that are killed, published sizes: half an hour on two cores.
+test-all: $(STAMP) packages
+	$(PYTEST)
 
 packages:
 	@if [ "$$(id -u)" = 0 ] && command -v apt-get > /dev/null && ! dpkg -s $(PACKAGES) > /dev/null 2>&1; then \

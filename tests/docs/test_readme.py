@@ -108,7 +108,7 @@ def plans(*arguments: str, without: frozenset[str] = frozenset()) -> Check:
 
     def check(copy: Copy) -> None:
         planned = re.findall(r"^(\w+) +\d+$", copy.run("snakemake", *arguments, "--dry-run"), re.MULTILINE)
-        assert stages() - OF_LEAVES - without <= set(planned)
+        assert stages() - OTHERS - without <= set(planned)
 
     return check
 
@@ -120,7 +120,7 @@ def copies_the_site(copy: Copy) -> None:
     (copy.root / "config/site.yaml").unlink()
 
 
-OF_LEAVES = {"regressor", "factors"}  # stages that need known factors
+OTHERS = {"regressor", "factors", "baseline"}  # stages that need known factors, or twins without the classifier
 
 
 def installs_tensorflow(copy: Copy) -> None:
@@ -138,6 +138,7 @@ CI = (ROOT / ".ci/run").read_text()
 CHECKS: dict[str, Check] = {
     "make demo": makes("demo", runs=DEMO),
     "make test": makes("test", runs=("pytest",)),
+    "make check test-all": makes("check", "test-all", runs=("snakemake", "pytest")),
     "make demo SUITE=leaves": makes("demo", "SUITE=leaves", runs=DEMO),
     "make demo SUITE=clothes": makes("demo", "SUITE=clothes", runs=DEMO),
     "make .venv/.installed": makes(".venv/.installed"),

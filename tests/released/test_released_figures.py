@@ -125,6 +125,7 @@ def test_a_missing_image_is_one_line(project, change):
         load_originals(project, config, latents)
 
 
+@pytest.mark.slow
 def test_fid_of_the_released_model_is_measured_and_drawn(with_images, monkeypatch):
     network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
     torch.save(network.state_dict(), with_images / "mine.pth")

@@ -118,7 +118,10 @@ def steps(judged_root, tmp_path_factory):
     return steps
 
 
-@pytest.mark.parametrize(("processes", "accumulation"), [(1, 2), (1, 4), (2, 1), (2, 2)])
+@pytest.mark.parametrize(
+    ("processes", "accumulation"),
+    [(1, 2), pytest.param(1, 4, marks=pytest.mark.slow), pytest.param(2, 1, marks=pytest.mark.slow), (2, 2)],
+)
 def test_a_divided_batch_gives_the_same_losses_for_20_steps(steps, experiment, processes, accumulation):
     whole, divided = steps(experiment, 1, 1), steps(experiment, processes, accumulation)
     assert (whole["processes"], divided["processes"]) == (1, processes)
@@ -212,6 +215,7 @@ def test_two_processes_stop_together_and_resume_to_the_weights_of_one(tiny_root,
         torch.testing.assert_close(value, expected[name], rtol=1e-4, atol=1e-4, msg=name)
 
 
+@pytest.mark.slow
 def test_a_mistake_that_all_processes_find_is_one_line_and_exit_code_2(tiny_root):
     ExperimentPaths(tiny_root, "tiny").classifier.model.unlink()
     code, said = finish(python(*STARTS["--processes"], cwd=tiny_root))

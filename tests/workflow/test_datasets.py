@@ -10,6 +10,8 @@ from PIL import Image
 from stylex.errors import ConfigError
 from stylex.project import load_project
 
+pytestmark = pytest.mark.slow
+
 PETS = {"title": "Pets", "layout": "folders", "licence": "CC0", "access": "sign the form"}
 COUNT = 32
 

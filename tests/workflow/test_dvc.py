@@ -12,6 +12,8 @@ from stylex.project import load_project
 from stylex.config import ExperimentPaths, SuitePaths
 from stylex.source import LEFT_OUT, imported
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 SUFFICIENCY = ExperimentPaths(Path(), "mnist").sufficiency
 
@@ -60,7 +62,6 @@ def test_extended_files_are_parameters_of_the_stages():
         assert (ROOT / f"config/presets/{extended}.yaml").is_file() or extended == item["classifier"]
 
 
-@pytest.mark.slow
 def test_stages_have_all_that_snakemake_reads_and_writes(built, tmp_path):
     """Of every file, Snakemake's record says by which rule it was made from which files; dvc.lock has these files too."""
     copy = built.under_git()

@@ -5,6 +5,8 @@ import pytest
 from stylex.artifacts import load_tensors
 from stylex.config import ExperimentPaths
 
+pytestmark = pytest.mark.slow
+
 SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["classifiers"]}
 MODEL = "results/experiments/tiny/stylex/model.safetensors"
 LOSS = "stylex/losses/adversarial.py"
