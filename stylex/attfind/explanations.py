@@ -71,27 +71,43 @@ class Explainer:
 
     @torch.inference_mode()
     def explain(
-        self, styles: StyleVector, targets: Tensor, method: Method, attributes: int, barred: Tensor | None = None
+        self,
+        styles: StyleVector,
+        targets: Tensor,
+        method: Method,
+        attributes: int,
+        barred: Tensor | None = None,
+        alone: Tensor | None = None,
     ) -> list[list[Step]]:
         """Return the steps, at most `attributes`, of each image towards its target class.
 
         styles: of N images; targets [N] int64, none of them what the classifier says of the reconstruction already;
-        barred [N, K] bool: coordinates that stay where they are. An image for which nothing raises the target has no
-        step.
+        barred [N, K] bool: coordinates that stay where they are; alone: `moved_alone` of these images, where it is
+        known. An image for which nothing raises the target has no step.
         """
+        alone = self.moved_alone(styles, targets) if alone is None else alone
+        trail = Trail(self, styles, targets, barred)
+        first = alone.masked_fill(trail.moved[:, None], -torch.inf)
         search = self._independent if method is Method.INDEPENDENT else self._subset
-        return search(Trail(self, styles, targets, barred), min(attributes, self.synthesis.layout.size))
+        return search(trail, first, min(attributes, self.synthesis.layout.size))
+
+    @torch.inference_mode()
+    def moved_alone(self, styles: StyleVector, targets: Tensor) -> Tensor:
+        """Return the margins [N, 2, K] after each single move: what every search begins with.
+
+        -inf where the coordinate is where the move would end: such an effect is rounding.
+        """
+        return self._margins_of_moves(styles, targets, torch.zeros_like(styles.space, dtype=torch.bool))
 
     def answers(self, styles: StyleVector) -> Tensor:
         """Return the classifier's logits [N, classes] of the images of these styles."""
         batches = torch.arange(len(styles.space), device=styles.space.device).split(self.options.batch_size)
         return torch.cat([self.classifier(self.synthesis.render(styles.select(rows))).float() for rows in batches])
 
-    def _independent(self, trail: Trail, attributes: int) -> list[list[Step]]:
-        everything = torch.arange(len(trail.targets), device=trail.targets.device)
+    def _independent(self, trail: Trail, alone: Tensor, attributes: int) -> list[list[Step]]:
         with self.autocast:
             before = margins(self.answers(trail.styles), trail.targets)
-        effect, direction = (self._margins_of_moves(trail, everything) - before[:, None, None]).max(dim=1)  # [N, K]
+        effect, direction = (alone - before[:, None, None]).max(dim=1)  # [N, K]
         effect, order = effect.sort(dim=1, descending=True, stable=True)
         for step in range(attributes):
             rows = torch.nonzero(effect[:, step] > 0).flatten()
@@ -101,11 +117,13 @@ class Explainer:
             trail.try_alone(rows, index, direction[rows, index])
         return trail.steps
 
-    def _subset(self, trail: Trail, attributes: int) -> list[list[Step]]:
+    def _subset(self, trail: Trail, after: Tensor, attributes: int) -> list[list[Step]]:
         rows = torch.arange(len(trail.targets), device=trail.targets.device)
         size = self.synthesis.layout.size
-        for _ in range(attributes):
-            margin, best = self._margins_of_moves(trail, rows).flatten(1).max(dim=1)
+        for step in range(attributes):
+            if step:
+                after = self._margins_of_moves(trail.styles.select(rows), trail.targets[rows], trail.moved[rows])
+            margin, best = after.flatten(1).max(dim=1)
             rows, best = rows[margin > -torch.inf], best[margin > -torch.inf]
             if not len(rows):
                 break
@@ -113,14 +131,10 @@ class Explainer:
             rows = rows[trail.logits[rows].argmax(dim=1) != trail.targets[rows]]
         return trail.steps
 
-    def _margins_of_moves(self, trail: Trail, rows: Tensor) -> Tensor:
-        """Return the margins [n, 2, K] after each further move of the images `rows`.
-
-        -inf where the coordinate is moved already or is where the move would end: such an effect is rounding.
-        """
-        styles, free = trail.styles.select(rows), ~trail.moved[rows]
+    def _margins_of_moves(self, styles: StyleVector, targets: Tensor, moved: Tensor) -> Tensor:
+        """Return the margins [n, 2, K] after each further move; -inf where `moved` [n, K] or where nothing moves."""
         values = targets_of(styles.space, self.extremes, self.options.shift)
-        free = free[:, None] & (values != styles.space[:, None])
+        free = ~moved[:, None] & (values != styles.space[:, None])
         found = torch.full(free.shape, -torch.inf, device=values.device)
         image, _, index = torch.nonzero(free, as_tuple=True)
         if not len(image):
@@ -128,7 +142,7 @@ class Explainer:
         moves = Moves(image, index, values[free])
         with self.autocast:
             logits = logits_of_moves(self.synthesis, self.classifier, styles, moves, self.options.batch_size)
-        found[free] = margins(logits, trail.targets[rows][image])
+        found[free] = margins(logits, targets[image])
         return found
 
 
@@ -224,8 +238,9 @@ def explain_analysed(root: Path, name: str, device: str) -> None:
     }
     files = {Method.INDEPENDENT: paths.independent, Method.SUBSET: paths.subset}
     with progress(f"explain {name}", len(files) * len(ids)) as counter:
+        alone = explainer.moved_alone(styles, targets)
         for method, path in files.items():
-            found = explainer.explain(styles, targets, method, steps)
+            found = explainer.explain(styles, targets, method, steps, alone=alone)
             write_table(path, table(ids, target_names, found), origin)
             counter.advance(len(ids))
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import torch
-from scipy.stats import t as student
+from scipy.special import stdtrit
 from torch import Tensor
 
 from stylex.attfind.algorithms import Limits
@@ -221,7 +221,7 @@ def intervals(screen: Screen, target: int, images: Tensor, left: Tensor, confide
 
 @cache
 def _quantile(level: float, freedom: int) -> float:
-    return float(student.ppf(level, freedom))
+    return float(stdtrit(freedom, level))
 
 
 def _mean(values: Tensor, where: Tensor) -> Tensor:

@@ -10,7 +10,6 @@ import math
 from typing import Any
 
 import torch
-from scipy.optimize import minimize_scalar
 from torch import Tensor
 from torch.nn import functional
 
@@ -36,6 +35,8 @@ def fit_temperature(logits: Tensor, labels: Tensor) -> float:
 
     logits: [n, classes] of images that were not trained on; labels: int64 [n]. The cross-entropy has one minimum in T.
     """
+    from scipy.optimize import minimize_scalar  # takes long to import
+
     exact = logits.double()
 
     def cross_entropy(logarithm: float) -> float:

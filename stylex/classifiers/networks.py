@@ -1,9 +1,10 @@
-"""Networks by name: ResNet-18 and MobileNetV2 of torchvision's own blocks, MobileNetV1, and those of timm.
+"""Networks by name: ResNet-18, MobileNetV2 of torchvision's own blocks, MobileNetV1, and those of timm.
 
 With the published stem they are the published networks (He et al. 2016, table 1; Sandler et al. 2018, table 2). Two
 changes make the small stem, both because images of 32x32 are not of 224x224: the first convolution is 3x3 with stride
 1, and the next halving (ResNet's max pooling, the stride of MobileNetV2's second stage) is left out. Channel counts are
-multiplied by `width`; at width 1 the parameters are those of torchvision, in the same order.
+multiplied by `width`; at width 1 the parameters are those of torchvision, in the same order. Importing torchvision
+takes as long as importing torch, so only what needs it does so.
 """
 
 from __future__ import annotations
@@ -14,8 +15,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
-from torchvision.models.mobilenetv2 import MobileNetV2
-from torchvision.models.resnet import BasicBlock
 
 from stylex.classifiers.image_network import IMAGENET, UNIT, ImageNetwork
 from stylex.classifiers.mobilenet_v1 import mobilenet_v1_stages
@@ -64,15 +63,29 @@ def _resnet18(channels: int, width: float, published: bool) -> tuple[list[nn.Mod
     stages: list[nn.Module] = [nn.Sequential(stem, nn.BatchNorm2d(planes[0]), nn.ReLU(inplace=True))]
     for source, target, step in zip([planes[0], *planes[:-1]], planes, (1, 2, 2, 2), strict=True):
         pooling = [nn.MaxPool2d(3, 2, padding=1)] if published and step == 1 else []
-        stages.append(nn.Sequential(*pooling, _basic_block(source, target, step), BasicBlock(target, target)))
+        stages.append(nn.Sequential(*pooling, BasicBlock(source, target, step), BasicBlock(target, target)))
     return stages, planes[-1]
 
 
-def _basic_block(source: int, target: int, stride: int) -> BasicBlock:
-    if stride == 1:
-        return BasicBlock(source, target)
-    projection = nn.Sequential(Projection(source, target, stride), nn.BatchNorm2d(target))
-    return BasicBlock(source, target, stride, projection)
+class BasicBlock(nn.Module):
+    """Two 3x3 convolutions beside a shortcut (He et al. 2016, figure 5, left)."""
+
+    def __init__(self, source: int, target: int, stride: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(source, target, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(target)
+        self.relu = nn.ReLU(inplace=True)
+        self.conv2 = nn.Conv2d(target, target, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(target)
+        self.downsample = None
+        if stride > 1:
+            self.downsample = nn.Sequential(Projection(source, target, stride), nn.BatchNorm2d(target))
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Map [N, source, H, W] to [N, target, H / stride, W / stride]."""
+        shortcut = input if self.downsample is None else self.downsample(input)
+        output = self.relu(self.bn1(self.conv1(input)))
+        return self.relu(self.bn2(self.conv2(output)) + shortcut)
 
 
 class Projection(nn.Conv2d):
@@ -93,6 +106,8 @@ class Projection(nn.Conv2d):
 
 def _mobilenet_v2(channels: int, width: float, published: bool) -> tuple[list[nn.Module], int]:
     """Return the stages (small stem, 32x32 images: 32x32 twice, 16x16, 8x8, 4x4) and the width of the last."""
+    from torchvision.models.mobilenetv2 import MobileNetV2
+
     table = [list(row) for row in MOBILENET_V2_TABLE]
     table[1][3] = 2 if published else 1
     whole = MobileNetV2(width_mult=width, inverted_residual_setting=table)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Self, TypeAlias
 
 import torch
-import torchvision
 from torch import Tensor, nn
 
 from stylex.classifiers.backbone import FeatureBackbone, load_backbone
@@ -21,8 +20,8 @@ from stylex.pretrained import load_weights
 
 # Network, and where its layers end: after the activations that Zhang et al. name (conv1 … conv5).
 NETWORKS = {
-    "lpips-alex": (torchvision.models.alexnet, (2, 5, 8, 10, 12)),
-    "lpips-vgg": (torchvision.models.vgg16, (4, 9, 16, 23, 30)),
+    "lpips-alex": ("alexnet", (2, 5, 8, 10, 12)),
+    "lpips-vgg": ("vgg16", (4, 9, 16, 23, 30)),
 }
 EPSILON = 1e-20  # of the lpips package: 1e-10 added to the norm
 
@@ -36,12 +35,13 @@ class LpipsFeatures(nn.Module):
     def __init__(self, name: str, state: Mapping[str, Tensor]) -> None:
         from lpips import __file__ as package
         from lpips.lpips import ScalingLayer
+        from torchvision import models
 
         super().__init__()
         self.name = name
-        build, ends = NETWORKS[name]
+        network, ends = NETWORKS[name]
         with torch.device("meta"):  # no memory and no time for weights that are replaced
-            whole = build(weights=None)
+            whole = models.get_model(network, weights=None)
         whole.load_state_dict(state, assign=True)
         starts = (0, *ends[:-1])
         self.network = nn.ModuleList([whole.features[a:b] for a, b in zip(starts, ends, strict=True)])

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
-from pytorch_fid import inception
 from torch import Tensor
 
 from stylex.classifiers import FeatureBackbone, load_backbone
@@ -56,6 +55,8 @@ class InceptionFeatures:
     name = INCEPTION
 
     def __init__(self, state: Mapping[str, Tensor], device: str = "cpu", dimensions: int = POOL3) -> None:
+        from pytorch_fid import inception  # imports torchvision, which takes long
+
         block = inception.InceptionV3.BLOCK_INDEX_BY_DIM[dimensions]
         with _handed_over(state):
             network = inception.InceptionV3([block])
@@ -90,6 +91,8 @@ def load_extractors(root: Path, config: ExperimentConfig, device: str) -> list[E
 @contextmanager
 def _handed_over(state: Mapping[str, Tensor]) -> Iterator[None]:
     """Give pytorch-fid these weights where its network would download and unpickle them, unverified."""
+    from pytorch_fid import inception
+
     downloader = inception.load_state_dict_from_url
     inception.load_state_dict_from_url = lambda *_, **__: state
     try:

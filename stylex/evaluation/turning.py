@@ -80,19 +80,31 @@ def by_chance(model: Model, latents: Latents, rows: Tensor, length: int, target:
     return [by_list(model, latents, rows, moves, target) for moves in lists]
 
 
-def by_explanation(
-    model: Model, explainer: Explainer, latents: Latents, rows: Tensor, target: str, method: Method
-) -> Turned:
-    """Move what explains the very image, of evaluation.counterfactual_searches images evenly over the classes.
+class Searched(NamedTuple):
+    """n images that are explained one by one towards a class, and what every single move does to each."""
+
+    rows: Tensor  # [n] int64, of the latents
+    styles: StyleVector
+    targets: Tensor  # [n] int64, all the same
+    alone: Tensor  # [n, 2, K], of `Explainer.moved_alone`
+
+    @classmethod
+    def of(cls, model: Model, explainer: Explainer, latents: Latents, rows: Tensor, target: str) -> Searched:
+        """Take evaluation.counterfactual_searches images of `rows`, evenly over the classes."""
+        rows = rows[first_of_each_class(latents.labels[rows], model.config.evaluation.counterfactual_searches)]
+        styles = latents.style_vector(rows).to(model.device)
+        targets = torch.full((len(rows),), latents.class_names.index(target), device=model.device)
+        return cls(rows, styles, targets, explainer.moved_alone(styles, targets))
+
+
+def by_explanation(model: Model, explainer: Explainer, latents: Latents, searched: Searched, method: Method) -> Turned:
+    """Move what explains the very image.
 
     Independent: the first coordinate that flips the image alone, or else the one with the largest effect. Subset: all
     of the explanation; the first evaluation.counterfactual_diversity images have several, whose diversity is taken.
     """
-    evaluation = model.config.evaluation
-    rows = rows[first_of_each_class(latents.labels[rows], evaluation.counterfactual_searches)]
-    styles = latents.style_vector(rows).to(model.device)
-    targets = torch.full((len(rows),), latents.class_names.index(target), device=model.device)
-    found = explainer.explain(styles, targets, method, evaluation.counterfactual_attributes)
+    evaluation, (rows, styles, targets, alone) = model.config.evaluation, searched
+    found = explainer.explain(styles, targets, method, evaluation.counterfactual_attributes, alone=alone)
     if method is Method.INDEPENDENT:
         found = [([step for step in steps if step.flipped] or steps)[:1] for steps in found]
     images = model.images(with_steps(explainer, styles, found))
@@ -102,7 +114,8 @@ def by_explanation(
     several = first_of_each_class(latents.labels[rows], evaluation.counterfactual_diversity)
     apart = torch.full((len(rows),), torch.nan)
     first = [found[row] for row in several.tolist()]
-    apart[several] = diversity(model, explainer, styles.select(several), targets[several], first, images[several])
+    chosen = Searched(rows[several], styles.select(several), targets[several], alone[several])
+    apart[several] = diversity(model, explainer, chosen, first, images[several])
     return Turned(rows, images, moves, apart)
 
 
@@ -117,18 +130,14 @@ def with_steps(explainer: Explainer, styles: StyleVector, found: Sequence[Sequen
 
 
 def diversity(
-    model: Model,
-    explainer: Explainer,
-    styles: StyleVector,
-    targets: Tensor,
-    found: list[list[Step]],
-    images: Tensor,
+    model: Model, explainer: Explainer, searched: Searched, found: list[list[Step]], images: Tensor
 ) -> Tensor:
     """Return the mean perceptual distance between up to `EXPLANATIONS` of each image that share no coordinate, [N].
 
     found, images: the first, by subset selection. An image is explained anew, without the coordinates that earlier
     explanations moved, as long as these flip it; NaN where fewer than two do.
     """
+    _, styles, targets, alone = searched
     several = [[image] if steps and steps[-1].flipped else [] for steps, image in zip(found, images, strict=True)]
     barred = torch.zeros_like(styles.space, dtype=torch.bool)
     limit = model.config.evaluation.counterfactual_attributes
@@ -139,7 +148,7 @@ def diversity(
         if not left:
             break
         some, found = styles.select(torch.tensor(left)), [[] for _ in found]
-        more = explainer.explain(some, targets[left], Method.SUBSET, limit, barred[left])
+        more = explainer.explain(some, targets[left], Method.SUBSET, limit, barred[left], alone[left])
         for row, steps, image in zip(left, more, model.images(with_steps(explainer, some, more)), strict=True):
             found[row] = steps
             several[row] += [image] if steps and steps[-1].flipped else []

@@ -11,7 +11,7 @@ from stylex.attfind.explanations import Explainer
 from stylex.attfind.records import Attribute, Method, read_attributes
 from stylex.config import ExperimentPaths
 from stylex.evaluation.baselines import condition, ganalyze, latent, pixel
-from stylex.evaluation.turning import Model, Turned, by_chance, by_explanation, by_list
+from stylex.evaluation.turning import Model, Searched, Turned, by_chance, by_explanation, by_list
 from stylex.latents.table import Latents
 
 Way = Callable[[Tensor, str], list[Turned]]
@@ -30,9 +30,10 @@ def ways(model: Model, paths: ExperimentPaths, latents: Latents) -> dict[str, Wa
     found["random"] = partial(_random, model, latents, lists[config.method])
     if latents.protocol is not main:
         return found
-    found |= {
-        method.value: partial(_explained, model, latents, method) for method in (Method.SUBSET, Method.INDEPENDENT)
-    }
+    explainer = Explainer(model.networks, model.classifier, latents, config.attfind, model.device)
+    known: dict[str, Searched] = {}
+    for method in (Method.SUBSET, Method.INDEPENDENT):
+        found[method.value] = partial(_explained, model, latents, explainer, known, method)
     others: dict[str, Baseline] = {"latent": latent, "ganalyze": partial(ganalyze, path=paths.ganalyze)}
     others |= {"condition": condition, "pixel": pixel}
     return found | {name: partial(_baseline, model, latents, turn) for name, turn in others.items()}
@@ -50,9 +51,19 @@ def _random(model: Model, latents: Latents, lists: Lists, rows: Tensor, target: 
     return by_chance(model, latents, rows, len(lists.get(target, [])), target)
 
 
-def _explained(model: Model, latents: Latents, method: Method, rows: Tensor, target: str) -> list[Turned]:
-    explainer = Explainer(model.networks, model.classifier, latents, model.config.attfind, model.device)
-    return [by_explanation(model, explainer, latents, rows, target, method)]
+def _explained(
+    model: Model,
+    latents: Latents,
+    explainer: Explainer,
+    known: dict[str, Searched],
+    method: Method,
+    rows: Tensor,
+    target: str,
+) -> list[Turned]:
+    """Explain the images by one method; `known` keeps what every move does to them for the next method."""
+    if target not in known:
+        known[target] = Searched.of(model, explainer, latents, rows, target)
+    return [by_explanation(model, explainer, latents, known[target], method)]
 
 
 def _baseline(model: Model, latents: Latents, turn: Baseline, rows: Tensor, target: str) -> list[Turned]:

@@ -172,6 +172,19 @@ def test_an_image_is_explained_as_it_is_alone_and_nothing_is_changed(
 
 
 @pytest.mark.parametrize("method", Method)
+def test_what_single_moves_do_is_not_measured_again_and_leads_to_the_same_steps(styles, targets, explainer_of, method):
+    explainer = explainer_of()
+    barred = torch.zeros_like(styles.space, dtype=torch.bool)
+    barred[:, ::3] = True
+    expected = explainer.explain(styles, targets, method, 3, barred)
+    alone = explainer.moved_alone(styles, targets)
+    assert explainer.explain(styles, targets, method, 3, barred, alone) == expected
+    assert not {step.style_index for steps in expected for step in steps} & set(range(0, styles.space.shape[1], 3))
+    nothing = torch.full_like(alone, -torch.inf)
+    assert explainer.explain(styles, targets, method, 3, barred, nothing) == [[]] * len(targets)
+
+
+@pytest.mark.parametrize("method", Method)
 def test_no_coordinate_is_moved_twice_and_there_are_no_more_than_there_are(
     networks, styles, targets, explainer_of, method
 ):

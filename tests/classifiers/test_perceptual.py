@@ -5,6 +5,7 @@ import copy
 import lpips
 import pytest
 import torch
+from torchvision import models
 
 from stylex.classifiers import LpipsFeatures, perceptual_distance
 from stylex.classifiers.perceptual import NETWORKS
@@ -13,7 +14,9 @@ from stylex.classifiers.perceptual import NETWORKS
 def random_state(name):
     """Random weights of the network; the layers that LPIPS does not use cost no memory."""
     with torch.device("meta"):
-        shapes = {key: value.shape for key, value in NETWORKS[name][0](weights=None).state_dict().items()}
+        shapes = {
+            key: value.shape for key, value in models.get_model(NETWORKS[name][0], weights=None).state_dict().items()
+        }
     random = torch.Generator().manual_seed(0)
     state = {}
     for key, shape in shapes.items():

@@ -276,19 +276,20 @@ def test_the_condition_is_that_of_reconstructions_of_the_class_and_w_stays(loade
 def test_explanations_that_are_compared_share_no_coordinate(loaded, monkeypatch):
     from stylex.attfind.explanations import Explainer
     from stylex.attfind.records import Method
-    from stylex.evaluation.turning import by_explanation
+    from stylex.evaluation.turning import Searched, by_explanation
 
     explained = []
     explain = Explainer.explain
 
-    def recorded(self, styles, targets, method, attributes, barred=None):
-        explained.append((styles.space.clone(), explain(self, styles, targets, method, attributes, barred)))
+    def recorded(self, styles, *arguments, **options):
+        explained.append((styles.space.clone(), explain(self, styles, *arguments, **options)))
         return explained[-1][1]
 
     monkeypatch.setattr(Explainer, "explain", recorded)
     explainer = Explainer(loaded.model.networks, loaded.classifier, loaded.latents, loaded.config.attfind, "cpu")
     rows = images_to_turn(loaded.latents, "3", None)
-    turned = by_explanation(loaded.model, explainer, loaded.latents, rows, "3", Method.SUBSET)
+    searched = Searched.of(loaded.model, explainer, loaded.latents, rows, "3")
+    turned = by_explanation(loaded.model, explainer, loaded.latents, searched, Method.SUBSET)
     used = {}
     for styles, found in explained:
         for image, steps in zip(styles, found, strict=True):
