@@ -4,7 +4,8 @@ A round is one period of lazy regularisation (16 steps: R1 once, path lengths at
 them, encoder and noise steps in turn). Each side is processes of its own that wait while the other one works, so that
 peak memory is its own too: at 32x32 one training a core, side by side, as the workflow's rules run it; at 64x64 one
 training on all cores. Real digits; classifier and backbone have random weights, which cost the same as trained
-ones. Writes results/benchmarks/training.json and prints the table of docs/performance.md.
+ones. `quality-32` (quality.py) is no step but whole trainings. Writes results/benchmarks/training.json and prints the
+tables of docs/performance.md.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import paper_training
+import quality
 import torch
 import yaml
 from plain import plain_state, plain_step
@@ -58,6 +60,7 @@ class Case(NamedTuple):
 
 
 # model1-64 explains the ResNet-18 of [V], at its full width.
+QUALITY = "quality-32"
 CASES = {"cpu-32": Case(0.125, 0.125, True), "model1-64": Case(1.0, 0.25, False)}
 
 
@@ -212,7 +215,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--device", choices=("cpu", "cuda"), default="cpu")
     parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--preset", choices=tuple(CASES), help="default: all")
+    parser.add_argument("--preset", choices=(*CASES, QUALITY), help="default: all")
     parser.add_argument("--output", type=Path, default=ROOT / "results/benchmarks/training.json")
     parser.add_argument("--project", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--side", choices=SIDES, help=argparse.SUPPRESS)
@@ -222,15 +225,20 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary) / "project"
         make_project(folder)
-        presets = [arguments.preset] if arguments.preset else list(CASES)
-        results = {preset: measure(folder, preset, arguments) for preset in presets}
-    if arguments.preset and arguments.output.is_file():  # the other case stays as it was measured
+        presets = [arguments.preset] if arguments.preset else [*CASES, QUALITY]
+        results = {preset: measure(folder, preset, arguments) for preset in presets if preset != QUALITY}
+        if QUALITY in presets:
+            torch.set_num_threads(1)  # as the workflow's rules
+            results[QUALITY] = quality.seconds_to_quality(folder)
+    if arguments.preset and arguments.output.is_file():  # the other cases stay as they were measured
         known = read_json(arguments.output)
-        results = {preset: results.get(preset) or known[preset] for preset in CASES if preset in known | results}
+        results = {each: results.get(each) or known[each] for each in (*CASES, QUALITY) if each in known | results}
     settings = {"cores": arguments.threads, "steps_a_round": STEPS}
     origin = provenance("tests/benchmarks/bench_training.py", SEED, arguments.device)
     write_json(arguments.output, {**results, "machine": {"processor": processor(), **settings, **origin}})
-    print(table(results))
+    print(table({preset: row for preset, row in results.items() if preset in CASES}))
+    if QUALITY in results:
+        print(quality.table(results[QUALITY]))
 
 
 if __name__ == "__main__":
