@@ -91,12 +91,12 @@ def make_project(folder: Path) -> None:
             "dataset": {"name": "mnist", "classes": ["3", "5"]},
             "stylex": {"perceptual_backbone": f"bench-{preset}", **STEPS_OF_PAPERS.get(preset, {})},
         }
-        (folder / f"config/experiments/{preset}.yaml").write_text(yaml.safe_dump(experiment))
+        (folder / f"config/experiments/bench-{preset}.yaml").write_text(yaml.safe_dump(experiment))
 
 
 def make_step(folder: Path, preset: str, side: str, device: str) -> Callable[[], object]:
     """Return one side's step; all that it does, drawing and loading included, is inside."""
-    experiment = load_experiment(folder, preset)
+    experiment = load_experiment(folder, f"bench-{preset}")
     config, split = experiment.stylex, load_split(folder, experiment.dataset, "train")
     case, sizes = CASES[preset], (split.resolution, split.channels, len(split.class_names))
     classifier, backbone = judge(Classifier, case.classifier, split), judge(FeatureBackbone, case.backbone, split)
@@ -177,7 +177,7 @@ def measure(folder: Path, preset: str, arguments: argparse.Namespace) -> dict[st
     peaks = {side: max(float(one.communicate()[0]) for one in trainings) for side, trainings in workers.items()}
     ours, plain = (statistics.median(times[side]) for side in SIDES)
     ratios = [slow / fast for fast, slow in zip(times["ours"], times["plain"], strict=True)]
-    batch = load_experiment(folder, preset).stylex.training.batch_size
+    batch = load_experiment(folder, f"bench-{preset}").stylex.training.batch_size
     return {
         "rounds": arguments.rounds, "trainings": copies, "threads": threads, "ours": ours, "plain": plain,
         "ratio": plain / ours, "ratio_min": min(ratios), "ratio_max": max(ratios),
