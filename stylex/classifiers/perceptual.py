@@ -43,8 +43,10 @@ class LpipsFeatures(nn.Module):
         with torch.device("meta"):  # no memory and no time for weights that are replaced
             whole = models.get_model(network, weights=None)
         whole.load_state_dict(state, assign=True)
+        layers = whole.get_submodule("features")
+        assert isinstance(layers, nn.Sequential)
         starts = (0, *ends[:-1])
-        self.network = nn.ModuleList([whole.features[a:b] for a, b in zip(starts, ends, strict=True)])
+        self.network = nn.ModuleList([layers[a:b] for a, b in zip(starts, ends, strict=True)])
         path = Path(package).parent / "weights" / "v0.1" / f"{name.removeprefix('lpips-')}.pth"
         heads = torch.load(path, map_location="cpu", weights_only=True)
         for layer in range(len(ends)):
