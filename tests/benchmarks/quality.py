@@ -24,7 +24,8 @@ from stylex.evaluation.quality import counterfactuals
 from stylex.latents.encode import encode
 from stylex.training import train
 
-Row = dict[str, float | bool | dict[str, float]]
+Measured = dict[str, float | None]  # None: of too few images
+Row = dict[str, float | bool | Measured]
 
 LIMIT = 3.2
 BEFORE = {
@@ -44,14 +45,14 @@ CRITERIA = {"flipped": 0.9, "agreed": 0.85, "own_nearest": 0.8, "class_kept": 0.
 LARGEST = {"distance": 4.0}
 
 
-def passes(measured: dict[str, float]) -> bool:
-    """Whether all criteria hold; a value that is missing (nan) does not."""
-    return all(measured[name] >= lowest for name, lowest in CRITERIA.items()) and all(
-        measured[name] <= highest for name, highest in LARGEST.items()
+def passes(measured: Measured) -> bool:
+    """Whether all criteria hold; a value that is missing does not."""
+    return all((value := measured[name]) is not None and value >= lowest for name, lowest in CRITERIA.items()) and all(
+        (value := measured[name]) is not None and value <= highest for name, highest in LARGEST.items()
     )
 
 
-def criteria(root: Path, name: str) -> dict[str, float]:
+def criteria(root: Path, name: str) -> Measured:
     """Measure a trained experiment on validation images; `distance`: of the worst direction."""
     paths = ExperimentPaths(root, name)
     for stage in (write_diagnosis, encode, compute_effects):
@@ -65,7 +66,7 @@ def criteria(root: Path, name: str) -> dict[str, float]:
     return {
         "flipped": float(rows.loc[POOLED, "validity"]),
         "agreed": float(rows.loc[POOLED, "agreement"]),
-        "distance": float(rows["frechet_ratio"].max(skipna=False)),
+        "distance": None if rows["frechet_ratio"].isna().any() else float(rows["frechet_ratio"].max()),
         "own_nearest": float(of_networks["own_nearest"]),
         "class_kept": float(of_networks["class_kept"]),
     }
@@ -79,7 +80,7 @@ def write_experiments(root: Path) -> None:
         (root / f"config/experiments/{name}.yaml").write_text(yaml.safe_dump(content))
 
 
-def trained(root: Path, name: str, images: int | None = None) -> tuple[float, dict[str, float]]:
+def trained(root: Path, name: str, images: int | None = None) -> tuple[float, Measured]:
     """Train to the end, or on to `images` of them; return the seconds of training so far and what it has come to."""
     path = root / f"config/experiments/{name}.yaml"
     if images is not None:
@@ -119,8 +120,9 @@ def table(row: Row) -> str:
         measured = row[f"{side}_measured"]
         assert isinstance(measured, dict)
         shares = {name: f"{100 * measured[name]:.0f} %" for name in CRITERIA}
+        far = "–" if measured["distance"] is None else f"{measured['distance']:.1f}"
         lines.append(
-            f"| {side} | {row[side]:.0f} | {shares['flipped']} | {shares['agreed']} | {measured['distance']:.1f}"
+            f"| {side} | {row[side]:.0f} | {shares['flipped']} | {shares['agreed']} | {far}"
             f" | {shares['own_nearest']} | {shares['class_kept']} | {'yes' if row[f'{side}_passes'] else 'no'} |"
         )
     return "\n".join(lines)

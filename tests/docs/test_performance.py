@@ -5,6 +5,7 @@ from pathlib import Path
 
 import bench_attfind
 import bench_datasets
+import quality
 from bench_training import CASES, table
 
 ROOT = Path(__file__).parents[2]
@@ -14,6 +15,21 @@ def test_the_page_carries_the_measured_table():
     measured = json.loads((ROOT / "results/benchmarks/training.json").read_text())
     results = {preset: measured[preset] for preset in CASES}
     assert table(results) in (ROOT / "docs/performance.md").read_text()
+
+
+def test_quality_needs_every_criterion():
+    good = {"flipped": 0.9, "agreed": 0.85, "distance": 4.0, "own_nearest": 0.8, "class_kept": 0.97}
+    assert quality.passes(good)
+    for name, value in good.items():
+        assert not quality.passes(good | {name: value + (0.01 if name == "distance" else -0.01)})
+    assert not quality.passes(good | {"distance": None})
+    sides = {"before": 300.4, "before_passes": False, "before_measured": good | {"distance": None}}
+    sides |= {"after": 100.0, "after_passes": True, "after_measured": good}
+    last = quality.table(sides).splitlines()[-2:]
+    assert last == [
+        "| before | 300 | 90 % | 85 % | – | 80 % | 97 % | no |",
+        "| after | 100 | 90 % | 85 % | 4.0 | 80 % | 97 % | yes |",
+    ]
 
 
 def test_the_page_carries_the_table_of_attfind():
