@@ -41,7 +41,8 @@ check: $(STAMP)
 	$(BIN)/snakefmt --line-length 120 --check Snakefile workflow
 	$(BIN)/snakemake --lint
 
-# Our training step against a textbook one: 20 to 30 minutes on two cores, with nothing else running.
+# Our training step against a textbook one, 20 to 30 minutes on two cores with nothing else running, and whole trainings
+# until they are good, some 20 minutes more.
 bench-train: $(STAMP)
 	$(BIN)/python tests/benchmarks/bench_training.py
 

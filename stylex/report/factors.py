@@ -87,7 +87,7 @@ def purity_gain(own: Rows, chance: Rows) -> float:
     """Return how much purer moves are than random ones of equal size, mean difference of fractions; nan without either.
 
     The size of a move is the sum of the absolute mean changes of all factors, in sd. Each of `own` is held against the
-    mean of those `EQUALS` moves of `chance` whose sizes are nearest, in ratio: a small change is never pure.
+    mean of those `EQUALS` moves of `chance` whose sizes are nearest, in ratio: purity may depend on the size.
     """
     own, chance = (once([row for row in rows if row["purity"] > 0]) for rows in (own, chance))
     sizes = [(log(abs(row["change"]) / row["purity"]), row["purity"]) for row in chance]

@@ -76,12 +76,23 @@ STEPS_OF_PAPERS = {
 
 
 def make_project(folder: Path) -> None:
-    """Write a project with real digits at the resolution of each preset, and an experiment of each preset's name."""
+    """Write a project with real digits at the resolution of each preset, and the experiments."""
     shutil.copytree(ROOT / "config", folder / "config")
     download(folder, "mnist")
     for preset in CASES:
-        resolution = int(preset.rpartition("-")[2])
-        prepare(folder, "mnist", resolution)
+        prepare(folder, "mnist", resolution_of(preset))
+    write_experiments(folder)
+
+
+def resolution_of(preset: str) -> int:
+    """Return the side of the images that a preset is for."""
+    return int(preset.rpartition("-")[2])
+
+
+def write_experiments(folder: Path) -> None:
+    """Write an experiment bench-<preset>, and its backbone, for each preset."""
+    for preset in CASES:
+        resolution = resolution_of(preset)
         backbone = {"extends": "backbone-32", "dataset": "mnist", "resolution": resolution}
         (folder / f"config/backbones/bench-{preset}.yaml").write_text(yaml.safe_dump(backbone))
         experiment = {

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import bench_attfind
 import bench_datasets
+import bench_training
 import quality
 from bench_training import CASES, table
+
+from stylex.config import load_experiment
 
 ROOT = Path(__file__).parents[2]
 
@@ -15,6 +18,17 @@ def test_the_page_carries_the_measured_table():
     measured = json.loads((ROOT / "results/benchmarks/training.json").read_text())
     results = {preset: measured[preset] for preset in CASES}
     assert table(results) in (ROOT / "docs/performance.md").read_text()
+
+
+def test_what_is_trained_is_what_the_page_says(root):
+    bench_training.write_experiments(root)
+    quality.write_experiments(root)
+    before, after = (load_experiment(root, name).stylex for name in ("before", "after"))
+    assert after == load_experiment(root, "mnist").stylex
+    assert before.networks.generator_channels == [16] * 4 and before.training.images == 48000
+    assert before.training.learning_rate == 0.002 and not before.training.decay
+    for preset in CASES:
+        assert load_experiment(root, f"bench-{preset}").dataset.resolution == bench_training.resolution_of(preset)
 
 
 def test_quality_needs_every_criterion():
