@@ -2,6 +2,7 @@
 SHELL := bash
 PYTHON ?= python3
 SUITE ?= demo
+LOG = results/logs/$(SUITE)
 STAMP := .venv/.installed
 BIN := .venv/bin
 
@@ -11,12 +12,13 @@ PACKAGES := chromium slurm-wlm munge
 
 .PHONY: demo test test-all check bench-train bench-attfind bench-datasets clean packages
 
+# What it prints is kept in results/logs/demo.txt, what Snakemake says besides in demo.log.
 demo: $(STAMP)
-	$(BIN)/python -m stylex validate $(SUITE)
 	@mkdir -p results/logs
-	PYTHONPATH=$(CURDIR) $(BIN)/snakemake --cores $(shell nproc) --logger stylex --config suite=$(SUITE) \
-	  2> results/logs/$(SUITE).log || { tail -n 3 results/logs/$(SUITE).log; echo "All of it: results/logs/$(SUITE).log"; exit 1; }
-	$(BIN)/python -m stylex summary $(SUITE)
+	@set -o pipefail; $(BIN)/python -m stylex validate $(SUITE) | tee $(LOG).txt
+	@PYTHONPATH=$(CURDIR) $(BIN)/snakemake --cores $(shell nproc) --logger stylex --logger-stylex-record $(LOG).txt \
+	  --config suite=$(SUITE) 2> $(LOG).log || { tail -n 3 $(LOG).log; echo "All of it: $(LOG).log"; exit 1; }
+	@set -o pipefail; $(BIN)/python -m stylex summary $(SUITE) | tee -a $(LOG).txt
 
 # Two processes of one thread, as in the rules: docs/method-notes.md says why.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses 2 --no-loadscope-reorder

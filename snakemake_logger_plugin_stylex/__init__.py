@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import sys
 import time
+from dataclasses import dataclass, field
 from logging import LogRecord
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,10 +18,20 @@ from rich.live import Live
 from rich.text import Text
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
+from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
 
 from snakemake_logger_plugin_stylex.estimate import NO_STAGES, Estimate
 
-__all__ = ["LogHandler"]
+__all__ = ["LogHandler", "LogHandlerSettings"]
+
+
+@dataclass
+class LogHandlerSettings(LogHandlerSettingsBase):
+    """Snakemake's interface: options of the command line, `--logger-stylex-record FILE`."""
+
+    record: str | None = field(
+        default=None, metadata={"help": "A file to which the lines are appended, too.", "type": str}
+    )
 
 
 class LogHandler(LogHandlerBase):
@@ -35,8 +47,12 @@ class LogHandler(LogHandlerBase):
     def emit(self, record: LogRecord) -> None:
         """Write what the record says to a person, if anything."""
         line = self.stages.told(vars(record))
-        if line is not None:
-            self.console.print(Text(line))
+        if line is None:
+            return
+        self.console.print(Text(line))
+        if isinstance(self.settings, LogHandlerSettings) and self.settings.record:
+            with Path(self.settings.record).open("a") as file:
+                print(line, file=file)
 
     def close(self) -> None:
         """Take the live line away."""
@@ -54,7 +70,7 @@ class LogHandler(LogHandlerBase):
 
     @property
     def writes_to_file(self) -> bool:
-        """No file."""
+        """Not instead of the stream."""
         return False
 
     @property

@@ -49,12 +49,18 @@ class Estimate:
         self.seconds += seconds
 
     def left(self, running: Mapping[str, list[float]]) -> str:
-        """Return the time left as text, or nothing while too little is done to tell; running: seconds, by rule."""
+        """Return the time left as text, at the end that of all, or nothing while too little is done to tell.
+
+        running: the seconds of what runs, by rule.
+        """
+        elapsed = time.monotonic() - self.start
+        if self.done == self.total:
+            return f"; {elapsed // 60:.0f} min {elapsed % 60:.0f} s in all"
         planned = sum(SECONDS.get(rule, OTHER) * count for rule, count in self.counts.items())
         speed = self.work / self.seconds if self.seconds else 0.0
         begun = sum(min(SECONDS.get(rule, OTHER), speed * each) for rule, times in running.items() for each in times)
         part = (self.work + begun) / planned if planned else 1.0
-        if part < 0.05 or self.done == self.total:
+        if part < 0.05:
             return ""
-        minutes = (time.monotonic() - self.start) * (1 - part) / part / 60
+        minutes = elapsed * (1 - part) / part / 60
         return f"; about {minutes:.0f} min left" if minutes >= 1 else "; less than a minute left"

@@ -48,6 +48,7 @@ def train_network(
     network = _seeded_network(config, train, len(train.class_names), seed, initial).to(device)
     draw = drawing_weights(train.labels, train.class_names) if config.balance == "sampling" else None
     trainer = _Trainer(config, network, train, train.labels, loss, seed, device, draw)
+    val = val.part(_some(len(val), config.max_val_images, seed))
 
     def measure() -> dict[str, float]:
         logits = predict(network, val, device)
@@ -69,11 +70,19 @@ def train_regressor(
     """Train a network by mean squared error, on splits with targets [N, F]; returns and raises as `train_network`."""
     network = _seeded_network(config, train[0], train[1].shape[1], seed, initial).to(device)
     trainer = _Trainer(config, network, *train, nn.MSELoss(), seed, device)
+    chosen = _some(len(val[0]), config.max_val_images, seed)
+    images, targets = val[0].part(chosen), val[1][chosen]
 
     def measure() -> dict[str, float]:
-        return {"val_loss": functional.mse_loss(predict(network, val[0], device), val[1]).item()}
+        return {"val_loss": functional.mse_loss(predict(network, images, device), targets).item()}
 
     return network, _fit(trainer, measure, lambda row: (-row["val_loss"],), label)
+
+
+def _some(count: int, most: int | None, seed: int) -> Tensor:
+    """Return the positions of at most `most` of `count` images, drawn once and in order."""
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    return order[:most].sort().values
 
 
 def _fit(

@@ -45,6 +45,9 @@ class FineTuningConfig(Section):
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
     max_translation: Annotated[int, Field(ge=0)] = Field(0, description="Random shift of training images, pixels.")
     max_images: Positive | None = Field(None, description="Images an epoch at the most, drawn anew; default: all.")
+    max_val_images: Positive | None = Field(
+        None, description="Validation images by which the best epoch is chosen, at the most; default: all."
+    )
     width: Annotated[float, Field(gt=0, le=4)] = Field(1.0, description="Multiplier of all channel counts.")
     stem: Literal["auto", "small", "published"] = Field(
         "auto",

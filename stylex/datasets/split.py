@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -67,6 +67,11 @@ class ImageSplit:
         from stylex.quantization import from_uint8
 
         return from_uint8(self.raw(indices))
+
+    def part(self, indices: torch.Tensor) -> ImageSplit:
+        """Return the split of the images at `indices` (int64 [n])."""
+        chosen = [self.ids[index] for index in indices.tolist()]
+        return replace(self, labels=self.labels[indices], ids=chosen, rows=self.rows[indices.cpu().numpy()])
 
 
 def load_split(root: Path, config: DatasetConfig, split: Split) -> ImageSplit:

@@ -51,6 +51,16 @@ def test_the_best_epoch_is_returned(digits):
     assert accuracy(predict(network, digits["val"], "cpu"), digits["val"].labels) == history["val_accuracy"].max()
 
 
+def test_an_epoch_is_judged_by_no_more_validation_images_than_asked_for(digits):
+    val, seed = digits["val"], 5
+    few = TINY.model_copy(update={"max_val_images": 7, "epochs": 1})
+    network, history = train_network(few, digits["train"], val, seed, "cpu", "few")
+    right = predict(network, val, "cpu").argmax(1) == val.labels
+    chosen = torch.randperm(len(val), generator=torch.Generator().manual_seed(seed))[:7]
+    assert history["val_accuracy"].tolist() == pytest.approx([right[chosen].float().mean().item()])
+    assert len(val) > 7
+
+
 def test_a_loss_that_is_not_finite_stops_with_one_line(digits, monkeypatch):
     monkeypatch.setattr(torch.nn.CrossEntropyLoss, "forward", lambda _, logits, labels: logits.sum() * float("nan"))
     with pytest.raises(TrainingDivergedError, match="tiny: the loss is nan in epoch 1; lower learning_rate"):

@@ -58,6 +58,14 @@ def test_one_against_rest(prepared):
     assert split.labels.nonzero().flatten().tolist() == [8, 18]
 
 
+def test_a_part_has_the_images_asked_for(prepared):
+    split = load_split(prepared, config(classes=["sneaker", "sandal"]), "train")
+    indices = torch.tensor([3, 0])
+    part = split.part(indices)
+    assert torch.equal(part.images(), split.images(indices)) and torch.equal(part.labels, split.labels[indices])
+    assert part.ids == [split.ids[3], split.ids[0]] and part.class_names == split.class_names
+
+
 def test_the_images_stay_on_disk(prepared):
     split = load_all_classes(prepared, "fashion_mnist", 32, "train")
     assert not split.table.flags.owndata

@@ -39,7 +39,9 @@ def test_each_stage_has_its_seconds_and_the_time_left_follows_the_machine(clock)
     assert "(10 s)" in stages.running() and stages.running().startswith("Doing train")
     clock[0] = 2 * train
     assert stages.told(ends(1)) == f"[2/3]  {2 * train:.0f} s  Doing train; less than a minute left"
-    assert stages.told(ends(2)) == f"[3/3]  {2 * train:.0f} s  Doing train"
+    clock[0] = 125.6
+    stages.started[2] = ("train", "Doing train", 0.0)
+    assert stages.told(ends(2)) == "[3/3]  126 s  Doing train; 2 min 6 s in all"
     assert stages.told(begins(3, "all")) is stages.told(ends(3)) is None
 
 
@@ -58,11 +60,12 @@ def test_half_way_through_one_training_the_other_half_is_left(clock):
 def test_snakemake_loads_it_and_says_where_a_failure_is_written_down(virgin):
     virgin.with_installed_commands().environment["PYTHONPATH"] = str(REPOSITORY)
     target = "data/processed/mnist/32/manifest.json"
-    result = virgin.snakemake(target, "--logger", "stylex")
+    result = virgin.snakemake(target, "--logger", "stylex", "--logger-stylex-record", "record.txt")
     assert result.returncode == 0, result.stderr
+    assert (virgin.root / "record.txt").read_text() == result.stdout
     lines = result.stdout.splitlines()
     assert lines[0] == "2 stages" and re.fullmatch(r"\[1/2\] +\d+ s  Downloading mnist.*", lines[1]), lines
-    assert re.fullmatch(r"\[2/2\] +\d+ s  Preparing mnist at 32x32", lines[2]) and len(lines) == 3, lines
+    assert re.fullmatch(r"\[2/2\] +\d+ s  Preparing mnist at 32x32; 0 min \d+ s in all", lines[2]) and len(lines) == 3, lines
     virgin.edit("stylex/__main__.py", "ROOT = Path()", "ROOT = Path()\nraise SystemExit(2)")
     (virgin.root / target).unlink()
     result = virgin.snakemake("--forceall", target, "--logger", "stylex")

@@ -19,6 +19,7 @@ rule classifier:
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    priority: FIRST
     resources:
         **requests("classifier"),
     params:
@@ -45,6 +46,7 @@ rule backbone:
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    priority: FIRST
     resources:
         **requests("backbone"),
     params:

@@ -64,6 +64,7 @@ ENVIRONMENT = "../../environment.yml"
 # Of a CPU job that runs torch. At 32x32 a second thread saves a training step 13 % (docs/method-notes.md), a second
 # experiment beside it doubles the work done. Larger networks on a CPU: `--set-threads train=8`.
 CPU_THREADS = 1
+FIRST = 1  # priority of what most other jobs wait for, over the default 0: the longest way through a suite begins early
 PREPARE_PROCESSES = 8  # that decode image files, where there are as many cores
 
 

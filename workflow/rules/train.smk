@@ -20,6 +20,7 @@ rule train:
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
+    priority: FIRST
     resources:
         **requests("train"),
         sharing=training_sharing,
