@@ -1,4 +1,4 @@
-"""How well a network does on a split: logits, confusion matrix, accuracy."""
+"""How well a network does on a split: logits, confusion matrix, accuracies."""
 
 from __future__ import annotations
 
@@ -26,3 +26,13 @@ def confusion_matrix(logits: Tensor, labels: Tensor) -> Tensor:
 def accuracy(logits: Tensor, labels: Tensor) -> float:
     """Return the fraction of images [N, classes] whose largest logit is that of their label [N]."""
     return (logits.argmax(1) == labels).float().mean().item()
+
+
+def recalls(labels: Tensor, decided: Tensor) -> Tensor:
+    """Return for each class among labels [n], in order, the fraction of its rows decided [n] as it."""
+    return torch.stack([(decided[labels == label] == label).double().mean() for label in labels.unique()])
+
+
+def balanced_accuracy(logits: Tensor, labels: Tensor) -> float:
+    """Return the mean recall of the classes among labels [N]; one answer for all has 1 / classes."""
+    return recalls(labels, logits.argmax(1)).mean().item()

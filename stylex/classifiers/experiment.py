@@ -7,9 +7,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas
+from torch import Tensor
 
 from stylex.artifacts import provenance, write_json, write_table
-from stylex.classifiers.accuracy import accuracy, confusion_matrix, predict
+from stylex.classifiers.accuracy import accuracy, balanced_accuracy, confusion_matrix, predict
 from stylex.classifiers.calibration import calibration
 from stylex.classifiers.image_network import ImageNetwork
 from stylex.classifiers.initial_weights import initial_weights
@@ -43,7 +44,7 @@ class _Trained(NamedTuple):
 def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
     """Train the experiment's classifier; write model.safetensors, metrics.json and history.csv.
 
-    Raise `AccuracyError` when its accuracy on the validation split is below classifier.min_accuracy: then metrics.json
+    Raise `AccuracyError` when its balanced accuracy on the validation split is below classifier.min_accuracy: then metrics.json
     and history.csv are in the folder rejected/, and there is no classifier. Raise `ConfigError` when the experiment has
     no classifier of its own.
     """
@@ -57,7 +58,7 @@ def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
     paths = ExperimentPaths(root, experiment_name).classifier
     source = provenance(config.digest(), config.seed, device)
     rejected = NetworkPaths(paths.folder / "rejected")
-    if trained.metrics["val_accuracy"] < config.classifier.min_accuracy:
+    if trained.metrics["val_balanced_accuracy"] < config.classifier.min_accuracy:
         _record(rejected, trained, source)
         raise AccuracyError(_inaccurate(experiment_name, config.classifier, trained.metrics, rejected.metrics))
     shutil.rmtree(rejected.folder, ignore_errors=True)
@@ -69,8 +70,9 @@ def _inaccurate(name: str, config: ClassifierConfig, metrics: dict[str, Any], re
     if config.pretrained == NOTHING:
         advice += " or classifier.width, start from published weights (classifier.pretrained)"
     return (
-        f"classifier of '{name}': accuracy {metrics['val_accuracy']:.4f} on {metrics['val_n']} validation images is"
-        f" below classifier.min_accuracy = {config.min_accuracy}; raise {advice}, or lower the bound (confusion matrix:"
+        f"classifier of '{name}': balanced accuracy {metrics['val_balanced_accuracy']:.4f} on {metrics['val_n']}"
+        f" validation images is below classifier.min_accuracy = {config.min_accuracy} (accuracy"
+        f" {metrics['val_accuracy']:.4f}; one answer for all has {metrics['val_majority']:.4f}); raise {advice}, or lower the bound (confusion matrix:"
         f" {record}, history.csv beside it)"
     )
 
@@ -119,16 +121,25 @@ def _train(
     description = NetworkDescription.of(role, name, config, train.channels, dataset.resolution, train.class_names)
     logits, val_logits = predict(network, test, device), predict(network, val, device)
     metrics = {
-        "accuracy": accuracy(logits, test.labels),
+        **_measured(logits, test.labels),
         "n": len(test),
         "class_names": list(test.class_names),
         "confusion_matrix": confusion_matrix(logits, test.labels).tolist(),
-        "val_accuracy": accuracy(val_logits, val.labels),
+        **{f"val_{name}": value for name, value in _measured(val_logits, val.labels).items()},
         "val_n": len(val),
         "train_n": len(train),
         "calibration": calibration((val_logits, val.labels), (logits, test.labels)),
     }
     return _Trained(network, description, history, metrics)
+
+
+def _measured(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    """Return the accuracies, and what the largest class alone would give."""
+    return {
+        "accuracy": accuracy(logits, labels),
+        "balanced_accuracy": balanced_accuracy(logits, labels),
+        "majority": labels.bincount().max().item() / len(labels),
+    }
 
 
 def _write(paths: NetworkPaths, trained: _Trained, source: dict[str, str]) -> None:

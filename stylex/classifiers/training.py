@@ -1,4 +1,4 @@
-"""Supervised training of a network, from scratch or from published weights; best epoch by validation accuracy.
+"""Supervised training of a network, from scratch or from published weights; best epoch by balanced accuracy.
 
 From scratch: Adam with decoupled weight decay (Loshchilov and Hutter 2019) under the one-cycle schedule (Smith and
 Topin 2018), which reaches its accuracy in few epochs. Fine-tuning: Adam at a constant rate, the layers unfrozen from
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stylex.classifiers.accuracy import accuracy, predict
+from stylex.classifiers.accuracy import accuracy, balanced_accuracy, predict
 from stylex.classifiers.balance import class_weights, drawing_weights
 from stylex.classifiers.image_network import ImageNetwork
 from stylex.classifiers.initial_weights import InitialWeights
@@ -40,7 +40,7 @@ def train_network(
 ) -> tuple[ImageNetwork, pandas.DataFrame]:
     """Train on `train`; return the network of the best epoch on `val`, in eval mode, and the history (a row an epoch).
 
-    Ties in validation accuracy go to the lower loss. Raise `TrainingDivergedError` when a loss is not finite,
+    The best epoch is that of the highest balanced accuracy, or of several the lowest loss. Raise `TrainingDivergedError` when a loss is not finite,
     `ArtifactError` when the initial weights are of another network.
     """
     weight = class_weights(train.labels, train.class_names).to(device) if config.balance == "loss" else None
@@ -52,10 +52,13 @@ def train_network(
 
     def measure() -> dict[str, float]:
         logits = predict(network, val, device)
-        cross_entropy = functional.cross_entropy(logits, val.labels).item()
-        return {"val_loss": cross_entropy, "val_accuracy": accuracy(logits, val.labels)}
+        return {
+            "val_loss": functional.cross_entropy(logits, val.labels).item(),
+            "val_accuracy": accuracy(logits, val.labels),
+            "val_balanced_accuracy": balanced_accuracy(logits, val.labels),
+        }
 
-    return network, _fit(trainer, measure, lambda row: (row["val_accuracy"], -row["val_loss"]), label)
+    return network, _fit(trainer, measure, lambda row: (row["val_balanced_accuracy"], -row["val_loss"]), label)
 
 
 def train_regressor(

@@ -117,5 +117,5 @@ class ClassifierConfig(FineTuningConfig):
     """The classifier to be explained."""
 
     min_accuracy: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0, description="Accuracy on validation images below which the experiment stops; [L] 4 asks for 0.95."
+        0.0, description="Balanced accuracy on validation images below which the experiment stops; [L] 4 asks for 0.95."
     )

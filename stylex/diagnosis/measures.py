@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from stylex.classifiers import Classifier
+from stylex.classifiers.accuracy import recalls
 from stylex.datasets import ImageSplit, analysis_indices
 from stylex.networks.model import StylexNetworks
 
@@ -116,11 +117,6 @@ def others(decided: Tensor, random: torch.Generator) -> Tensor | None:
 def distances(first: Tensor, second: Tensor) -> Tensor:
     """Return the Euclidean distances [n, m], float64, between images [n, …] and [m, …]."""
     return torch.cdist(first.flatten(1).double(), second.flatten(1).double())
-
-
-def recalls(labels: Tensor, decided: Tensor) -> Tensor:
-    """Return for each class among labels [n], in order, the fraction of its rows decided [n] as it."""
-    return torch.stack([(decided[labels == label] == label).double().mean() for label in labels.unique()])
 
 
 def own_nearest(images: Tensor, reconstructions: Tensor) -> float:

@@ -28,7 +28,7 @@ def classifier_row(root: Path, name: str, config: ExperimentConfig) -> dict[str,
     paths = experiment_paths(root, name)
     metrics = read_json(paths.classifier.metrics)
     latents = read_latents(paths.latents)
-    calibration = metrics.get("calibration", {})  # a classifier made elsewhere has none
+    calibration = metrics.get("calibration", {})  # a classifier made elsewhere has none, nor what is asked by `get`
     kept = latents.reconstruction_logits.argmax(1) == latents.logits.argmax(1)
     return {
         "experiment": name,
@@ -38,6 +38,8 @@ def classifier_row(root: Path, name: str, config: ExperimentConfig) -> dict[str,
         "classes": class_list(metrics["class_names"]),
         "n_test": metrics["n"],
         "accuracy": metrics["accuracy"],
+        "balanced_accuracy": metrics.get("balanced_accuracy", math.nan),
+        "majority": metrics.get("majority", math.nan),
         "ece": calibration.get("ece", math.nan),
         "temperature": calibration.get("temperature", math.nan),
         "ece_scaled": calibration.get("ece_scaled", math.nan),
@@ -62,6 +64,8 @@ def _ours(data: pandas.DataFrame) -> Block:
         "Classes": data["classes"],
         "n test": data["n_test"],
         "Accuracy, %": _with_intervals(data, "accuracy", "n_test"),
+        "Balanced, %": [percent(value) for value in data["balanced_accuracy"]],
+        "Largest class, %": [percent(value) for value in data["majority"]],
         "ECE, %": [percent(value) for value in data["ece"]],
         "Temperature": [NOTHING if math.isnan(value) else f"{value:.2f}" for value in data["temperature"]],
         "ECE scaled, %": [percent(value) for value in data["ece_scaled"]],
@@ -70,7 +74,8 @@ def _ours(data: pandas.DataFrame) -> Block:
         "Mean |x' - x|": [f"{value:.3f}" for value in data["reconstruction_l1"]],
     })  # fmt: skip
     caption = (
-        "This run: the explained classifiers on their test images, and their reconstructions. Class kept: the"
+        "This run: the explained classifiers on their test images, and their reconstructions. Balanced: mean over the"
+        " classes. Largest class: its share, which is the accuracy of always answering it. Class kept: the"
         " reconstruction is given the same class as the image. In brackets: 95 % Wilson intervals. Differences are of"
         " pixels in [-1, 1]. ECE: expected calibration error on the test images (Guo et al. 2017, 15 bins); scaled:"
         " with the temperature that fits the validation images best, which is measured only: the classifier explained"

@@ -58,7 +58,7 @@ def test_a_classifier_below_min_accuracy_stops_the_experiment(project):
     content = experiment(min_accuracy=1.0)
     content["classifier"] |= {"epochs": 1, "max_images": 32, "learning_rate": 1e-6}
     write(project / "config" / "experiments" / "tiny.yaml", content)
-    message = r"^classifier of 'tiny': accuracy 0\.\d{4} on \d+ validation images is below classifier.*$"
+    message = r"^classifier of 'tiny': balanced accuracy 0\.\d{4} on \d+ validation images is below classifier.*$"
     with pytest.raises(AccuracyError, match=message) as error:
         fine_tune(project, "tiny")
     assert "\n" not in str(error.value) and error.value.exit_code == 2

@@ -41,7 +41,14 @@ def test_same_seed_gives_the_same_weights_and_leaves_the_global_generator_alone(
     for name, value in first.state_dict().items():
         assert torch.equal(value, second.state_dict()[name]), name
     assert not torch.equal(first.head.weight, other.head.weight)
-    assert list(history) == ["epoch", "train_loss", "val_loss", "val_accuracy", "images_per_second"]
+    assert list(history) == [
+        "epoch",
+        "train_loss",
+        "val_loss",
+        "val_accuracy",
+        "val_balanced_accuracy",
+        "images_per_second",
+    ]
     assert history["epoch"].tolist() == [1, 2]
 
 

@@ -7,6 +7,7 @@ import numpy
 import pytest
 import torch
 
+from stylex.classifiers.accuracy import recalls
 from stylex.diagnosis import measures
 from stylex.training.measure import VALIDATION_IMAGES
 
@@ -97,7 +98,7 @@ def test_recalls_are_of_each_class():
     decided = CLASSES.clone()
     decided[:4] = 2
     expected = [mean(int(decided[row]) == label for row in range(N) if CLASSES[row] == label) for label in (0, 1, 2)]
-    assert measures.recalls(CLASSES, decided).tolist() == pytest.approx(expected)
+    assert recalls(CLASSES, decided).tolist() == pytest.approx(expected)
 
 
 def test_others_are_of_another_decision_and_drawn_by_the_generator():
