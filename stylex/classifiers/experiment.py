@@ -44,9 +44,9 @@ class _Trained(NamedTuple):
 def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
     """Train the experiment's classifier; write model.safetensors, metrics.json and history.csv.
 
-    Raise `AccuracyError` when its balanced accuracy on the validation split is below classifier.min_accuracy: then metrics.json
-    and history.csv are in the folder rejected/, and there is no classifier. Raise `ConfigError` when the experiment has
-    no classifier of its own.
+    Raise `AccuracyError` when its balanced accuracy on the validation split is below classifier.min_accuracy: then
+    metrics.json and history.csv are in the folder rejected/, and there is no classifier. Raise `ConfigError` when the
+    experiment has no classifier of its own.
     """
     config = load_experiment(root, experiment_name)
     if config.classifier_of is not None:
@@ -72,8 +72,8 @@ def _inaccurate(name: str, config: ClassifierConfig, metrics: dict[str, Any], re
     return (
         f"classifier of '{name}': balanced accuracy {metrics['val_balanced_accuracy']:.4f} on {metrics['val_n']}"
         f" validation images is below classifier.min_accuracy = {config.min_accuracy} (accuracy"
-        f" {metrics['val_accuracy']:.4f}; one answer for all has {metrics['val_majority']:.4f}); raise {advice}, or lower the bound (confusion matrix:"
-        f" {record}, history.csv beside it)"
+        f" {metrics['val_accuracy']:.4f}; one answer for all has {metrics['val_majority']:.4f}); raise {advice}, or"
+        f" lower the bound (confusion matrix: {record}, history.csv beside it)"
     )
 
 

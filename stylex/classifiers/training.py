@@ -40,8 +40,8 @@ def train_network(
 ) -> tuple[ImageNetwork, pandas.DataFrame]:
     """Train on `train`; return the network of the best epoch on `val`, in eval mode, and the history (a row an epoch).
 
-    The best epoch is that of the highest balanced accuracy, or of several the lowest loss. Raise `TrainingDivergedError` when a loss is not finite,
-    `ArtifactError` when the initial weights are of another network.
+    The best epoch is that of the highest balanced accuracy, or of several the lowest loss. Raise
+    `TrainingDivergedError` when a loss is not finite, `ArtifactError` when the initial weights are of another network.
     """
     weight = class_weights(train.labels, train.class_names).to(device) if config.balance == "loss" else None
     loss = nn.CrossEntropyLoss(weight, label_smoothing=config.label_smoothing)

@@ -36,6 +36,20 @@ def test_every_suite_is_planned(virgin, suite):
     assert result.returncode == 0, result.stderr
 
 
+def test_the_recording_of_the_demo_is_of_todays_stages(virgin):
+    """docs/demo.txt is what a run of `make demo` wrote down; a stage more, or of another name, asks for a new one."""
+    result = virgin.snakemake("-n")
+    planned = sorted(re.findall(r"^Job \d+: (.+)$", result.stdout + result.stderr, re.MULTILINE))
+    lines = (ROOT / "docs/demo.txt").read_text().splitlines()
+    start = lines.index(f"{len(planned)} stages") + 1
+    stages = [re.fullmatch(r"\[ *(\d+)/(\d+)\] +\d+ s  ([^;]+)(?:; (.+))?", line) for line in lines[start:][: len(planned)]]
+    assert all(stages)
+    assert [(int(each[1]), int(each[2])) for each in stages] == [(n, len(planned)) for n in range(1, len(planned) + 1)]
+    assert sorted(each[3] for each in stages) == planned
+    assert re.fullmatch(r"\d+ min \d+ s in all", stages[-1][4])
+    assert lines[start + len(planned) :][-2] == "The report: results/demo/index.html"
+
+
 def test_all_suites_together_are_planned_in_seconds(virgin):
     """In one plan, as most of a short one is Snakemake's own start. One of the seconds reads our code, for its digests."""
     together = sorted({name for suite in SUITES for name in load_suite(virgin.root, suite).experiments})
