@@ -17,7 +17,12 @@ ROOT = Path(__file__).parents[2]
 def test_the_page_carries_the_measured_table():
     measured = json.loads((ROOT / "results/benchmarks/training.json").read_text())
     results = {preset: measured[preset] for preset in CASES}
-    assert table(results) in (ROOT / "docs/performance.md").read_text()
+    page = (ROOT / "docs/performance.md").read_text()
+    assert table(results) in page
+    row = measured["quality-32"]
+    assert quality.table(row) in page
+    assert f"here {row['ratio']:.1f}" in page and row["ratio"] >= 3
+    assert row["after_passes"] and not row["before_passes"]
 
 
 def test_what_is_trained_is_what_the_page_says(root):

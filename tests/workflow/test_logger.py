@@ -35,8 +35,8 @@ def test_each_stage_has_its_seconds_and_the_time_left_follows_the_machine(clock)
         assert stages.told(begins(job, rule)) is None
     clock[0] = 2 * estimate.OTHER  # a machine half as fast as the table's
     line = stages.told(ends(0))
-    assert line is not None and line.startswith("[1/3]   10 s  Doing prepare")
-    assert "(10 s)" in stages.running() and stages.running().startswith("Doing train")
+    assert line is not None and line.startswith(f"[1/3] {2 * estimate.OTHER:4.0f} s  Doing prepare")
+    assert f"({2 * estimate.OTHER:.0f} s)" in stages.running() and stages.running().startswith("Doing train")
     clock[0] = 2 * train
     assert stages.told(ends(1)) == f"[2/3]  {2 * train:.0f} s  Doing train; less than a minute left"
     clock[0] = 125.6

@@ -39,7 +39,7 @@ def test_every_suite_is_planned(virgin, suite):
 def test_the_recording_of_the_demo_is_of_todays_stages(virgin):
     """docs/demo.txt is what a run of `make demo` wrote down; a stage more, or of another name, asks for a new one."""
     result = virgin.snakemake("-n")
-    planned = sorted(re.findall(r"^Job \d+: (.+)$", result.stdout + result.stderr, re.MULTILINE))
+    planned = sorted(re.findall(r"^ *Job \d+: (.+)$", result.stdout + result.stderr, re.MULTILINE))
     lines = (ROOT / "docs/demo.txt").read_text().splitlines()
     start = lines.index(f"{len(planned)} stages") + 1
     stages = [re.fullmatch(r"\[ *(\d+)/(\d+)\] +\d+ s  ([^;]+)(?:; (.+))?", line) for line in lines[start:][: len(planned)]]
