@@ -16,10 +16,10 @@ rule classifier:
         "results/benchmarks/rules/classifier/{experiment}.tsv"
     wildcard_constraints:
         experiment=experiments_where(lambda experiment: not experiment.released),
+    priority: FIRST
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
-    priority: FIRST
     resources:
         **requests("classifier"),
     params:
@@ -43,10 +43,10 @@ rule backbone:
         "results/logs/backbones/{backbone}.log",
     benchmark:
         "results/benchmarks/rules/backbone/{backbone}.tsv"
+    priority: FIRST
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
-    priority: FIRST
     resources:
         **requests("backbone"),
     params:

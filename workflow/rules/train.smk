@@ -17,10 +17,10 @@ rule train:
         "results/benchmarks/rules/train/{experiment}.tsv"
     wildcard_constraints:
         experiment=experiments_where(lambda experiment: not experiment.released),
+    priority: FIRST
     conda:
         ENVIRONMENT
     threads: CPU_THREADS
-    priority: FIRST
     resources:
         **requests("train"),
         sharing=training_sharing,
