@@ -38,7 +38,7 @@ def test_another_column_is_the_label(table):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("file,label\na.png,x\n", "images.csv has no column 'path', only file, label"),
+        ("file,label\na.png,x\n", "images.csv has no column 'path': line 1 has 'file', 'label', separated by commas"),
         ("path,label\na.png,x\n,y\n", "line 3: no path; fill it in"),
         ("path,label\na.png,x\na.png,y\n", r"line 3: a\.png is in the table already"),
         ("path,label,split\na.png,x,tset\n", "line 2: unknown split 'tset'; did you mean 'test'"),
