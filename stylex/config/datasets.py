@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
+import re
 from pathlib import PurePosixPath
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from stylex.config.analysis import ClassName, Positive, Section
 from stylex.config.models import Name
@@ -14,6 +16,7 @@ from stylex.config.models import Name
 Share = Annotated[float, Field(gt=0, lt=1)]
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+COLOUR = "white|black|#[0-9a-fA-F]{6}"
 
 
 def _folders(value: list[str]) -> list[str]:
@@ -24,6 +27,16 @@ def _folders(value: list[str]) -> list[str]:
 
 
 Mirrors = Annotated[list[str], Field(min_length=1), AfterValidator(_folders)]
+
+
+def _colour(value: object) -> object:
+    if not isinstance(value, str) or not re.fullmatch(COLOUR, value):
+        raise ValueError("white, black or '#rrggbb' goes here, the last in quotes, as # begins a comment in YAML")
+    return value
+
+
+Colour = Annotated[str, Field(pattern=f"^({COLOUR})$"), BeforeValidator(_colour)]
+Place = Annotated[str, AfterValidator(os.path.expanduser)]
 
 
 class SourceFile(Section):
@@ -102,10 +115,22 @@ class DatasetFile(Section):
     licence: str
     access: str | None = Field(None, description="What has to be done or agreed to before the download.")
     raw: Name | None = Field(None, description="The dataset whose downloaded files these are; default: its own.")
-    folder: str | None = Field(None, description="Images of your own: relative to the project's root, or absolute.")
-    csv: str | None = Field(None, description="Images of your own: a table whose paths are relative to its folder.")
+    folder: Place | None = Field(
+        None, description="Images of your own: relative to the project's root, or absolute; ~ is your home."
+    )
+    csv: Place | None = Field(None, description="Images of your own: a table whose paths are relative to its folder.")
     shares: Shares | None = Field(
         None, description="Default: the official split where there is one, else 70 / 15 / 15 %."
+    )
+    background: Colour = Field(
+        "white", description="What transparent pixels are put on: white, black or '#rrggbb' (in quotes)."
+    )
+    white_level: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="The value of white in grey files with 16 bits, as 4095 of 12-bit data; default: 65535, with a"
+        " warning where no image has half of that.",
     )
     max_unreadable: int = Field(0, ge=0, description="Images that may be left out because they cannot be read.")
     sources: list[DatasetSource] = Field([], description="Each complete in itself, tried in order.")

@@ -6,6 +6,7 @@ images.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -194,6 +195,20 @@ def _origin(root: Path, path: Path, name: str) -> DatasetFile:
     if not origin.sources:
         raise ConfigError(f"{path}: raw = '{name}' has no sources of its own; name the dataset that has them")
     return origin
+
+
+def own_images(root: Path, spec: DatasetSpec) -> Path | None:
+    """Return the folder or the table of a user's own images; None: the files are downloaded, or there are none.
+
+    Raises `ConfigError` when there is no such folder or table.
+    """
+    file = spec.file
+    if file is None or file.own is None:
+        return None
+    place, key = root / file.own, "folder" if file.folder else "csv"
+    if not (os.path.isdir(place) if file.folder else os.path.isfile(place)):
+        raise ConfigError(f"config/datasets/{spec.name}.yaml: {key} = '{file.own}': there is no such {key}")
+    return place
 
 
 def check_classes(name: str, class_names: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 from stylex.artifacts import read_json, write_json
 from stylex.config import DatasetPaths
 from stylex.datasets import cache
-from stylex.datasets.catalog import DatasetSpec, dataset_spec
+from stylex.datasets.catalog import DatasetSpec, dataset_spec, own_images
 from stylex.datasets.kaggle import fetch_kaggle
 from stylex.datasets.packages import fetch_debian, fetch_wheel
 from stylex.datasets.pins import digest, is_present
@@ -27,10 +27,11 @@ def download(root: Path, name: str, offline: bool = False) -> None:
 
     Title, licence and conditions are logged before the first byte is asked for, and recorded. `offline`: nothing but
     that folder and the shared cache is looked at. Files that are there already and match their pins are not fetched
-    again. Raises `ConfigError` for an unknown name, `DownloadError` (or `ChecksumError`) when no source works,
-    `StorageError` when the folder cannot be written.
+    again. Raises `ConfigError` for an unknown name or a folder of own images that is not there,
+    `DownloadError` (or `ChecksumError`) when no source works, `StorageError` when the folder cannot be written.
     """
     spec = dataset_spec(root, dataset_spec(root, name).raw)
+    own_images(root, spec)  # a mistyped folder is found here already
     download_from_sources(spec, DatasetPaths(root, spec.name).raw, offline)
 
 

@@ -1,6 +1,5 @@
 # The configuration, checked before anything is planned, and the functions that the rules share.
 import functools
-import hashlib
 import json
 import os
 import shutil
@@ -28,8 +27,8 @@ from stylex.config.loading import unknown_name
 from stylex.config.site import STAGES
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.layouts import LAYOUTS
-from stylex.datasets.layouts.folders import Tree
-from stylex.errors import ConfigError
+from stylex.datasets.own import stamp
+from stylex.errors import ConfigError, StylexError
 from stylex.failures import ReasonsOfFailures
 from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, figure_files, figure_names
 from stylex.pretrained import WEIGHTS
@@ -168,14 +167,12 @@ def described(name, **keys):
 
 
 @functools.cache
-def own_names(name):
-    """A digest of the names of a user's own images: one more, or one less, prepares them anew."""
-    file = dataset(name).file
-    if not (file and file.folder):
-        return ""
-    folder = Path(file.folder)
-    names = sorted(map(str, Tree(folder).images_below(folder)))
-    return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+def own_stamp(name):
+    """What tells of a user's own images whether they may have changed: names, sizes and times."""
+    try:
+        return stamp(Path(), dataset(name))
+    except StylexError as error:
+        stop(error)
 
 
 def own_table(wildcards):

@@ -51,7 +51,7 @@ rule prepare:
     params:
         code=preparation_code,
         config=lambda wildcards: described(wildcards.dataset, exclude={"sources"}),
-        own=lambda wildcards: own_names(wildcards.dataset),
+        own=lambda wildcards: own_stamp(wildcards.dataset),
     message:
         "Preparing {wildcards.dataset} at {wildcards.resolution}x{wildcards.resolution}"
     shell:

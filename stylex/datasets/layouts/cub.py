@@ -13,6 +13,7 @@ its class), and the files are joined by these numbers:
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 
 from stylex.datasets.layouts.label_files import Cell, by_key, check_rows, find_file, translate
@@ -96,10 +97,12 @@ def _square(path: Path, box: list[float]) -> tuple[float, float, float, float] |
     """
     from PIL import Image
 
+    if not path.is_file():  # to open a named pipe would be to wait for ever
+        return None
     try:
-        with Image.open(path) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path) as image:
             across, down = image.size
-    except OSError:
+    except Exception:  # of a damaged file, Pillow raises almost anything
         return None
     x, y, width, height = box
     side = min(max(width, height), across, down)
