@@ -238,17 +238,13 @@ def read_images(root: Path, config: ExperimentConfig, files: Sequence[Path], cha
 
     channels: of a released model, whose dataset is not here: the central square is taken.
     """
-    import torch
-
     from stylex.datasets import read_files
-    from stylex.datasets.images import read_image
+    from stylex.datasets.single import read_squares
     from stylex.quantization import from_uint8
 
     if config.released:
-        images = torch.stack([read_image(file, channels, config.dataset.resolution) for file in files])
-    else:
-        images = read_files(root, config.dataset, files)
-    return from_uint8(images)
+        return from_uint8(read_squares(files, channels, config.dataset.resolution))
+    return from_uint8(read_files(root, config.dataset, files))
 
 
 def targets_of_files(request: Request, logits: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:

@@ -16,6 +16,7 @@ from stylex.datasets.content import Content, Row
 from stylex.datasets.decoding import SIDE, RawImages, decode
 from stylex.datasets.factors import Factors
 from stylex.datasets.images import Bytes, pad, read_image, resize
+from stylex.datasets.rendering import Seen
 from stylex.datasets.splits import OFFICIAL_SHARES, OWN_SHARES, assign_splits
 
 if TYPE_CHECKING:
@@ -61,22 +62,19 @@ def _prepared(images: Bytes, resolution: int) -> Bytes:
     return resize(pad(images, PADDED_SIDE), resolution)
 
 
-def read_file(spec: DatasetSpec, path: Path, resolution: int) -> torch.Tensor:
+def read_file(spec: DatasetSpec, path: Path, resolution: int) -> tuple[torch.Tensor, Seen]:
     """Read an image file as uint8 [C, resolution, resolution]; raise `ImageError` when it cannot be read.
 
     One of 28x28, as the digits and garments are downloaded, gets their margin; of any other, as a stored or drawn image
     is, the central square is resized.
     """
     import torch
-    from PIL import Image
 
-    image = read_image(path, spec.channels, resolution)
-    if spec.format == "drawn":
-        return image
-    with Image.open(path) as opened:
-        if opened.size != (SIDE, SIDE):
-            return image
-    return torch.from_numpy(_prepared(read_image(path, spec.channels, SIDE).numpy(), resolution))
+    image, seen = read_image(path, spec.channels, resolution)
+    if spec.format == "drawn" or seen.size != (SIDE, SIDE):
+        return image, seen
+    image, seen = read_image(path, spec.channels, SIDE)
+    return torch.from_numpy(_prepared(image.numpy(), resolution)), seen
 
 
 def _drawn(spec: DatasetSpec, resolution: int) -> Content:

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from stylex.datasets.factors import Factors
 from stylex.datasets.images import Bytes
+from stylex.datasets.rendering import Sightings
 
 SPLITS = ("train", "val", "test")
 
@@ -25,10 +26,12 @@ class Row(NamedTuple):
 
 @dataclass
 class Findings:
-    """What was left out, complete when all rows were asked for."""
+    """What was left out and what was seen of the rest, complete when all rows were asked for."""
 
+    sightings: Sightings
     unreadable: list[dict[str, str]] = field(default_factory=list)  # file, reason
     duplicates: Counter[str] = field(default_factory=Counter)  # "dropped", and how many of them …
+    conflicts: list[str] = field(default_factory=list)  # pairs with the same pixels and different labels
 
     def duplicate(self, other_label: bool, other_split: bool) -> None:
         """Count an image that has the pixels of an earlier one."""
@@ -39,7 +42,8 @@ class Findings:
     def record(self) -> dict[str, Any]:
         """Return the part of the manifest."""
         keys = ("dropped", "with_another_label", "in_another_split")
-        return {"unreadable": self.unreadable, "duplicates": {key: self.duplicates[key] for key in keys}}
+        duplicates = {key: self.duplicates[key] for key in keys}
+        return {"unreadable": self.unreadable, "duplicates": duplicates} | self.sightings.record()
 
 
 class Content(NamedTuple):

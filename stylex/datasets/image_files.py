@@ -8,21 +8,24 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from stylex.artifacts import sha256
 from stylex.config import DatasetPaths
 from stylex.config.datasets import DatasetFile, Shares
-from stylex.datasets.catalog import DatasetSpec, check_classes
+from stylex.datasets.catalog import DatasetSpec, check_classes, own_images
 from stylex.datasets.content import Content, Findings, Row
 from stylex.datasets.images import Box
 from stylex.datasets.layouts import ImageRecord, load_layout
-from stylex.datasets.pixels import prepared_pixels
-from stylex.datasets.splits import default_shares, split_records
+from stylex.datasets.layouts.records import check_names, listed
+from stylex.datasets.pixels import available_processes, prepared_pixels
+from stylex.datasets.rendering import NAMED, Sightings, rendering_of
+from stylex.datasets.splits import check_splits, default_shares, split_records
 from stylex.datasets.unpacking import unpack
-from stylex.errors import ConfigError, DatasetError, ImageError
+from stylex.errors import DatasetError, ImageError
 
-NAMED = 3  # unreadable files that a message names
 logger = logging.getLogger("stylex")
 
 
@@ -37,13 +40,23 @@ class ImageFiles(NamedTuple):
     splits: list[str]
 
     def digest(self) -> str:
-        """Return the sha256 of all that is known of the images; of a user's own also the sizes of the files."""
+        """Return the sha256 of all that is known of the images, of a user's own also of what the files hold."""
         digest = hashlib.sha256()
-        for each, split in zip(self.records, self.splits, strict=True):
-            size = each.path.stat().st_size if self.file.own and each.path.is_file() else None
-            told = [each.id, each.source, each.label, split, each.identity, each.box, size]
+        contents = self._contents() if self.file.own else [None] * len(self.records)
+        for each, split, content in zip(self.records, self.splits, contents, strict=True):
+            told = [each.id, each.source, each.label, split, each.identity, each.box, content]
             digest.update(json.dumps(told).encode() + b"\n")
         return digest.hexdigest()
+
+    def _contents(self) -> list[str | None]:
+        """Return the sha256 of each file; None: it cannot be read, as preparation will say."""
+        with ThreadPoolExecutor(available_processes()) as threads:
+            return list(threads.map(_content, (record.path for record in self.records)))
+
+    def present(self) -> list[str]:
+        """Return the classes that have images; a copy of a published dataset may lack some that are stated."""
+        labels = {each.label for each in self.records}
+        return [name for label, name in enumerate(self.class_names) if label in labels]
 
     def description(self) -> dict[str, Any]:
         """Return what the manifest says of the preparation."""
@@ -52,6 +65,8 @@ class ImageFiles(NamedTuple):
             "layout": self.file.layout,
             "label": self.file.label,
             "crop": "box of the dataset" if any(each.box for each in self.records) else "central square",
+            "background": self.file.background,
+            "white_level": self.file.white_level,
             "resize": "lanczos, antialiased",
             "splits": "official" if self.shares.official else "by identity" if identities else "stratified by class",
             "shares": self.shares.model_dump(mode="json", exclude_none=True),
@@ -67,19 +82,29 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
     """
     file = spec.file
     assert file is not None
-    if file.own is not None:
-        folder = root / file.own
-        if not (folder.is_dir() if file.folder else folder.is_file()):
-            key = "folder" if file.folder else "csv"
-            raise ConfigError(f"config/datasets/{spec.name}.yaml: {key} = '{file.own}': there is no such {key}")
+    folder = own_images(root, spec) or folder
     unpack(folder, checksums)
-    class_names, records = load_layout(file.layout)(folder, file.label, spec.class_names)
+    class_names, records, notes = load_layout(file.layout)(folder, file.label, spec.class_names)
     check_classes(spec.name, class_names)
+    check_names(record.path for record in records)
     assert all(one.id < other.id for one, other in zip(records, records[1:], strict=False)), "sorted by id, each once"
     if not records:
         raise DatasetError(f"dataset '{spec.name}' has no image in {folder}; look at its layout and its classes")
+    for note in notes:
+        logger.info("%s: %s", spec.name, note)
     shares = file.shares or default_shares(records)
-    return ImageFiles(spec.name, file, class_names, records, shares, split_records(records, shares))
+    splits = split_records(records, shares)
+    counts = Counter((split, class_names[record.label]) for record, split in zip(records, splits, strict=True))
+    files = ImageFiles(spec.name, file, class_names, records, shares, splits)
+    check_splits(spec.name, files.present(), counts)
+    return files
+
+
+def _content(path: Path) -> str | None:
+    try:
+        return sha256(path) if path.is_file() else None
+    except OSError:
+        return None
 
 
 def boxes_of(root: Path, spec: DatasetSpec, paths: Sequence[Path]) -> list[Box | None]:
@@ -89,10 +114,10 @@ def boxes_of(root: Path, spec: DatasetSpec, paths: Sequence[Path]) -> list[Box |
     """
     assert spec.file is not None
     folder = DatasetPaths(root, spec.raw).raw if spec.file.own is None else root / spec.file.own
-    inside = [path.is_file() and _is_inside(path, folder) for path in paths]
+    inside = [os.path.isfile(path) and _is_inside(path, folder) for path in paths]
     if not any(inside):
         return [None] * len(paths)
-    _, records = load_layout(spec.file.layout)(folder, spec.file.label, spec.class_names)
+    records = load_layout(spec.file.layout)(folder, spec.file.label, spec.class_names).records
     boxed = [record for record in records if record.box is not None]
     return [
         next((record.box for record in boxed if record.path.samefile(path)), None) if its_own else None
@@ -108,22 +133,27 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 def content(files: ImageFiles, channels: int, resolution: int, processes: int) -> Content:
     """Return the images; asking for the last row raises `ImageError` when more are unreadable than may be."""
-    findings = Findings()
+    findings = Findings(Sightings(rendering_of(files.file)))
     return Content(Counter(files.splits), _rows(files, channels, resolution, processes, findings), findings)
 
 
 def _rows(files: ImageFiles, channels: int, resolution: int, processes: int, findings: Findings) -> Iterator[Row]:
     """Yield the first of all images with the same pixels: neither its label nor its split has a say."""
-    first: dict[bytes, tuple[int, str]] = {}
-    prepared = prepared_pixels(files.records, channels, resolution, processes)
-    for (record, pixels, digest, reason), split in zip(prepared, files.splits, strict=True):
+    first: dict[bytes, tuple[ImageRecord, str]] = {}
+    prepared = prepared_pixels(files.records, channels, resolution, rendering_of(files.file), processes)
+    for (record, pixels, digest, reason, seen), split in zip(prepared, files.splits, strict=True):
         if reason:
             findings.unreadable.append({"file": record.source, "reason": reason})
-        elif digest in first:
-            label, home = first[digest]
-            findings.duplicate(other_label=label != record.label, other_split=home != split)
+            continue
+        findings.sightings.add(record.source, seen)
+        if digest in first:
+            earlier, home = first[digest]
+            findings.duplicate(other_label=earlier.label != record.label, other_split=home != split)
+            if earlier.label != record.label:
+                pair = [f"{each.source} ({files.class_names[each.label]})" for each in (earlier, record)]
+                findings.conflicts.append(" and ".join(pair))
         else:
-            first[digest] = record.label, split
+            first[digest] = record, split
             yield Row(split, pixels, record.label, record.id, record.source)
     _report(files, findings)
 
@@ -141,3 +171,7 @@ def _report(files: ImageFiles, findings: Findings) -> None:
         logger.warning("%s; they are left out and listed in the manifest", what)
     if dropped := findings.duplicates["dropped"]:
         logger.info("%s: dropped %d images whose pixels are those of an earlier one", files.name, dropped)
+    if conflicts := findings.conflicts:
+        what = f"{len(conflicts)} of these have another class than the one that is kept; mend the labels"
+        logger.warning("%s: %s: %s", files.name, what, listed(conflicts, NAMED))
+    findings.sightings.report(files.name, f"config/datasets/{files.name}.yaml")

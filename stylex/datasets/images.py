@@ -6,35 +6,27 @@ the file has it: JPEG files are not decoded at a reduced scale.
 
 from __future__ import annotations
 
-import struct
-import zlib
+import os
+import stat
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy
 import numpy.typing
 
+from stylex.datasets.rendering import DEFAULT, Rendering, Seen, render
 from stylex.errors import ImageError
 
 if TYPE_CHECKING:
     import torch
-    from PIL import Image
 
 Bytes = numpy.typing.NDArray[numpy.uint8]
 Box = tuple[float, float, float, float]
 MODES = {1: "L", 3: "RGB"}
-# What Pillow raises for a damaged file, by format, beside its own DecompressionBombError.
-DAMAGED = (
-    OSError,
-    SyntaxError,
-    ValueError,
-    TypeError,
-    LookupError,
-    ArithmeticError,
-    EOFError,
-    struct.error,
-    zlib.error,
-)
+TOLD = (OSError, SyntaxError, ValueError)  # what Pillow raises with words that say enough
+SPOKEN = (UserWarning, RuntimeWarning)  # what Pillow warns of; not what other code has left open
+KINDS = {stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
 
 
 def pad(images: Bytes, side: int) -> Bytes:
@@ -56,55 +48,67 @@ def resize(images: Bytes, side: int) -> Bytes:
     return resized
 
 
-def read_image(path: Path, channels: int, resolution: int, box: Box | None = None) -> torch.Tensor:
-    """Read an image file as uint8 [channels, resolution, resolution], as `read_pixels` does.
+def read_image(
+    path: Path, channels: int, resolution: int, box: Box | None = None, rendering: Rendering = DEFAULT
+) -> tuple[torch.Tensor, Seen]:
+    """Read an image file as uint8 [channels, resolution, resolution], as `read_pixels` does, and say what was seen.
 
     Raises `ImageError` when the file is missing, not an image, or damaged.
     """
     import torch
 
     pixels = numpy.empty((channels, resolution, resolution), numpy.uint8)
-    if not path.exists():
+    if not os.path.exists(path):
         raise ImageError(f"{path} does not exist")
     try:
-        read_pixels(path, pixels, box)
+        seen = read_pixels(path, pixels, box, rendering)
     except ImageError as error:
         raise ImageError(f"{path} cannot be read as an image: {error}; replace or remove it") from None
-    return torch.from_numpy(pixels)
+    return torch.from_numpy(pixels), seen
 
 
-def read_pixels(path: Path, pixels: Bytes, box: Box | None = None) -> None:
-    """Read an image file into `pixels` [channels, side, side]: upright, grey or RGB, resized.
+def read_pixels(path: Path, pixels: Bytes, box: Box | None = None, rendering: Rendering = DEFAULT) -> Seen:
+    """Read an image file into `pixels` [channels, side, side]: upright, opaque, grey or RGB, resized.
 
     box: left, upper, right, lower in pixels of the upright image; its central square is taken, as far as it lies in the
     image; None: that of the whole image. Raises `ImageError` with the reason, without the path.
     """
     from PIL import Image
 
-    try:
-        with Image.open(path) as file:
-            image = _upright(file, MODES[len(pixels)])
-        square = _square(image.size, box)
-        if square != (0, 0, *pixels.shape[1:]) or image.size != pixels.shape[1:]:
-            image = image.resize(pixels.shape[1:], Image.Resampling.LANCZOS, square)
-    except (*DAMAGED, Image.DecompressionBombError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        reason = (error.strerror or reason) if isinstance(error, OSError) else reason
-        raise ImageError(reason.replace(str(path), path.name)) from None
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        try:
+            _check_regular(path)
+            with Image.open(path) as file:
+                image, seen = render(file, MODES[len(pixels)], rendering)
+            square = _square(image.size, box)
+            if square != (0, 0, *pixels.shape[1:]) or image.size != pixels.shape[1:]:
+                image = image.resize(pixels.shape[1:], Image.Resampling.LANCZOS, square)
+        except Exception as error:  # of a damaged file, Pillow raises almost anything
+            raise ImageError(_reason(path, error)) from None
     for channel, band in zip(pixels, image.mode, strict=True):
         channel[:] = numpy.frombuffer(image.tobytes("raw", band), numpy.uint8).reshape(channel.shape)
+    return seen._replace(warnings=tuple(_text(each.message) for each in said if issubclass(each.category, SPOKEN)))
 
 
-def _upright(file: Image.Image, mode: str) -> Image.Image:
-    """Return the whole image, turned as its EXIF orientation says, in `mode`."""
-    from PIL import Image, ImageOps
+def _check_regular(path: Path) -> None:
+    """Raise `ValueError` for what is no file: who reads a named pipe waits for ever."""
+    mode = os.stat(path).st_mode
+    if not stat.S_ISREG(mode):
+        raise ValueError(f"it is {KINDS.get(stat.S_IFMT(mode), 'a device')} and no file")
 
-    ImageOps.exif_transpose(file, in_place=True)
-    if file.mode.startswith("I;16"):  # Pillow clips 16 bits where it should scale them
-        file = Image.fromarray((numpy.asarray(file) >> 8).astype(numpy.uint8))
-    elif file.mode in ("I", "F"):
-        raise ValueError(f"its pixels are of mode {file.mode}, which has no fixed range; save it with 8 or 16 bits")
-    return file.convert(mode)
+
+def _reason(path: Path, error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    reason = _text(error).replace(str(path), path.name)
+    return reason if reason and isinstance(error, TOLD) else f"{type(error).__name__} {reason}".strip()
+
+
+def _text(message: Warning | Exception | str) -> str:
+    """Return what Pillow says in one line; of too many pixels, with a remedy in place of the danger for a server."""
+    text = " ".join(str(message).split())
+    return f"{text.split(',')[0]}: make it smaller" if "decompression bomb" in text else text
 
 
 def _square(size: tuple[int, int], box: Box | None) -> Box:

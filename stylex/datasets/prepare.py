@@ -29,10 +29,12 @@ from stylex.datasets.image_files import ImageFiles, list_files
 from stylex.datasets.locks import locked
 from stylex.datasets.pixels import available_processes
 from stylex.datasets.shards import Entry, ShardWriter
+from stylex.datasets.splits import check_splits
 from stylex.datasets.unpacking import check_file
-from stylex.errors import ArtifactError, ConfigError, DatasetError
+from stylex.errors import ArtifactError, ConfigError
 from stylex.progress import progress
 
+NAMED = 10  # classes whose images a line counts
 logger = logging.getLogger("stylex")
 
 
@@ -92,9 +94,13 @@ def _prepare(
     else:
         content = image_files.content(files, spec.channels, resolution, processes)
     written = _write(content, spec.name, header["class_names"], (spec.channels, resolution, resolution), workspace)
+    counts = {(split, each): count for split, all_of_it in written.counts.items() for each, count in all_of_it.items()}
+    check_splits(spec.name, files.present() if files else header["class_names"], counts)
     findings = content.findings.record() if content.findings else {}
     _land(workspace, manifest, header | findings | {"counts": written.counts, "shards": written.shards})
     images = sum(sum(counts.values()) for counts in written.counts.values())
+    divided = ", ".join(f"{split} {_said(counts)}" for split, counts in written.counts.items())
+    logger.info("%s, split %s: %s", spec.name, header["preparation"]["splits"], divided)
     logger.info("%s at %d: prepared %d images in %s", spec.name, resolution, images, manifest.parent)
     return manifest
 
@@ -136,7 +142,6 @@ def _is_valid(manifest: Path, header: dict[str, Any], files: ImageFiles | None) 
 def _write(
     content: Content, name: str, class_names: list[str], shape: tuple[int, int, int], workspace: Path
 ) -> Written:
-    _check_splits(name, content.planned)
     counts = {split: dict.fromkeys(class_names, 0) for split in SPLITS}
     total = sum(content.planned.values())
     with ShardWriter(workspace, name, shape, content.planned) as writer, progress(f"prepare {name}", total) as counter:
@@ -144,17 +149,17 @@ def _write(
             writer.add(row)
             counts[row.split][class_names[row.label]] += 1
             counter.advance(1)
-        _check_splits(name, {split: sum(each.values()) for split, each in counts.items()})
         shards = writer.finish()
     if content.factors is not None:
         shards["factors"] = [write_factors(workspace / "factors.parquet", content.factors)]
     return Written(shards, counts)
 
 
-def _check_splits(name: str, images: Any) -> None:
-    for split in SPLITS:
-        if not images.get(split):
-            raise DatasetError(f"dataset '{name}' has no image for {split}: give it more images, or other shares")
+def _said(counts: dict[str, int]) -> str:
+    """Return how many images of each class a split has, for a line."""
+    if len(counts) > NAMED:
+        return f"{sum(counts.values())} ({len(counts)} classes of {min(counts.values())} to {max(counts.values())})"
+    return f"{sum(counts.values())} ({', '.join(f'{name} {count}' for name, count in counts.items())})"
 
 
 def _land(workspace: Path, manifest: Path, content: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ from stylex.datasets import built_in
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.image_files import boxes_of
 from stylex.datasets.images import read_image
+from stylex.datasets.rendering import DEFAULT, Sightings, rendering_of
 
 if TYPE_CHECKING:
     import torch
@@ -20,12 +21,33 @@ def read_files(root: Path, config: DatasetConfig, paths: Sequence[Path]) -> torc
     """Return image files as uint8 [N, C, resolution, resolution]; of the dataset's own files, the bytes of its split.
 
     A box that the dataset has for an image holds for that very file; of a file from elsewhere, a copy included, the
-    central square is taken. Raises `ConfigError` for an unknown dataset, `ImageError` for a file that cannot be read.
+    central square is taken. Transparency and 16 bits are treated as the dataset's file says, and logged. Raises
+    `ConfigError` for an unknown dataset, `ImageError` for a file that cannot be read.
     """
     import torch
 
     spec, side = dataset_spec(root, config.name), config.resolution
+    rendering, where = rendering_of(spec.file), f"config/datasets/{spec.name}.yaml" if spec.file else None
     if spec.file is None:
-        return torch.stack([built_in.read_file(spec, path, side) for path in paths])
-    boxes = boxes_of(root, spec, paths)
-    return torch.stack([read_image(path, spec.channels, side, box) for path, box in zip(paths, boxes, strict=True)])
+        read = [built_in.read_file(spec, path, side) for path in paths]
+    else:
+        boxes = boxes_of(root, spec, paths)
+        read = [read_image(path, spec.channels, side, box, rendering) for path, box in zip(paths, boxes, strict=True)]
+    sightings = Sightings(rendering)
+    for path, (_, seen) in zip(paths, read, strict=True):
+        sightings.add(str(path), seen)
+    sightings.report(spec.name, where)
+    return torch.stack([image for image, _ in read])
+
+
+def read_squares(paths: Sequence[Path], channels: int, side: int) -> torch.Tensor:
+    """Return the central squares of image files as uint8 [N, channels, side, side], where no dataset says more."""
+    import torch
+
+    sightings, images = Sightings(DEFAULT), []
+    for path in paths:
+        image, seen = read_image(path, channels, side)
+        sightings.add(str(path), seen)
+        images.append(image)
+    sightings.report("explain", None)
+    return torch.stack(images)

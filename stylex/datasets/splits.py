@@ -14,7 +14,8 @@ import numpy
 import numpy.typing
 
 from stylex.config.datasets import OFFICIAL, OWN, Shares
-from stylex.datasets.layouts.records import ImageRecord
+from stylex.datasets.content import SPLITS
+from stylex.datasets.layouts.records import ImageRecord, listed
 from stylex.errors import DatasetError
 
 OWN_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}  # of a built-in dataset without an official test split
@@ -52,8 +53,17 @@ def assign_identities(identities: Sequence[str], shares: Mapping[str, float]) ->
 
 
 def default_shares(records: Sequence[ImageRecord]) -> Shares:
-    """Return how images are divided when the dataset's file does not say."""
-    return OWN if any(record.part is None for record in records) else OFFICIAL
+    """Return how images are divided when the dataset's file does not say.
+
+    Raises `DatasetError` when some images have an official split and others have none.
+    """
+    without = [record for record in records if record.part is None]
+    if without and len(without) < len(records):
+        raise DatasetError(
+            f"{len(without)} of {len(records)} images have no official split, as {without[0].source}, the others have"
+            " one; say train, val or test of each, or give the dataset shares of its own"
+        )
+    return OWN if without else OFFICIAL
 
 
 def split_records(records: Sequence[ImageRecord], shares: Shares) -> list[str]:
@@ -91,3 +101,16 @@ def _divide(records: Sequence[ImageRecord], shares: Mapping[str, float]) -> list
 
 def _ranks(names: Sequence[str]) -> numpy.typing.NDArray[numpy.bytes_]:
     return numpy.array([hashlib.sha256(name.encode()).hexdigest().encode() for name in names])
+
+
+def check_splits(name: str, class_names: Sequence[str], counts: Mapping[tuple[str, str], int]) -> None:
+    """Raise `DatasetError` when a class has no image in a split; counts: images by split and class."""
+    for split in SPLITS:
+        missing = [each for each in class_names if not counts.get((split, each))]
+        if len(missing) == len(class_names):
+            raise DatasetError(f"dataset '{name}' has no image for {split}: give it more images, or other shares")
+        if missing:
+            raise DatasetError(
+                f"dataset '{name}' has no image for {split} of {listed(missing)}: give it more images of that class, or"
+                " other shares, or leave the class out by naming the others in `classes`"
+            )

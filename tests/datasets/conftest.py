@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy
 import pytest
 
 from stylex.artifacts import sha256, write_json
+from stylex.datasets import pixels, prepare
 from stylex.datasets.pins import PinnedFile
 
 
@@ -122,6 +124,24 @@ def pin_fixture() -> Callable[[str, bytes], PinnedFile]:
 
 def pin(name: str, body: bytes) -> PinnedFile:
     return PinnedFile(name, len(body), hashlib.sha256(body).hexdigest())
+
+
+@pytest.fixture(name="held")
+def held_fixture() -> Callable[..., None]:
+    return held
+
+
+def held(root: Path, *arguments: Any) -> None:
+    """Prepare; the first file is read when somebody has opened the gate."""
+    read, gate = pixels.read_pixels, root / "gate"
+
+    def read_behind_the_gate(*of_file: Any) -> Any:
+        gate.read_bytes()
+        pixels.read_pixels = read
+        return read(*of_file)
+
+    pixels.read_pixels = read_behind_the_gate
+    prepare(root, *arguments)
 
 
 @pytest.fixture

@@ -67,7 +67,7 @@ def test_every_image_is_in_one_split_as_read_image_reads_it(photos):
     seen = []
     for split in SPLITS:
         images = load_all_classes(photos, "pets", SIDE, split)
-        expected = [read_image(photos / "photos" / name, 3, SIDE) for name in images.ids]
+        expected = [read_image(photos / "photos" / name, 3, SIDE)[0] for name in images.ids]
         assert torch.equal(images.raw(), torch.stack(expected))
         assert [images.class_names[label] for label in images.labels.tolist()] == [name[:3] for name in images.ids]
         seen += images.ids
@@ -113,7 +113,7 @@ def test_grey_images(photos):
     prepare(photos, "pets", SIDE)
     images = load_all_classes(photos, "pets", SIDE, "test")
     assert tuple(images.raw().shape) == (8, 1, SIDE, SIDE)
-    assert torch.equal(images.raw()[0], read_image(photos / "photos" / images.ids[0], 1, SIDE))
+    assert torch.equal(images.raw()[0], read_image(photos / "photos" / images.ids[0], 1, SIDE)[0])
 
 
 def test_no_identity_is_in_two_splits(photos):
@@ -241,12 +241,12 @@ def test_a_replaced_archive_is_refused(photos, write_raw):
 
 
 def test_mistakes(photos):
-    describe(photos, folder="fotos")
     with pytest.raises(ConfigError, match=r"config/datasets/pets\.yaml: folder = 'fotos': there is no such folder"):
+        describe(photos, folder="fotos")
+    with pytest.raises(ConfigError, match=r"folder = 'fotos': there is no such folder"):
         prepare(photos, "pets", SIDE)
-    describe(photos, folder=None, csv="photos", layout="table")
     with pytest.raises(ConfigError, match=r"csv = 'photos': there is no such csv"):
-        prepare(photos, "pets", SIDE)
+        describe(photos, folder=None, csv="photos", layout="table")
     describe(photos, shares={"official": True, "val": 0.1})
     with pytest.raises(DatasetError, match=r"cat/01\.png has no official split; give the dataset shares of its own"):
         prepare(photos, "pets", SIDE)
@@ -255,23 +255,21 @@ def test_mistakes(photos):
         prepare(photos, "pets", SIDE)
 
 
-def test_the_second_of_two_processes_waits_and_finds_it_done(photos, race):
-    """The first is held by a file that ends when the second waits. Another preparation would be held for ever."""
-    describe(photos, max_unreadable=1)
-    block(photos)
+def test_the_second_of_two_processes_waits_and_finds_it_done(photos, race, held):
+    """The first is held until the second waits. Another preparation would be held for ever."""
+    os.mkfifo(photos / "gate")
     go_on = threading.Event()
 
-    def end_the_file() -> None:
+    def open_the_gate() -> None:
         go_on.wait(60)
-        (photos / "photos/cat/99.png").open("wb").close()
+        (photos / "gate").open("wb").close()
 
-    writer = threading.Thread(target=end_the_file)
-    writer.start()
-    assert race(prepare, (photos, "pets", SIDE, 1), go_on) == [0, 0]
-    writer.join()
+    opener = threading.Thread(target=open_the_gate)
+    opener.start()
+    assert race(held, (photos, "pets", SIDE, 1), go_on) == [0, 0]
+    opener.join()
     manifest = read_json(DatasetPaths(photos, "pets").manifest(SIDE))
     assert sum(sum(counts.values()) for counts in manifest["counts"].values()) == COUNT
-    assert [each["file"] for each in manifest["unreadable"]] == ["cat/99.png"]
     assert [path.name for path in (photos / "data/processed/pets").iterdir()] == [str(SIDE)]
 
 
@@ -282,14 +280,14 @@ def test_full_disk(photos, small_disk):
     assert not [path for path in small_disk.rglob("*") if path.is_file()]
 
 
-def block(root):
-    """A file on which whoever reads it waits for ever."""
-    os.mkfifo(root / "photos/cat/99.png")
+def wait_for_ever(*of_file):
+    """In the place of `read_pixels`, in processes that are to be killed."""
+    time.sleep(600)
 
 
 def test_a_killed_worker_is_one_line(photos, monkeypatch):
     monkeypatch.setattr(pixels, "BATCH_IMAGES", 30)
-    block(photos)
+    monkeypatch.setattr(pixels, "read_pixels", wait_for_ever)
 
     def kill() -> None:
         while not (children := multiprocessing.active_children()):
@@ -305,9 +303,9 @@ def test_a_killed_worker_is_one_line(photos, monkeypatch):
 
 
 def test_workers_end_with_a_killed_parent_and_the_next_run_clears_up(photos):
-    block(photos)
     program = (
-        "from pathlib import Path; from stylex.datasets import pixels, prepare; pixels.BATCH_IMAGES = 4;"
+        "import time; from pathlib import Path; from stylex.datasets import pixels, prepare; pixels.BATCH_IMAGES = 4;"
+        "pixels.read_pixels = lambda *of_file: time.sleep(600);"
         f"prepare(Path({str(photos)!r}), 'pets', {SIDE}, 2)"
     )
     with subprocess.Popen([sys.executable, "-c", program]) as parent:
@@ -318,6 +316,5 @@ def test_workers_end_with_a_killed_parent_and_the_next_run_clears_up(photos):
     while any(Path(f"/proc/{child}").exists() for child in children):
         time.sleep(0.02)
     assert (photos / "data/processed/pets/.8.preparing").exists()
-    (photos / "photos/cat/99.png").unlink()
     prepare(photos, "pets", SIDE)
     assert [path.name for path in (photos / "data/processed/pets").iterdir()] == [str(SIDE)]

@@ -91,6 +91,12 @@ def save_turned(image, path):
     image.save(path.with_suffix(".jpg"), exif=exif, quality=90)
 
 
+def save_turned_png(image, path):
+    exif = Image.Exif()
+    exif[0x0112] = 5  # to be transposed
+    image.save(path.with_suffix(".png"), exif=exif)
+
+
 def save_png(image, path):
     image.save(path.with_suffix(".png"))
 
@@ -102,6 +108,8 @@ KINDS = {
     "turned by EXIF": (save_turned, (50, 70, 3), numpy.uint8, 3),
     "16 bits": (save_png, (45, 40), numpy.uint16, 1),
     "with transparency": (save_png, (33, 64, 4), numpy.uint8, 3),
+    "with transparency, turned by EXIF": (save_turned_png, (33, 64, 4), numpy.uint8, 1),
+    "16 bits, turned by EXIF": (save_turned_png, (28, 28), numpy.uint16, 3),
 }
 
 

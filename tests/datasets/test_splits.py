@@ -5,7 +5,14 @@ import pytest
 
 from stylex.config.datasets import Shares
 from stylex.datasets.layouts import ImageRecord
-from stylex.datasets.splits import OWN_SHARES, assign_identities, assign_splits, default_shares, split_records
+from stylex.datasets.splits import (
+    OWN_SHARES,
+    assign_identities,
+    assign_splits,
+    check_splits,
+    default_shares,
+    split_records,
+)
 from stylex.errors import DatasetError
 
 IDS = [f"image-{index}" for index in range(3000)]
@@ -80,4 +87,15 @@ def test_an_official_split_that_is_none():
 
 def test_the_official_split_is_the_default_where_there_is_one():
     assert default_shares(records(("train", None), ("test", None))).official
-    assert not default_shares(records(("train", None), (None, None))).official
+    assert not default_shares(records((None, None), (None, "ann"))).official
+    with pytest.raises(DatasetError, match="1 of 2 images have no official split, as 1, the others have one"):
+        default_shares(records(("train", None), (None, None)))
+
+
+def test_each_class_is_in_each_split():
+    counts = {(split, name): 1 for split in ("train", "val", "test") for name in "ab"}
+    check_splits("pets", ["a", "b"], counts)
+    with pytest.raises(DatasetError, match="'pets' has no image for test of b: give it more images of that class"):
+        check_splits("pets", ["a", "b"], counts | {("test", "b"): 0})
+    with pytest.raises(DatasetError, match="'pets' has no image for val: give it more images, or other shares"):
+        check_splits("pets", ["a", "b"], counts | {("val", "a"): 0, ("val", "b"): 0})

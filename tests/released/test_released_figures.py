@@ -31,6 +31,7 @@ title: Faces that nobody has
 layout: ffhq
 licence: none
 folder: faces
+shares: {train: 0.6, val: 0.2, test: 0.2}
 """
 
 

@@ -1,6 +1,7 @@
 """A dataset of image files goes through the rules that a user runs: download, prepare, classifier."""
 
 import io
+import os
 import zipfile
 
 import numpy
@@ -64,6 +65,10 @@ def test_a_folder_of_ones_own(through_the_rules, pictures, tmp_path):
     assert metrics["class_names"] == ["dog", "cat"]
     assert not list((project.root / "data/raw/pets").glob("*.png"))
     assert rerun(project) == set()
+    os.utime(tmp_path / "photos/cat/1.png")
+    assert rerun(project) == {"prepare"}
+    project.done("snakemake", "--cores", "2", "--", "data/processed/pets/32/manifest.json")
+    assert project.planned("--", "results/experiments/tiny/classifier/model.safetensors") == {}, "the same bytes"
     write(tmp_path / "photos", {"cat/new.png": picture(99)})
     assert rerun(project) == {"prepare"}
     project.edit("config/experiments/tiny.yaml", "- cat", "- cta")
@@ -74,7 +79,7 @@ def test_a_folder_of_ones_own(through_the_rules, pictures, tmp_path):
 def test_a_table_of_ones_own(through_the_rules, pictures, tmp_path):
     write(tmp_path / "photos", pictures)
     table = tmp_path / "photos/images.csv"
-    rows = [f"{name},{name[:3]},animal {index % 16}" for index, name in enumerate(pictures)]
+    rows = [f"{name},{name[:3]},number {index % 16}" for index, name in enumerate(pictures)]
     table.write_text("\n".join(["path,species,identity", *rows]))
     own = PETS | {"layout": "table", "csv": str(table), "label": "species", "channels": 1}
     project, manifest, metrics = through_the_rules("pets", own, one_vs_rest="cat")
