@@ -38,6 +38,8 @@ TEXT = frozenset((
     "method", "method_a", "method_b", "model", "note", "observer_extractor", "oracle", "participant", "protocol",
     "question", "remedy", "selection", "source", "study", "target_class", "verdict", "word",
 ))  # fmt: skip
+REMAKE = "delete it and run its stage again"  # of what a stage has made
+VERSIONED = "mend it, or take it back from git"  # of what the project came with
 UNWRITABLE = {
     errno.ENOSPC,
     errno.EDQUOT,
@@ -47,7 +49,15 @@ UNWRITABLE = {
     errno.ENOTDIR,
     errno.EISDIR,
     errno.EFBIG,
+    errno.ENAMETOOLONG,
 }
+REMEDIES = {
+    errno.ENAMETOOLONG: "give it a shorter name",
+    errno.ENOTDIR: "there is a file where a folder goes: name another folder",
+    errno.EEXIST: "there is a file where a folder goes: name another folder",
+    errno.EISDIR: "there is a folder of this name: move it",
+}
+LONGEST = 100  # bytes of a name that is written under a longer one first
 
 
 @contextmanager
@@ -56,18 +66,20 @@ def storage_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in UNWRITABLE:
+        if error.errno is None or error.errno not in UNWRITABLE | REMEDIES.keys():
             raise
+        remedy = REMEDIES.get(error.errno, "free some space or make the folder writable")
         raise StorageError(
-            f"cannot write {path}: {os.strerror(error.errno)}; free some space or make the folder writable"
-            " (earlier artifacts are intact)"
+            f"cannot write {path}: {os.strerror(error.errno)}; {remedy} (earlier artifacts are intact)"
         ) from None
 
 
 @contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; on success fsync it and rename it to `path`, on any error remove it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    written = os.fsencode(path.name)
+    name = path.name if len(written) <= LONGEST else hashlib.sha256(written).hexdigest()
+    temporary = path.with_name(f".{name}.{os.getpid()}.tmp")
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
@@ -103,7 +115,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(require(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+        raise ArtifactError(f"{path} is damaged ({error}); {REMAKE}") from None
 
 
 def write_table(path: Path, frame: pandas.DataFrame, provenance: Mapping[str, str]) -> None:
@@ -115,11 +127,11 @@ def write_table(path: Path, frame: pandas.DataFrame, provenance: Mapping[str, st
     write_text(path, text)
 
 
-def read_table(path: Path, text: tuple[str, ...] = ()) -> pandas.DataFrame:
+def read_table(path: Path, text: tuple[str, ...] = (), remedy: str = REMAKE) -> pandas.DataFrame:
     """Read a CSV artifact as it was written; raise `ArtifactError` when it is missing or damaged.
 
     The columns of `TEXT`, and of this table those of `text`, are strings, whatever they look like; an empty one is "".
-    Elsewhere, an empty cell is NaN.
+    Elsewhere, an empty cell is NaN. remedy: what to do with a damaged file.
     """
     import pandas
 
@@ -129,7 +141,7 @@ def read_table(path: Path, text: tuple[str, ...] = ()) -> pandas.DataFrame:
         return frame.fillna({name: "" for name in frame.columns if name in columns})
     except (pandas.errors.ParserError, pandas.errors.EmptyDataError, UnicodeDecodeError) as error:
         reason = " ".join(str(error).split())
-        raise ArtifactError(f"{path} is damaged ({reason}); delete it and run its stage again") from None
+        raise ArtifactError(f"{path} is damaged ({reason}); {remedy}") from None
 
 
 def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mapping[str, str]) -> None:
@@ -151,8 +163,8 @@ def _in_order(content: bytes) -> bytes:
     return len(text).to_bytes(8, "little") + text + content[end:]
 
 
-def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
-    """Read tensors (on the CPU) and header; raise `ArtifactError` when the file is missing or damaged."""
+def load_tensors(path: Path, remedy: str = REMAKE) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
+    """Read tensors (on the CPU) and header; raise `ArtifactError`, with a remedy, for a missing or damaged file."""
     from safetensors import SafetensorError, safe_open
 
     require(path)
@@ -160,7 +172,7 @@ def load_tensors(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
         with safe_open(path, "pt") as file:
             return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})  # noqa: SIM118
     except SafetensorError as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+        raise ArtifactError(f"{path} is damaged ({error}); {remedy}") from None
 
 
 def require(path: Path) -> Path:
@@ -208,7 +220,9 @@ def _rows(path: Path) -> tuple[dict[str, str], bytes]:
         with pyarrow.parquet.ParquetFile(require(path)) as file:
             table = file.read().combine_chunks()
     except (pyarrow.ArrowException, OSError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:  # it may not be read, and need not be damaged
+            raise
+        raise ArtifactError(f"{path} is damaged ({error}); {REMAKE}") from None
     kept = (table.schema.metadata or {}).items()
     metadata = {key.decode(): value.decode() for key, value in kept if key not in (b"provenance", b"ARROW:schema")}
     sink = pyarrow.BufferOutputStream()

@@ -42,6 +42,10 @@ class ResumeError(StylexError):
     """A killed run cannot be resumed: its jobs are unknown, Snakemake still runs, or the arguments are wrong."""
 
 
+class AtWorkError(StylexError):
+    """Another process does the same in the same folder."""
+
+
 class DeviceError(StylexError):
     """The requested device does not exist on this machine."""
 

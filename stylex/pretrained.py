@@ -126,7 +126,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     if not path.is_file():
         raise ArtifactError(f"{path} does not exist; give a file of weights")
     if path.suffix == ".safetensors":
-        return load_tensors(path)[0]
+        return load_tensors(path, "give another file of weights")[0]
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError) as error:

@@ -17,6 +17,7 @@ PACKAGE = Path(__file__).parent.name
 # These say, name and store things, or hand over what is configured, which arrives by its values: a changed message is
 # no reason to train for a week again. What they import counts nevertheless.
 LEFT_OUT = (
+    "stylex.alone",
     "stylex.artifacts",
     "stylex.cli.options",
     "stylex.config.loading",

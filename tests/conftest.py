@@ -31,7 +31,7 @@ TINY_RELEASED = {
 }
 SLURM = "tests/workflow/slurm"
 SHARED = {
-    **dict.fromkeys(("test_sync.py", "test_dvc.py", "test_remotes.py"), "recorded"),
+    **dict.fromkeys(("test_sync.py", "test_dvc.py", "test_dvc_cache.py", "test_remotes.py"), "recorded"),
     **dict.fromkeys(("test_plan.py", "test_deployment.py"), "built"),
 }
 LONGEST = (

@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from stylex.alone import alone
 from stylex.artifacts import content_digest, load_tensors, provenance, save_tensors
 from stylex.attfind.algorithms import Limits
 from stylex.attfind.engine import every_move, logits_of_moves, targets_of
@@ -109,17 +110,24 @@ def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol
     inputs = [content_digest(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
     parts = Parts(paths.effects(shard).with_suffix(".parts"), identity(measurement, inputs))
     label = f"effects {name}" + (f" {shard + 1}/{options.shards}" if options.shards > 1 else "")
-    with progress(label, sum(map(len, groups)) * 2 * layout.size, "renders") as counter:
+    with alone(parts.folder / "lock", f"the effects of '{name}' are being measured"):
+        measure_parts(measurement, groups, parts, label)
+        header = header_of(measurement, origin)
+        with effects_writer(paths.effects(shard), header, measurement.discriminator is not None) as writer:
+            for group in groups:
+                for image, row in zip(group, parts.read(group), strict=True):
+                    writer.add(measurement.ids[image], row)
+        parts.remove()
+
+
+def measure_parts(measurement: Measurement, groups: list[range], parts: Parts, label: str) -> None:
+    """Measure the groups that are not on disk yet."""
+    moves = 2 * measurement.synthesis.layout.size
+    with progress(label, sum(map(len, groups)) * moves, "renders") as counter:
         for group in groups:
             if not parts.has(group):
                 parts.write(group, measurement.rows(group))
-            counter.advance(len(group) * 2 * layout.size)
-    header = header_of(measurement, origin)
-    with effects_writer(paths.effects(shard), header, measurement.discriminator is not None) as writer:
-        for group in groups:
-            for image, row in zip(group, parts.read(group), strict=True):
-                writer.add(measurement.ids[image], row)
-    parts.remove()
+            counter.advance(len(group) * moves)
 
 
 def write_screened(path: Path, measurement: Measurement, seed: int, origin: dict[str, str]) -> None:

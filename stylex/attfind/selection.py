@@ -13,7 +13,7 @@ from stylex.artifacts import provenance
 from stylex.attfind.algorithms import ALGORITHMS, Limits, explained_in_order
 from stylex.attfind.records import Attribute, Direction, Effects, read_effects, write_attributes
 from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
-from stylex.config.analysis import DiscriminatorFilter, UnstableFilter, unknown_class
+from stylex.config.analysis import POOLED, DiscriminatorFilter, UnstableFilter, unknown_class
 from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError
 from stylex.protocols import Protocol
 
@@ -45,6 +45,7 @@ def select(root: Path, name: str, protocol: Protocol | None = None) -> None:
     effects = read_effects(paths.effects_shards(options.shards))
     origin = provenance(config.digest(), config.seed) | {"protocol": protocol, "shift": str(effects.header.shift)}
     origin |= {option: str(getattr(options, option)) for option in OPTIONS}
+    origin["against"] = options.against or POOLED  # a class may be called None
     if options.unstable_filter is not None:
         unstable = unstable_images(effects, options.unstable_filter)
         origin["unstable images"] = f"{int(unstable.sum())} of {len(unstable)}"

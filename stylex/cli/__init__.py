@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
 import platform
@@ -92,6 +93,8 @@ app.add_typer(study.app, name="study")
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one verb; a user's mistake or a full disk is one line on stderr and exit code 2, never a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal, or any text, has no letters for
+        sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("stylex").setLevel(logging.INFO)
     if job := os.environ.get("SLURM_JOB_ID"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -22,6 +24,11 @@ if TYPE_CHECKING:
     from stylex.networks.model import StylexNetworks
 
 
+LONGEST = 255  # bytes of the name of a file
+ORIGIN = "experiment "  # with which the provenance in a figure begins
+HEAD = 4096  # bytes of a figure in which that stands
+
+
 class Method(StrEnum):
     """How coordinates are chosen; `stylex.attfind.records.Method` without torch."""
 
@@ -40,15 +47,52 @@ class Request:
     output: Path
 
     def outputs(self) -> list[Path]:
-        """Return the figure of each file; raise `ImageError` when one would overwrite another, or a file given."""
+        """Return the figure of each file; its numbers go beside it, as JSON.
+
+        Raises `ConfigError` when there can be no such folder, `ImageError` when a file cannot be written, or would
+        overwrite another one, a file given, or one that is not an explanation.
+        """
+        check_folder(self.output)
         paths = [self.output / f"{file.stem}.png" for file in self.files]
         given = {file.resolve() for file in self.files}
         for file, path in zip(self.files, paths, strict=True):
             if paths.count(path) > 1:
                 raise ImageError(f"{file}: two of the images would be explained in {path}; explain them one by one")
-            if {path.resolve(), path.with_suffix(".json").resolve()} & given:
+            written = (path, path.with_suffix(".json"))
+            if {each.resolve() for each in written} & given:
                 raise ImageError(f"{file}: its explanation would overwrite an image in {self.output}; change --output")
+            if any(len(os.fsencode(each.name)) > LONGEST for each in written):
+                raise ImageError(f"{file}: its name is too long to write {written[1].name} beside it; rename a copy")
+            for each in written:
+                if os.path.lexists(each) and not is_explanation(each):
+                    raise ImageError(
+                        f"{file}: its explanation would overwrite {each}, which is none itself; change --output"
+                    )
         return paths
+
+
+def check_folder(folder: Path) -> None:
+    """Raise `ConfigError` unless explanations can be written into `folder`, which need not exist."""
+    for part in (folder, *folder.parents):
+        if not os.path.lexists(part):
+            continue
+        if not part.is_dir():
+            raise ConfigError(f"--output {folder}: {part} is no folder; name another one")
+        if not os.access(part, os.W_OK | os.X_OK):
+            raise ConfigError(f"--output {folder}: {part} is not writable; name another folder")
+        return
+
+
+def is_explanation(path: Path) -> bool:
+    """Whether a file is one that `explain` has written, by what it holds."""
+    try:
+        content = path.read_bytes()
+        if path.suffix == ".png":  # before the pixels
+            return b"tEXtDescription\0" + ORIGIN.encode() in content[:HEAD]
+        told = json.loads(content)
+    except (OSError, ValueError):
+        return False
+    return isinstance(told, dict) and {"experiment", "image", "steps", "provenance"} <= told.keys()
 
 
 def command(
@@ -113,7 +157,7 @@ def explain_files(root: Path, experiment: str, request: Request, device: str) ->
             one,
             explainer,
             request.method,
-            f"experiment {experiment}, config {config.digest()}, seed {config.seed}",
+            f"{ORIGIN}{experiment}, config {config.digest()}, seed {config.seed}",
         )
         write_json(
             path.with_suffix(".json"), {"experiment": experiment, **one.content(request.method), "provenance": origin}

@@ -16,21 +16,25 @@ from stylex.errors import ConfigError
 from stylex.protocols import Protocol
 
 POOLED = "*"  # in the column target_class: all classes together
+EVERY = "all directions"  # what a reader's table calls them
 REST = "rest"  # the class of all others in one-against-rest
 
 
 def class_name(value: str) -> str:
-    """Reject the one name that a class cannot have."""
-    if value == POOLED:
-        raise ValueError(f"'{POOLED}' means all classes together in our tables: rename the class")
+    """Reject the names that a class cannot have."""
+    if value in (POOLED, EVERY):
+        raise ValueError(f"'{value}' means all classes together in our tables: rename the class")
     return value
 
 
-ClassName = Annotated[
-    str,
-    BeforeValidator(lambda value: str(value) if isinstance(value, int) else value),
-    AfterValidator(class_name),
-]
+def _as_named(value: object) -> object:
+    """Take a number as the name it is written as; a truth value is none, whatever it was written as."""
+    if isinstance(value, bool):
+        raise ValueError("YAML reads no, off, yes, on and their like as truth values: quote the name of a class")
+    return str(value) if isinstance(value, int) else value
+
+
+ClassName = Annotated[str, BeforeValidator(_as_named), AfterValidator(class_name)]
 Positive = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]

@@ -7,6 +7,7 @@ backbones, oracles and regressors extend presets.
 from __future__ import annotations
 
 import difflib
+import re
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -15,15 +16,28 @@ from pydantic import ValidationError
 
 from stylex.config.datasets import DatasetFile
 from stylex.config.measuring import BackboneConfig, OracleConfig, RegressorConfig
-from stylex.config.models import ExperimentConfig, PipelineConfig, Section, SuiteConfig
+from stylex.config.models import NAME, ExperimentConfig, PipelineConfig, Section, SuiteConfig
 from stylex.config.networks import LIST, NOTATIONS
-from stylex.config.paths import ExperimentPaths
+from stylex.config.paths import SHARED, ExperimentPaths
 from stylex.config.site import SiteConfig
 from stylex.errors import ConfigError
 
 Model = TypeVar("Model", bound=Section)
 WHOLE = ("generator_channels", "encoder_channels", "discriminator_channels")  # one value, in one of several notations
 NUMBERS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}  # equal in several spellings
+# Keys whose values are names that may be numbers, and what YAML takes a name for that is not quoted.
+NAMES = (
+    "classes", "one_vs_rest", "against", "figure_class", "suite", "experiments", "next", "name", "extends",
+    "classifier_of", "account", "partition", "gpu_partition", "qos",
+)  # fmt: skip
+TAKEN_FOR = {
+    "tag:yaml.org,2002:bool": "a truth value",
+    "tag:yaml.org,2002:int": "another number",
+    "tag:yaml.org,2002:float": "a number",
+    "tag:yaml.org,2002:null": "nothing",
+    "tag:yaml.org,2002:timestamp": "a date",
+}
+PLAIN = re.compile("0|-?[1-9][0-9]*")  # a number that is written as it is
 
 
 class UniqueKeys(yaml.CSafeLoader):  # in C: the Python one parses for 0.08 s when the suite of leaves is planned
@@ -50,15 +64,28 @@ class UniqueKeys(yaml.CSafeLoader):  # in C: the Python one parses for 0.08 s wh
 
     def _check(self, mapping: yaml.MappingNode) -> None:
         lines: dict[object, int] = {}
-        for key, _ in mapping.value:
+        for key, value in mapping.value:
             if not isinstance(key, yaml.ScalarNode):
                 continue
+            if key.value in NAMES:
+                self._check_names(value)
             line, number = key.start_mark.line + 1, key.tag in NUMBERS
             forms = {key.value, self.construct_object(key)} if number else {key.value}  # 3 is "3", and 0x3 is 3
             for form in forms & lines.keys():
                 again = f"the key '{key.value}' stands in line {lines[form]} already"
                 raise yaml.YAMLError(f"line {line}: {again}; remove one")
             lines |= dict.fromkeys(forms, line)
+
+    def _check_names(self, value: yaml.Node) -> None:
+        for node in value.value if isinstance(value, yaml.SequenceNode) else [value]:
+            if node.tag not in TAKEN_FOR or PLAIN.fullmatch(node.value):
+                continue
+            if node is value and node.tag.endswith("null"):  # of a key that is switched off
+                continue
+            raise ConfigError(
+                f"line {node.start_mark.line + 1}: YAML takes the name {node.value or '(empty)'} for"
+                f" {TAKEN_FOR[node.tag]}: quote it, '{node.value}'"
+            )
 
 
 def load_pipeline(root: Path) -> PipelineConfig:
@@ -76,6 +103,12 @@ def load_site(root: Path) -> SiteConfig:
 def load_suite(root: Path, name: str) -> SuiteConfig:
     """Read config/suites/<name>.yaml; the experiments it names must exist."""
     path = _named(root, "suites", name)
+    if not re.fullmatch(NAME, name):
+        raise ConfigError(
+            f"{path}: use small letters, digits, '.', '_' and '-' in the name of a suite: rename the file"
+        )
+    if name in SHARED:
+        raise ConfigError(f"{path}: results/{name} is a folder of all suites: rename the file")
     suite = _validate(SuiteConfig, _read(path), path)
     for experiment in suite.experiments:
         _named(root, "experiments", experiment, f"{path}: experiments: ")
@@ -175,6 +208,8 @@ def _read(path: Path, empty: dict[str, Any] | None = None) -> dict[str, Any]:
         content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506, a SafeLoader
     except FileNotFoundError:
         raise ConfigError(f"{path} does not exist; run from the project's root folder") from None
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except (yaml.YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise ConfigError(f"{path} is not valid YAML: {reason}") from None
@@ -263,6 +298,10 @@ def _explain(model: type[Section], item: Any) -> str:
     if item["type"] == "model_type":
         return f"{location} = {value}: a section goes here, with the keys {', '.join(_keys(model, item['loc']))}"
     message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "string_type" and not isinstance(item["input"], dict | list):
+        message = "a text goes here"
+        if item["input"] is not None:
+            message += f", and YAML takes this for {type(item['input']).__name__}: quote it"
     return f"{location}: {message}" if item["loc"] == () else f"{location} = {value}: {message}"
 
 

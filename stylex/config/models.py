@@ -27,7 +27,8 @@ from stylex.config.training import LossesConfig, TrainingConfig
 from stylex.errors import ConfigError
 from stylex.protocols import Protocol
 
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*$")]
+NAME = r"^[a-z0-9][a-z0-9._-]*$"  # of the files of config/, and so of what is written
+Name = Annotated[str, Field(pattern=NAME)]
 Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
 TableName = Literal[
     "classifiers",

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+# Folders of results/ that no suite has for itself.
+SHARED = ("backbones", "benchmarks", "experiments", "logs", "oracles", "published", "regressors")
+
 
 @dataclass(frozen=True)
 class DatasetPaths:

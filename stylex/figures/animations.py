@@ -20,6 +20,7 @@ from PIL import ImageDraw, ImageFont
 from stylex.artifacts import atomic_path
 from stylex.attfind.records import Attribute, Direction
 from stylex.figures.examples import strongest
+from stylex.figures.fonts import one_font
 from stylex.figures.names import ANIMATION_SECONDS
 from stylex.figures.style import COLUMN_WIDTH, INK, styled
 from stylex.figures.subject import Subject
@@ -31,6 +32,7 @@ STEPS = 15  # from one end to the other
 FRAME_TIME = round(500 * ANIMATION_SECONDS / STEPS)  # milliseconds
 MARGIN, LABEL, GAP, DIVIDE, TITLE = 0.05, 0.62, 0.05, 0.12, 0.32  # inches, of the still
 SMALL, LARGE, EDGE, HEAD, FOOT = 128, 192, 8, 26, 62  # pixels, of the GIF
+LETTERS = 13  # of a class, that fit below an image of the GIF
 
 
 @dataclass(frozen=True)
@@ -127,6 +129,7 @@ def _frame(sweep: Sweep, step: int) -> PIL.Image.Image:
     width = count * side + (count + 1) * EDGE
     canvas = PIL.Image.new("RGB", (width, HEAD + side + FOOT), "white")
     draw, font, small = ImageDraw.Draw(canvas), ImageFont.load_default(14), ImageFont.load_default(12)
+    name, own = _name_and_font(sweep.class_name)
     draw.text((EDGE, 5), sweep.title, fill=INK, font=font)
     for column in range(count):
         left, top, chance = EDGE + column * (side + EDGE), HEAD, float(sweep.chances[step, column])
@@ -134,11 +137,20 @@ def _frame(sweep: Sweep, step: int) -> PIL.Image.Image:
         enlarge = side >= pixels.width
         resampling = PIL.Image.Resampling.NEAREST if enlarge else PIL.Image.Resampling.LANCZOS
         canvas.paste(pixels.resize((side, side), resampling), (left, top))
-        draw.text((left, top + side + 3), f"P({sweep.class_name}) = {chance:.2f}"[:22], fill=INK, font=small)
+        draw.text((left, top + side + 3), f"{name} = {chance:.2f}", fill=INK, font=own)
         draw.rectangle((left, top + side + 20, left + side - 1, top + side + 28), outline=INK)
         draw.rectangle((left, top + side + 20, left + round(chance * (side - 1)), top + side + 28), fill=RAISED)
     _slider(draw, step, width, HEAD + side + FOOT, small)
     return canvas
+
+
+def _name_and_font(class_name: str) -> tuple[str, ImageFont.FreeTypeFont | ImageFont.ImageFont]:
+    """Return `P(class)`, cut where it is long, and a font that has its characters; Pillow's own has Latin ones."""
+    text = f"P({class_name if len(class_name) <= LETTERS else class_name[: LETTERS - 3] + '...'})"
+    if text.isascii():
+        return text, ImageFont.load_default(12)
+    file, text = one_font(text)
+    return text, ImageFont.truetype(file, 12)
 
 
 def _side(pixels: int) -> int:

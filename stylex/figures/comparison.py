@@ -124,8 +124,8 @@ def draw_comparison(rows: Sequence[Compared], class_name: str, reach: float) -> 
     top = HEADER
     for group in groups:
         names = {row.predicted for row in group}
-        kind = names.pop() if len(names) == 1 else "otherwise"
-        board.text(MARGIN, top, f"classified {kind}: P({class_name})", size=6, bold=True)
+        kind = f"classified {names.pop()}" if len(names) == 1 else "several classes"  # which no class comes out as
+        board.text(MARGIN, top, f"{kind}: P({class_name})", size=6, bold=True)
         top += TITLE
         for row in group:
             for left, tile in zip(lefts, row.tiles, strict=False):

@@ -22,6 +22,7 @@ from torch import Tensor
 from stylex.artifacts import atomic_path, read_table
 from stylex.attfind.records import Direction, Method
 from stylex.errors import ArtifactError
+from stylex.figures.fonts import use_fonts
 from stylex.figures.style import COLUMN_WIDTH, DPI, styled
 from stylex.figures.tiles import RAISED, show
 from stylex.networks.stylespace import StyleVector, move
@@ -164,4 +165,5 @@ def save_explanation(path: Path, explanation: Explanation, provenance: str) -> N
     """Write one block as PNG, with `provenance` in its metadata."""
     figure = draw_explanations([explanation])
     with styled(), atomic_path(path) as temporary:
+        use_fonts(figure)
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None, "Description": provenance})

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import EngFormatter
+from matplotlib.ticker import EngFormatter, LogFormatter
 
 from stylex.artifacts import read_table
 from stylex.figures.style import panels, series_style, styled
@@ -86,6 +86,8 @@ def _panel(axes: Axes, frame: pandas.DataFrame, title: str, names: dict[str, str
     axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     if title in LOGARITHMIC:
         axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # the default writes mathtext, which `STYLE` does not read
+        axes.yaxis.set_minor_formatter(LogFormatter())
     if title in FROM_ZERO:
         axes.set_ylim(0, 1.2 * frame[list(names)].max(axis=None))
     if len(names) > 1 or title == OTHERS:

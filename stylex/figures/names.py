@@ -1,8 +1,10 @@
-"""Which figures an experiment has; the workflow declares them as outputs, so this module imports nothing."""
+"""Which figures an experiment has; the workflow declares them as outputs, so this module imports nothing heavy."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from stylex.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -41,3 +43,16 @@ def figure_files(names: Iterable[str] = FIGURE_NAMES) -> list[tuple[str, str]]:
     """Return (name, suffix) of every file of an experiment whose figures are `names`, those of animations included."""
     stills = [(name, suffix) for name in (*names, *ANIMATION_NAMES) for suffix in ("png", "pdf")]
     return stills + [(name, "gif") for name in ANIMATION_NAMES]
+
+
+def check_names(suite: str, experiments: Iterable[str]) -> None:
+    """Raise `ConfigError` when figures of two experiments of a suite would be one file, as of `a` and `a-class`."""
+    owners: dict[str, str] = {}
+    for experiment in experiments:
+        for name in (*FIGURE_NAMES, *ANIMATION_NAMES):
+            file = f"{experiment}-{name}"
+            if (other := owners.setdefault(file, experiment)) != experiment:
+                raise ConfigError(
+                    f"suite '{suite}': '{other}' and '{experiment}' would both have a figure {file}: rename one, or"
+                    " put them into different suites"
+                )

@@ -7,7 +7,7 @@ decided otherwise than the image. Drawing is a pure function of arrays.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy
@@ -75,6 +75,7 @@ def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) ->
     block = TITLE + 3 * (side + GAP) + CAPTION
     board = Board(MARGIN + 2 * block + SCALE)
     titles = ("from the smallest error upward, evenly spaced in rank", "the largest errors")
+    short = shortened(sorted({one.class_name for one in (*spaced, *worst)}))
     for number, (title, images) in enumerate(zip(titles, (spaced, worst), strict=True)):
         top = MARGIN + number * block
         board.text(MARGIN, top, title, size=6.5, bold=True)
@@ -89,7 +90,7 @@ def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) ->
             axes = board.axes(left, top + 2 * (side + GAP), side)
             axes.imshow(_difference(one), cmap=DIFFERENCES, vmin=-LARGEST, vmax=LARGEST, interpolation="nearest")
             edge(axes, *THIN)
-            text = f"{_short(one.class_name)}  {one.error:.3f}"
+            text = f"{short[one.class_name]}  {one.error:.3f}"
             board.text(left + side / 2, top + 3 * (side + GAP), text, size=5, align="center")
     _scale(board, side)
     return board.figure
@@ -100,8 +101,15 @@ def _difference(one: Rebuilt) -> numpy.ndarray:
     return (one.reconstruction - one.original).mean(axis=2)
 
 
-def _short(name: str, letters: int = 8) -> str:
-    return name if len(name) <= letters else f"{name[: letters - 1]}…"
+def shortened(names: Sequence[str], letters: int = 8) -> dict[str, str]:
+    """Return a short form of each name: its beginning, or its end where that tells them apart, or else all of it."""
+    cuts: tuple[Callable[[str], str], ...] = (
+        lambda name: f"{name[: letters - 1]}…",
+        lambda name: f"…{name[1 - letters :]}",
+        lambda name: name,
+    )
+    forms = [{name: name if len(name) <= letters else cut(name) for name in names} for cut in cuts]
+    return next(form for form in forms if len(set(form.values())) == len(form))
 
 
 def _scale(board: Board, side: float) -> None:

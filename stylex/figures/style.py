@@ -17,6 +17,7 @@ from matplotlib.figure import Figure
 
 from stylex.artifacts import atomic_path
 from stylex.config import SuitePaths
+from stylex.figures.fonts import FAMILY, use_fonts
 
 COLUMN_WIDTH = 3.5  # inches
 DPI = 300
@@ -25,7 +26,7 @@ LINES = ("-", "--", "-.", ":")
 MARKERS = ("s", "^", "D", "v", "P", "X")
 INK = "#222222"
 STYLE: dict[Any, Any] = {
-    "font.family": "DejaVu Sans",
+    "font.family": FAMILY,
     "font.size": 7,
     "axes.titlesize": 7.5,
     "axes.labelsize": 7,
@@ -33,6 +34,7 @@ STYLE: dict[Any, Any] = {
     "xtick.labelsize": 6.5,
     "ytick.labelsize": 6.5,
     "text.color": INK,
+    "text.parse_math": False,  # names are text: a class may be called low_$
     "axes.edgecolor": INK,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.6,
@@ -78,6 +80,7 @@ def save(figure: Figure, paths: SuitePaths, experiment: str, name: str, provenan
         "pdf": {"Creator": None, "Producer": None, "CreationDate": None, "Subject": provenance},
     }
     with styled():
+        use_fonts(figure)
         for suffix, metadata in fixed.items():
             with atomic_path(paths.figure(experiment, name, suffix)) as temporary:
                 figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)

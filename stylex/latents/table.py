@@ -20,7 +20,7 @@ import pyarrow.parquet
 import torch
 from torch import Tensor
 
-from stylex.artifacts import atomic_path, require
+from stylex.artifacts import REMAKE, UNWRITABLE, atomic_path, require
 from stylex.errors import ArtifactError
 from stylex.networks.stylespace import StyleVector
 from stylex.protocols import Protocol
@@ -158,5 +158,7 @@ def damage_reported(path: Path) -> Iterator[None]:
     try:
         yield
     except (pyarrow.ArrowException, OSError, KeyError, AttributeError, json.JSONDecodeError) as error:
+        if isinstance(error, OSError) and error.errno in UNWRITABLE:  # it may not be read, and need not be damaged
+            raise
         reason = " ".join(str(error).split())[:120]
-        raise ArtifactError(f"{path} is damaged ({reason}); delete it and run its stage again") from None
+        raise ArtifactError(f"{path} is damaged ({reason}); {REMAKE}") from None

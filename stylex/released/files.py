@@ -93,6 +93,7 @@ def unpacked(root: Path, model: str) -> Path:
     inside = folder / f"{model}.savedmodel"
     if not (inside / "variables").is_dir():
         raise ArtifactError(
-            f"{folder}: there is no {inside.name}/variables in the archive; delete both, fetch it again"
+            f"{folder}: there is no {inside.name}/variables in the archive; put the published archive in its place, and"
+            " delete this folder, which was made from it"
         )
     return inside

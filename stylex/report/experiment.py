@@ -95,7 +95,7 @@ def _figure(paths: SuitePaths, experiment: str, name: str, config: ExperimentCon
 
 def _picture(path: Path, experiment: str, name: str, config: ExperimentConfig, links: list[tuple[str, str]]) -> Picture:
     alternative, text = caption(name, config)
-    origin = anchor(experiment, ORIGINS[name]) if name in ORIGINS else f"provenance-{experiment}"
+    origin = anchor(experiment, ORIGINS[name]) if name in ORIGINS else f"provenance:{experiment}"
     return Picture(
         key=f"figure-{experiment}-{name}",
         name=name,
@@ -202,7 +202,7 @@ def how_found(config: ExperimentConfig, merged: bool) -> str:
         measured = f"on the effects that decide it, measured where needed (confidence {100 * attfind.confidence:g} %)"
     if config.released == "effects":
         measured = "on the effects that its authors measured and released"
-    against = "all other classes" if attfind.against is None else attfind.against
+    against = "all other classes" if attfind.against is None else f"the class {attfind.against}"
     text = (
         f"Attributes found by AttFind: {SEARCHES[attfind.algorithm]} (threshold {attfind.threshold:g} logits, against"
         f" {against}), {measured}."

@@ -66,7 +66,7 @@ def _part(paths: SuitePaths, table: Table, experiments: list[str]) -> TablePart:
     source = SOURCES.get(table.name)
     measured = set(table.data["experiment"]) if "experiment" in table.data else set(experiments)
     shown = [name for name in experiments if name in measured]
-    origins = {name: anchor(name, source) if source else f"provenance-{name}" for name in shown}
+    origins = {name: anchor(name, source) if source else f"provenance:{name}" for name in shown}
     return TablePart(table.name, table.title, table.blocks, links, origins)
 
 

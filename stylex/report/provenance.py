@@ -58,7 +58,11 @@ def artifacts_of(root: Path, experiment: str) -> list[str]:
 
 
 def anchor(experiment: str, artifact: str) -> str:
-    """Return the id, on the page, of the line that says where an artifact comes from."""
+    """Return the id, on the page, of the line that says where an artifact comes from.
+
+    That of all lines of an experiment is `provenance:<experiment>`: no name has a colon, and there may be experiments
+    `a` and `a-subset`.
+    """
     return f"provenance-{experiment}-{artifact}"
 
 

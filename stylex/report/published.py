@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pandas
 
-from stylex.artifacts import read_table
-from stylex.config.analysis import POOLED
+from stylex.artifacts import VERSIONED, read_table
+from stylex.config.analysis import EVERY, POOLED
 from stylex.protocols import Protocol
 
 METHODS = {"StylEx": "stylex", "StylEx without CST": "without_cst", "Wu et al. (StyleSpace)": "wu_2021"}
@@ -28,12 +28,12 @@ SOURCES = {
 
 def direction(target_class: object) -> str:
     """Return what a reader's table calls the target class of a row."""
-    return "all directions" if target_class == POOLED else str(target_class)
+    return EVERY if target_class == POOLED else str(target_class)
 
 
 def read_published(root: Path, name: str) -> pandas.DataFrame:
     """Read config/published/<name>.csv, sources spelled out for a reader."""
-    frame = read_table(root / "config" / "published" / f"{name}.csv")
+    frame = read_table(root / "config" / "published" / f"{name}.csv", remedy=VERSIONED)
     return frame.assign(source=frame["source"].map(spell_source))
 
 

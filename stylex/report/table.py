@@ -11,9 +11,13 @@ import pandas
 LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
-    "×": r"$\times$", "±": r"$\pm$", "–": "--",
+    "|": r"\textbar{}", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}", "*": "{*}",  # the last: behind a \\
+    "×": r"$\times$", "±": r"$\pm$", "–": "--", "\n": " ", "\r": " ",
 })  # fmt: skip
-MARKDOWN = str.maketrans({"|": r"\|", "\n": " ", "*": r"\*", "_": r"\_", "<": "&lt;"})
+# What Markdown, or GitHub's, reads as more than a letter within a line.
+MARKDOWN = str.maketrans(
+    {each: f"\\{each}" for each in r"\`*_[]~$|"} | {"<": "&lt;", "&": "&amp;", "\n": " ", "\r": " "}
+)
 NOTHING = "–"  # an empty cell of a reader's table
 
 

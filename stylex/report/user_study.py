@@ -13,7 +13,7 @@ from typing import Any
 
 import pandas
 
-from stylex.artifacts import read_table
+from stylex.artifacts import VERSIONED, read_table
 from stylex.config import ExperimentConfig, ExperimentPaths, recomputed_user_study
 from stylex.report.published import LABELS, read_published
 from stylex.report.table import NOTHING, Block, Table
@@ -66,7 +66,7 @@ def _printed(root: Path) -> list[dict[str, Any]]:
     """Return a row a published cell, with what its raw answers give where they were downloaded."""
     path = recomputed_user_study(root)
     found = read_table(path, TEXT).to_dict("records") if path.is_file() else []
-    cells = read_table(root / "config" / "published" / "user_study.csv", ("value", "spread"))
+    cells = read_table(root / "config" / "published" / "user_study.csv", ("value", "spread"), VERSIONED)
     spelled = read_published(root, "user_study")["source"]
     rows = []
     for cell, source in zip(cells.to_dict("records"), spelled, strict=True):

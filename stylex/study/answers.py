@@ -11,14 +11,18 @@ import pandas
 
 from stylex.artifacts import read_json, read_table, write_table
 from stylex.errors import StudyError
+from stylex.study.files import read_answer_file
 from stylex.study.statistics import accuracy_by_question, summarise
 from stylex.study.words import common_words
 
-ANSWER_COLUMNS = ("study", "participant", "question", "answer")
 # Of key.csv; `images`: JSON list of ids; part 1: two examples, A, B.
 KEY_COLUMNS = (
     "study", "question", "part", "method", "attribute", "style_index", "other_attribute", "other_style_index",
     "correct", "images",
+)  # fmt: skip
+PEOPLE_COLUMNS = (
+    "study", "method", "question", "n", "correct", "accuracy", "low", "high", "questions", "participants",
+    "population_sd", "sample_sd", "kappa",
 )  # fmt: skip
 WORD_COLUMNS = ("method", "question", "attribute", "word", "people", "n")
 TEXT = ("study", "question", "method", "correct", "images")
@@ -32,42 +36,40 @@ def analyse(key_path: Path, answer_paths: Sequence[Path]) -> tuple[pandas.DataFr
     people.csv: a row a question of part 1 and a row `all` for each method. words.csv: the most common words of part 2.
     Raises `StudyError` when a file is not of this questionnaire, or the same participant answers twice.
     """
+    files = [key_path.with_name(name) for name in ("people.csv", "words.csv")]
+    for path in files:
+        if path.exists() and not path.with_suffix(".provenance.json").is_file():
+            raise StudyError(f"{path} is none of ours, and would be overwritten: move it, or copy the key elsewhere")
     key, answers = read_key(key_path), read_answers(answer_paths)
     check_answers(key, answers)
     joined = answers.merge(key.drop(columns="study"), on="question", validate="many_to_one")
     records = joined.to_dict("records")
     origin = read_json(key_path.with_suffix(".provenance.json"))
     rows = [row for method in key["method"].unique() for row in people_rows(method, records, int(origin["seed"]))]
-    people = pandas.DataFrame(rows)
+    people = pandas.DataFrame(rows, columns=list(PEOPLE_COLUMNS))
     words = pandas.DataFrame(word_rows(records), columns=list(WORD_COLUMNS))
     if people.empty and words.empty:
         raise StudyError("the files hold no answer; ask for the CSV that the page hands out at its end")
     origin |= {"study": key["study"].iloc[0]}
-    write_table(key_path.with_name("people.csv"), people, origin)
-    write_table(key_path.with_name("words.csv"), words, origin)
+    for path, table in zip(files, (people, words), strict=True):
+        write_table(path, table, origin)
     return people, words
 
 
 def read_key(path: Path) -> pandas.DataFrame:
     """Read key.csv; raise `StudyError` when it is no answer key."""
-    key = read_table(path, TEXT)
-    missing = [column for column in KEY_COLUMNS if column not in key]
-    if missing:
-        raise StudyError(f"{path} has no column '{missing[0]}': it is no answer key; give key.csv of `study build`")
+    key = read_table(path, TEXT, "give key.csv of `study build`, which makes it again")
+    missing = [f"column '{column}'" for column in KEY_COLUMNS if column not in key]
+    if missing or key.empty:
+        raise StudyError(
+            f"{path} has no {(missing or ['question'])[0]}: it is no answer key; give key.csv of `study build`"
+        )
     return key
 
 
 def read_answers(paths: Sequence[Path]) -> pandas.DataFrame:
     """Read the participants' files as one table of text; empty answers are left out."""
-    frames = []
-    for path in paths:
-        if not path.is_file():
-            raise StudyError(f"{path} does not exist; give the CSV files that the questionnaire handed out")
-        frame = read_table(path, ANSWER_COLUMNS)
-        missing = [column for column in ANSWER_COLUMNS if column not in frame]
-        if missing:
-            raise StudyError(f"{path} has no column '{missing[0]}'; give a CSV that the questionnaire handed out")
-        frames.append(frame[list(ANSWER_COLUMNS)].assign(file=str(path)))
+    frames = [read_answer_file(path) for path in paths]
     if not frames:
         raise StudyError("no file of answers is given; name at least one CSV that the questionnaire handed out")
     answers = pandas.concat(frames, ignore_index=True)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas
 
-from stylex.artifacts import provenance, read_table, require, write_table
+from stylex.artifacts import VERSIONED, provenance, read_table, require, write_table
 from stylex.config import recomputed_user_study
 from stylex.errors import StudyError
 from stylex.study.sources import G_ANSWERS, G_DESCRIPTIONS, SOURCES, V_ANSWERS, V_KEY, AnswerSource, download_answers
@@ -55,7 +55,7 @@ def recompute(root: Path, sources: Mapping[str, AnswerSource] = SOURCES) -> pand
     folders = {name: download_answers(root, name, source) for name, source in sources.items()}
     first, second = folders["vandervleuten_2022"], folders["vandegeijn_2022"]
     blocks = [*vandervleuten_blocks(first), *vandegeijn_blocks(second)]
-    printed = read_table(root / "config" / "published" / "user_study.csv", text=("value", "spread"))
+    printed = read_table(root / "config" / "published" / "user_study.csv", ("value", "spread"), VERSIONED)
     frame = pandas.DataFrame([compared(block, printed) for block in blocks])
     words = pandas.concat([vandervleuten_words(first), vandegeijn_words(second)], ignore_index=True)
     pins = {each.file.name: each.file.digests["sha256"] for source in sources.values() for each in source.files}

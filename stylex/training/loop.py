@@ -5,14 +5,17 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pandas
 import torch
 
+from stylex.alone import alone
 from stylex.artifacts import write_table
+from stylex.config import ExperimentPaths, experiment_paths
 from stylex.diagnosis import diagnose, tell
+from stylex.errors import AtWorkError
 from stylex.networks.model import save_stylex
 from stylex.progress import Counter, progress
 from stylex.training.board import Board
@@ -28,7 +31,7 @@ from stylex.training.checkpoints import (
 from stylex.training.divergence import refuse_repetition, roll_back, spoilt
 from stylex.training.interruption import Interruption
 from stylex.training.measure import write_samples
-from stylex.training.processes import joined
+from stylex.training.processes import Processes, joined
 from stylex.training.run import Run, prepare
 from stylex.training.schedule import rate_factor, rates
 from stylex.training.state import TrainingState
@@ -50,10 +53,14 @@ def train(
 
     `tensorboard`: write the history as event files, too. `checkpoint`: go on from this one, though it is of another
     training, unless that was done already. Returns False when a signal or the time limit came first: all is saved, run
-    again to resume. Raises `TrainingDivergedError` when losses stay NaN or infinite; checkpoints and earlier artifacts
-    stay.
+    again to resume. Raises `TrainingDivergedError` when losses stay NaN or infinite, where checkpoints and earlier
+    artifacts stay, and `AtWorkError` when another process trains this experiment.
     """
-    with Interruption(time_limit_minutes) as interruption, joined(device) as (processes, own_device):
+    with (
+        Interruption(time_limit_minutes) as interruption,
+        joined(device) as (processes, own_device),
+        _alone(experiment_paths(root, name), processes),
+    ):
         run, state = prepare(root, name, own_device, processes)
         run.board = Board(run.paths.tensorboard if tensorboard and processes.first else None)
         _resume(run, state, checkpoint)
@@ -72,6 +79,22 @@ def train(
                     return False
         _finish(run, state)
         return True
+
+
+@contextmanager
+def _alone(paths: ExperimentPaths, processes: Processes) -> Iterator[None]:
+    """Hold the lock of the experiment's training, in the first process; all raise `AtWorkError` when it is held."""
+    refusal = None
+    with ExitStack() as stack:
+        if processes.first:
+            try:
+                stack.enter_context(alone(paths.checkpoints / "lock", f"'{paths.name}' is being trained"))
+            except AtWorkError as error:
+                refusal = str(error)
+        refusal = processes.of_first(refusal)
+        if refusal is not None:
+            raise AtWorkError(refusal)
+        yield
 
 
 def _resume(run: Run, state: TrainingState, checkpoint: Path | None) -> None:

@@ -10,12 +10,13 @@ import pytest
 import torch
 import yaml
 
+from stylex.alone import alone
 from stylex.attfind.effects import compute_effects, shard_groups
 from stylex.attfind.records import read_effects
 from stylex.classifiers import build_network, load_classifier
 from stylex.classifiers.wrapper import NetworkDescription, load_network, save_network
 from stylex.config import ExperimentPaths, load_experiment
-from stylex.errors import ArtifactError, ConfigError
+from stylex.errors import ArtifactError, AtWorkError, ConfigError
 from stylex.latents.table import Latents, read_latents, write_latents
 from stylex.networks.model import build_networks, load_stylex, save_stylex
 from stylex.networks.stylespace import StyleVector
@@ -238,3 +239,17 @@ def test_the_screened_engine_writes_what_it_measured_and_how_much_that_was(proje
     assert origin["evaluations"] == f"{moves.sum()} of {moves.numel()}"
     complete, bounded = int(origin["moves measured on all images of a class"]), int(origin["moves only bounded"])
     assert complete + bounded == 2 * moves[0].numel() and bounded > 0
+
+
+def test_a_second_process_that_measures_the_same_shard_is_refused_and_the_parts_stay(project):
+    killed_after_a_group(project)
+    parts = ExperimentPaths(project, NAME).effects().with_suffix(".parts")
+    before = sorted(parts.glob("*.safetensors"))
+    with (
+        alone(parts / "lock", "it is being done"),
+        pytest.raises(AtWorkError, match=f"the effects of '{NAME}' are being measured by process {os.getpid()} on "),
+    ):
+        compute_effects(project, NAME, "cpu")
+    assert before and sorted(parts.glob("*.safetensors")) == before
+    compute_effects(project, NAME, "cpu")
+    assert not parts.exists()

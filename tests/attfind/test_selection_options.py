@@ -276,7 +276,7 @@ def test_ten_classes_with_every_option(root, algorithm, against):
             assert (first.style_index, first.direction) == (10 + label, TO_MAX)
             assert first.images_explained == images - (1 if against == "4" else 9)
             assert origin[f"search {name}"].startswith(f"{len(found[name])} attributes of {images} images: ")
-    asked = {"algorithm": algorithm, "against": str(against), "threshold": "0.5", "max_attributes": "10"}
+    asked = {"algorithm": algorithm, "against": against or "*", "threshold": "0.5", "max_attributes": "10"}
     asked |= {"discriminator_filter": "change=0.5 effect=0.5 images=10", "unstable_filter": "effect=4.0 count=0"}
     assert {key: origin[key] for key in asked} == asked
     assert origin["unstable images"] == "10 of 100"
@@ -288,7 +288,7 @@ def test_ten_classes_without_options(root):
     for label, name in enumerate(DIGITS):
         assert [a.style_index for a in found[name][:3]] == [label, 10 + label, 20 + label]
     assert origin["unstable_filter"] == origin["discriminator_filter"] == "None"
-    assert (origin["algorithm"], origin["against"]) == ("paper", "None")
+    assert (origin["algorithm"], origin["against"]) == ("paper", "*")
     assert "unstable images" not in origin and "merged" not in origin
 
 

@@ -19,7 +19,7 @@ SUITE = "config/suites/demo.yaml"
 MISTAKES = {
     "unknown key": (MNIST, "  training:", "  trainig:", ["stylex.trainig", "did you mean 'training'?"]),
     "wrong type": (MNIST, "title:", "seed: many\ntitle:", ["seed", "'many'", "integer"]),
-    "impossible value": (MNIST, "title:", "attfind: {shift: -1}\ntitle:", ["attfind.shift", "-1", "greater than 0"]),
+    "impossible value": (MNIST, "attfind:", "attfind:\n  shift: -1", ["attfind.shift", "-1", "greater than 0"]),
     "unknown choice": (
         MNIST, "title:", "classifier: {architecture: resnet19}\ntitle:",
         ["classifier.architecture", "'resnet19'", "'resnet18'"],

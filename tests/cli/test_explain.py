@@ -1,6 +1,7 @@
 """`stylex explain` on files: real digits, small random networks."""
 
 import json
+import os
 import shutil
 
 import pytest
@@ -206,6 +207,31 @@ def test_no_image_and_no_other_explanation_is_overwritten(here, digit, tmp_path,
     both = (file, tmp_path / "sub/digit.png", "--output", tmp_path / "out")
     assert "two of the images would be explained in" in refused(capsys, tmp_path, *both)
     assert "need an image file" in refused(capsys, tmp_path, "--target", "5")
+
+
+def test_what_lies_beside_an_image_stays_and_an_explanation_may_be_replaced(here, digit, tmp_path, capsys):
+    file, _ = digit
+    photo = tmp_path / "IMG_1.jpg"
+    with Image.open(file) as image:
+        image.save(photo)
+    theirs = tmp_path / "IMG_1.json"
+    theirs.write_text('{"camera": "X100"}')
+    line = refused(capsys, tmp_path, photo, "--output", tmp_path)
+    assert "IMG_1.json, which is none itself; change --output" in line and theirs.read_text() == '{"camera": "X100"}'
+    theirs.unlink()
+    assert explain(photo, "--output", tmp_path) == 0
+    assert explain(photo, "--output", tmp_path, "--method", "independent") == 0
+    assert read_json(theirs)["method"] == "independent"
+    capsys.readouterr()
+    assert "no folder; name another one" in refused(capsys, tmp_path, file, "--output", photo)
+
+
+def test_long_names_and_names_that_are_no_text_are_explained(here, digit, tmp_path):
+    file, _ = digit
+    for name in (b"a" * 250, b"caf\xe9"):
+        copy = shutil.copy(file, os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".png"))
+        assert explain(copy, "--output", tmp_path / "out") == 0
+        assert (tmp_path / "out" / f"{os.fsdecode(name)}.json").is_file()
 
 
 def test_an_experiment_that_is_not_trained(root, tmp_path, digit, monkeypatch, capsys):

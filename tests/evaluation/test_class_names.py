@@ -4,6 +4,8 @@ Every count is made again from what lies below it, read with the csv module.
 """
 
 import csv
+import json
+import re
 import shutil
 from collections import Counter
 from dataclasses import replace
@@ -38,7 +40,7 @@ from stylex.report.subset import subset_table
 from stylex.report.sufficiency import sufficiency_table
 
 REPOSITORY = Path(__file__).parents[2]
-PAIRS = [("both", "all"), ("rest", "random"), ("NA", "null"), ("3", "nan")]
+PAIRS = [("both", "all"), ("rest", "random"), ("NA", "null"), ("3", "nan"), ("neither", "low_$")]
 COUNT = 40  # images of a class
 KS = (1, 2, 3)
 NETWORKS = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
@@ -265,19 +267,23 @@ def test_curves_are_of_each_class_and_of_all(project):
     ]  # fmt: skip
 
 
-def test_no_class_is_called_as_all_together(root):
-    describe(root, ("cat", "*"))
-    with pytest.raises(ConfigError, match=r"dataset 'pets': '\*' means all classes together in our tables: rename"):
+@pytest.mark.parametrize("name", ["*", "all directions"])
+def test_no_class_is_called_as_all_together(root, name):
+    describe(root, ("cat", name))
+    means = f"{re.escape(repr(name))} means all classes"
+    with pytest.raises(ConfigError, match=f"dataset 'pets': {means} together in our tables: rename"):
         prepare(root, "pets", 32)
     assert not (root / "data/processed/pets/32").exists()
     manifest = root / "data/processed/pets/32/manifest.json"
     manifest.parent.mkdir()
-    manifest.write_text('{"class_names": ["*", "cat"]}')  # of an earlier version
-    with pytest.raises(ConfigError, match=r"experiments/pets\.yaml: dataset 'pets': '\*' means"):
+    manifest.write_text(json.dumps({"class_names": [name, "cat"]}))  # of an earlier version
+    with pytest.raises(ConfigError, match=rf"experiments/pets\.yaml: dataset 'pets': {means}"):
         load_checked_experiment(root, "pets")
     path = root / "config/datasets/pets.yaml"
-    path.write_text(path.read_text() + "classes: ['*', cat]\n")
-    with pytest.raises(ConfigError, match=r"config/datasets/pets\.yaml: classes\.0 = '\*': '\*' means all classes"):
+    path.write_text(path.read_text() + f"classes: ['{name}', cat]\n")
+    with pytest.raises(
+        ConfigError, match=rf"config/datasets/pets\.yaml: classes\.0 = {re.escape(repr(name))}: {means}"
+    ):
         prepare(root, "pets", 32)
 
 

@@ -87,7 +87,7 @@ def test_other_classes_are_named_when_they_are_one():
     assert "classified 0: P(2)" in [text.get_text() for text in draw_comparison(rows, "2", 1.0).texts]
     rows[0] = Compared("1", False, rows[0].tiles)
     texts = [text.get_text() for text in draw_comparison(rows, "2", 1.0).texts]
-    assert "classified otherwise: P(2)" in texts and "classified 2: P(2)" in texts
+    assert "several classes: P(2)" in texts and "classified 2: P(2)" in texts
 
 
 def test_without_attributes_the_figure_says_so(subject):

@@ -7,6 +7,7 @@ import re
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pandas
 import pytest
 from PIL import Image
 
@@ -15,7 +16,13 @@ from stylex.config import ExperimentPaths, SuitePaths, load_suite
 from stylex.errors import ArtifactError
 from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
 from stylex.report import render
+from stylex.report.claims import Run, judge
+from stylex.report.experiment import ExperimentPart, Picture
 from stylex.report.methods import method_notes
+from stylex.report.page import environment
+from stylex.report.provenance import ARTIFACTS, OPTIONAL, anchor
+from stylex.report.published import SOURCES as PAPERS
+from stylex.report.table import Block
 
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 VOID = {"meta", "img", "br", "hr", "link", "input"}
@@ -166,7 +173,7 @@ def test_provenance_stands_beside_the_numbers(page: Page, finished: Path):
 
 def test_each_trained_model_has_a_diagnosis_with_numbers_and_remedies(finished: Path):
     text = SuitePaths(finished, "demo").report.read_text(encoding="utf-8")
-    facts = dict(re.findall(r'id="experiment-([\w-]+)-title".*?<dt>Diagnosis</dt><dd>(.*?)</dd>', text, re.DOTALL))
+    facts = dict(re.findall(r'id="experiment-([\w-]+):title".*?<dt>Diagnosis</dt><dd>(.*?)</dd>', text, re.DOTALL))
     moves = "moves that leave the data"
     without = {"mnist-without-cst": moves, "fashion-mnist-without-cst": moves}
     with_it = f"poor reconstructions; {moves}"
@@ -210,3 +217,40 @@ def test_images_are_said_to_be_the_datasets_own(page: Page):
     shown, heading, _ = page.text.partition("Methods and known deviations")  # there, a loss is told of "real images"
     assert heading
     assert "real image" not in shown and "the dataset's images" in shown
+
+
+def part_of(name: str) -> ExperimentPart:
+    """What the page shows of an experiment, as little as there can be."""
+    artifacts = artifacts_known()
+    origins = pandas.DataFrame({"Artifact": artifacts})
+    return ExperimentPart(
+        name=name, title=name, headline="", facts=[("Seed", "0")],
+        pictures=[Picture(f"figure-{name}-{each}", each, "data:,", each, each, []) for each in FIGURE_NAMES],
+        confusion=None, diagnosis=None, attributes=Block("Attributes", pandas.DataFrame({"Rank": [1]})),
+        origins=Block("Origins", origins), origin_ids=[anchor(name, each) for each in artifacts], versions="",
+    )  # fmt: skip
+
+
+def artifacts_known() -> list[str]:
+    return [*ARTIFACTS, *OPTIONAL]
+
+
+def test_whatever_experiments_are_called_each_place_of_the_page_has_its_own_id():
+    names = [
+        "mnist",
+        *(f"mnist-{each}" for each in (*artifacts_known(), "title", "attributes", "subset-title")),
+        "title",
+    ]
+    names += ["experiments", "of", "s-title", "claims"]
+    parts = [part_of(name) for name in dict.fromkeys(names)]
+    claims = judge(Run())
+    text = ""
+    for template in ("contents", "claims", "experiments", "tables", "provenance"):
+        text += environment().get_template(f"{template}.j2").render(
+            parts=parts, claims=claims, papers=PAPERS, tables=[], measured=[], version="0", digest="0"
+        )  # fmt: skip
+    ids = [attrs["id"] for _, attrs in Page(text).elements if "id" in attrs]
+    assert len(ids) > 10 * len(parts) and len(ids) == len(set(ids))
+    links = {attrs.get("href") for tag, attrs in Page(text).elements if tag == "a"}
+    linked = {str(link)[1:] for link in links if str(link).startswith("#experiment-")}
+    assert linked == {f"experiment-{part.name}" for part in parts} <= set(ids)

@@ -3,6 +3,7 @@
 import pandas
 import pytest
 
+from stylex.artifacts import read_table
 from stylex.cli import main
 from stylex.config import ExperimentPaths
 from stylex.errors import ArtifactError, StudyError
@@ -112,4 +113,46 @@ def test_a_key_that_is_none_or_missing(key_path, two):
         analyse(two[0], two)
     key_path.unlink()
     with pytest.raises(ArtifactError, match="does not exist"):
+        analyse(key_path, two)
+
+
+def test_none_and_not_applicable_are_answers(key_path, two):
+    text = two[0].read_text()
+    two[0].write_text(text.replace("2-01,thick strokes", "2-01,None").replace("2-02,thick strokes", "2-02,N/A"))
+    _, words = analyse(key_path, two)
+    of_first = words[words["question"] == "2-01"]
+    assert of_first[["word", "people", "n"]].to_numpy().tolist() == [["none", 1, 2], ["stroke", 1, 2]]
+    of_second = words[words["question"] == "2-02"]
+    assert set(of_second["n"]) == {2} and "stroke" in set(of_second["word"])
+    assert read_table(key_path.with_name("words.csv"))["word"].tolist() == words["word"].tolist()
+
+
+def test_what_is_beside_the_key_and_not_ours_stays(key_path, two):
+    theirs = key_path.with_name("people.csv")
+    theirs.write_text("name,telephone\n")
+    with pytest.raises(StudyError, match=r"people\.csv is none of ours, and would be overwritten: move it"):
+        analyse(key_path, two)
+    assert theirs.read_text() == "name,telephone\n" and not key_path.with_name("words.csv").exists()
+    theirs.unlink()
+    assert analyse(key_path, two)[0].equals(analyse(key_path, two)[0])  # ours may be replaced
+
+
+def test_answers_to_the_second_part_alone_leave_a_table_that_can_be_read(key_path, two):
+    lines = two[0].read_text().splitlines()
+    two[0].write_text("\n".join(line for line in lines if ",1-" not in line) + "\n")
+    analyse(key_path, two[:1])
+    people = read_table(key_path.with_name("people.csv"))
+    assert len(people) == 0 and {"method", "question", "accuracy"} <= set(people.columns)
+
+
+def test_a_key_that_was_written_anew_is_said_and_not_to_be_deleted(key_path, two):
+    key_path.write_bytes("study,question\né,1\n".encode("cp1252"))
+    with pytest.raises(
+        ArtifactError, match=r"key\.csv is damaged .*; give key.csv of `study build`, which makes it again"
+    ):
+        analyse(key_path, two)
+    key_path.write_text(
+        "study,question,part,method,attribute,style_index,other_attribute,other_style_index,correct,images\n"
+    )
+    with pytest.raises(StudyError, match="has no question: it is no answer key"):
         analyse(key_path, two)

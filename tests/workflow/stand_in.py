@@ -137,6 +137,7 @@ def main(verb: str, first: str, *rest: str) -> None:
         time.sleep(0.05)
     for path in outputs(verb, first, list(rest)):
         path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)  # as what is written under another name and renamed
         path.write_text(text(verb, first, list(rest)))
         with (ROOT / "writes.log").open("a") as log:
             log.write(f"{os.environ.get('SLURM_JOB_ID')} {path}\n")

@@ -28,6 +28,31 @@ def test_unknown_key_on_the_command_line(virgin):
     assert_refused(virgin.snakemake("-n", "--config", "siute=demo"), ["'siute'", "did you mean 'suite'?"])
 
 
+@pytest.mark.parametrize("name", ["2024_01", "1e3", "007", "nan"])
+def test_a_suite_that_is_called_like_a_number(virgin, name):
+    suite = (virgin.root / "config/suites/demo.yaml").read_text()
+    (virgin.root / f"config/suites/{name}.yaml").write_text(suite)
+    result = virgin.snakemake("-n", "--config", f"suite={name}")
+    assert result.returncode == 0, result.stderr
+    assert f"results/{name}/index.html" in result.stdout + result.stderr
+
+
+def test_a_suite_that_is_called_like_a_number_runs_to_its_end(virgin):
+    suite = (virgin.root / "config/suites/demo.yaml").read_text()
+    content = suite.replace("  - fashion-mnist\n", "")
+    (virgin.root / "config/suites/2024_01.yaml").write_text(content)
+    result = virgin.snakemake("--config", "suite=2024_01")
+    assert result.returncode == 0, result.stderr
+    assert (virgin.root / "results/2024_01/index.html").is_file() and not (virgin.root / "results/202401").exists()
+
+
+def test_two_experiments_with_one_figure(virgin):
+    content = (virgin.root / "config/experiments/mnist.yaml").read_text()
+    (virgin.root / "config/experiments/mnist-class.yaml").write_text(content)
+    virgin.edit("config/suites/demo.yaml", "  - mnist\n", "  - mnist\n  - mnist-class\n")
+    assert_refused(virgin.snakemake("-n"), ["'mnist' and 'mnist-class'", "mnist-class-attributes", "rename one"])
+
+
 def assert_refused(result, named):
     assert result.returncode == 2
     lines = [line for line in result.stderr.splitlines() if not line.startswith("Using workflow specific profile")]

@@ -58,7 +58,7 @@ use rule encode as encode_shard with:
     log:
         "results/logs/experiments/{experiment}/encode-{shard}.log",
     benchmark:
-        "results/benchmarks/rules/encode/{experiment}-{shard}.tsv"
+        "results/benchmarks/rules/encode/{experiment}/{shard}.tsv"
     wildcard_constraints:
         experiment="|".join(PROJECT.experiments),
     params:
@@ -102,7 +102,7 @@ rule effects:
     log:
         "results/logs/experiments/{experiment}/effects-{shard}.log",
     benchmark:
-        "results/benchmarks/rules/effects/{experiment}-{shard}.tsv"
+        "results/benchmarks/rules/effects/{experiment}/{shard}.tsv"
     wildcard_constraints:
         experiment=experiments_where(lambda experiment: experiment.released != "effects"),
     conda:
@@ -127,7 +127,7 @@ use rule effects as effects_aside with:
     log:
         "results/logs/experiments/{experiment}/effects-{protocol}-{shard}.log",
     benchmark:
-        "results/benchmarks/rules/effects/{experiment}-{protocol}-{shard}.tsv"
+        "results/benchmarks/rules/effects/{experiment}/{protocol}-{shard}.tsv"
     params:
         code=code_of("effects"),
         config=effects_sections,

@@ -30,7 +30,7 @@ from stylex.datasets.layouts import LAYOUTS
 from stylex.datasets.own import stamp
 from stylex.errors import ConfigError, StylexError
 from stylex.failures import ReasonsOfFailures
-from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, figure_files, figure_names
+from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, check_names, figure_files, figure_names
 from stylex.pretrained import WEIGHTS
 from stylex.protocols import Protocol
 from stylex.source import CHECKED, code_digest
@@ -42,11 +42,19 @@ def stop(message):
     raise SystemExit(2)
 
 
+def asked_suite():
+    """The suite that `--config suite=NAME` names, as it is written: Snakemake takes 2024_01 for the number 202401."""
+    written = [each.partition("=") for each in workflow.config_settings.config_args or []]
+    names = [value.strip("'\"") for key, _, value in written if key == "suite"]
+    return names[-1] if names else str(config["suite"]) if "suite" in config else None
+
+
 unknown = sorted(set(config) - {"suite"})
 if unknown:
     stop(f"--config {unknown[0]}: {unknown_name('key', unknown[0], ['suite'])}")
 try:
-    PROJECT = load_project(Path(), str(config["suite"]) if "suite" in config else None)
+    PROJECT = load_project(Path(), asked_suite())
+    check_names(PROJECT.suite_name, PROJECT.suite.experiments)
 except ConfigError as error:
     stop(error)
 

@@ -111,7 +111,7 @@ def attributes_move_causes(run: Run) -> list[Finding]:
     """Compare how often an attribute, and how often a random move, moves a cause of the label the most."""
     found = []
     for name, rows in _moves(run).items():
-        known = [row for row in rows if isinstance(row["factor"], str)]  # none that moved nothing
+        known = [row for row in rows if row["factor"] and isinstance(row["factor"], str)]  # none that moved nothing
         own, chance = (once(_of(known, method)) for method in ("stylex", "random"))
         if not own or not chance:
             continue

@@ -70,9 +70,10 @@ FIT = [{"experiment": "mnist", "factor": name, "cause": name in CAUSES} for name
 def test_attributes_are_held_against_random_moves(run_of, hits, verdict):
     own = [move("spots" if i < hits else "size") for i in range(10)]
     chance = [move("curl" if i % 2 else "angle", method="random") for i in range(64)]
-    nothing = move(None, NAN)  # a move that changed no pixel
-    (finding,) = attributes_move_causes(run_of(factors=[*own, *chance, nothing]))
-    assert finding.verdict == verdict and "of 64 that random moves take 50.0 %" in finding.sentence
+    nothing = [move(each, NAN) for each in (None, "")]  # moves that changed no pixel; of a file, the factor is ""
+    (finding,) = attributes_move_causes(run_of(factors=[*own, *chance, *nothing]))
+    assert finding.verdict == verdict and "% of 10 coordinates" in finding.sentence
+    assert "of 64 that random moves take 50.0 %" in finding.sentence
     assert finding.anchor == "provenance-mnist-factors"
 
 

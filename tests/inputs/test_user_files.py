@@ -1,0 +1,178 @@
+"""What a person owns is not overwritten, and never to be deleted: files beside an image, answers, weights, tables."""
+
+import json
+import os
+import shutil
+from pathlib import Path
+
+import numpy
+import pytest
+from PIL import Image
+
+from stylex.artifacts import atomic_path, storage_errors, write_text
+from stylex.cli.explain import Method, Request, check_folder
+from stylex.errors import ArtifactError, ConfigError, ImageError, StorageError, StudyError
+from stylex.figures.explanations import Tile, assemble, save_explanation
+from stylex.pretrained import read_weights
+from stylex.report.published import read_published
+from stylex.study.files import COLUMNS, read_answer_file
+
+REPOSITORY = Path(__file__).parents[2]
+
+
+def request(*files, output):
+    return Request(list(files), None, Method.SUBSET, None, output)
+
+
+@pytest.fixture
+def photo(tmp_path):
+    Image.new("RGB", (8, 8), "red").save(tmp_path / "IMG_1.jpg")
+    return tmp_path / "IMG_1.jpg"
+
+
+THEIRS = {
+    ".json": [b'{"camera": "X100"}', b"[]", b"", b"\xff\xfe{", b'{"experiment": 1, "image": 2}', b"not JSON"],
+    ".png": [b"", b"\x89PNG\r\n\x1a\n", b"notes"],
+}
+
+
+@pytest.mark.parametrize(
+    ("suffix", "content"), [(suffix, each) for suffix, all_of in THEIRS.items() for each in all_of]
+)
+def test_a_file_beside_an_image_that_is_no_explanation_stays(photo, suffix, content):
+    theirs = photo.with_suffix(suffix)
+    theirs.write_bytes(content)
+    with pytest.raises(ImageError, match=rf"overwrite .*IMG_1\{suffix}, which is none itself; change --output"):
+        request(photo, output=photo.parent).outputs()
+    assert theirs.read_bytes() == content
+
+
+def test_a_picture_a_folder_and_a_link_of_that_name_stay_too(photo):
+    png = photo.with_suffix(".png")
+    Image.new("RGB", (8, 8), "blue").save(png)
+    for replace in (
+        lambda: None,
+        lambda: (png.unlink(), png.mkdir()),
+        lambda: (png.rmdir(), png.symlink_to("nowhere")),
+    ):
+        replace()
+        with pytest.raises(ImageError, match=r"overwrite .*IMG_1\.png, which is none itself"):
+            request(photo, output=photo.parent).outputs()
+
+
+def test_an_explanation_that_was_written_before_may_be_replaced(photo, tmp_path):
+    tile = Tile(numpy.zeros((8, 8, 1), numpy.float32), "original", 0.5)
+    step = {"layer": 0, "channel": 1, "direction": "to_max", "probability_before": 0.1, "probability_after": 0.9}
+    one = assemble("a", "b", tile, numpy.zeros((2, 8, 8, 1), numpy.float32), [step | {"flipped": True}], Method.SUBSET)
+    save_explanation(tmp_path / "IMG_1.png", one, "experiment mnist, config 0123, seed 0")
+    told = {"experiment": "mnist", "image": "x", "steps": [], "provenance": {}}
+    (tmp_path / "IMG_1.json").write_text(json.dumps(told))
+    assert request(photo, output=tmp_path).outputs() == [tmp_path / "IMG_1.png"]
+
+
+def test_an_output_that_is_a_file_or_below_one_is_refused_before_anything_is_computed(photo, tmp_path):
+    for output in (photo, photo / "below", photo / "below/further"):
+        with pytest.raises(ConfigError, match=r"--output .*: .*IMG_1\.jpg is no folder; name another one"):
+            request(photo, output=output).outputs()
+    os.symlink("nowhere", tmp_path / "link")
+    with pytest.raises(ConfigError, match="link is no folder"):
+        check_folder(tmp_path / "link")
+    check_folder(tmp_path / "new/folder")
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("letter", ["a", "é", "猫"])
+def test_names_as_long_as_the_file_system_takes_are_written_and_longer_ones_refused_before(tmp_path, letter):
+    most = 250 // len(letter.encode())  # with .json 255 bytes
+    path = tmp_path / f"{letter * most}.jpg"
+    path.write_bytes(b"")
+    (figure,) = request(path, output=tmp_path).outputs()
+    for each in (figure, figure.with_suffix(".json")):
+        write_text(each, "content")
+        assert each.read_text() == "content"
+    assert len(list(tmp_path.iterdir())) == 3
+    longer = tmp_path / f"{letter * most}{'b' * (251 - most * len(letter.encode()))}.jpg"
+    longer.write_bytes(b"")
+    with pytest.raises(ImageError, match=r"its name is too long to write b*.*\.json beside it; rename a copy"):
+        request(longer, output=tmp_path).outputs()
+
+
+def test_a_name_of_bytes_that_are_no_text_is_explained_like_any_other(tmp_path):
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg"))
+    path.write_bytes(b"")
+    (figure,) = request(path, output=tmp_path).outputs()
+    write_text(figure, "content")
+    assert os.fsencode(figure.name) == b"caf\xe9.png" and figure.read_text() == "content"
+
+
+def test_what_cannot_be_written_says_why(tmp_path):
+    (tmp_path / "file").write_text("theirs")
+    with pytest.raises(StorageError, match="there is a file where a folder goes: name another folder"):
+        write_text(tmp_path / "file/below", "x")
+    with pytest.raises(StorageError, match="there is a file where a folder goes: name another folder"):
+        write_text(tmp_path / "file/below/further", "x")
+    with pytest.raises(StorageError, match="File name too long; give it a shorter name"):
+        write_text(tmp_path / ("a" * 256), "x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(StorageError, match="there is a folder of this name: move it"):
+        write_text(tmp_path / "folder", "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+    with pytest.raises(OSError, match="of the work"), storage_errors(tmp_path), atomic_path(tmp_path / "a"):
+        raise OSError("of the work")
+
+
+ROWS = [",".join(COLUMNS), "s1,p1,1-01,A", 's1,p1,2-01,"thick ""strokes"", and é"', "s1,p1,2-02,N/A", "s1,p1,2-03,None"]
+
+
+def answers(tmp_path, content):
+    (tmp_path / "answers.csv").write_bytes(content)
+    return read_answer_file(tmp_path / "answers.csv")
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_answers_are_what_the_participant_wrote(tmp_path, encoding, end):
+    read = answers(tmp_path, end.join([*ROWS, ""]).encode(encoding))
+    assert read["answer"].tolist() == ["A", 'thick "strokes", and é', "N/A", "None"]
+    assert read["question"].tolist() == ["1-01", "2-01", "2-02", "2-03"]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("\n".join(ROWS).encode("cp1252"), r"line 3: the byte 0xe9 is no UTF-8, as when a spreadsheet saved it"),
+        ("\n".join(ROWS).encode("utf-16"), "is no UTF-8 text but UTF-16"),
+        ("\n".join(ROWS).encode("utf-16-le"), "is no UTF-8 text but UTF-16"),
+        ("\n".join(ROWS).replace(",", ";").encode(), "is separated by semicolons, not by commas"),
+        ("\n".join(ROWS).replace(",", "\t").encode(), "is separated by tabs, not by commas"),
+        ("\n".join([*ROWS, 's1,p1,2-04,"open', "s1,p1,2-05,thin"]).encode(), "line 6: unexpected end of data"),
+        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,"thin"']).encode(), "line 6: .* expected after"),
+        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,thin"']).encode(), "line 6: an answer of several lines"),
+        ("\n".join([*ROWS, "s1,p1,2-04,long, thin"]).encode(), "line 6: 5 cells where the header has 4"),
+        ("\n".join([*ROWS, "s1,p1"]).encode(), "line 6: 2 cells where the header has 4"),
+    ],
+)
+def test_a_file_that_was_written_anew_is_said_how_to_save_and_never_to_delete(tmp_path, content, said):
+    with pytest.raises(StudyError, match=said) as caught:
+        answers(tmp_path, content)
+    text = str(caught.value)
+    assert "answers.csv" in text and 'save it as "CSV UTF-8"' in text and "delete" not in text and "damaged" not in text
+    assert (tmp_path / "answers.csv").read_bytes() == content
+
+
+def test_columns_that_are_there_are_shown_with_their_spaces(tmp_path):
+    assert list(answers(tmp_path, b" study ,participant,question,\tanswer\ns,p,q,a\n"))[:4] == list(COLUMNS)
+    with pytest.raises(StudyError, match=r"has no column 'answer', but 'study', 'participant', 'question', ' Answer'"):
+        answers(tmp_path, b"study,participant,question, Answer\n")
+    with pytest.raises(StudyError, match="has no column 'study', but nothing"):
+        answers(tmp_path, b"")
+
+
+def test_weights_and_published_figures_are_not_to_be_deleted(tmp_path):
+    (tmp_path / "own.safetensors").write_bytes(b"no tensors")
+    with pytest.raises(ArtifactError, match=r"own\.safetensors is damaged .*; give another file of weights"):
+        read_weights(tmp_path / "own.safetensors")
+    shutil.copytree(REPOSITORY / "config/published", tmp_path / "config/published")
+    (tmp_path / "config/published/datasets.csv").write_bytes(b"source\n1,2,3\n4,5\n\xff")
+    with pytest.raises(ArtifactError, match=r"datasets\.csv is damaged .*; mend it, or take it back from git"):
+        read_published(tmp_path, "datasets")
