@@ -176,7 +176,11 @@ def copy_project(target: Path) -> Project:
 
 
 def with_twin(project: Project) -> Project:
-    """Add the twin of MNIST without classifier-specific training to the demo suite and to what DVC iterates over."""
+    """Add the twin of MNIST without classifier-specific training to the demo suite and to what DVC iterates over.
+
+    Both are measured by both protocols, so that there is a job of each rule.
+    """
+    project.edit("config/experiments/mnist.yaml", "protocols: [held_out]", "protocols: [held_out, same_images]")
     for path, section, entry in (
         ("config/suites/demo.yaml", "  - mnist\n", f"  - {TWIN}\n"),
         ("config/pipeline.yaml", "  mnist: {dataset: mnist, resolution: 32, backbone", None),
