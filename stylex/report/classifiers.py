@@ -64,8 +64,10 @@ def _ours(data: pandas.DataFrame) -> Block:
         "Classes": data["classes"],
         "n test": data["n_test"],
         "Accuracy, %": _with_intervals(data, "accuracy", "n_test"),
-        "Balanced, %": [percent(value) for value in data["balanced_accuracy"]],
-        "Largest class, %": [percent(value) for value in data["majority"]],
+        "Balanced (one class), %": [
+            f"{percent(balanced)} ({percent(majority)})"
+            for balanced, majority in zip(data["balanced_accuracy"], data["majority"], strict=True)
+        ],
         "ECE, %": [percent(value) for value in data["ece"]],
         "Temperature": [NOTHING if math.isnan(value) else f"{value:.2f}" for value in data["temperature"]],
         "ECE scaled, %": [percent(value) for value in data["ece_scaled"]],
@@ -75,8 +77,8 @@ def _ours(data: pandas.DataFrame) -> Block:
     })  # fmt: skip
     caption = (
         "This run: the explained classifiers on their test images, and their reconstructions. Balanced: mean over the"
-        " classes. Largest class: its share, which is the accuracy of always answering it. Class kept: the"
-        " reconstruction is given the same class as the image. In brackets: 95 % Wilson intervals. Differences are of"
+        " classes; in its brackets the share of the largest class, the accuracy of always answering it. Class kept: the"
+        " reconstruction is given the same class as the image. Other brackets: 95 % Wilson intervals. Differences: of"
         " pixels in [-1, 1]. ECE: expected calibration error on the test images (Guo et al. 2017, 15 bins); scaled:"
         " with the temperature that fits the validation images best, which is measured only: the classifier explained"
         " stays uncalibrated."

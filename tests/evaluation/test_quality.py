@@ -43,7 +43,14 @@ CHANNELS = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder"
 TINY = {
     "extends": "mnist",
     "stylex": {"networks": {**CHANNELS, "latent_dim": 8}},
-    "attfind": {"images": 48, "max_attributes": 4, "threshold": 1000.0, "precision": "float32", "batch_size": 128},
+    "attfind": {
+        "images": 48,
+        "max_attributes": 4,
+        "threshold": 1000.0,
+        "precision": "float32",
+        "batch_size": 128,
+        "protocols": ["held_out", "same_images"],
+    },
     "evaluation": {
         "sufficiency_k": [1],
         "frechet_attributes": 1,

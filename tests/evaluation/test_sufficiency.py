@@ -207,6 +207,6 @@ def test_when_all_flip_the_interval_is_that_of_as_many_images(root):
 
 def test_k_beyond_what_attfind_keeps_is_refused(root):
     path = root / "config/experiments/mnist.yaml"
-    path.write_text(path.read_text() + "attfind: {max_attributes: 10}\n")
+    path.write_text(path.read_text().replace("attfind:\n", "attfind:\n  max_attributes: 10\n"))
     with pytest.raises(ConfigError, match="sufficiency_k goes up to 40, but attfind.max_attributes is 10: raise"):
         load_experiment(root, "mnist")
