@@ -1,8 +1,4 @@
-"""Weights that others have published: where they come from, and reading them. Verified, and never unpickled freely.
-
-The sizes and checksums are of the published files; the first eight hex digits of each sha256 stand in the file's name,
-as torch.hub has it.
-"""
+"""Weights that others have published (pretrained.yaml): verified, and never unpickled freely."""
 
 from __future__ import annotations
 
@@ -12,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import yaml
+
 from stylex.artifacts import load_tensors, sha256
 from stylex.config import weights_path
 from stylex.config.loading import unknown_name
-from stylex.datasets.pins import PinnedFile, is_present
-from stylex.datasets.transfer import fetch
+from stylex.datasets.transfer import PinnedFile, fetch, is_present
 from stylex.errors import ArtifactError, ConfigError, DownloadError
 
 if TYPE_CHECKING:
@@ -34,47 +31,12 @@ class PublishedWeights:
     file: PinnedFile
 
 
-WEIGHTS: dict[str, PublishedWeights] = {
-    "inception": PublishedWeights(
-        "Inception of the FID, ported by pytorch-fid from TensorFlow's of 2015-12-05",
-        "https://github.com/mseitzer/pytorch-fid/releases/download/fid_weights/",
-        PinnedFile(
-            "pt_inception-2015-12-05-6726825d.pth",
-            95_628_359,
-            "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2",
-        ),
-    ),
-    "alexnet": PublishedWeights(
-        "AlexNet of torchvision, trained on ImageNet",
-        "https://download.pytorch.org/models/",
-        PinnedFile(
-            "alexnet-owt-7be5be79.pth", 244_408_911, "7be5be791159472b1fbf3c69796f7cb30dca7ad8466c2df70058c37116cdee02"
-        ),
-    ),
-    "vgg16": PublishedWeights(
-        "VGG-16 of torchvision, trained on ImageNet",
-        "https://download.pytorch.org/models/",
-        PinnedFile(
-            "vgg16-397923af.pth", 553_433_881, "397923af8e79cdbb6a7127f12361acd7a2f83e06b05044ddf496e83de57a5bf0"
-        ),
-    ),
-    "resnet18": PublishedWeights(
-        "ResNet-18 of torchvision, trained on ImageNet (IMAGENET1K_V1)",
-        "https://download.pytorch.org/models/",
-        PinnedFile(
-            "resnet18-f37072fd.pth", 46_830_571, "f37072fd47e89c5e827621c5baffa7500819f7896bbacec160b1a16c560e07ec"
-        ),
-    ),
-    # Its size is nowhere stated to the byte: this is what torch.save writes of the 314 tensors in its old format, and
-    # torchvision gives 13.555 MiB.
-    "mobilenet_v2": PublishedWeights(
-        "MobileNetV2 of torchvision, trained on ImageNet (IMAGENET1K_V1)",
-        "https://download.pytorch.org/models/",
-        PinnedFile(
-            "mobilenet_v2-b0353104.pth", 14_212_972, "b03531047ffacf1e2488318dcd2aba1126cde36e3bfe1aa5cb07700aeeee9889"
-        ),
-    ),
-}
+def _published() -> dict[str, PublishedWeights]:
+    content = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    return {name: PublishedWeights(**each | {"file": PinnedFile(**each["file"])}) for name, each in content.items()}
+
+
+WEIGHTS = _published()
 
 
 def published_weights(name: str) -> PublishedWeights:

@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parent.name
 # These say, name and store things, or hand over what is configured, which arrives by its values: a changed message is
 # no reason to train for a week again. What they import counts nevertheless.
 LEFT_OUT = (
-    "stylex.alone",
+    "stylex.locks",
     "stylex.artifacts",
     "stylex.cli.options",
     "stylex.config.loading",
@@ -38,7 +38,8 @@ def imported(module: str, without: Collection[str] = ()) -> list[Path]:
     """Return the files of the package that a module needs by its imports, its own among them, in order.
 
     Imports inside functions count, those for the type checker do not, nor the package that a module merely lies in. Of
-    a package, a name is followed to where it is defined. Who imports jinja2 needs the templates beside it.
+    a package, a name is followed to where it is defined. Who imports jinja2 needs the templates beside it, and a module
+    the YAML file of its name.
     `without`: modules, or packages with all in them, that are left out by dotted name, with what only they import.
     """
     found: set[Path] = set()
@@ -49,6 +50,8 @@ def imported(module: str, without: Collection[str] = ()) -> list[Path]:
             continue
         found.add(path)
         waiting |= _imports(path) - found
+        if path.with_suffix(".yaml").is_file():
+            found.add(path.with_suffix(".yaml"))
         if _reads_templates(path):
             found |= {each for each in path.parent.joinpath("templates").rglob("*") if each.is_file()}
     return sorted(found)

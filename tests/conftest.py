@@ -18,7 +18,8 @@ from xdist.scheduler import LoadScopeScheduling
 
 from stylex.config.paths import released_folder
 from stylex.datasets import download, prepare
-from stylex.released.files import FILES
+from stylex.released.convert import EXPORT
+from stylex.released.download import FILES
 
 REPOSITORY = Path(__file__).parents[1]
 # Of the reduced model that tests/released/savedmodels.py wrote.
@@ -102,7 +103,7 @@ def add_released() -> Callable[..., None]:
         experiment = root / "config" / "experiments" / "tiny.yaml"
         experiment.write_text(yaml.safe_dump(TINY_RELEASED | sections))
         released_folder(root).mkdir(parents=True, exist_ok=True)
-        for name in FILES:
+        for name in (*FILES, EXPORT):
             shutil.copy(REPOSITORY / "tests/released/data" / name, released_folder(root) / name)
 
     return add

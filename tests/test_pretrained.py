@@ -7,7 +7,7 @@ import torch
 
 from stylex.artifacts import sha256
 from stylex.config import weights_path
-from stylex.datasets.catalog import PinnedFile
+from stylex.datasets.transfer import PinnedFile
 from stylex.errors import ArtifactError, ChecksumError, ConfigError, DownloadError
 from stylex.pretrained import WEIGHTS, PublishedWeights, download_weights, load_weights
 

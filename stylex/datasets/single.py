@@ -11,7 +11,7 @@ from stylex.datasets import built_in
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.image_files import boxes_of
 from stylex.datasets.images import read_image
-from stylex.datasets.rendering import DEFAULT, Sightings, rendering_of
+from stylex.datasets.rendering import DEFAULT, Seen, Sightings, rendering_of
 
 if TYPE_CHECKING:
     import torch
@@ -24,8 +24,6 @@ def read_files(root: Path, config: DatasetConfig, paths: Sequence[Path]) -> torc
     central square is taken. Transparency and 16 bits are treated as the dataset's file says, and logged. Raises
     `ConfigError` for an unknown dataset, `ImageError` for a file that cannot be read.
     """
-    import torch
-
     spec, side = dataset_spec(root, config.name), config.resolution
     rendering, where = rendering_of(spec.file), f"config/datasets/{spec.name}.yaml" if spec.file else None
     if spec.file is None:
@@ -33,21 +31,21 @@ def read_files(root: Path, config: DatasetConfig, paths: Sequence[Path]) -> torc
     else:
         boxes = boxes_of(root, spec, paths)
         read = [read_image(path, spec.channels, side, box, rendering) for path, box in zip(paths, boxes, strict=True)]
-    sightings = Sightings(rendering)
-    for path, (_, seen) in zip(paths, read, strict=True):
-        sightings.add(str(path), seen)
-    sightings.report(spec.name, where)
-    return torch.stack([image for image, _ in read])
+    return _stacked(paths, read, Sightings(rendering), spec.name, where)
 
 
 def read_squares(paths: Sequence[Path], channels: int, side: int) -> torch.Tensor:
     """Return the central squares of image files as uint8 [N, channels, side, side], where no dataset says more."""
+    read = [read_image(path, channels, side) for path in paths]
+    return _stacked(paths, read, Sightings(DEFAULT), "explain", None)
+
+
+def _stacked(
+    paths: Sequence[Path], read: list[tuple[torch.Tensor, Seen]], sightings: Sightings, name: str, where: str | None
+) -> torch.Tensor:
     import torch
 
-    sightings, images = Sightings(DEFAULT), []
-    for path in paths:
-        image, seen = read_image(path, channels, side)
+    for path, (_, seen) in zip(paths, read, strict=True):
         sightings.add(str(path), seen)
-        images.append(image)
-    sightings.report("explain", None)
-    return torch.stack(images)
+    sightings.report(name, where)
+    return torch.stack([image for image, _ in read])

@@ -19,12 +19,11 @@ from PIL import ImageDraw, ImageFont
 
 from stylex.artifacts import atomic_path
 from stylex.attfind.records import Attribute, Direction
-from stylex.figures.examples import strongest
+from stylex.figures.attributes import strongest
+from stylex.figures.experiment import AnalysedExperiment
 from stylex.figures.fonts import one_font
 from stylex.figures.names import ANIMATION_SECONDS
-from stylex.figures.style import COLUMN_WIDTH, INK, styled
-from stylex.figures.subject import Subject
-from stylex.figures.tiles import LOWERED, RAISED, Board, levels, show
+from stylex.figures.style import COLUMN_WIDTH, INK, LOWERED, RAISED, Board, levels, show, styled
 from stylex.networks.stylespace import StyleVector
 
 OF_EACH_SIDE = 2  # images not classified as the attribute's class, and images classified so
@@ -50,24 +49,25 @@ class Sweep:
     others: int  # images before the first that is classified as the class
 
 
-def sweep_of(subject: Subject, attribute: Attribute, number: int) -> Sweep | None:
+def render_sweep(experiment: AnalysedExperiment, attribute: Attribute, number: int) -> Sweep | None:
     """Render the attribute `number` of the figure on the images with the largest changes; None: there is no image."""
-    target = subject.latents.class_names.index(attribute.target_class)
-    chosen = [strongest(attribute, raises, subject.effects, subject.latents, OF_EACH_SIDE) for raises in (True, False)]
+    effects, latents = experiment.effects, experiment.latents
+    target = latents.class_names.index(attribute.target_class)
+    chosen = [strongest(attribute, raises, effects, latents, OF_EACH_SIDE) for raises in (True, False)]
     rows = [row for side in chosen for row in side]
     if not rows:
         return None
-    base, chances = subject.rendered([subject.styles(row) for row in rows])
-    ends = [[subject.styles(row, [(attribute.style_index, way)]) for row in rows] for way in Direction]
+    base, chances = experiment.rendered([experiment.styles(row) for row in rows])
+    ends = [[experiment.styles(row, [(attribute.style_index, way)]) for row in rows] for way in Direction]
     moves = []
     for position in positions():
         for low, high in zip(*ends, strict=True):
             moves.append(StyleVector(low.space + position * (high.space - low.space), low.to_rgb))
-    images, moved = subject.rendered(moves)
+    images, moved = experiment.rendered(moves)
     return Sweep(
         title=f"Attribute {number}: layer {attribute.layer}, channel {attribute.channel}",
         class_name=attribute.target_class,
-        predicted=tuple(subject.latents.class_names[answer] for answer in chances.argmax(axis=1)),
+        predicted=tuple(latents.class_names[answer] for answer in chances.argmax(axis=1)),
         reconstructions=base,
         before=chances[:, target],
         images=images.reshape(STEPS + 1, len(rows), *images.shape[1:]),
@@ -88,8 +88,8 @@ def draw_still(sweep: Sweep) -> Figure:
     count = len(sweep.predicted)
     side = (COLUMN_WIDTH - 2 * MARGIN - LABEL - DIVIDE - 2 * GAP) / (2 * OF_EACH_SIDE)
     board = Board(TITLE + 3 * (side + GAP) + MARGIN)
-    board.text(MARGIN, MARGIN, sweep.title, size=7, bold=True)
-    board.text(COLUMN_WIDTH - MARGIN, MARGIN, f"numbers: P({sweep.class_name})", size=6.5, align="right", bold=True)
+    board.text(MARGIN, MARGIN, sweep.title, size=7, weight="bold")
+    board.text(COLUMN_WIDTH - MARGIN, MARGIN, f"numbers: P({sweep.class_name})", size=6.5, ha="right", weight="bold")
     lefts = [MARGIN + LABEL + column * (side + GAP) for column in range(count)]
     lefts = [left + (DIVIDE - GAP) * (column >= sweep.others) for column, left in enumerate(lefts)]
     _heads(board, sweep, lefts, side)
@@ -113,7 +113,7 @@ def _heads(board: Board, sweep: Sweep, lefts: list[float], side: float) -> None:
             continue
         name = sweep.predicted[first]
         text = f"classified {name}" if after - first > 1 else name
-        board.text((lefts[first] + lefts[after - 1] + side) / 2, TITLE - 0.11, text, align="center")
+        board.text((lefts[first] + lefts[after - 1] + side) / 2, TITLE - 0.11, text, ha="center")
         first = after
 
 

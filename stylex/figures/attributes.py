@@ -1,32 +1,53 @@
-"""The figure of the top attributes, as figure 4 of [L]: a pure function of arrays.
+"""The figure of the top attributes, as figure 4 of [L]: which attributes and images it shows, and how it is drawn.
+
+Attributes: the lists of all target classes, merged by rank (equal ranks: the larger mean effect first); a coordinate in
+two lists appears once. Images: for each attribute and block the image whose probability of the target class changes the
+most in the intended direction, by AttFind's records. Images that the classifier gets right and whose reconstruction
+error, where it is known, is at most the median of their block's come first, and an image that an earlier row shows
+comes last.
 
 A row is one attribute. It has a block for each class: the reconstruction of an image, and beside it, framed, the
-counterfactual in which this one style coordinate is moved. The classifier's probability of the row's target class is
-printed in the top-left corner of each image. One block moves the coordinate in the direction that AttFind found to
-raise the target class, on an image of another class; the other moves it the opposite way, on an image of that class.
-On the right a map says where the attribute acts: the mean change of each pixel, over all images measured. All maps of a
-figure have one scale, from no change to the largest in any of them.
+counterfactual in which this one style coordinate is moved. The probability of the row's target class is printed in the
+corner of each image. One block moves the coordinate to raise the target class, on an image of another class; the other
+moves it the opposite way, on an image of that class. The map on the right shows where the attribute acts: the mean
+change of each pixel, over all images measured; all maps of a figure share one scale.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy
+import torch
 from matplotlib import colormaps
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from torch import Tensor
 
-from stylex.figures.style import COLUMN_WIDTH, styled
-from stylex.figures.tiles import LOWERED, RAISED, edge, show
+from stylex.attfind.records import Attribute, Direction, Effects
+from stylex.figures.experiment import AnalysedExperiment, opposite
+from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED, Board, Image, edge, show, styled
+from stylex.latents.table import Latents
 
 LABEL_WIDTH, PAIR_GAP, BLOCK_GAP, ROW_GAP, MARGIN = 0.74, 0.05, 0.1, 0.09, 0.05  # inches
 HEADER, BLOCK_TITLE, FOOTER, BAR = 0.4, 0.13, 0.27, 0.05  # inches
 SIDE = (COLUMN_WIDTH - LABEL_WIDTH - 2 * PAIR_GAP - 2 * BLOCK_GAP - MARGIN) / 5  # of an image
 MAP_LEFT = COLUMN_WIDTH - MARGIN - SIDE
+BLOCK_LEFT = LABEL_WIDTH, LABEL_WIDTH + 2 * SIDE + PAIR_GAP + BLOCK_GAP
 MAP_COLOURS = colormaps["magma"]  # perceptually uniform; black: no change
+
+
+@dataclass(frozen=True)
+class Example:
+    """One block of a row: an image (row of the latents), moved one way, to raise or to lower the target class."""
+
+    image: int
+    direction: Direction
+    raises: bool
+    predicted: int
 
 
 @dataclass(frozen=True)
@@ -35,8 +56,8 @@ class Pair:
 
     class_name: str  # what the classifier makes of the reconstruction
     raises: bool  # the counterfactual is meant to raise the target class
-    reconstruction: NDArray[numpy.float32]
-    counterfactual: NDArray[numpy.float32]
+    reconstruction: Image
+    counterfactual: Image
     before: float  # probability of the target class for the reconstruction
     after: float  # and for the counterfactual
 
@@ -53,118 +74,174 @@ class AttributeRow:
     """[H, W] in [0, 2]: mean change of each pixel, over the channels and the images measured; NaN: there are none."""
 
 
+def top_attributes(by_class: dict[str, list[Attribute]], count: int) -> list[Attribute]:
+    """Merge the lists of all target classes by rank and return the first `count` different coordinates."""
+    every = [attribute for attributes in by_class.values() for attribute in attributes]
+    every.sort(key=lambda attribute: (attribute.rank, -attribute.mean_effect, attribute.style_index))
+    first: dict[int, Attribute] = {}
+    for attribute in every:
+        first.setdefault(attribute.style_index, attribute)
+    return list(first.values())[:count]
+
+
+def choose_examples(
+    attributes: Iterable[Attribute], effects: Effects, latents: Latents
+) -> list[tuple[Example | None, Example | None]]:
+    """Choose the two blocks of each attribute (None: no image of that kind).
+
+    Two classes: blocks in the order of the classes. More: first an image of another class, then one of the target.
+    """
+    shown: set[int] = set()
+    chosen = []
+    for attribute in attributes:
+        pair = []
+        for raises in (True, False):
+            ranked = _ranked(attribute, raises, effects, latents, shown)
+            if not ranked:
+                pair.append(None)
+                continue
+            shown.add(ranked[0])
+            direction = attribute.direction if raises else opposite(attribute.direction)
+            predicted = int(effects.base_logits[ranked[0]].argmax())
+            pair.append(Example(_rows(effects, latents)[ranked[0]], direction, raises, predicted))
+        by_class = len(effects.header.class_names) == 2 and effects.header.class_names[0] == attribute.target_class
+        chosen.append((pair[1], pair[0]) if by_class else (pair[0], pair[1]))
+    return chosen
+
+
+def strongest(attribute: Attribute, raises: bool, effects: Effects, latents: Latents, count: int) -> list[int]:
+    """Return the rows of at most `count` images of one side by the rule of `choose_examples`, best first."""
+    rows = _rows(effects, latents)
+    return [rows[index] for index in _ranked(attribute, raises, effects, latents, set())[:count]]
+
+
+def _rows(effects: Effects, latents: Latents) -> list[int]:
+    """Return the row of `latents` of each row of `effects`."""
+    position = {identity: row for row, identity in enumerate(latents.ids)}
+    return [position[identity] for identity in effects.ids]
+
+
+def _ranked(attribute: Attribute, raises: bool, effects: Effects, latents: Latents, shown: set[int]) -> list[int]:
+    """Return the rows of `effects` that can be shown, best first."""
+    target = effects.header.class_names.index(attribute.target_class)
+    base = effects.base_logits
+    direction = attribute.direction if raises else opposite(attribute.direction)
+    moved = base + effects.effect[:, direction, attribute.style_index]
+    change = moved.softmax(1)[:, target] - base.softmax(1)[:, target]  # in [-1, 1]
+    candidates = base.argmax(1).ne(target) if raises else base.argmax(1).eq(target)
+    candidates &= ~change.isnan()  # a screened search measures some images only
+    if not candidates.any():
+        return []
+    rows = torch.tensor(_rows(effects, latents))
+    error = latents.reconstruction_l1[rows]
+    near = error.isnan() | (error <= error[candidates].median())  # NaN: of a released model, without the images
+    faithful = (latents.labels[rows] == base.argmax(1)) & near
+    seen = torch.zeros(len(rows), dtype=torch.bool)
+    seen[list(shown)] = True
+    # Steps larger than the range of a change make the preferences come before the size of the change.
+    score = (change if raises else -change) + 2 * faithful - 4 * seen
+    order = score.masked_fill(~candidates, -torch.inf).argsort(descending=True, stable=True)
+    return order[: int(candidates.sum())].tolist()
+
+
+def render_attributes(
+    experiment: AnalysedExperiment, attributes: Sequence[Attribute], maps: Sequence[Tensor]
+) -> list[AttributeRow]:
+    """Render reconstructions and counterfactuals, classify the very images that are shown; maps [H, W]: of each."""
+    names = experiment.latents.class_names
+    rows = []
+    chosen = choose_examples(attributes, experiment.effects, experiment.latents)
+    for number, (attribute, examples, change) in enumerate(zip(attributes, chosen, maps, strict=True), start=1):
+        target = names.index(attribute.target_class)
+        pairs: list[Pair | None] = []
+        for example in examples:
+            if example is None:
+                pairs.append(None)
+                continue
+            moved = experiment.styles(example.image, [(attribute.style_index, example.direction)])
+            images, probabilities = experiment.rendered([experiment.styles(example.image), moved])
+            before, after = probabilities[:, target].tolist()
+            pairs.append(Pair(names[example.predicted], example.raises, *images, before=before, after=after))
+        details = f"layer {attribute.layer}\nchannel {attribute.channel}"
+        rows.append(AttributeRow(number, attribute.target_class, details, (pairs[0], pairs[1]), change.numpy()))
+    return rows
+
+
 @styled()
-def draw_attributes(rows: list[AttributeRow]) -> Figure:
-    """Draw one row an attribute; raise `ValueError` when there is none."""
+def draw_attributes(rows: Sequence[AttributeRow]) -> Figure:
+    """Draw one row per attribute; raise `ValueError` when there is none."""
     if not rows:
         raise ValueError("no attribute to draw")
     heads = [_common_class(rows, block) for block in (0, 1)]
-    title = 0.0 if all(heads) else BLOCK_TITLE  # one heading a column, or one a block when the classes differ
-    pitch = SIDE + title + ROW_GAP
-    height = HEADER + len(rows) * pitch + FOOTER
-    figure = Figure(figsize=(COLUMN_WIDTH, height), facecolor="white")
+    title = 0.0 if all(heads) else BLOCK_TITLE  # one heading per column, or one per block when the classes differ
+    board = Board(HEADER + len(rows) * (SIDE + title + ROW_GAP) + FOOTER)
     scale = Normalize(0, largest_change(rows))
     for index, row in enumerate(rows):
-        bottom = height - HEADER - index * pitch - title - SIDE
-        _label(figure, row, (bottom + SIDE / 2) / height)
-        for block, pair in enumerate(row.pairs):
-            left = _left(block)
-            boxes = [(left + step * (SIDE + PAIR_GAP), bottom, SIDE) for step in (0, 1)]
-            _draw_pair(figure, pair, boxes)
+        top = HEADER + index * (SIDE + title + ROW_GAP) + title
+        _label(board, row, top + SIDE / 2)
+        for left, pair in zip(BLOCK_LEFT, row.pairs, strict=True):
+            _draw_pair(board, pair, left, top)
             if title and pair is not None:
-                centre = (left + SIDE + PAIR_GAP / 2) / COLUMN_WIDTH
-                figure.text(centre, (bottom + SIDE + 0.03) / height, pair.class_name, ha="center", va="bottom", size=6)
-        _draw_map(figure, row.change, bottom, scale)
-    for block, head in enumerate(heads):
-        _heading(figure, None if title else head, _left(block))
-    _column_name(figure, MAP_LEFT, "mean\nchange")
-    _key(figure)
-    _colour_bar(figure, scale)
-    return figure
+                board.text(left + SIDE + PAIR_GAP / 2, top - 0.03, pair.class_name, 6, ha="center", va="bottom")
+        axes = board.axes(MAP_LEFT, top, SIDE)
+        if numpy.isnan(row.change).any():
+            axes.set_axis_off()
+            axes.text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=axes.transAxes)
+        else:
+            axes.imshow(row.change, cmap=MAP_COLOURS, norm=scale, interpolation="nearest")
+            edge(axes, None, 0)
+    for left, head in zip(BLOCK_LEFT, heads, strict=True):
+        _column_name(board, left, "recon-\nstruction")
+        _column_name(board, left + SIDE + PAIR_GAP, "counter-\nfactual")
+        if head is not None and not title:
+            board.text(left + SIDE + PAIR_GAP / 2, MARGIN, f"classified {head}", 7, ha="center", weight="bold")
+    _column_name(board, MAP_LEFT, "mean\nchange")
+    for line, (colour, text) in enumerate(((RAISED, "▢ P raised"), (LOWERED, "▢ P lowered"))):
+        board.text(MARGIN, MARGIN + 0.02 + 0.1 * line, text, color=colour, weight="bold")
+    _colour_bar(board, scale)
+    return board.figure
 
 
-def largest_change(rows: list[AttributeRow]) -> float:
+def largest_change(rows: Sequence[AttributeRow]) -> float:
     """Return the end of the scale of all maps; 1 where nothing changes in any of them."""
     return float(numpy.nanmax([0.0, *(row.change.max() for row in rows)])) or 1.0
 
 
-def _left(block: int) -> float:
-    return LABEL_WIDTH + block * (2 * SIDE + PAIR_GAP + BLOCK_GAP)
-
-
-def _common_class(rows: list[AttributeRow], block: int) -> str | None:
+def _common_class(rows: Sequence[AttributeRow], block: int) -> str | None:
     names = {pair.class_name for row in rows if (pair := row.pairs[block]) is not None}
     return names.pop() if len(names) == 1 else None
 
 
-def _heading(figure: Figure, head: str | None, left: float) -> None:
-    width, height = figure.get_size_inches()
-    for step, text in enumerate(("recon-\nstruction", "counter-\nfactual")):
-        _column_name(figure, left + step * (SIDE + PAIR_GAP), text)
-    if head is not None:
-        centre = (left + SIDE + PAIR_GAP / 2) / width
-        figure.text(centre, 1 - MARGIN / height, f"classified {head}", ha="center", va="top", size=7, weight="bold")
+def _column_name(board: Board, left: float, text: str) -> None:
+    board.text(left + SIDE / 2, HEADER - 0.03, text, ha="center", va="bottom", linespacing=1.0)
 
 
-def _column_name(figure: Figure, left: float, text: str) -> None:
-    width, height = figure.get_size_inches()
-    figure.text(
-        (left + SIDE / 2) / width, 1 - (HEADER - 0.03) / height, text,
-        ha="center", va="bottom", size=5.5, linespacing=1.0,
-    )  # fmt: skip
-
-
-def _key(figure: Figure) -> None:
-    height = figure.get_size_inches()[1]
-    for line, (colour, text) in enumerate(((RAISED, "▢ P raised"), (LOWERED, "▢ P lowered"))):
-        y = 1 - (MARGIN + 0.02 + 0.1 * line) / height
-        figure.text(MARGIN / COLUMN_WIDTH, y, text, ha="left", va="top", size=5.5, color=colour, weight="bold")
-
-
-def _label(figure: Figure, row: AttributeRow, middle: float) -> None:
-    height = figure.get_size_inches()[1]
-    left = MARGIN / COLUMN_WIDTH
+def _label(board: Board, row: AttributeRow, middle: float) -> None:
     probability = f"P({row.target_class})"
-    lines = (
-        (f"Attribute {row.number}", 0.16, {"size": 7, "weight": "bold"}),
-        (probability, 0.03, {"size": 6.5 * min(1, 13 / len(probability))}),  # 13 letters fit
-        (row.details, -0.13, {"size": 5, "color": "#555555"}),
-    )
-    for text, offset, font in lines:
-        figure.text(left, middle + offset / height, text, ha="left", va="center", fontdict=font)
+    board.text(MARGIN, middle - 0.16, f"Attribute {row.number}", 7, va="center", weight="bold")
+    board.text(MARGIN, middle - 0.03, probability, 6.5 * min(1, 13 / len(probability)), va="center")  # 13 letters fit
+    board.text(MARGIN, middle + 0.13, row.details, 5, va="center", color="#555555", linespacing=1.2)
 
 
-def _draw_pair(figure: Figure, pair: Pair | None, boxes: list[tuple[float, float, float]]) -> None:
-    width, height = figure.get_size_inches()
-    axes = [figure.add_axes((x / width, y / height, side / width, side / height)) for x, y, side in boxes]
+def _draw_pair(board: Board, pair: Pair | None, left: float, top: float) -> None:
+    first, second = board.axes(left, top, SIDE), board.axes(left + SIDE + PAIR_GAP, top, SIDE)
     if pair is None:
-        for one in axes:
+        for one in (first, second):
             one.set_axis_off()
-        axes[0].text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=axes[0].transAxes)
+        first.text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=first.transAxes)
         return
-    show(axes[0], pair.reconstruction, f"{pair.before:.2f}")
-    show(axes[1], pair.counterfactual, f"{pair.after:.2f}", RAISED if pair.raises else LOWERED)
+    show(first, pair.reconstruction, f"{pair.before:.2f}")
+    show(second, pair.counterfactual, f"{pair.after:.2f}", RAISED if pair.raises else LOWERED)
 
 
-def _draw_map(figure: Figure, change: NDArray[numpy.float32], bottom: float, scale: Normalize) -> None:
-    width, height = figure.get_size_inches()
-    axes = figure.add_axes((MAP_LEFT / width, bottom / height, SIDE / width, SIDE / height))
-    if numpy.isnan(change).any():
-        axes.set_axis_off()
-        axes.text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=axes.transAxes)
-        return
-    axes.imshow(change, cmap=MAP_COLOURS, norm=scale, interpolation="nearest")
-    edge(axes, None, 0)
-
-
-def _colour_bar(figure: Figure, scale: Normalize) -> None:
-    width, height = figure.get_size_inches()
-    axes = figure.add_axes((MAP_LEFT / width, (FOOTER - BAR) / height, SIDE / width, BAR / height))
-    bar = figure.colorbar(ScalarMappable(scale, MAP_COLOURS), cax=axes, orientation="horizontal", ticks=[0, scale.vmax])
+def _colour_bar(board: Board, scale: Normalize) -> None:
+    axes = board.axes(MAP_LEFT, board.height - FOOTER, SIDE, BAR)
+    mapping = ScalarMappable(scale, MAP_COLOURS)
+    bar = board.figure.colorbar(mapping, cax=axes, orientation="horizontal", ticks=[0, scale.vmax])
     bar.set_ticklabels(["0", f"{scale.vmax:.2g}"])
     bar.outline.set_visible(False)
     axes.tick_params(length=1.5, width=0.4, pad=1, labelsize=5)
     for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
         label.set_horizontalalignment(side)
     text = "mean |x′ − x|, pixels in [−1, 1]"
-    figure.text((MAP_LEFT - BLOCK_GAP) / width, (FOOTER - BAR / 2) / height, text, ha="right", va="center", size=5)
+    board.text(MAP_LEFT - BLOCK_GAP, board.height - FOOTER + BAR / 2, text, 5, ha="right", va="center")

@@ -1,37 +1,42 @@
 """StylEx beside other explanations, as figure 2 of [L]: Grad-CAM, one learned direction, and one attribute at a time.
 
-A row is one image. Grad-CAM shows where the evidence for the classifier's decision lies. GANalyze moves w along the one
-direction theta of `stylex ganalyze`, both ways by its reach. StylEx moves one attribute of the class y each: on images
-of other classes in the direction that AttFind found, on images of y the opposite way.
+A row is one image. Grad-CAM (Selvaraju et al. 2017, computed by captum on the last convolutional stage) shows where the
+evidence for the classifier's decision lies. GANalyze moves w along the one direction theta of `stylex ganalyze`, both
+ways by its reach. StylEx moves one attribute of the class y each: on images of other classes in the direction that
+AttFind found, on images of y the opposite way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import numpy
 import torch
+from matplotlib import colormaps
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stylex.artifacts import load_tensors
+from stylex.classifiers import Classifier
 from stylex.errors import ArtifactError
-from stylex.figures.gradcam import grad_cam, overlay
-from stylex.figures.style import COLUMN_WIDTH, styled
-from stylex.figures.subject import Subject, opposite
-from stylex.figures.tiles import LOWERED, RAISED, Board, Image, show
+from stylex.figures.experiment import AnalysedExperiment, opposite
+from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED, Board, Image, rgb, show, styled
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector
 
 OF_EACH_SIDE = 2  # images not classified y, and images classified y
 ATTRIBUTES = 3
 BEFORE_ATTRIBUTES = 4  # image, Grad-CAM, both ways of the direction
+HEAT = "inferno"  # brightness rises with the value: read with any colour vision, and in grey
+STRONGEST = 0.75  # of the heat over the image
 MARGIN, GAP, DIVIDE, HEADER, TITLE = 0.05, 0.04, 0.09, 0.3, 0.14  # inches
 
 
-class Seen(NamedTuple):
-    """One tile of a row."""
+class Cell(NamedTuple):
+    """One image of a row."""
 
     image: Image
     probability: float | None = None  # of y; None: it is a map
@@ -39,12 +44,12 @@ class Seen(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One row, a tile a column."""
+class ComparedImage:
+    """One row, one tile per column."""
 
     predicted: str  # what the classifier makes of the reconstruction
     is_target: bool  # that is y
-    tiles: tuple[Seen, ...]
+    tiles: tuple[Cell, ...]
 
 
 def choose_compared(latents: Latents, target: int) -> tuple[list[int], list[int]]:
@@ -63,54 +68,79 @@ def choose_compared(latents: Latents, target: int) -> tuple[list[int], list[int]
     return chosen[0], chosen[1]
 
 
-def read_direction(subject: Subject) -> tuple[Tensor, float]:
+def read_direction(experiment: AnalysedExperiment) -> tuple[Tensor, float]:
     """Return theta [W] and its reach in logits; raise `ArtifactError` when they are of another class or network."""
-    path = subject.paths.ganalyze
+    path = experiment.paths.ganalyze
     tensors, header = load_tensors(path)
-    theta, width = tensors.get("theta"), subject.latents.w.shape[1]
-    if theta is None or theta.shape != (width,) or header.get("target_class") != subject.class_name:
-        wanted = f"direction of {width} numbers towards {subject.class_name}"
+    theta, width = tensors.get("theta"), experiment.latents.w.shape[1]
+    if theta is None or theta.shape != (width,) or header.get("target_class") != experiment.class_name:
+        wanted = f"direction of {width} numbers towards {experiment.class_name}"
         raise ArtifactError(f"{path} holds no {wanted}; delete it and run its stage again")
     return theta, float(header["reach"])
 
 
-def compared(subject: Subject) -> list[Compared]:
-    """Render all rows, and let the classifier judge what is shown."""
-    others, targets = choose_compared(subject.latents, subject.target)
-    return [_row(subject, row, is_target) for rows, is_target in ((others, False), (targets, True)) for row in rows]
+def render_compared(experiment: AnalysedExperiment) -> list[ComparedImage]:
+    """Render all rows, and classify what is shown."""
+    others, targets = choose_compared(experiment.latents, experiment.target)
+    return [_row(experiment, row, is_target) for rows, is_target in ((others, False), (targets, True)) for row in rows]
 
 
-def _row(subject: Subject, row: int, is_target: bool) -> Compared:
-    latents, target = subject.latents, subject.target
-    theta, reach = read_direction(subject)
-    attributes = subject.attributes.get(subject.class_name, [])[:ATTRIBUTES]
+def _row(experiment: AnalysedExperiment, row: int, is_target: bool) -> ComparedImage:
+    latents, target = experiment.latents, experiment.target
+    theta, reach = read_direction(experiment)
+    attributes = experiment.attributes.get(experiment.class_name, [])[:ATTRIBUTES]
     moves = [(one.style_index, opposite(one.direction) if is_target else one.direction) for one in attributes]
-    styles = [*_along(subject, row, theta, (-reach, reach)), *(subject.styles(row, [one]) for one in moves)]
-    images, chances = subject.rendered(styles)
-    original = subject.originals([row])
+    styles = [*_along(experiment, row, theta, (-reach, reach)), *(experiment.styles(row, [one]) for one in moves)]
+    images, chances = experiment.rendered(styles)
+    image = experiment.originals([row])[0]
     decision = latents.logits[row].argmax()
-    device = next(subject.classifier.parameters()).device
-    heat = grad_cam(subject.classifier, original.to(device), decision[None])[0].cpu().numpy()
-    image = original[0].permute(1, 2, 0).numpy()
-    tiles = [Seen(image, float(latents.logits[row].softmax(dim=0)[target])), Seen(2 * overlay(image, heat) - 1)]
+    device = next(experiment.classifier.parameters()).device
+    batch = torch.from_numpy(image).permute(2, 0, 1)[None].to(device)
+    heat = grad_cam(experiment.classifier, batch, decision[None])[0].cpu().numpy()
+    tiles = [Cell(image, float(latents.logits[row].softmax(dim=0)[target])), Cell(2 * overlay(image, heat) - 1)]
     meant = [False, True] + [not is_target] * len(moves)
-    tiles += [Seen(one, float(chance[target]), way) for one, chance, way in zip(images, chances, meant, strict=True)]
+    for moved, chance, raises in zip(images, chances, meant, strict=True):
+        tiles.append(Cell(moved, float(chance[target]), raises))
     predicted = latents.class_names[int(latents.reconstruction_logits[row].argmax())]
-    return Compared(predicted, is_target, tuple(tiles))
+    return ComparedImage(predicted, is_target, tuple(tiles))
 
 
 @torch.no_grad()
-def _along(subject: Subject, row: int, theta: Tensor, alphas: Sequence[float]) -> list[StyleVector]:
+def _along(experiment: AnalysedExperiment, row: int, theta: Tensor, alphas: Sequence[float]) -> list[StyleVector]:
     """Return the styles of w + alpha theta, with the conditioning of the image itself."""
-    networks, device = subject.networks, next(subject.networks.parameters()).device
-    w = subject.latents.w[row] + torch.tensor(alphas)[:, None] * theta
-    logits = subject.latents.logits[row].expand(len(alphas), -1)
+    networks, device = experiment.networks, next(experiment.networks.parameters()).device
+    w = experiment.latents.w[row] + torch.tensor(alphas)[:, None] * theta
+    logits = experiment.latents.logits[row].expand(len(alphas), -1)
     styles = networks.synthesis.styles(networks.w_plus(w.to(device), logits.to(device))).to("cpu")
     return [styles.select(slice(number, number + 1)) for number in range(len(alphas))]
 
 
+def grad_cam(classifier: Classifier, images: Tensor, classes: Tensor) -> Tensor:
+    """Return heat maps [N, H, W] in [0, 1] of `classes` [N]; images [N, C, H, W] in [-1, 1] on the classifier's device.
+
+    Each map is scaled to a largest value of 1; one without positive evidence is 0. The classifier is left as it is:
+    frozen parameters take no gradient, the copied images do.
+    """
+    from captum.attr import LayerAttribution, LayerGradCam
+
+    method = LayerGradCam(classifier, classifier.network.stages[-1])
+    copied = images.detach().clone().requires_grad_()
+    maps = cast(Tensor, method.attribute(copied, target=classes.to(images.device), relu_attributions=True)).detach()
+    sides = images.shape[2], images.shape[3]
+    heat = cast(Tensor, LayerAttribution.interpolate(maps, sides, interpolate_mode="bilinear"))[:, 0]
+    return heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(heat.dtype).tiny)
+
+
+def overlay(image: Image, heat: NDArray[numpy.float32]) -> NDArray[numpy.float32]:
+    """Return [H, W, 3] in [0, 1]: the image in grey under the heat map [H, W], which covers it the more the hotter."""
+    grey = rgb(image).mean(axis=2, keepdims=True)
+    colours = colormaps[HEAT](heat)[..., :3]
+    cover = STRONGEST * heat[..., None]
+    return ((1 - cover) * grey + cover * colours).astype(numpy.float32)
+
+
 @styled()
-def draw_comparison(rows: Sequence[Compared], class_name: str, reach: float) -> Figure:
+def draw_comparison(rows: Sequence[ComparedImage], class_name: str, reach: float) -> Figure:
     """Draw all rows under the names of the methods; `reach`: of GANalyze, in logits."""
     columns = BEFORE_ATTRIBUTES + ATTRIBUTES
     side = (COLUMN_WIDTH - 2 * MARGIN - 3 * DIVIDE - (columns - 4) * GAP) / columns
@@ -125,7 +155,7 @@ def draw_comparison(rows: Sequence[Compared], class_name: str, reach: float) -> 
     for group in groups:
         names = {row.predicted for row in group}
         kind = f"classified {names.pop()}" if len(names) == 1 else "several classes"  # which no class comes out as
-        board.text(MARGIN, top, f"{kind}: P({class_name})", size=6, bold=True)
+        board.text(MARGIN, top, f"{kind}: P({class_name})", size=6, weight="bold")
         top += TITLE
         for row in group:
             for left, tile in zip(lefts, row.tiles, strict=False):
@@ -142,8 +172,8 @@ def _headings(board: Board, lefts: Sequence[float], side: float, reach: float) -
     groups = (("image", 0, 1), ("Grad-CAM", 1, 2), ("GANalyze", 2, 4), ("StylEx", 4, len(lefts)))
     for name, first, after in groups:
         centre = (lefts[first] + lefts[after - 1] + side) / 2
-        board.text(centre, 0.05, name, size=6.5, align="center", bold=True)
+        board.text(centre, 0.05, name, size=6.5, ha="center", weight="bold")
     details = {2: f"α = −{reach:.0f}", 3: f"α = +{reach:.0f}"}
     details |= {BEFORE_ATTRIBUTES + number: f"attribute {number + 1}" for number in range(ATTRIBUTES)}
     for column, text in details.items():
-        board.text(lefts[column] + side / 2, 0.17, text, size=5.2, align="center")
+        board.text(lefts[column] + side / 2, 0.17, text, size=5.2, ha="center")

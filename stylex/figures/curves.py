@@ -1,17 +1,44 @@
-"""Curves over the number of attributes: sufficiency ([L] 4.2.3) and distance to the dataset's images ([V] figure 3)."""
+"""Curves: sufficiency ([L] 4.2.3) and distance ([V] figure 3) by the number of attributes, and how training went."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import pandas
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullLocator, PercentFormatter
+from matplotlib.ticker import EngFormatter, LogFormatter, MaxNLocator, NullLocator, PercentFormatter
 
+from stylex.artifacts import read_table
 from stylex.config.analysis import INCEPTION, POOLED
 from stylex.figures.style import COLOURS, INK, panels, series_style, styled
 
 METHODS = {"stylex": "StylEx", "without_cst": "StylEx without CST", "wu_2021": "Wu et al."}
 TICKS = (1, 2, 3, 5, 10, 20, 40, 80)
+AXIS = "images"
+OTHERS = "Other"
+RATES = "Learning rates"
+NOT_DRAWN = (AXIS, "seconds")
+GROUPS = {  # panel title: column: its name in the legend
+    "Adversarial losses": {"d_adversarial": "D", "g_adversarial": "G"},
+    "Penalties": {"r1": "R1", "path_length": "path length"},
+    "Reconstruction": {
+        "reconstruction_x": "x (L1)",
+        "reconstruction_perceptual": "perceptual",
+        "reconstruction_w": "w",
+    },
+    "Classifier loss (KL)": {"classifier": "reconstructions", "classifier_noise": "noise steps"},
+    "Energy distance of M(z) and E(x)": {"mapping": "energy distance"},
+    "Validation: mean |x' − x|": {"val_l1": "L1"},
+    "Validation: class kept": {"val_class_kept": "class kept"},
+    "Validation: Fréchet distance": {"val_frechet_distance": "Fréchet distance"},
+    OTHERS: {},  # whatever else the history holds
+    RATES: {"learning_rate": "G, M", "encoder_learning_rate": "E", "discriminator_learning_rate": "D"},
+    "Training images a second": {"images_per_second": "images a second"},
+}
+FROM_ZERO = (RATES, "Training images a second")  # noise should not look like a trend
+LOGARITHMIC = ("Penalties",)  # R1 and path length differ by orders of magnitude
 
 
 @styled()
@@ -89,18 +116,67 @@ def draw_frechet(frame: pandas.DataFrame) -> Figure:
     return figure
 
 
-def _band(axes: Axes, frame: pandas.DataFrame, label: str, look: dict[str, str]) -> None:
+def _band(axes: Axes, frame: pandas.DataFrame, label: str, look: dict[str, Any]) -> None:
     frame = frame.sort_values("k")
     axes.fill_between(frame["k"], frame["low"], frame["high"], color=look["color"], alpha=0.15, linewidth=0)
-    axes.plot(
-        frame["k"],
-        frame["fraction"],
-        label=label,
-        color=look["color"],
-        linestyle=look["linestyle"],
-        marker=look["marker"],
-    )
+    axes.plot(frame["k"], frame["fraction"], label=label, **look)
 
 
 def _whole_numbers(axes: Axes) -> None:
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def read_history(path: Path) -> pandas.DataFrame:
+    """Read history.csv, of numbers alone: `classifier`, which is a name in other tables, is a loss here."""
+    return pandas.DataFrame({name: pandas.to_numeric(column) for name, column in read_table(path).items()})
+
+
+@styled()
+def draw_history(frame: pandas.DataFrame) -> Figure:
+    """Draw every numeric column of a training history against the images shown, grouped into panels.
+
+    Cells may be empty: a term that is computed every few steps is drawn through the rows that have it.
+    """
+    groups = group_columns(frame)
+    columns = 1 if len(groups) == 1 else 2
+    rows = -(-len(groups) // columns)
+    figure, axes = panels(rows, columns, height=1.4)
+    for one, (title, names) in zip(axes, groups.items(), strict=False):
+        _panel(one, frame, title, names)
+    for unused in axes[len(groups) :]:
+        unused.set_axis_off()
+    for last in axes[max(0, len(groups) - columns) : len(groups)]:
+        last.set_xlabel("images shown")
+    return figure
+
+
+def group_columns(frame: pandas.DataFrame) -> dict[str, dict[str, str]]:
+    """Return {panel title: {column: legend}} of the numeric columns with values; raise `ValueError` without any."""
+    numeric = frame.select_dtypes("number").dropna(axis="columns", how="all").columns
+    drawn = [str(name) for name in numeric if name not in NOT_DRAWN]
+    known = {name for names in GROUPS.values() for name in names}
+    groups = {title: {name: text for name, text in names.items() if name in drawn} for title, names in GROUPS.items()}
+    groups[OTHERS] |= {name: name.replace("_", " ") for name in drawn if name not in known}
+    groups = {title: names for title, names in groups.items() if names}
+    if not groups:
+        raise ValueError("the training history has no numeric column with a value")
+    return groups
+
+
+def _panel(axes: Axes, frame: pandas.DataFrame, title: str, names: dict[str, str]) -> None:
+    for index, (name, text) in enumerate(names.items()):
+        series = frame[[AXIS, name]].dropna()
+        look = series_style(index)
+        if len(series) > 15:
+            look["marker"] = ""
+        axes.plot(series[AXIS], series[name], label=text, **look)
+    axes.set_title(title, loc="left")
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
+    if title in LOGARITHMIC:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter(LogFormatter())  # the default writes mathtext, which `STYLE` does not read
+        axes.yaxis.set_minor_formatter(LogFormatter())
+    if title in FROM_ZERO:
+        axes.set_ylim(0, 1.2 * frame[list(names)].max(axis=None))
+    if len(names) > 1 or title == OTHERS:
+        axes.legend(loc="lower right", bbox_to_anchor=(1.02, 0.96), ncols=3, columnspacing=1, handlelength=1.6)

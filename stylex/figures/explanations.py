@@ -1,14 +1,17 @@
-"""The figures of explained images, as figures 7 and 8 of [L]: how one image is turned, step by step.
+"""Single images explained: step by step, as figures 7 and 8 of [L], and by the top attributes, as its figure 1.
 
-A block is one image: the original, its reconstruction, then an image a step: by the subset selection with all
+Steps: a block is one image: the original, its reconstruction, then one image per step: by the subset selection with all
 coordinates of the steps so far moved, by the independent one with that of the step alone. Below a step stands the
-coordinate it moves and which way; in the top-left corner of each image is the classifier's probability of the target
-class. Framed: the decision has flipped. Drawing is a pure function of arrays.
+coordinate it moves and which way. Framed: the decision has flipped.
+
+Teaser: on the left one image and its reconstruction; on the right, framed, the reconstruction with one attribute of the
+class y moved in the direction that AttFind found, one per tile, and at last with all of these. The bar below a tile is
+as long as P(y). In both, the number in the corner of an image is the classifier's probability of the target class.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +23,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from stylex.artifacts import atomic_path, read_table
-from stylex.attfind.records import Direction, Method
+from stylex.attfind.records import Attribute, Direction, Effects, Method
 from stylex.errors import ArtifactError
+from stylex.figures.experiment import AnalysedExperiment, faithful
 from stylex.figures.fonts import use_fonts
-from stylex.figures.style import COLUMN_WIDTH, DPI, styled
-from stylex.figures.tiles import RAISED, show
+from stylex.figures.style import COLUMN_WIDTH, DPI, INK, RAISED, Board, Image, edge, show, styled
+from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector, move
 from stylex.networks.synthesis import Synthesis
 
@@ -33,6 +37,8 @@ COLUMNS = ("id", "target_class", "step", "style_index", "layer", "channel", "dir
 IN_A_LINE = 6  # images: at column width their details can still be seen
 BLOCKS = 4  # images explained in one figure, at the most
 MARGIN, GAP, BLOCK_GAP, TITLE, CAPTION, KEY = 0.05, 0.05, 0.06, 0.17, 0.24, 0.14  # inches
+TEASER_ATTRIBUTES, TEASER_LINE = 5, 3  # with all of them together, two lines of three tiles
+TEASER_GAP, DIVIDE, HEADING, BAR, BELOW = 0.06, 0.16, 0.2, 0.05, 0.25  # inches
 ARROWS = {Direction.TO_MIN.label: "▼", Direction.TO_MAX.label: "▲"}
 KEYS = {
     Method.SUBSET: "▲ to its maximum   ▼ to its minimum   ▢ framed: the decision has flipped",
@@ -44,7 +50,7 @@ KEYS = {
 class Tile:
     """One image of a block, float [H, W, C] in [-1, 1], C = 1 or 3."""
 
-    image: NDArray[numpy.float32]
+    image: Image
     caption: str
     probability: float  # of the target class
     flipped: bool = False  # the classifier says the target class, and did not say so of the reconstruction
@@ -57,11 +63,6 @@ class Explanation:
     title: str
     tiles: tuple[Tile, ...]
     method: Method
-
-    @property
-    def lines(self) -> int:
-        """Lines that the tiles take."""
-        return -(-len(self.tiles) // IN_A_LINE)
 
 
 def assemble(
@@ -108,7 +109,7 @@ def images_of_steps(
 
 
 def read_steps(path: Path) -> list[dict[str, Any]]:
-    """Read independent.csv or subset.csv, a row a step; raise `ArtifactError` when it is missing or damaged."""
+    """Read independent.csv or subset.csv, one row per step; raise `ArtifactError` when it is missing or damaged."""
     frame = read_table(path, text=("id", "target_class", "direction"))
     missing = [column for column in COLUMNS if column not in frame]
     if missing or not set(frame["direction"]) <= set(ARROWS):
@@ -130,35 +131,47 @@ def choose_explained(steps: Sequence[Mapping[str, Any]], class_names: Sequence[s
     return [min(images, key=lambda each: images[each]) for images in turned.values() if images][:BLOCKS]
 
 
+def render_explanations(
+    experiment: AnalysedExperiment, rows: Sequence[Mapping[str, Any]], method: Method
+) -> list[Explanation]:
+    """Render the images to show; `rows`: of independent.csv or subset.csv, as `method` says."""
+    latents = experiment.latents
+    device = next(experiment.networks.parameters()).device
+    extremes = torch.stack([latents.minima, latents.maxima]).to(device)
+    blocks = []
+    for identity in choose_explained(rows, latents.class_names):
+        if identity not in latents.ids:
+            raise ArtifactError(f"image {identity} is not in {experiment.paths.latents}; run encode and explain again")
+        row, steps = latents.ids.index(identity), [row for row in rows if row["id"] == identity]
+        target = steps[0]["target_class"]
+        probability = float(latents.logits[row].softmax(dim=0)[latents.class_names.index(target)])
+        original = Tile(experiment.originals([row])[0], "original", probability)
+        styles, shift = experiment.styles(row).to(device), experiment.config.attfind.shift
+        images = images_of_steps(experiment.networks.synthesis, styles, extremes, shift, steps, method)
+        predicted = latents.class_names[int(latents.reconstruction_logits[row].argmax())]
+        blocks.append(assemble(predicted, target, original, images, steps, method))
+    return blocks
+
+
 @styled()
 def draw_explanations(explanations: Sequence[Explanation]) -> Figure:
-    """Draw one block an image, all of one method; raise `ValueError` when there is none."""
+    """Draw one block per image, all of one method; raise `ValueError` when there is none."""
     if not explanations:
         raise ValueError("no explanation to draw")
     side = (COLUMN_WIDTH - 2 * MARGIN - (IN_A_LINE - 1) * GAP) / IN_A_LINE
-    heights = [TITLE + one.lines * (side + CAPTION) + BLOCK_GAP for one in explanations]
-    height = MARGIN + sum(heights) + KEY
-    figure = Figure(figsize=(COLUMN_WIDTH, height), facecolor="white")
-    top = height - MARGIN
-    for one, taken in zip(explanations, heights, strict=True):
-        figure.text(MARGIN / COLUMN_WIDTH, top / height, one.title, ha="left", va="top", size=7, weight="bold")
-        for tile, (x, y) in zip(one.tiles, _places(top - TITLE, side), strict=False):
-            axes = figure.add_axes((x / COLUMN_WIDTH, y / height, side / COLUMN_WIDTH, side / height))
-            show(axes, tile.image, f"{tile.probability:.2f}", RAISED if tile.flipped else None)
-            centre = (x + side / 2) / COLUMN_WIDTH
-            figure.text(centre, (y - 0.03) / height, tile.caption, ha="center", va="top", size=5.2, linespacing=1.1)
-        top -= taken
-    key = KEYS[explanations[0].method]
-    figure.text(MARGIN / COLUMN_WIDTH, MARGIN / height, key, ha="left", va="bottom", size=5.5)
-    return figure
-
-
-def _places(top: float, side: float) -> Iterator[tuple[float, float]]:
-    """Yield the lower left corners of tiles, line by line, in inches."""
-    while True:
-        for column in range(IN_A_LINE):
-            yield MARGIN + column * (side + GAP), top - side
-        top -= side + CAPTION
+    heights = [TITLE - (-len(one.tiles) // IN_A_LINE) * (side + CAPTION) + BLOCK_GAP for one in explanations]
+    board = Board(MARGIN + sum(heights) + KEY)
+    top = MARGIN
+    for one, height in zip(explanations, heights, strict=True):
+        board.text(MARGIN, top, one.title, 7, weight="bold", linespacing=1.2)
+        for number, tile in enumerate(one.tiles):
+            line, column = divmod(number, IN_A_LINE)
+            left, upper = MARGIN + column * (side + GAP), top + TITLE + line * (side + CAPTION)
+            show(board.axes(left, upper, side), tile.image, f"{tile.probability:.2f}", RAISED if tile.flipped else None)
+            board.text(left + side / 2, upper + side + 0.03, tile.caption, 5.2, ha="center")
+        top += height
+    board.text(MARGIN, board.height - MARGIN, KEYS[explanations[0].method], va="bottom", linespacing=1.2)
+    return board.figure
 
 
 def save_explanation(path: Path, explanation: Explanation, provenance: str) -> None:
@@ -167,3 +180,74 @@ def save_explanation(path: Path, explanation: Explanation, provenance: str) -> N
     with styled(), atomic_path(path) as temporary:
         use_fonts(figure)
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None, "Description": provenance})
+
+
+def render_teaser(experiment: AnalysedExperiment) -> tuple[str, list[Tile]] | None:
+    """Return the heading and the tiles: image, reconstruction, one per attribute, all; None: nothing to show."""
+    attributes = experiment.attributes.get(experiment.class_name, [])[:TEASER_ATTRIBUTES]
+    target, name = experiment.target, experiment.class_name
+    row = choose_teaser(attributes, experiment.effects, experiment.latents, target)
+    if row is None:
+        return None
+    moves = [(attribute.style_index, attribute.direction) for attribute in attributes]
+    steps = [experiment.styles(row), *(experiment.styles(row, [one]) for one in moves)]
+    captions = ["reconstruction"]
+    for one in attributes:
+        arrow = ARROWS[Direction(one.direction).label]
+        captions.append(f"attribute {one.rank}\n{arrow} layer {one.layer}, ch. {one.channel}")
+    if len(moves) > 1:
+        steps.append(experiment.styles(row, moves))
+        captions.append(f"all {len(moves)} together")
+    images, probabilities = experiment.rendered(steps)
+    before = float(experiment.latents.logits[row].softmax(dim=0)[target])
+    tiles = [Tile(experiment.originals([row])[0], "image", before)]
+    for image, caption, values in zip(images, captions, probabilities, strict=True):
+        tiles.append(Tile(image, caption, float(values[target]), bool(values.argmax() == target)))
+    predicted = experiment.latents.class_names[int(probabilities[0].argmax())]
+    return f"Classified {predicted}. What would raise P({name})?", tiles
+
+
+def choose_teaser(attributes: Sequence[Attribute], effects: Effects, latents: Latents, target: int) -> int | None:
+    """Return the row of the image on which the weakest of the attributes raises P(y) the most, by AttFind's records.
+
+    Among the faithful reconstructions that are not classified y; None: no attribute, or no such image. A move that a
+    screened search did not measure counts as no change.
+    """
+    position = {identity: row for row, identity in enumerate(latents.ids)}
+    rows = torch.tensor([position[identity] for identity in effects.ids])
+    candidates = torch.zeros(len(latents.ids), dtype=torch.bool)
+    candidates[rows] = effects.base_logits.argmax(dim=1) != target
+    if not attributes or not candidates.any():
+        return None
+    index = torch.tensor([attribute.style_index for attribute in attributes])
+    directions = torch.tensor([int(attribute.direction) for attribute in attributes])
+    base = effects.base_logits
+    moved = base[:, None] + effects.effect[:, directions, index]  # [N, attributes, classes]
+    change = moved.softmax(dim=2)[:, :, target] - base.softmax(dim=1)[:, None, target]
+    weakest = torch.full((len(latents.ids),), -torch.inf)
+    weakest[rows] = change.nan_to_num(0.0).amin(dim=1)
+    return int(weakest.masked_fill(~faithful(latents, candidates), -torch.inf).argmax())
+
+
+@styled()
+def draw_teaser(heading: str, tiles: Sequence[Tile]) -> Figure:
+    """Draw image and reconstruction (the first two tiles) on the left, what the attributes make of it on the right."""
+    side = (COLUMN_WIDTH - 2 * MARGIN - DIVIDE - (TEASER_LINE - 1) * TEASER_GAP) / (TEASER_LINE + 1)
+    line = side + BAR + 0.03 + BELOW
+    board = Board(MARGIN + HEADING + 2 * line)
+    board.text(MARGIN, MARGIN, heading, 7.5, weight="bold")
+    for number, tile in enumerate(tiles):
+        left, top, frame = MARGIN, MARGIN + HEADING, None
+        if number < 2:
+            top += number * line
+        else:
+            left += side + DIVIDE + (number - 2) % TEASER_LINE * (side + TEASER_GAP)
+            top += (number - 2) // TEASER_LINE * line
+            frame = RAISED
+        show(board.axes(left, top, side), tile.image, f"{tile.probability:.2f}", frame)
+        bar = board.axes(left, top + side + 0.03, side, BAR)
+        bar.barh(0, tile.probability, height=1, color=frame or INK)
+        bar.set(xlim=(0, 1), ylim=(-0.5, 0.5))
+        edge(bar, INK, 0.4)
+        board.text(left + side / 2, top + side + BAR + 0.06, tile.caption, ha="center")
+    return board.figure

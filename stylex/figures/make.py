@@ -1,133 +1,132 @@
-"""Draw the figures of one experiment from its artifacts."""
+"""Draw the figures of one experiment in a suite, from its artifacts; each file says where it comes from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pandas
-import torch
+from matplotlib.figure import Figure
 
 from stylex.artifacts import read_table
 from stylex.attfind.maps import read_maps
-from stylex.attfind.records import Method, read_attributes, read_effects
-from stylex.classifiers import load_classifier
+from stylex.attfind.records import Attribute, Method
 from stylex.config import ExperimentConfig, SuitePaths, experiment_paths, load_experiment, load_suite
-from stylex.datasets.split import load_split
-from stylex.errors import ArtifactError, AttributesNotFoundError
-from stylex.figures.attributes import draw_attributes
-from stylex.figures.curves import draw_frechet, draw_methods, draw_sufficiency
-from stylex.figures.examples import choose_examples, render_examples, top_attributes
+from stylex.errors import AttributesNotFoundError
+from stylex.figures.animations import draw_still, frames, note_picture, render_sweep, save_gif
+from stylex.figures.attributes import draw_attributes, render_attributes, top_attributes
+from stylex.figures.comparison import draw_comparison, read_direction, render_compared
+from stylex.figures.curves import draw_frechet, draw_history, draw_methods, draw_sufficiency, read_history
+from stylex.figures.experiment import AnalysedExperiment, load_analysed
 from stylex.figures.explanations import (
-    Explanation,
-    Tile,
-    assemble,
-    choose_explained,
     draw_explanations,
-    images_of_steps,
+    draw_teaser,
     read_steps,
+    render_explanations,
+    render_teaser,
 )
-from stylex.figures.history import draw_history, read_history
-from stylex.figures.names import SHOWN_ALONE, figure_names
-from stylex.figures.style import save
-from stylex.latents.table import read_latents
-from stylex.networks.model import load_stylex
+from stylex.figures.names import ANIMATION_NAMES, SHOWN_ALONE, figure_names
+from stylex.figures.reconstructions import choose_reconstructions, draw_reconstructions, render_reconstructions
+from stylex.figures.style import note, save
 
 
-def attribute_figures(root: Path, suite: str, experiment: str, device: str) -> None:
-    """Write <experiment>-attributes.png and .pdf: the top attributes, as figure 4 of [L]."""
-    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    attributes = top_attributes(read_attributes(paths.attributes), config.evaluation.figure_attributes)
+def experiment_figures(root: Path, suite: str, name: str, device: str) -> None:
+    """Write every file of the experiment's `stylex.figures.names.figure_names` into results/<suite>/figures."""
+    experiment, paths = load_analysed(root, name, device), SuitePaths(root, suite)
+    config = experiment.config
+    own = _sufficiency(root, name, config)
+    draw: dict[str, Callable[[], Figure]] = {
+        "attributes": lambda: attributes_figure(experiment),
+        "teaser": lambda: teaser_figure(experiment),
+        "class-attributes": lambda: class_figure(experiment),
+        "comparison": lambda: draw_comparison(
+            render_compared(experiment), experiment.class_name, read_direction(experiment)[1]
+        ),
+        "independent": lambda: explanation_figure(experiment, Method.INDEPENDENT),
+        "subset": lambda: explanation_figure(experiment, Method.SUBSET),
+        "reconstructions": lambda: reconstruction_figure(experiment),
+        "sufficiency": lambda: draw_sufficiency(own.loc[own["method"] == config.method]),  # without the baseline's
+        "methods": lambda: draw_methods(methods_of_classifier(root, suite, name)),
+        "frechet": lambda: draw_frechet(_main(read_table(experiment.paths.frechet, text=("protocol",)), config)),
+        "history": lambda: draw_history(read_history(experiment.paths.stylex_history)),
+    }
+    provenance = f"experiment {name}, config {config.digest()}, seed {config.seed}"
+    for figure in figure_names(config):
+        save(draw[figure](), paths, name, figure, provenance)
+    found = top_attributes(experiment.attributes, len(ANIMATION_NAMES))
+    for number, animation in enumerate(ANIMATION_NAMES, start=1):
+        sweep = render_sweep(experiment, found[number - 1], number) if number <= len(found) else None
+        missing = f"AttFind found no attribute {number}."
+        save(note(missing) if sweep is None else draw_still(sweep), paths, name, animation, provenance)
+        pictures = [note_picture(missing)] if sweep is None else frames(sweep)
+        save_gif(paths.figure(name, animation, "gif"), pictures, provenance)
+
+
+def attributes_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the top attributes of all classes, as figure 4 of [L]; raise `AttributesNotFoundError` without any."""
+    attributes = top_attributes(experiment.attributes, experiment.config.evaluation.figure_attributes)
     if not attributes:
-        raise AttributesNotFoundError(f"{paths.attributes} holds no attribute; lower attfind.threshold or train longer")
-    effects = read_effects(paths.effects_shards(config.attfind.shards))
-    latents = read_latents(paths.latents).under(config.attfind.protocol)
-    networks = load_stylex(paths.stylex_model, device)
-    classifier = load_classifier(paths.classifier.model, device)
-    examples = choose_examples(attributes, effects, latents)
-    maps = read_maps(paths.maps, attributes)
-    rows = render_examples(attributes, examples, effects, latents, networks, classifier, maps)
-    save(draw_attributes(rows), SuitePaths(root, suite), experiment, "attributes", provenance_of(root, experiment))
+        path = experiment.paths.attributes
+        raise AttributesNotFoundError(f"{path} holds no attribute; lower attfind.threshold or train longer")
+    return _rows_of(experiment, attributes)
 
 
-def explanation_figures(root: Path, suite: str, experiment: str, device: str) -> None:
-    """Write <experiment>-{independent,subset}.png and .pdf: single images explained, as figures 7 and 8 of [L]."""
-    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    every_step = config.evaluation.explanation_steps
-    files = {Method.INDEPENDENT: (paths.independent, SHOWN_ALONE), Method.SUBSET: (paths.subset, every_step)}
-    for method, (path, steps) in files.items():
-        rows = [row for row in read_steps(path) if row["step"] <= steps]
-        if not rows:
-            raise AttributesNotFoundError(f"{path} explains no image; raise attfind.shift or train longer")
-        blocks = _explanations(root, experiment, rows, method, device)
-        save(draw_explanations(blocks), SuitePaths(root, suite), experiment, method, provenance_of(root, experiment))
+def class_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the top attributes of one class, as figure 6 of [L]."""
+    shown = experiment.config.evaluation.figure_attributes
+    attributes = experiment.attributes.get(experiment.class_name, [])[:shown]
+    if not attributes:
+        return note(f"AttFind found no attribute that raises P({experiment.class_name}).")
+    return _rows_of(experiment, attributes)
 
 
-def _explanations(
-    root: Path, experiment: str, rows: list[dict[str, Any]], method: Method, device: str
-) -> list[Explanation]:
-    """Render the images to show; `rows`: of independent.csv or subset.csv, as `method` says."""
-    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    latents = read_latents(paths.latents).under(config.attfind.protocol)
-    networks = load_stylex(paths.stylex_model, device)
-    split = load_split(root, config.dataset, config.attfind.split)
-    extremes = torch.stack([latents.minima, latents.maxima]).to(device)
-    blocks = []
-    for identity in choose_explained(rows, latents.class_names):
-        steps = [row for row in rows if row["id"] == identity]
-        image = torch.tensor([_position(latents.ids, identity, paths.latents)])
-        place = torch.tensor([_position(split.ids, identity, paths.latents)])
-        target = steps[0]["target_class"]
-        chances = latents.logits[image].softmax(dim=1)[0]
-        pixels = split.images(place)[0].permute(1, 2, 0).numpy()
-        original = Tile(pixels, "original", float(chances[latents.class_names.index(target)]))
-        styles = latents.style_vector(image).to(device)
-        images = images_of_steps(networks.synthesis, styles, extremes, config.attfind.shift, steps, method)
-        predicted = latents.class_names[int(latents.reconstruction_logits[image].argmax())]
-        blocks.append(assemble(predicted, target, original, images, steps, method))
-    return blocks
+def _rows_of(experiment: AnalysedExperiment, attributes: list[Attribute]) -> Figure:
+    return draw_attributes(render_attributes(experiment, attributes, read_maps(experiment.paths.maps, attributes)))
 
 
-def _position(ids: list[str], identity: str, path: Path) -> int:
-    if identity not in ids:
-        raise ArtifactError(f"image {identity} is not both in {path} and in the dataset; run encode and explain again")
-    return ids.index(identity)
+def teaser_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return one image and its top attributes, as figure 1 of [L]."""
+    teaser = render_teaser(experiment)
+    if teaser is None:
+        return note(f"No attribute raises P({experiment.class_name}) on an analysed image.")
+    return draw_teaser(*teaser)
 
 
-def _sufficiency(root: Path, experiment: str) -> pandas.DataFrame:
+def explanation_figure(experiment: AnalysedExperiment, method: Method) -> Figure:
+    """Return single images explained, as figures 7 and 8 of [L]; raise `AttributesNotFoundError` without any."""
+    paths, every_step = experiment.paths, experiment.config.evaluation.explanation_steps
+    alone = method is Method.INDEPENDENT
+    path, steps = (paths.independent, SHOWN_ALONE) if alone else (paths.subset, every_step)
+    rows = [row for row in read_steps(path) if row["step"] <= steps]
+    if not rows:
+        raise AttributesNotFoundError(f"{path} explains no image; raise attfind.shift or train longer")
+    return draw_explanations(render_explanations(experiment, rows, method))
+
+
+def reconstruction_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return images, reconstructions and differences."""
+    spaced, worst = choose_reconstructions(experiment.latents.reconstruction_l1)
+    return draw_reconstructions(render_reconstructions(experiment, spaced), render_reconstructions(experiment, worst))
+
+
+def methods_of_classifier(root: Path, suite: str, name: str) -> pandas.DataFrame:
+    """Return the rows of sufficiency.csv of all of the suite that explain the same classifier on the same images."""
+    explained, dataset = experiment_paths(root, name).classifier, load_experiment(root, name).dataset
+    configs = {each: load_experiment(root, each) for each in load_suite(root, suite).experiments}
+    parts = [
+        _sufficiency(root, each, config)
+        for each, config in configs.items()
+        if config.dataset == dataset and experiment_paths(root, each).classifier == explained
+    ]
+    return pandas.concat(parts, ignore_index=True)
+
+
+def _sufficiency(root: Path, name: str, config: ExperimentConfig) -> pandas.DataFrame:
     """Return the experiment's rows of sufficiency.csv by its main protocol, of all methods."""
-    frame = read_table(experiment_paths(root, experiment).sufficiency, text=("method", "protocol", "target_class"))
-    return _main(frame, load_experiment(root, experiment))
+    path = experiment_paths(root, name).sufficiency
+    return _main(read_table(path, text=("method", "protocol", "target_class")), config)
 
 
 def _main(frame: pandas.DataFrame, config: ExperimentConfig) -> pandas.DataFrame:
     """Return the rows of the main protocol."""
     return frame.loc[frame["protocol"] == config.attfind.protocol]
-
-
-def methods_of_classifier(root: Path, suite: str, experiment: str) -> pandas.DataFrame:
-    """Return the rows of sufficiency.csv of all of the suite that explain the same classifier on the same images."""
-    explained, dataset = experiment_paths(root, experiment).classifier, load_experiment(root, experiment).dataset
-    names = [name for name in load_suite(root, suite).experiments if load_experiment(root, name).dataset == dataset]
-    parts = [_sufficiency(root, name) for name in names if experiment_paths(root, name).classifier == explained]
-    return pandas.concat(parts, ignore_index=True)
-
-
-def curve_figures(root: Path, suite: str, experiment: str) -> None:
-    """Write those of <experiment>-{sufficiency,methods,frechet,history}.png and .pdf that the experiment has."""
-    config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    own = _sufficiency(root, experiment)
-    figures = {
-        "sufficiency": lambda: draw_sufficiency(own.loc[own["method"] == config.method]),  # without the baseline's
-        "methods": lambda: draw_methods(methods_of_classifier(root, suite, experiment)),
-        "frechet": lambda: draw_frechet(_main(read_table(paths.frechet, text=("protocol",)), config)),
-        "history": lambda: draw_history(read_history(paths.stylex_history)),
-    }
-    for name in (each for each in figure_names(config) if each in figures):
-        save(figures[name](), SuitePaths(root, suite), experiment, name, provenance_of(root, experiment))
-
-
-def provenance_of(root: Path, experiment: str) -> str:
-    """Return what the files of figures say of their origin."""
-    config = load_experiment(root, experiment)
-    return f"experiment {experiment}, config {config.digest()}, seed {config.seed}"

@@ -15,9 +15,8 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from stylex.figures.style import COLUMN_WIDTH, styled
-from stylex.figures.subject import Subject
-from stylex.figures.tiles import RAISED, Board, Image, edge, show
+from stylex.figures.experiment import AnalysedExperiment
+from stylex.figures.style import COLUMN_WIDTH, RAISED, Board, Image, edge, show, styled
 
 IN_A_LINE = 6
 MARGIN, LABEL, GAP, TITLE, CAPTION, SCALE = 0.05, 0.6, 0.05, 0.17, 0.15, 0.3  # inches
@@ -27,7 +26,7 @@ LARGEST = 1.0  # of a difference, in units of pixels in [-1, 1]: full colour
 
 
 @dataclass(frozen=True)
-class Rebuilt:
+class Reconstruction:
     """An image and its reconstruction."""
 
     class_name: str  # the true class
@@ -51,25 +50,23 @@ def choose_reconstructions(error: Tensor, count: int = IN_A_LINE) -> tuple[list[
     return [others[step * (len(others) - 1) // max(count - 1, 1)] for step in range(count)], worst
 
 
-def rebuilt(subject: Subject, rows: Sequence[int]) -> list[Rebuilt]:
-    """Render images again, and let the classifier judge what is shown."""
-    latents = subject.latents
-    images, chances = subject.rendered([subject.styles(row) for row in rows])
-    originals = subject.originals(rows).permute(0, 2, 3, 1).numpy()
+def render_reconstructions(experiment: AnalysedExperiment, rows: Sequence[int]) -> list[Reconstruction]:
+    """Render images again, and classify what is shown."""
+    latents = experiment.latents
+    images, after = experiment.rendered([experiment.styles(row) for row in rows])
     before = latents.logits[torch.tensor(rows)].softmax(dim=1).numpy()
     result = []
-    for number, row in enumerate(rows):
-        label, kept = int(latents.labels[row]), bool(before[number].argmax() == chances[number].argmax())
-        chance = float(before[number, label]), float(chances[number, label])
+    for number, (row, original) in enumerate(zip(rows, experiment.originals(rows), strict=True)):
+        label, kept = int(latents.labels[row]), bool(before[number].argmax() == after[number].argmax())
+        probabilities = float(before[number, label]), float(after[number, label])
         error = float(latents.reconstruction_l1[row])
-        result.append(
-            Rebuilt(latents.class_names[label], originals[number], images[number], *chance, error=error, kept=kept)
-        )
+        name = latents.class_names[label]
+        result.append(Reconstruction(name, original, images[number], *probabilities, error=error, kept=kept))
     return result
 
 
 @styled()
-def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) -> Figure:
+def draw_reconstructions(spaced: Sequence[Reconstruction], worst: Sequence[Reconstruction]) -> Figure:
     """Draw both lines, and the scale of the differences."""
     side = (COLUMN_WIDTH - 2 * MARGIN - LABEL - (IN_A_LINE - 1) * GAP) / IN_A_LINE
     block = TITLE + 3 * (side + GAP) + CAPTION
@@ -78,7 +75,7 @@ def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) ->
     short = shortened(sorted({one.class_name for one in (*spaced, *worst)}))
     for number, (title, images) in enumerate(zip(titles, (spaced, worst), strict=True)):
         top = MARGIN + number * block
-        board.text(MARGIN, top, title, size=6.5, bold=True)
+        board.text(MARGIN, top, title, size=6.5, weight="bold")
         top += TITLE
         for line, label in enumerate(("original", "reconstruction", "difference")):
             board.text(MARGIN, top + line * (side + GAP) + side / 2 - 0.04, label)
@@ -88,17 +85,13 @@ def draw_reconstructions(spaced: Sequence[Rebuilt], worst: Sequence[Rebuilt]) ->
             frame = None if one.kept else RAISED
             show(board.axes(left, top + side + GAP, side), one.reconstruction, f"{one.after:.2f}", frame, small=True)
             axes = board.axes(left, top + 2 * (side + GAP), side)
-            axes.imshow(_difference(one), cmap=DIFFERENCES, vmin=-LARGEST, vmax=LARGEST, interpolation="nearest")
+            difference = (one.reconstruction - one.original).mean(axis=2)
+            axes.imshow(difference, cmap=DIFFERENCES, vmin=-LARGEST, vmax=LARGEST, interpolation="nearest")
             edge(axes, *THIN)
             text = f"{short[one.class_name]}  {one.error:.3f}"
-            board.text(left + side / 2, top + 3 * (side + GAP), text, size=5, align="center")
+            board.text(left + side / 2, top + 3 * (side + GAP), text, size=5, ha="center")
     _scale(board, side)
     return board.figure
-
-
-def _difference(one: Rebuilt) -> numpy.ndarray:
-    """Return reconstruction - original, [H, W], the mean of the channels."""
-    return (one.reconstruction - one.original).mean(axis=2)
 
 
 def shortened(names: Sequence[str], letters: int = 8) -> dict[str, str]:
@@ -117,6 +110,6 @@ def _scale(board: Board, side: float) -> None:
     axes = board.axes(left, top, width, 0.08)
     axes.imshow(numpy.linspace(-1, 1, 201)[None], cmap=DIFFERENCES, aspect="auto")
     edge(axes, *THIN)
-    board.text(left - 0.04, top - 0.005, f"darker by {LARGEST:g}", align="right")
+    board.text(left - 0.04, top - 0.005, f"darker by {LARGEST:g}", ha="right")
     board.text(left + width + 0.04, top - 0.005, f"brighter by {LARGEST:g}")
-    board.text(COLUMN_WIDTH - MARGIN, top - 0.005, "▢ decided otherwise", align="right", colour=RAISED)
+    board.text(COLUMN_WIDTH - MARGIN, top - 0.005, "▢ decided otherwise", ha="right", color=RAISED)

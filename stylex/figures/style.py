@@ -1,4 +1,4 @@
-"""The look of all figures, and how they are written.
+"""The look of all figures: style, images and their frames, where things stand, and how figures are written.
 
 Colours are those of Okabe and Ito (2008), told apart with any colour vision; line styles and markers differ as well.
 Sizes are for one column of a two-column page. Figures are made with matplotlib's object interface (no global state),
@@ -11,9 +11,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from matplotlib import rc_context
+import numpy
+from matplotlib import patheffects, rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from stylex.artifacts import atomic_path
 from stylex.config import SuitePaths
@@ -25,6 +27,11 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", "-.", ":")
 MARKERS = ("s", "^", "D", "v", "P", "X")
 INK = "#222222"
+RAISED = "#D55E00"  # frame of a counterfactual meant to raise the target class
+LOWERED = "#0072B2"  # frame of a counterfactual meant to lower it
+FRAME = 2.0  # points
+Image = NDArray[numpy.float32]
+"""[H, W, C] in [-1, 1], C = 1 or 3, as an image file holds it."""
 STYLE: dict[Any, Any] = {
     "font.family": FAMILY,
     "font.size": 7,
@@ -58,7 +65,7 @@ def styled() -> Iterator[None]:
         yield
 
 
-def series_style(index: int) -> dict[str, str]:
+def series_style(index: int) -> dict[str, Any]:
     """Return colour, line style and marker of the series with this number."""
     return {
         "color": COLOURS[index % len(COLOURS)],
@@ -84,3 +91,60 @@ def save(figure: Figure, paths: SuitePaths, experiment: str, name: str, provenan
         for suffix, metadata in fixed.items():
             with atomic_path(paths.figure(experiment, name, suffix)) as temporary:
                 figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
+
+
+def rgb(image: Image) -> NDArray[numpy.float32]:
+    """Return [H, W, 3] in [0, 1]."""
+    pixels = numpy.clip((image + 1) / 2, 0, 1).astype(numpy.float32)
+    return numpy.repeat(pixels, 3, axis=2) if pixels.shape[2] == 1 else pixels
+
+
+def levels(image: Image) -> NDArray[numpy.uint8]:
+    """Return [H, W, 3] in 256 levels: the very ones that the classifier was shown."""
+    return numpy.rint(255 * rgb(image)).astype(numpy.uint8)
+
+
+def show(axes: Axes, image: Image, corner: str = "", frame: str | None = None, small: bool = False) -> None:
+    """Draw an image with text in its top-left corner and, where a colour is given, a frame; `small`: a small image."""
+    axes.imshow(levels(image), interpolation="nearest", aspect="equal")
+    size, width = (5.0, 0.7 * FRAME) if small else (6.5, FRAME)
+    edge(axes, frame, width)
+    if corner:
+        text = axes.text(0.05, 0.94, corner, transform=axes.transAxes, ha="left", va="top", size=size, color="white")
+        text.set_path_effects([patheffects.withStroke(linewidth=1.5, foreground=INK)])
+
+
+def edge(axes: Axes, colour: str | None, width: float) -> None:
+    """Take ticks and grid away and draw the edge of the axes in a colour, `width` points wide; None: no edge."""
+    axes.set(xticks=[], yticks=[])
+    axes.grid(False)
+    for spine in axes.spines.values():
+        spine.set(visible=colour is not None, edgecolor=colour or INK, linewidth=width)
+
+
+class Board:
+    """A figure of a page column's width on which things are placed in inches from the top left."""
+
+    def __init__(self, height: float) -> None:
+        self.height = height
+        self.figure = Figure(figsize=(COLUMN_WIDTH, height), facecolor="white")
+
+    def axes(self, left: float, top: float, width: float, height: float | None = None) -> Axes:
+        """Return new axes; without a height they are square."""
+        height = width if height is None else height
+        bottom = self.height - top - height
+        box = (left / COLUMN_WIDTH, bottom / self.height, width / COLUMN_WIDTH, height / self.height)
+        return self.figure.add_axes(box)
+
+    def text(self, left: float, top: float, text: str, size: float = 5.5, **options: Any) -> None:
+        """Write text, by default below and to the right of this point; options: of `Figure.text`."""
+        options = {"ha": "left", "va": "top", "color": INK, "linespacing": 1.1} | options
+        self.figure.text(left / COLUMN_WIDTH, 1 - top / self.height, text, size=size, **options)
+
+
+@styled()
+def note(text: str) -> Figure:
+    """Return a figure that says why there is nothing to show."""
+    board = Board(0.5)
+    board.text(COLUMN_WIDTH / 2, 0.18, text, size=7, ha="center")
+    return board.figure

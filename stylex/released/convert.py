@@ -1,17 +1,25 @@
-"""The released model as an experiment: its networks, latents and effects in the files that every experiment has."""
+"""The released model as an experiment: its networks, latents and effects in the files that every experiment has.
+
+The conversion is compared with what the authors measured and, if asked for, with what TensorFlow says of the models.
+"""
 
 from __future__ import annotations
 
 import copy
+import json
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from stylex.artifacts import provenance
+from stylex.artifacts import atomic_path, load_tensors, provenance
+from stylex.attfind.engine import Moves, logits_of_moves, targets_of
 from stylex.attfind.records import EffectsHeader, EffectsRow, effects_writer
 from stylex.classifiers import Classifier
 from stylex.classifiers.image_network import ImageNetwork
@@ -22,17 +30,20 @@ from stylex.errors import ArtifactError, ConfigError
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import StylexNetworks, save_stylex
 from stylex.networks.stylespace import StyleSpaceLayout
+from stylex.networks.synthesis import Synthesis
 from stylex.progress import progress
-from stylex.released.classifier import convert_classifier
-from stylex.released.comparison import Differences, compare_with_measured, compare_with_tensorflow
-from stylex.released.files import ADDRESS, EFFECTS, LATENTS, MODELS, fetch_released, unpacked
+from stylex.released import tensorflow_export
+from stylex.released.download import ADDRESS, EFFECTS, LATENTS, MODELS, fetch_released, unpack
 from stylex.released.latents import ReleasedLatents, read_latents_pickle
-from stylex.released.measured import MeasuredEffects, read_effects
-from stylex.released.networks import class_names, convert_networks
+from stylex.released.networks import Variables, class_names, convert_classifier, convert_networks
 
+EXPORT = "export.safetensors"  # what TensorFlow read, in the folder of the released files
 SUM_ERROR = 1e-3  # by which probabilities may miss the sum of 1
 SMALLEST = 1e-30  # probability whose logarithm is taken
 SHIFT = 1.0  # of the released effects: s_shift_size of [N]
+SAME = 1e-5  # the most by which two copies of a latent differ
+PROBES = 64  # coordinates whose effects are measured again, evenly over all, each on another image
+RENDERED = 8  # latents that TensorFlow renders
 
 
 @dataclass(frozen=True)
@@ -52,13 +63,42 @@ class Models:
 class Request:
     """What the user decides of a conversion."""
 
+    tensorflow: str = ".venv-tensorflow/bin/python"
+    """An interpreter that has TensorFlow; it runs stylex/released/tensorflow_export.py."""
+    verify: bool = False
+    """Whether the SavedModels' own answers are compared, too."""
     tolerance: float = 0.05
     """The largest difference that is allowed: of logits, and of all that TensorFlow is asked for."""
     ignored: tuple[str, ...] = ()
     """Names of variables that are known to have no place here."""
-    tensorflow: str | None = None
-    """An interpreter with TensorFlow, whose answers are compared, too."""
     address: str = ADDRESS
+
+
+@dataclass(frozen=True)
+class Differences:
+    """The largest absolute difference of each quantity."""
+
+    largest: Mapping[str, float]
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {value:.2g}" for name, value in self.largest.items())
+
+    def require(self, tolerance: float, reference: str) -> None:
+        """Raise `ArtifactError` unless no difference is above `tolerance`; NaN is above."""
+        wrong = [name for name, value in self.largest.items() if not value <= tolerance]
+        if wrong:
+            raise ArtifactError(
+                f"the converted networks are not those of {reference}: the largest differences are {self}, and"
+                f" {' and '.join(wrong)} may differ by {tolerance:g} at the most (--tolerance); nothing was written"
+            )
+
+
+@dataclass(frozen=True)
+class MeasuredEffects:
+    """What the authors measured on each image, float32: logits [N, classes], effects [N, 2, K, classes]."""
+
+    logits: np.ndarray
+    effects: np.ndarray
 
 
 def convert_released(root: Path, name: str, device: str, request: Request = Request()) -> list[Differences]:  # noqa: B008
@@ -69,19 +109,20 @@ def convert_released(root: Path, name: str, device: str, request: Request = Requ
     """
     config, paths, folder = load_experiment(root, name), experiment_paths(root, name), released_folder(root)
     _check(name, config)
-    digests = {f"sha256 {file}": value for file, value in fetch_released(root, request.address).items()}
-    origin = provenance(config.digest(), config.seed, device) | {"released": request.address, **digests}
-    folders = {model: unpacked(root, model) for model in MODELS}
-    networks = convert_networks(folders, config, request.ignored)
-    models = Models(networks, *convert_classifier(folders["mobilenet"], name, config, request.ignored))
+    digests = fetch_released(root, request.address)
+    origin = provenance(config.digest(), config.seed, device) | {"released": request.address}
+    origin |= {f"sha256 {file}": digest for file, digest in digests.items()}
+    variables, stored = read_export(folder, digests, request.tensorflow)
+    networks = convert_networks(variables, config, request.ignored)
+    models = Models(networks, *convert_classifier(variables["mobilenet"], name, config, request.ignored))
     given = read_latents_pickle(folder / LATENTS, len(class_names(config)))
-    measured = read_effects(folder / EFFECTS, given)
+    measured = _measured(folder / EFFECTS, stored, given)
     latents = latents_of(models, given, logits_of(given, config, folder / LATENTS), config.attfind.batch_size, device)
     latents = replace(latents, provenance=origin)
     found = [compare_with_measured(copy.deepcopy(networks.synthesis), models.classifier(), latents, measured, device)]
     found[0].require(request.tolerance, str(folder / EFFECTS))
-    if request.tensorflow:
-        found.append(compare_with_tensorflow(networks, models.classifier(), latents, folders, request.tensorflow))
+    if request.verify:
+        found.append(compare_with_tensorflow(networks, models.classifier(), latents, folder, request.tensorflow))
         found[1].require(request.tolerance, "the SavedModels")
     save_stylex(paths.stylex_model, networks, origin)
     save_network(paths.classifier.model, models.network, models.description, origin)
@@ -95,15 +136,80 @@ def _check(name: str, config: ExperimentConfig) -> None:
     if config.released is None:
         raise ConfigError(f"experiment '{name}' trains its own networks; name one that has the key `released`")
     options = config.attfind
-    if config.released == "effects" and (options.shift, options.shards, options.discriminator_filter) != (
-        SHIFT,
-        1,
-        None,
-    ):
+    ours = options.shift, options.shards, options.discriminator_filter
+    if config.released == "effects" and ours != (SHIFT, 1, None):
         raise ConfigError(
             f"experiment '{name}': the released effects are of shift {SHIFT:g}, without D's scores and in one file; set"
             f" attfind.shift: {SHIFT:g}, shards: 1 and no discriminator_filter, or `released: latents` to measure anew"
         )
+
+
+def read_export(
+    folder: Path, digests: Mapping[str, str], python: str
+) -> tuple[dict[str, Variables], dict[str, Tensor]]:
+    """Return the variables of each model, and the effects, of the files in `folder`; TensorFlow reads them once.
+
+    digests: sha256 of the released files by name; an export of others is made again. Raises `ArtifactError` when
+    `python` cannot be run or has no TensorFlow, or when a file is damaged.
+    """
+    path = folder / EXPORT
+    sources = json.dumps({name: digest for name, digest in digests.items() if name != LATENTS}, sort_keys=True)
+    if not path.is_file() or load_tensors(path)[1]["sources"] != sources:
+        for model in MODELS:
+            unpack(folder, model)
+        with atomic_path(path) as temporary:
+            _tensorflow(python, "export", folder, temporary, sources)
+    tensors, header = load_tensors(path)
+    models = {}
+    for model in MODELS:
+        values = {
+            name.partition(":")[2]: value.numpy() for name, value in tensors.items() if name.startswith(f"{model}:")
+        }
+        operations = json.loads(header.get(f"{model}:operations", "{}"))
+        archive = folder / model / f"{model}.savedmodel"
+        models[model] = Variables(archive, values, json.loads(header[f"{model}:trainable"]), operations)
+    return models, {name.partition(":")[2]: value for name, value in tensors.items() if name.startswith("effects:")}
+
+
+def _tensorflow(python: str, *arguments: str | Path) -> None:
+    command = [python, str(tensorflow_export.__file__), *map(str, arguments)]
+    try:
+        result = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError as error:
+        raise ArtifactError(
+            f"--tensorflow {python} cannot be run: {error.strerror}; docs/released-model.md says how to install"
+            " TensorFlow beside this environment"
+        ) from None
+    if result.returncode:
+        reason = (result.stderr.strip().splitlines() or ["no output"])[-1][:200]
+        raise ArtifactError(
+            f"--tensorflow {python}: {reason}; if a file is damaged, fetch the model again; docs/released-model.md says"
+            " which TensorFlow it takes"
+        )
+
+
+def _measured(path: Path, stored: Mapping[str, Tensor], latents: ReleasedLatents) -> MeasuredEffects:
+    """Return what the authors measured on the images of `latents`, in their order, each found by its latent.
+
+    `base_prob` are the logits of the reconstruction, `result` their change by each coordinate, moved to its minimum,
+    then to its maximum ([N]). Raises `ArtifactError` when they are of other images.
+    """
+    classes = latents.condition.shape[1]
+    known, base = stored["dlatent"].numpy(), stored["base_prob"].numpy()
+    wanted = np.concatenate([latents.w, latents.condition], axis=1)
+    if known.shape[1] != wanted.shape[1] or base.shape[1] != classes:
+        raise ArtifactError(
+            f"{path} has latents of {known.shape[1]} values and {base.shape[1]} logits, {path.with_name(LATENTS)}"
+            f" {wanted.shape[1]} and {classes}; fetch both again"
+        )
+    rows = []
+    for image, latent in zip(latents.ids, wanted, strict=True):
+        difference = np.abs(known - latent).max(axis=1)
+        if difference.min() > SAME:
+            raise ArtifactError(f"{path} has no effects of image {image}; fetch it and the latents again")
+        rows.append(int(difference.argmin()))
+    effects = stored["result"].numpy().reshape(len(known), -1, 2, classes).transpose(0, 2, 1, 3)
+    return MeasuredEffects(base[rows], effects[rows])
 
 
 @torch.inference_mode()
@@ -135,7 +241,7 @@ def latents_of(models: Models, given: ReleasedLatents, logits: Tensor, batch_siz
 def logits_of(given: ReleasedLatents, config: ExperimentConfig, path: Path) -> Tensor:
     """Return the classifier's logits [N, classes] of the images, as far as what is joined to w tells them.
 
-    Where that is probabilities, their logarithms, which differ from the logits by a number an image. Raises
+    Where that is probabilities, their logarithms, which differ from the logits by a number per image. Raises
     `ArtifactError` when it is not what stylex.conditioning says.
     """
     condition = torch.from_numpy(given.condition)
@@ -165,3 +271,69 @@ def write_effects(path: Path, layout: StyleSpaceLayout, latents: Latents, measur
     with effects_writer(path, header) as writer:
         for identity, logits, effect in zip(latents.ids, measured.logits, measured.effects, strict=True):
             writer.add(identity, EffectsRow(torch.from_numpy(logits), torch.from_numpy(np.ascontiguousarray(effect))))
+
+
+@torch.inference_mode()
+def compare_with_measured(
+    synthesis: Synthesis, classifier: Classifier, latents: Latents, measured: MeasuredEffects, device: str
+) -> Differences:
+    """Compare the logits of all reconstructions, and the effects of some coordinates, with the authors' own.
+
+    The effects are of both directions of coordinates spread over StyleSpace, so that they also tell whether its order
+    and the extremes are those of the authors. Raises `ArtifactError` when the number of coordinates is another.
+    """
+    count, size = len(latents.ids), synthesis.layout.size
+    if measured.effects.shape[2] != size:
+        raise ArtifactError(
+            f"the released effects are of {measured.effects.shape[2]} coordinates, the converted generator has"
+            f" {size}: correct the experiment's stylex.networks"
+        )
+    index = torch.linspace(0, size - 1, min(PROBES, size)).round().long()
+    image = torch.arange(len(index)) * count // len(index)
+    targets = targets_of(latents.styles, torch.stack([latents.minima, latents.maxima]), shift=1.0)
+    direction = torch.tensor([0, 1]).repeat(len(index))
+    image, index = image.repeat_interleave(2), index.repeat_interleave(2)
+    moves = Moves(image.to(device), index.to(device), targets[image, direction, index].to(device))
+    networks = synthesis.to(device), classifier.to(device)
+    moved = logits_of_moves(*networks, latents.style_vector().to(device), moves, RENDERED).cpu()
+    # Theirs are of images that nobody has rounded; those of the table are of images as a file holds them.
+    batches = torch.arange(count).split(RENDERED)
+    base = torch.cat([networks[1](networks[0].render(latents.style_vector(rows).to(device))).cpu() for rows in batches])
+    theirs = torch.from_numpy(measured.effects)[image, direction, index]
+    return Differences(
+        {"logits": _largest(base, torch.from_numpy(measured.logits)), "effects": _largest(moved - base[image], theirs)}
+    )
+
+
+@torch.inference_mode()
+def compare_with_tensorflow(
+    networks: StylexNetworks, classifier: Classifier, latents: Latents, folder: Path, python: str
+) -> Differences:
+    """Compare with the SavedModels on the first latents: styles, images, logits, D and E; on the CPU.
+
+    python: an interpreter that has TensorFlow with Keras 2. Raises `ArtifactError` when it cannot run the models.
+    """
+    rows = torch.arange(min(RENDERED, len(latents.ids)))
+    w_plus = networks.w_plus(latents.w[rows], latents.logits[rows])
+    styles = networks.synthesis.styles(w_plus)
+    images = networks.synthesis.render(styles)
+    ours = {
+        "styles": styles.space,
+        "to_rgb_styles": styles.to_rgb,
+        "images": images,
+        "logits": classifier(images),
+        "discriminator": networks.discriminator(images, latents.logits[rows].softmax(dim=1), group=1),
+        "encoder": networks.encoder(images),
+    }
+    for model in MODELS:
+        unpack(folder, model)
+    with TemporaryDirectory() as temporary:
+        given, answer = Path(temporary) / "w_plus.npy", Path(temporary) / "answer.npz"
+        np.save(given, w_plus.numpy())
+        _tensorflow(python, "run", folder, given, answer)
+        with np.load(answer) as arrays:
+            return Differences({key: _largest(ours[key], torch.from_numpy(arrays[key])) for key in ours})
+
+
+def _largest(ours: Tensor, theirs: Tensor) -> float:
+    return float((ours - theirs.reshape(ours.shape)).abs().max())

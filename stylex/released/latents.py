@@ -18,6 +18,8 @@ from stylex.errors import ArtifactError
 
 CORES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before numpy 2, and since
 CALLED: dict[str, Any] = {"_reconstruct": np.empty(0).__reduce__()[0], "scalar": np.float32(0).__reduce__()[0]}
+KNOWN = {(core, name): call for core in CORES for name, call in CALLED.items()}
+KNOWN |= {("numpy", "ndarray"): np.ndarray, ("numpy", "dtype"): np.dtype}
 
 
 class ReleasedLatents(NamedTuple):
@@ -46,34 +48,6 @@ def read_latents_pickle(path: Path, classes: int) -> ReleasedLatents:
         except Exception as error:  # damaged, or made to harm: what the unpickler and numpy raise then is of any class
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise ArtifactError(f"{path} is no pickle of numpy arrays ({reason}); get the original") from None
-    return _checked(path, content, classes)
-
-
-class _RefusedError(Exception):
-    """A pickle names what is not admitted."""
-
-
-class _ArraysOnly(pickle.Unpickler):
-    def find_class(self, module: str, name: str) -> Callable[..., Any] | type:
-        if module in CORES and name in CALLED:
-            return CALLED[name]
-        if (module, name) == ("numpy", "ndarray"):
-            return np.ndarray
-        if (module, name) == ("numpy", "dtype"):
-            return np.dtype
-        if (module, name) == ("_codecs", "encode"):
-            return lambda text, encoding: _latin1(text, encoding)  # a new one: a pickle may set its attributes
-        raise _RefusedError(f"it names {module}.{name}"[:120])
-
-
-def _latin1(text: str, encoding: str) -> bytes:
-    """Encode as pickles of protocols 0 to 2 ask for where they hold bytes."""
-    if encoding != "latin1":
-        raise _RefusedError(f"it asks for the encoding {encoding!r}"[:120])
-    return text.encode("latin1")
-
-
-def _checked(path: Path, content: Any, classes: int) -> ReleasedLatents:
     if not isinstance(content, list) or not content:
         raise ArtifactError(f"{path} holds a {type(content).__name__}, not a list of latents; get the original")
     rows, ids, size = [], [], path.stat().st_size
@@ -88,6 +62,26 @@ def _checked(path: Path, content: Any, classes: int) -> ReleasedLatents:
         raise ArtifactError(f"{path}: the latents differ in length, or an image stands twice; get the original")
     latents = np.stack(rows)
     return ReleasedLatents(ids, latents[:, :-classes], latents[:, -classes:])
+
+
+class _RefusedError(Exception):
+    """A pickle names what is not admitted."""
+
+
+class _ArraysOnly(pickle.Unpickler):
+    def find_class(self, module: str, name: str) -> Callable[..., Any] | type:
+        if (module, name) == ("_codecs", "encode"):
+            return lambda text, encoding: _latin1(text, encoding)  # a new one: a pickle may set its attributes
+        if (module, name) not in KNOWN:
+            raise _RefusedError(f"it names {module}.{name}"[:120])
+        return KNOWN[module, name]
+
+
+def _latin1(text: str, encoding: str) -> bytes:
+    """Encode as pickles of protocols 0 to 2 ask for where they hold bytes."""
+    if encoding != "latin1":
+        raise _RefusedError(f"it asks for the encoding {encoding!r}"[:120])
+    return text.encode("latin1")
 
 
 def _is_entry(number: Any, latent: Any, classes: int, size: int) -> bool:

@@ -1,23 +1,110 @@
-"""The variables of the released model as our networks: every one mapped, its shape checked, or refused by name."""
+"""The released networks as ours: which variable is which parameter, and in which layout it is stored.
+
+Sources: the attributes that the notebook [N] reads, and legacy_modified.py and mobilenet_pytorch.py in the repository
+of [G] (https://github.com/irenepap2/Re_StylEx), which load the variables by name. A weight is stored as StyleGAN2 does,
+before the equalised learning rate scales it, [H, W, in, out] or [in, out]; a style's bias lacks the 1 it starts from.
+The names of MobileNet's variables are not published: Keras numbers layers. Its trainable variables are in the order of
+its layers, and a normalisation's statistics share the scope of its scale.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from stylex.classifiers.image_network import ImageNetwork
+from stylex.classifiers.wrapper import NetworkDescription
 from stylex.config import ExperimentConfig
 from stylex.errors import ArtifactError, ConfigError
 from stylex.networks.layers import learning_gains
 from stylex.networks.model import StylexNetworks
-from stylex.released.names import UNUSED, Stored, all_names, discriminator_names, encoder_names, generator_names
-from stylex.released.savedmodel import Variables, read_variables
 
-LISTED = 5  # names of each kind in a message
-CHANNELS = 3
+SYNTHESIS, STYLES, MAPPING = "generator_synthesis", "generator_style_calculator", "generator/generator_mapping"
+# Our name, theirs, the prefixes of layers and of blocks, and the last layer.
+ENCODER = "encoder", "encoder", "Encoder", "Encoder", "style_gan2_dense"
+DISCRIMINATOR = "discriminator", "discriminator_1", "", "Discriminator", "style_gan2_dense_4"
+UNUSED = frozenset({"dlatent_avg"})  # the mean of w, for truncation, which nothing here does
+CHANNELS = 3  # of the released images
+LISTED = 5  # names of each kind in an error
+ACTIVATIONS = {"mobilenet_v1": "Relu6", "mobilenet_v1_relu": "Relu"}  # the operation of each of our architectures
+Layout = Callable[[np.ndarray], np.ndarray]
+
+
+@dataclass(frozen=True)
+class Variables:
+    """The variables of one released model by name, as `tensorflow_export` wrote them."""
+
+    source: Path
+    values: dict[str, np.ndarray]
+    trainable: list[str]
+    """Names in the order of the model's trainable variables."""
+    operations: dict[str, int]
+    """How often each operation is in the graph; of MobileNet only."""
+
+
+class Stored(NamedTuple):
+    """Where the value of one of our parameters is: variables to join along the outputs, and their layout."""
+
+    names: tuple[str, ...]
+    layout: Layout
+    added: float = 0.0
+
+
+def kernel(value: np.ndarray) -> np.ndarray:
+    """[H, W, in, out] to [out, in, H, W]."""
+    return value.transpose(3, 2, 0, 1)
+
+
+def depthwise(value: np.ndarray) -> np.ndarray:
+    """[H, W, channels, 1] to [channels, 1, H, W]."""
+    return value.transpose(2, 3, 0, 1)
+
+
+def matrix(value: np.ndarray) -> np.ndarray:
+    """[in, out], or the kernel [1, 1, in, out] of a 1x1 convolution, to [out, in]."""
+    return value.reshape(value.shape[-2:]).T if value.shape[:-2] in ((), (1, 1)) else value
+
+
+def vector(value: np.ndarray) -> np.ndarray:
+    """[channels], with dimensions of 1 around it or without, to [channels]."""
+    return value.reshape(-1) if value.size == max(value.shape, default=1) else value
+
+
+def scalar(value: np.ndarray) -> np.ndarray:
+    """One number, however many dimensions of 1 it has."""
+    return value.reshape(()) if value.size == 1 else value
+
+
+def unchanged(value: np.ndarray) -> np.ndarray:
+    """Nothing to turn."""
+    return value
+
+
+def convert_networks(models: dict[str, Variables], config: ExperimentConfig, ignored: Iterable[str]) -> StylexNetworks:
+    """Return generator, encoder and discriminator with the released values.
+
+    ignored: names of variables that are known to have no place here. Raises `ArtifactError`, naming them, for variables
+    that are missing, not known, or of another shape.
+    """
+    networks = StylexNetworks(config.stylex, config.dataset.resolution, CHANNELS, len(class_names(config)))
+    blocks = config.dataset.resolution.bit_length() - 2
+    tables = {
+        "generator": _generator(blocks, config.stylex.networks.mapping_layers),
+        "encoder": _residual(blocks, *ENCODER),
+        "discriminator": _residual(blocks, *DISCRIMINATOR),
+    }
+    shapes, gains = networks.state_dict(), learning_gains(networks)
+    state: dict[str, Tensor] = {}
+    for model, table in tables.items():
+        state |= _values(models[model], table, shapes, gains, set(ignored))
+    networks.load_state_dict(state)
+    return networks.eval().requires_grad_(False)
 
 
 def class_names(config: ExperimentConfig) -> list[str]:
@@ -27,32 +114,11 @@ def class_names(config: ExperimentConfig) -> list[str]:
     return config.dataset.classes
 
 
-def convert_networks(folders: Mapping[str, Path], config: ExperimentConfig, ignored: Iterable[str]) -> StylexNetworks:
-    """Return generator, encoder and discriminator with the values of the SavedModels in `folders`.
-
-    ignored: names of variables that are known to have no place here. Raises `ArtifactError`, naming them, for variables
-    that are missing, not known, or of another shape.
-    """
-    networks = StylexNetworks(config.stylex, config.dataset.resolution, CHANNELS, len(class_names(config)))
-    blocks = config.dataset.resolution.bit_length() - 2
-    tables = {
-        "generator": generator_names(blocks, config.stylex.networks.mapping_layers),
-        "encoder": encoder_names(blocks),
-        "discriminator": discriminator_names(blocks),
-    }
-    shapes, gains = networks.state_dict(), learning_gains(networks)
-    state: dict[str, Tensor] = {}
-    for model, table in tables.items():
-        state |= _values(read_variables(folders[model]), table, shapes, gains, set(ignored))
-    networks.load_state_dict(state)
-    return networks.eval().requires_grad_(False)
-
-
 def _values(
     variables: Variables, table: dict[str, Stored], like: dict[str, Tensor], gains: dict[str, float], ignored: set[str]
 ) -> dict[str, Tensor]:
     """Return our parameters: joined, turned, and with the gain of the equalised learning rate multiplied in."""
-    wanted = all_names(table)
+    wanted = {name for stored in table.values() for name in stored.names}
     missing, unknown = wanted - set(variables.values), set(variables.values) - wanted - UNUSED - ignored
     found: dict[str, Tensor] = {}
     misshapen: set[str] = set()
@@ -65,21 +131,142 @@ def _values(
             if joined.shape == tuple(like[name].shape) and joined.dtype.kind == "f":
                 found[name] = torch.from_numpy(joined.astype(np.float32)) * gains.get(name, 1.0) + stored.added
                 continue
-        shapes = ", ".join(str(list(variables.values[each].shape)) for each in stored.names[:1])
-        misshapen.add(f"{stored.names[0]} {shapes} for {list(like[name].shape)}")
-    refuse(variables, {"missing": missing, "not known here": unknown, "of another shape": misshapen})
+        first = stored.names[0]
+        misshapen.add(f"{first} {list(variables.values[first].shape)} for {list(like[name].shape)}")
+    _refuse(variables, {"missing": missing, "not known here": unknown, "of another shape": misshapen})
     return found
 
 
-def refuse(variables: Variables, problems: dict[str, set[str]]) -> None:
+def _generator(blocks: int, mapping_layers: int) -> dict[str, Stored]:
+    """Return where the parameters of mapping and synthesis are; `blocks`: 1 at 4x4, 7 at 256x256."""
+    table = {"synthesis.constant": _one(f"{SYNTHESIS}/ConstBlock4x4/Const4x4", unchanged)}
+    for layer in range(mapping_layers):
+        ours, dense, bias = f"mapping.layers.{layer}", f"Dense{layer}/MappingDense_{layer}", f"DenseBiasAct{layer}"
+        table[f"{ours}.weight"] = _one(f"{MAPPING}/{dense}", matrix)
+        table[f"{ours}.bias"] = _one(f"{MAPPING}/{bias}/MappingBias_{layer}", vector)
+    sides = [4 << block for block in range(blocks)]
+    prefixes = [f"{SYNTHESIS}/ConstBlock4x4/GeneratorLayer4x4"]
+    prefixes += [
+        f"{SYNTHESIS}/GeneratorBlock{side}x{side}/{name}" for side in sides[1:] for name in ("Conv0Up", "Conv1")
+    ]
+    for layer, prefix in enumerate(prefixes):
+        ours = f"synthesis.layers.{layer}"
+        table[f"{ours}.weight"] = _one(f"{prefix}/ModulatedConv2D/weight", kernel)
+        table[f"{ours}.bias"] = _one(f"{prefix}/FusedBiasAct/BiasAct", vector)
+        table[f"{ours}.noise_strength"] = _one(f"{prefix}/NoiseStrength", scalar)
+        table[f"{ours}.fixed_noise"] = _one(f"Noise{layer}", unchanged)
+    for block, side in enumerate(sides):
+        ours, prefix = f"synthesis.to_image.{block}", f"{SYNTHESIS}/ToRGB{side}x{side}"
+        table[f"{ours}.weight"] = _one(f"{prefix}/ModulatedConv2D/weight", kernel)
+        table[f"{ours}.bias"] = _one(f"{prefix}/FusedBiasActivation/ToRGBBiasAct", vector)
+    # In this order [N] joins them: the flat index of a coordinate is ours.
+    space = ["Const", *(f"{block}_{layer}" for block in range(blocks - 1) for layer in range(2))]
+    to_rgb = ["ConstRGB", *(f"RGB{block}" for block in range(blocks - 1))]
+    for ours, labels in (("synthesis.affine", space), ("synthesis.to_rgb_affine", to_rgb)):
+        prefixes = [f"{STYLES}/StyleVector{label}" for label in labels]
+        table[f"{ours}.weight"] = Stored(tuple(f"{prefix}/StyleGAN2Dense/weight" for prefix in prefixes), matrix)
+        biases = tuple(f"{prefix}/FusedBiasActivation/bias" for prefix in prefixes)
+        table[f"{ours}.bias"] = Stored(biases, vector, added=1.0)
+    return table
+
+
+def _residual(blocks: int, ours: str, top: str, prefix: str, block: str, output: str) -> dict[str, Stored]:
+    """Return where the parameters of the encoder or the discriminator are."""
+    side = 4 << (blocks - 1)
+    image, hidden = f"{top}/{prefix}FromRGB{side}x{side}", f"{top}/{prefix}Dense"
+    table = {
+        f"{ours}.trunk.from_image.weight": _one(f"{image}/StyleGAN2Conv2D/weight", kernel),
+        f"{ours}.trunk.from_image.bias": _one(f"{image}/FusedBiasActivation/FromRGBBias", vector),
+        f"{ours}.last.weight": _one(f"{top}/Conv4x4/weight", kernel),
+        f"{ours}.last.bias": _one(f"{top}/{prefix}ConvBiasAct4x4/ConvBiasAct4x4", vector),
+        f"{ours}.hidden.weight": _one(f"{hidden}4x4/weight", matrix),
+        f"{ours}.hidden.bias": _one(f"{hidden}BiasAct4x4/DenseBiasAct4x4", vector),
+        f"{ours}.output.weight": _one(f"{top}/{output}/weight", matrix),
+        f"{ours}.output.bias": _one(f"{top}/{prefix}OutputBiasAct/OutputBiasAct", vector),
+    }
+    for index, side in enumerate(4 << block for block in range(blocks - 1, 0, -1)):
+        mine, theirs = f"{ours}.trunk.blocks.{index}", f"{top}/{block}Block{side}x{side}"
+        table[f"{mine}.first.weight"] = _one(f"{theirs}/Conv0/weight", kernel)
+        table[f"{mine}.first.bias"] = _one(f"{theirs}/Conv0Bias/BiasAct0", vector)
+        table[f"{mine}.second.weight"] = _one(f"{theirs}/Conv1Down/weight", kernel)
+        table[f"{mine}.second.bias"] = _one(f"{theirs}/Conv1DownBiasAct/BiasAct1", vector)
+        table[f"{mine}.skip.weight"] = _one(f"{theirs}/Skip/weight", kernel)
+    return table
+
+
+def _one(name: str, layout: Layout) -> Stored:
+    return Stored((name,), layout)
+
+
+def convert_classifier(
+    variables: Variables, name: str, config: ExperimentConfig, ignored: Iterable[str]
+) -> tuple[ImageNetwork, NetworkDescription]:
+    """Return MobileNet with the released values, and its description.
+
+    ignored: names of variables that are known to have no place here. Raises `ArtifactError`, naming them, for those
+    that are missing, not known, or of another shape, and when the graph's activation is not classifier.architecture's.
+    """
+    side, classes = config.dataset.resolution, class_names(config)
+    description = NetworkDescription.of("classifier", name, config.classifier, CHANNELS, side, tuple(classes))
+    _check_activation(variables, description.architecture)
+    network = description.build()
+    trainable = sum(1 for _ in network.parameters())
+    if len(variables.trainable) != trainable:
+        _refuse(variables, {"missing": {f"{trainable} trainable variables, there are {len(variables.trainable)}"}})
+    parts = list(_mobilenet(network, iter(variables.trainable)))
+    missing, misshapen = set(), set()
+    for tensor, source, layout in parts:
+        if source not in variables.values:
+            missing.add(source)
+            continue
+        stored = variables.values[source]
+        value = layout(stored) if stored.ndim >= tensor.dim() else stored
+        if value.shape != tuple(tensor.shape):
+            misshapen.add(f"{source} {list(stored.shape)} for {list(tensor.shape)}")
+            continue
+        with torch.no_grad():
+            tensor.copy_(torch.from_numpy(value.astype(np.float32)))
+    unknown = set(variables.values) - {source for _, source, _ in parts} - set(ignored)
+    _refuse(variables, {"missing": missing, "of another shape": misshapen, "not known here": unknown})
+    return network.eval(), description
+
+
+def _mobilenet(network: ImageNetwork, trainable: Iterator[str]) -> Iterator[tuple[Tensor, str, Layout]]:
+    """Yield each of our tensors, the variable that has its values, and the layout in which that is stored."""
+    for module in network.stages.modules():
+        if isinstance(module, nn.Conv2d):
+            yield module.weight, next(trainable), depthwise if module.groups > 1 else kernel
+        elif isinstance(module, nn.BatchNorm2d):
+            scale = next(trainable)
+            scope = scale.rpartition("/")[0]
+            yield module.weight, scale, vector
+            yield module.bias, next(trainable), vector
+            yield module.get_buffer("running_mean"), f"{scope}/moving_mean", vector
+            yield module.get_buffer("running_var"), f"{scope}/moving_variance", vector
+    yield network.head.weight, next(trainable), matrix
+    yield network.head.bias, next(trainable), vector
+
+
+def _check_activation(variables: Variables, architecture: str) -> None:
+    found = [name for name, operation in ACTIVATIONS.items() if variables.operations.get(operation)]
+    if found != [architecture]:
+        remedy = f"set classifier.architecture: {found[0]}" if len(found) == 1 else "no architecture here has these"
+        has = ", ".join(sorted(name for name in variables.operations if "relu" in name.lower())) or "none"
+        raise ArtifactError(
+            f"{variables.source}: the activations of its graph are {has}, not those of {architecture}; {remedy}"
+        )
+
+
+def _refuse(variables: Variables, problems: dict[str, set[str]]) -> None:
     """Raise `ArtifactError`, naming what is wrong, unless nothing is."""
-    said = []
-    for what, names in problems.items():
+    lines = []
+    for problem, names in problems.items():
         if names:
             shown = sorted(names)[:LISTED] + ([f"{len(names) - LISTED} more"] if len(names) > LISTED else [])
-            said.append(f"{what}: {', '.join(shown)}")
-    if said:
+            lines.append(f"{problem}: {', '.join(shown)}")
+    if lines:
         raise ArtifactError(
-            f"{variables.source} is not the model that stylex/released/names.py describes ({'; '.join(said)}); correct"
-            " the experiment's stylex.networks if its sizes are others, or name what has no place here with --ignore"
+            f"{variables.source} is not the model that stylex/released/networks.py describes ({'; '.join(lines)});"
+            " correct the experiment's stylex.networks if its sizes are others, or name what has no place here with"
+            " --ignore"
         )

@@ -1,8 +1,19 @@
-"""`stylex study analyse`: what the participants of a questionnaire answered, against its key."""
+"""What the participants of a questionnaire answered: their files, the analysis against the key, and its summary.
+
+The files are CSV that people have had in their hands: a spreadsheet may have rewritten one in another encoding, or with
+other separators. What cannot be read as it was handed out is refused with the line and the remedy, never guessed at:
+one quotation mark too many would swallow answers. The words of descriptions are counted simply, in English only:
+lower-cased, without function words and words for a change as such ("becomes", "more"), plurals without their ending.
+Spelling mistakes, synonyms and verb forms stay what they are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -11,9 +22,7 @@ import pandas
 
 from stylex.artifacts import read_json, read_table, write_table
 from stylex.errors import StudyError
-from stylex.study.files import read_answer_file
 from stylex.study.statistics import accuracy_by_question, summarise
-from stylex.study.words import common_words
 
 # Of key.csv; `images`: JSON list of ids; part 1: two examples, A, B.
 KEY_COLUMNS = (
@@ -33,7 +42,7 @@ ALL = "all"
 def analyse(key_path: Path, answer_paths: Sequence[Path]) -> tuple[pandas.DataFrame, pandas.DataFrame]:
     """Write people.csv and words.csv beside the key and return them.
 
-    people.csv: a row a question of part 1 and a row `all` for each method. words.csv: the most common words of part 2.
+    people.csv: one row per question of part 1, and a row `all` per method. words.csv: the most common words of part 2.
     Raises `StudyError` when a file is not of this questionnaire, or the same participant answers twice.
     """
     files = [key_path.with_name(name) for name in ("people.csv", "words.csv")]
@@ -118,4 +127,132 @@ def word_rows(records: Sequence[dict[Any, Any]]) -> list[dict[str, object]]:
         dict(zip(WORD_COLUMNS, (*place, word, count, len(given)), strict=True))
         for place, given in sorted(texts.items())
         for word, count in common_words(given, COMMON)
+    ]
+
+
+ANSWER_COLUMNS = ("study", "participant", "question", "answer")
+SAVE = 'save it as "CSV UTF-8", or take the file as the page handed it out'
+UTF_16 = (b"\xff\xfe", b"\xfe\xff")
+
+
+def read_answer_file(path: Path) -> pandas.DataFrame:
+    """Return the answers of one file as text, and their `file`; raise `StudyError` when it cannot be read."""
+    if not path.is_file():
+        raise StudyError(f"{path} does not exist; give the CSV files that the questionnaire handed out")
+    header, *rows = _rows(path, _text(path)) or [(1, [])]
+    names = [name.strip() for name in header[1]]
+    missing = [column for column in ANSWER_COLUMNS if column not in names]
+    if missing:
+        found = ", ".join(repr(name) for name in header[1]) or "nothing"
+        raise StudyError(
+            f"{path} has no column '{missing[0]}', but {found}; give a CSV that the questionnaire handed out"
+        )
+    for line, row in rows:
+        if len(row) != len(names):
+            raise StudyError(f"{path}, line {line}: {len(row)} cells where the header has {len(names)}; {SAVE}")
+        if any(set(cell) & {"\n", "\r"} for cell in row):
+            raise StudyError(f"{path}, line {line}: an answer of several lines, as a quotation mark is missing; {SAVE}")
+    frame = pandas.DataFrame([row for _, row in rows], columns=names, dtype=object)
+    return frame[list(ANSWER_COLUMNS)].assign(file=str(path))
+
+
+def _text(path: Path) -> str:
+    content = path.read_bytes()
+    if content.startswith(UTF_16) or b"\0" in content:
+        raise StudyError(f"{path} is no UTF-8 text but UTF-16, or no text at all; {SAVE}")
+    try:
+        return content.decode("utf-8-sig")  # spreadsheets begin a UTF-8 file with a mark
+    except UnicodeDecodeError as error:
+        line = content[: error.start].count(b"\n") + 1
+        raise StudyError(
+            f"{path}, line {line}: the byte 0x{content[error.start]:02x} is no UTF-8, as when a spreadsheet saved it in"
+            f" another encoding; {SAVE}"
+        ) from None
+
+
+def _rows(path: Path, text: str) -> list[tuple[int, list[str]]]:
+    """Return the rows that are not empty, each with the line where it begins."""
+    first = text.partition("\n")[0]
+    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+        if "," not in first and separator in first:
+            raise StudyError(f"{path} is separated by {name}, not by commas; {SAVE}")
+    reader, rows, begins = csv.reader(io.StringIO(text, newline=""), strict=True), [], 1
+    try:
+        for row in reader:
+            rows.append((begins, row))
+            begins = reader.line_num + 1
+    except csv.Error as error:
+        raise StudyError(f"{path}, line {begins}: {error}; mend that line, or {SAVE}") from None
+    return [(line, row) for line, row in rows if row]
+
+
+WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")
+FUNCTION_WORDS = (
+    "a about add added adds all also am an and any appear appears are as at be became become becomes been "
+    "being but by can change changed changes changing did different do does doing don't down during each "
+    "for from get gets getting go goes going had has have having he her here his how i i'm if in into is "
+    "it it's its just less make makes many me more most my no not of off on one only or other our out "
+    "over same see seem seems she slightly so some such than that the their them then there these they "
+    "this those to too up very was we were what when where which while who with you your "
+)
+STOP_WORDS = frozenset(FUNCTION_WORDS.split())
+KEPT = ("ss", "us", "is")  # glass, iris: no plural
+ONLY_PLURAL = frozenset({"glasses", "eyeglasses", "sunglasses", "clothes"})
+
+
+def content_words(text: str) -> set[str]:
+    """Return the different words of a description, without function words, in their base form."""
+    found = (word.lower().replace("’", "'").removesuffix("'s") for word in WORD.findall(text))
+    return {lemma(word) for word in found if word not in STOP_WORDS}
+
+
+def lemma(word: str) -> str:
+    """Return the singular of a regular plural; any other word as it is."""
+    if len(word) < 4 or not word.endswith("s") or word.endswith(KEPT) or word in ONLY_PLURAL:
+        return word
+    if word.endswith("ies"):
+        return word[:-3] + "y"
+    if word.endswith(("sses", "shes", "ches", "xes")):
+        return word[:-2]
+    return word[:-1]
+
+
+def common_words(descriptions: Iterable[str], count: int) -> list[tuple[str, int]]:
+    """Return the `count` most common words and in how many descriptions each stands; ties in alphabetical order."""
+    counter = Counter(word for text in descriptions for word in content_words(text))
+    return sorted(counter.items(), key=lambda item: (-item[1], item[0]))[:count]
+
+
+def describe_people(people: pandas.DataFrame) -> list[str]:
+    """Return lines for people.csv."""
+    lines = []
+    for row in people.to_dict("records"):
+        counts = f"{row['correct']} of {row['n']} right, 95 % interval {row['low']:.4f} to {row['high']:.4f}"
+        if row["question"] != ALL:
+            lines.append(f"  {row['method']} {row['question']}: {row['accuracy']:.4f} ({counts})")
+            continue
+        lines.append(
+            f"{row['method']}, {row['participants']:.0f} participants, {row['questions']:.0f} questions:"
+            f" mean {row['accuracy']:.4f}, population sd {row['population_sd']:.4f}, sample sd {row['sample_sd']:.4f}"
+            f" ({counts}), agreement (Fleiss' kappa) {row['kappa']:.4f}"
+        )
+    return lines
+
+
+def describe_words(words: pandas.DataFrame) -> list[str]:
+    """Return lines for words.csv."""
+    found: dict[str, list[str]] = {}
+    for row in words.to_dict("records"):
+        text = f"{row['word']} ({row['people']} of {row['n']})"
+        found.setdefault(f"  {row['method']} {row['question']}: ", []).append(text)
+    return [name + ", ".join(texts) for name, texts in found.items()]
+
+
+def describe_published(frame: pandas.DataFrame) -> list[str]:
+    """Return lines for results/published/user_study.csv."""
+    return [
+        f"{row['source']}, {row['domain']}, {row['method']} ({row['participants']} participants, {row['questions']}"
+        f" questions): printed {row['published']} ± {row['published_spread']}; answers {row['mean']:.4f},"
+        f" population sd {row['population_sd']:.4f}, sample sd {row['sample_sd']:.4f}: {row['finding']}"
+        for row in frame.to_dict("records")
     ]

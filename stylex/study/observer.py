@@ -28,8 +28,7 @@ from stylex.networks.stylespace import move
 from stylex.networks.synthesis import Synthesis
 from stylex.progress import progress
 from stylex.study.answers import ALL, read_key
-from stylex.study.build import attribute_lists
-from stylex.study.questions import EXAMPLES, SIDES, Move, comparison, move_on
+from stylex.study.questionnaire import EXAMPLES, SIDES, Move, attribute_lists, comparison, move_on
 from stylex.study.statistics import clopper_pearson, interval_over_questions, mean_and_sds
 
 COLUMNS = (
@@ -39,12 +38,12 @@ COLUMNS = (
 
 
 def observe(root: Path, name: str, device: str) -> None:
-    """Write observer.csv: a row a question and a row `all` for each method; raises `ArtifactError` for a stale key."""
+    """Write observer.csv: one row per question, and a row `all` per method; raises `ArtifactError` for a stale key."""
     config, paths = load_experiment(root, name), experiment_paths(root, name)
     latents, lists = read_latents(paths.latents).under(config.attfind.protocol), attribute_lists(config, paths)
     key = read_key(paths.study_key)
     asked = [row for row in key.to_dict("records") if row["part"] == 1]
-    eye = Eye(
+    observer = Observer(
         load_stylex(paths.stylex_model, device).synthesis,
         load_backbone(backbone_paths(root, config.stylex.perceptual_backbone).model, device),
         latents,
@@ -52,14 +51,14 @@ def observe(root: Path, name: str, device: str) -> None:
         config.evaluation.batch_size,
     )
     random = numpy.random.default_rng([config.seed, 1])  # not the stream that made the questions
-    common = {"experiment": name, "extractor": eye.backbone.name, "seed": config.seed}
+    common = {"experiment": name, "extractor": observer.backbone.name, "seed": config.seed}
     rows = []
     with progress(f"observe {name}", len(asked), "questions") as counter:
         for row in asked:
             pair = attributes_of(row, lists.get(row["method"], []), paths.study_key)
             draws = [(shown_moves(row, pair, latents, paths.study_key), str(row["correct"]))]
             draws += [comparison(*pair, latents, random) for _ in range(config.study.observer_draws - 1)]
-            right = eye.answers([moves for moves, _ in draws]) == numpy.array([correct for _, correct in draws])
+            right = observer.answers([moves for moves, _ in draws]) == numpy.array([correct for _, correct in draws])
             rows.append(common | question_row(row, right))
             counter.advance(1)
     by_method = {method: [row for row in rows if row["method"] == method] for method in lists}
@@ -68,8 +67,8 @@ def observe(root: Path, name: str, device: str) -> None:
     write_table(paths.observer, frame, provenance(config.digest(), config.seed, device))
 
 
-class Eye:
-    """The observer: renders moves and compares what they change."""
+class Observer:
+    """Renders moves and compares what they change."""
 
     def __init__(
         self, synthesis: Synthesis, backbone: FeatureBackbone, latents: Latents, shift: float, batch_size: int
@@ -99,7 +98,7 @@ class Eye:
         return move(space, index, moved.extreme(self.latents), self.shift)
 
     def features(self, images: Tensor) -> Tensor:
-        """Return all scales as one vector an image, [n, D]: its squared distances are perceptual distances."""
+        """Return all scales as one vector per image, [n, D]: its squared distances are perceptual distances."""
         scales = self.backbone.features(images)
         return torch.cat([each.flatten(1) / (each.shape[2] * each.shape[3]) ** 0.5 for each in scales], dim=1)
 

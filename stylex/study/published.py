@@ -1,7 +1,8 @@
 """`stylex study published`: both replications' tables of their user studies, recomputed from their raw answers.
 
-[V] Table 2 and [G] Table 1. The files are parsed as they are in the repositories. Each printed cell is held against the
-answers: does it follow, and which of the two standard deviations is it?
+[V] (van der Vleuten et al. 2022) Table 2 and [G] (van de Geijn et al. 2022) Table 1. The files are parsed as they are
+in the repositories (published.yaml). Each printed cell is compared with the answers: does it follow, and which of the
+two standard deviations is it?
 """
 
 from __future__ import annotations
@@ -14,19 +15,24 @@ from math import floor, isclose
 from pathlib import Path
 
 import pandas
+import yaml
 
 from stylex.artifacts import VERSIONED, provenance, read_table, require, write_table
 from stylex.config import recomputed_user_study
-from stylex.errors import StudyError
-from stylex.study.sources import G_ANSWERS, G_DESCRIPTIONS, SOURCES, V_ANSWERS, V_KEY, AnswerSource, download_answers
+from stylex.datasets.transfer import PinnedFile, fetch, is_present
+from stylex.errors import ChecksumError, DownloadError, StudyError
+from stylex.study.answers import common_words
 from stylex.study.statistics import Summary, summarise
-from stylex.study.words import common_words
 
 COMMON = 3  # words, as [G] Table 2
 SEED = 0  # of the resampling of questions
 QUESTIONS = 6  # of each block of [V]
 KEY_LINE = re.compile(r"^Same transformation in (top|bottom)-right", re.MULTILINE)
 SIDES = {"top": "A", "bottom": "B"}
+V_ANSWERS = "all_user_studies/user_study_results.csv"
+V_KEY = "all_user_studies/user_study_images_{}/study_1/info_of_images.txt"
+G_ANSWERS = "studies/classification_study_responses.csv"
+G_DESCRIPTIONS = "studies/verbal_study_responses.csv"
 # Blocks of [V] in the order of its columns: folder of the key, domain and method in config/published/user_study.csv.
 V_BLOCKS = (
     ("old_faces", "FFHQ perceived gender", "Model 1"),
@@ -35,6 +41,44 @@ V_BLOCKS = (
 )
 # [G] numbers its questions only. Its printed figures tell which block is which domain.
 G_BLOCKS = (("FFHQ perceived age", "released StylEx model"), ("FFHQ perceived gender", "released StylEx model"))
+
+
+@dataclass(frozen=True)
+class AnswerSource:
+    """The files of one replication: of each, the commit and the path in the repository."""
+
+    repository: str
+    files: tuple[tuple[str, PinnedFile], ...]
+
+
+def read_sources() -> dict[str, AnswerSource]:
+    """Read published.yaml."""
+    found = {}
+    for name, source in yaml.safe_load(Path(__file__).with_name("published.yaml").read_text()).items():
+        files = [(each["commit"], PinnedFile(each["path"], each["size"], each["sha256"])) for each in source["files"]]
+        found[name] = AnswerSource(source["repository"], tuple(files))
+    return found
+
+
+SOURCES = read_sources()
+
+
+def download_answers(root: Path, name: str, source: AnswerSource) -> Path:
+    """Bring the files of `source` to data/raw/user-studies/<name>, verified, and return that folder.
+
+    Files that are there already and match are not fetched again. Raises `DownloadError` (or `ChecksumError`).
+    """
+    folder = root / "data" / "raw" / "user-studies" / name
+    for commit, file in source.files:
+        target = folder / file.name
+        try:
+            if not is_present(target, file):
+                fetch(f"{source.repository}/{commit}/{file.name}", file, target)
+        except ChecksumError:
+            raise
+        except DownloadError as error:
+            raise DownloadError(f"{error}; check the network, or put the file at {target} yourself") from None
+    return folder
 
 
 @dataclass(frozen=True)
@@ -58,7 +102,7 @@ def recompute(root: Path, sources: Mapping[str, AnswerSource] = SOURCES) -> pand
     printed = read_table(root / "config" / "published" / "user_study.csv", ("value", "spread"), VERSIONED)
     frame = pandas.DataFrame([compared(block, printed) for block in blocks])
     words = pandas.concat([vandervleuten_words(first), vandegeijn_words(second)], ignore_index=True)
-    pins = {each.file.name: each.file.digests["sha256"] for source in sources.values() for each in source.files}
+    pins = {file.name: file.digests["sha256"] for source in sources.values() for _, file in source.files}
     origin = provenance("none", SEED) | pins
     path = recomputed_user_study(root)
     write_table(path, frame, origin)
@@ -67,7 +111,7 @@ def recompute(root: Path, sources: Mapping[str, AnswerSource] = SOURCES) -> pand
 
 
 def vandervleuten_blocks(folder: Path) -> list[Block]:
-    """Parse [V]: a row a participant; six answers, then six descriptions for each of three blocks."""
+    """Parse [V]: one row per participant; six answers, then six descriptions for each of three blocks."""
     rows, blocks = _vandervleuten_rows(folder), []
     for number, (key_folder, domain, method) in enumerate(V_BLOCKS):
         path = folder / V_KEY.format(key_folder)

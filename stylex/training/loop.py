@@ -11,11 +11,11 @@ from pathlib import Path
 import pandas
 import torch
 
-from stylex.alone import alone
 from stylex.artifacts import write_table
 from stylex.config import ExperimentPaths, experiment_paths
 from stylex.diagnosis import diagnose, tell
 from stylex.errors import AtWorkError
+from stylex.locks import exclusive
 from stylex.networks.model import save_stylex
 from stylex.progress import Counter, progress
 from stylex.training.board import Board
@@ -88,7 +88,7 @@ def _alone(paths: ExperimentPaths, processes: Processes) -> Iterator[None]:
     with ExitStack() as stack:
         if processes.first:
             try:
-                stack.enter_context(alone(paths.checkpoints / "lock", f"'{paths.name}' is being trained"))
+                stack.enter_context(exclusive(paths.checkpoints / "lock", f"'{paths.name}' is being trained"))
             except AtWorkError as error:
                 refusal = str(error)
         refusal = processes.of_first(refusal)

@@ -10,7 +10,6 @@ import pytest
 import torch
 import yaml
 
-from stylex.alone import alone
 from stylex.attfind.effects import compute_effects, shard_groups
 from stylex.attfind.records import read_effects
 from stylex.classifiers import build_network, load_classifier
@@ -18,6 +17,7 @@ from stylex.classifiers.wrapper import NetworkDescription, load_network, save_ne
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ArtifactError, AtWorkError, ConfigError
 from stylex.latents.table import Latents, read_latents, write_latents
+from stylex.locks import exclusive
 from stylex.networks.model import build_networks, load_stylex, save_stylex
 from stylex.networks.stylespace import StyleVector
 from stylex.protocols import Protocol
@@ -246,7 +246,7 @@ def test_a_second_process_that_measures_the_same_shard_is_refused_and_the_parts_
     parts = ExperimentPaths(project, NAME).effects().with_suffix(".parts")
     before = sorted(parts.glob("*.safetensors"))
     with (
-        alone(parts / "lock", "it is being done"),
+        exclusive(parts / "lock", "it is being done"),
         pytest.raises(AtWorkError, match=f"the effects of '{NAME}' are being measured by process {os.getpid()} on "),
     ):
         compute_effects(project, NAME, "cpu")

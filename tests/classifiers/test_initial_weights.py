@@ -17,7 +17,7 @@ from stylex.classifiers.initial_weights import InitialWeights, initial_weights, 
 from stylex.classifiers.networks import build_network
 from stylex.config import DatasetConfig, ExperimentPaths, FineTuningConfig, weights_path
 from stylex.datasets import load_split
-from stylex.datasets.pins import PinnedFile
+from stylex.datasets.transfer import PinnedFile
 from stylex.errors import ArtifactError
 from stylex.pretrained import WEIGHTS, PublishedWeights, download_weights
 

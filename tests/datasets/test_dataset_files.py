@@ -6,8 +6,8 @@ import yaml
 from stylex.artifacts import write_json
 from stylex.config import DatasetConfig, DatasetPaths
 from stylex.datasets import dataset_names, dataset_spec, validate_dataset
-from stylex.datasets.pins import PinnedFile
-from stylex.datasets.sources import HttpMirrors, KaggleDataset, ManualDownload, NoFiles
+from stylex.datasets.catalog import Source
+from stylex.datasets.transfer import PinnedFile
 from stylex.errors import ConfigError
 
 FILES = [{"name": "pets.zip", "size": 10, "md5": "0" * 32}]
@@ -33,8 +33,8 @@ def test_a_file_is_a_dataset(root):
     spec = dataset_spec(root, "pets")
     pin = PinnedFile("pets.zip", 10, md5="0" * 32)
     assert spec.sources == (
-        HttpMirrors("the authors' server", ("https://example.org/pets/",), (pin,)),
-        KaggleDataset("Kaggle", "owner/pets", (pin,)),
+        Source("the authors' server", (pin,), mirrors=("https://example.org/pets/",)),
+        Source("Kaggle", (pin,), kaggle="owner/pets"),
     )
     assert (spec.title, spec.channels, spec.class_names, spec.raw) == ("Pets", 3, None, "pets")
     assert {"pets", "mnist", "leaves"} <= set(dataset_names(root))
@@ -52,12 +52,14 @@ def test_files_that_a_person_must_get(root):
     form = {"label": "the authors", "page": "https://example.org/pets", "steps": "sign the form", "files": FILES}
     write(root, sources=[form])
     pin = PinnedFile("pets.zip", 10, md5="0" * 32)
-    assert dataset_spec(root, "pets").sources == (ManualDownload(form["label"], form["page"], form["steps"], (pin,)),)
+    assert dataset_spec(root, "pets").sources == (
+        Source(form["label"], (pin,), page=form["page"], steps=form["steps"]),
+    )
 
 
 def test_images_of_ones_own(root):
     write(root, sources=None, folder="/photos")
-    assert dataset_spec(root, "pets").sources == (NoFiles("own images: /photos"),)
+    assert dataset_spec(root, "pets").sources == (Source("own images: /photos"),)
 
 
 @pytest.mark.parametrize(

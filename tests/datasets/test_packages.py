@@ -1,27 +1,70 @@
+"""Programs that fetch: pip, apt-get with a real package, and Kaggle's client or a stand-in that says the same."""
+
 import base64
 import hashlib
+import json
+import logging
 import os
 import shutil
 import subprocess
+import sys
 import zipfile
+from dataclasses import replace
 
 import pytest
 
-from stylex.datasets.catalog import DebianPackage, PinnedFile, PypiWheel
-from stylex.datasets.packages import fetch_debian, fetch_wheel
+from stylex.artifacts import read_json
+from stylex.datasets.catalog import DatasetSpec, Source
+from stylex.datasets.download import download_from_sources
+from stylex.datasets.packages import fetch_package
 from stylex.errors import ChecksumError, DownloadError, StorageError
 
-BODY = b"pixels" * 100
+BODY = b"fundus" * 1000
+API = "http://localhost/api/v1/datasets.DatasetApiService/"
+FILES = "http://localhost/files/"
+STEPS = (
+    "https://www.kaggle.com/settings/api", "KAGGLE_API_TOKEN", "KAGGLE_USERNAME and KAGGLE_KEY", "kaggle.json",
+    "https://www.kaggle.com/datasets/owner/toy",
+)  # fmt: skip
+# What the client of version 2.2.5 does and says.
+STAND_IN = """#!{python}
+import argparse, json, os, sys, urllib.error, urllib.request
+parser = argparse.ArgumentParser()
+for name in ("group", "verb", "dataset"):
+    parser.add_argument(name)
+parser.add_argument("--path"), parser.add_argument("--file")
+parser.add_argument("--quiet", action="store_true"), parser.add_argument("--unzip", action="store_true")
+asked = parser.parse_args()
+owner, slug = asked.dataset.split("/")
+content = {{"ownerSlug": owner, "datasetSlug": slug}} | ({{"fileName": asked.file}} if asked.file else {{}})
+request = urllib.request.Request("{api}DownloadDataset", json.dumps(content).encode())
+try:
+    answer = urllib.request.urlopen(request)
+except urllib.error.HTTPError as error:
+    if error.code == 401:
+        print("Authentication required to call the Kaggle API.\\n\\nFirst, you will need a Kaggle account.")
+    else:
+        print(json.load(error)["message"] + "\\n\\nYou don't have access to this resource.", file=sys.stderr)
+    sys.exit(1)
+print("Dataset URL: https://www.kaggle.com/datasets/" + asked.dataset)
+with open(os.path.join(asked.path, asked.file or slug + ".zip"), "wb") as file:
+    file.write(answer.read())
+"""
+APT = """#!/bin/sh
+echo $1 >> {folder}/calls
+if [ $1 = update ]; then [ ! -f {folder}/offline ] && touch {folder}/lists; exit; fi
+if [ ! -f {folder}/lists ]; then echo 'E: Unable to locate package toy' >&2; exit 100; fi
+cp {archive} .
+"""
 
 
 @pytest.fixture
 def wheel(tmp_path, pin, monkeypatch):
     """A wheel in a folder that pip's configuration names as its only index."""
-    folder = tmp_path / "index"
-    folder.mkdir()
-    path = folder / "toyset-1.0-py3-none-any.whl"
+    path = tmp_path / "index" / "toyset-1.0-py3-none-any.whl"
+    path.parent.mkdir()
     members = {
-        "toyset/data/toy.csv.gz": BODY,
+        "toyset/data/toy.gz": BODY,
         "toyset-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: toyset\nVersion: 1.0\n",
         "toyset-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
@@ -34,34 +77,9 @@ def wheel(tmp_path, pin, monkeypatch):
         for name, body in {**members, "toyset-1.0.dist-info/RECORD": record.encode()}.items():
             archive.writestr(name, body)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
-    files = (pin("toy.csv.gz", BODY),)
-    return PypiWheel("PyPI package toyset", "toyset==1.0", pin(path.name, path.read_bytes()), "toyset/data", files)
-
-
-def wrong(file: PinnedFile) -> PinnedFile:
-    return PinnedFile(file.name, file.size, "0" * 64)
-
-
-def test_wheel_brings_only_the_pinned_member(wheel, tmp_path):
-    fetch_wheel(wheel, tmp_path / "raw")
-    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["toy.csv.gz"]
-    assert (tmp_path / "raw" / "toy.csv.gz").read_bytes() == BODY
-
-
-def test_wheel_with_another_checksum_is_refused(wheel, tmp_path):
-    source = PypiWheel(wheel.label, wheel.requirement, wrong(wheel.archive), wheel.folder, wheel.files)
-    with pytest.raises(
-        ChecksumError, match=rf"{wheel.archive.name} from PyPI package toyset has sha256 .* expected 000"
-    ):
-        fetch_wheel(source, tmp_path / "raw")
-    assert list((tmp_path / "raw").iterdir()) == []
-
-
-def test_wheel_that_pip_cannot_find(wheel, tmp_path):
-    source = PypiWheel(wheel.label, "toyset==2.0", wheel.archive, wheel.folder, wheel.files)
-    with pytest.raises(DownloadError, match="toyset==2.0` failed: .*No matching distribution.*; check pip's config"):
-        fetch_wheel(source, tmp_path / "raw")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))
+    archive, files = pin(path.name, path.read_bytes()), (pin("toy.gz", BODY),)
+    return Source("PyPI package toyset", files, pip="toyset==1.0", archive=archive, folder="toyset/data")
 
 
 @pytest.fixture
@@ -69,66 +87,148 @@ def debian(tmp_path, pin, monkeypatch):
     """A real package, and an `apt-get` that has it once the file `lists` exists (`update` makes it)."""
     if shutil.which("dpkg-deb") is None:
         pytest.skip("no dpkg-deb on this machine")
-    tree = tmp_path / "tree"
-    (tree / "DEBIAN").mkdir(parents=True)
-    (tree / "usr/share/toy").mkdir(parents=True)
+    tree, archive, program = tmp_path / "tree", tmp_path / "toy_1_all.deb", tmp_path / "bin/apt-get"
+    for folder in (tree / "DEBIAN", tree / "usr/share/toy", program.parent):
+        folder.mkdir(parents=True)
     (tree / "usr/share/toy/toy.gz").write_bytes(BODY)
     control = "Package: toy\nVersion: 1\nArchitecture: all\nMaintainer: T <t@example.org>\nDescription: toy\n"
     (tree / "DEBIAN/control").write_text(control)
-    archive = tmp_path / "toy_1_all.deb"
     subprocess.run(["dpkg-deb", "--build", str(tree), str(archive)], check=True, capture_output=True)
-    programs = tmp_path / "bin"
-    programs.mkdir()
-    (programs / "apt-get").write_text(
-        f"#!/bin/sh\necho $1 >> {tmp_path}/calls\n"
-        f"if [ $1 = update ]; then [ ! -f {tmp_path}/offline ] && touch {tmp_path}/lists; exit; fi\n"
-        f"if [ ! -f {tmp_path}/lists ]; then echo 'E: Unable to locate package toy' >&2; exit 100; fi\n"
-        f"cp {archive} .\n"
-    )
-    (programs / "apt-get").chmod(0o755)
-    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
-    files = (pin("toy.gz", BODY),)
-    return DebianPackage("Debian package toy", "toy", pin(archive.name, archive.read_bytes()), "usr/share/toy", files)
-
-
-def test_debian_package_is_unpacked_beside(debian, tmp_path):
+    program.write_text(APT.format(folder=tmp_path, archive=archive))
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
     (tmp_path / "lists").touch()
-    fetch_debian(debian, tmp_path / "raw")
-    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["toy.gz"]
-    assert (tmp_path / "calls").read_text().split() == ["download"]
+    files, pinned = (pin("toy.gz", BODY),), pin(archive.name, archive.read_bytes())
+    return Source("Debian package toy", files, apt="toy", archive=pinned, folder="usr/share/toy")
 
 
-def test_root_updates_empty_lists_once(debian, tmp_path, monkeypatch):
-    monkeypatch.setattr("os.geteuid", lambda: 0)
-    fetch_debian(debian, tmp_path / "raw")
-    assert (tmp_path / "calls").read_text().split() == ["download", "update", "download"]
-    assert (tmp_path / "raw" / "toy.gz").read_bytes() == BODY
+@pytest.mark.parametrize("kind", ["wheel", "debian"])
+def test_a_package_brings_only_the_pinned_member_and_must_be_the_pinned_one(request, tmp_path, kind):
+    source, folder = request.getfixturevalue(kind), tmp_path / "raw"
+    fetch_package(source, folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {"toy.gz": BODY}
+    (folder / "toy.gz").unlink()
+    with pytest.raises(
+        ChecksumError, match=rf"{source.archive.name} from {source.label} has sha256 .*, expected 0{{64}}:"
+    ):
+        fetch_package(replace(source, archive=replace(source.archive, sha256="0" * 64)), folder)
+    assert list(folder.iterdir()) == []
 
 
-@pytest.mark.parametrize(("user", "calls"), [(1000, 1), (0, 2)])
-def test_empty_lists_that_stay_empty(debian, tmp_path, monkeypatch, user, calls):
-    (tmp_path / "offline").touch()
+def test_wheel_that_pip_cannot_find(wheel, tmp_path):
+    with pytest.raises(DownloadError, match=r"toyset==2.0` failed: ERROR: .*toyset==2.0 .*; check pip's config") as at:
+        fetch_package(replace(wheel, pip="toyset==2.0"), tmp_path / "raw")
+    assert "\n" not in str(at.value)
+
+
+@pytest.mark.parametrize(
+    ("user", "offline", "calls"),
+    [(0, False, ["download", "update", "download"]), (0, True, ["download", "update"]), (1000, True, ["download"])],
+)
+def test_root_updates_empty_lists_once(debian, tmp_path, monkeypatch, user, offline, calls):
+    (tmp_path / "lists").unlink()
+    if offline:
+        (tmp_path / "offline").touch()
     monkeypatch.setattr("os.geteuid", lambda: user)
-    with pytest.raises(DownloadError, match="E: Unable to locate package toy; run `apt-get update`|apt-get update"):
-        fetch_debian(debian, tmp_path / "raw")
-    assert len((tmp_path / "calls").read_text().split()) == calls
-    assert list((tmp_path / "raw").iterdir()) == []
-
-
-def test_debian_package_with_another_checksum_is_refused(debian, tmp_path):
-    (tmp_path / "lists").touch()
-    source = DebianPackage(debian.label, debian.package, wrong(debian.archive), debian.folder, debian.files)
-    with pytest.raises(ChecksumError, match="toy_1_all.deb from Debian package toy"):
-        fetch_debian(source, tmp_path / "raw")
+    if offline:
+        with pytest.raises(DownloadError, match="E: Unable to locate package toy; run `apt-get update`|apt-get update"):
+            fetch_package(debian, tmp_path / "raw")
+    else:
+        fetch_package(debian, tmp_path / "raw")
+    assert (tmp_path / "calls").read_text().split() == calls
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ([] if offline else ["toy.gz"])
 
 
 def test_machine_without_apt(tmp_path, debian, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     with pytest.raises(DownloadError, match="apt-get is not on this machine"):
-        fetch_debian(debian, tmp_path / "raw")
+        fetch_package(debian, tmp_path / "raw")
 
 
-def test_package_on_a_full_disk(wheel, small_disk, monkeypatch):
+def test_package_on_a_full_disk(wheel, small_disk):
     (small_disk / "filler").write_bytes(b"x" * 65536)
     with pytest.raises(StorageError, match="No space left on device"):
-        fetch_wheel(wheel, small_disk)
+        fetch_package(wheel, small_disk)
+
+
+@pytest.fixture(params=["stand-in", "real"])
+def kaggle(request, tmp_path, monkeypatch):
+    """A `kaggle` on PATH that talks to the loopback server, without credentials."""
+    if request.param == "real" and shutil.which("kaggle") is None:
+        pytest.skip("Kaggle's client is not installed: pip install kaggle six")
+    if request.param == "stand-in":
+        script = tmp_path / "bin" / "kaggle"
+        script.parent.mkdir()
+        script.write_text(STAND_IN.format(python=sys.executable, api=API))
+        script.chmod(0o755)
+        monkeypatch.setenv("PATH", f"{script.parent}:{os.environ['PATH']}")
+    for name in [each for each in os.environ if each.startswith("KAGGLE_") or each.lower() == "no_proxy"]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    monkeypatch.setenv("http_proxy", request.getfixturevalue("server").url)
+
+
+@pytest.fixture
+def serve(server, reply):
+    def run(name, body, status=None):
+        text = json.dumps({"code": status, "message": f"said {status}"}).encode()
+        server.replies[f"{API}GetDatasetMetadata"] = reply(text if status else b'{"info": {}}', status=status)
+        server.replies[f"{API}DownloadDataset"] = reply(text, status=status or 302, location=FILES + name)
+        server.replies[FILES + name] = reply(body)
+
+    return run
+
+
+def toy(pinned):
+    source = Source("Kaggle owner/toy", (pinned,), kaggle="owner/toy")
+    return DatasetSpec("toy", "Toy", ("0", "1"), 3, "CC BY 4.0", "images", (source,), access="a Kaggle account")
+
+
+@pytest.mark.parametrize(("name", "asked"), [("a.csv", {"fileName": "a.csv"}), ("toy.zip", {})])
+def test_kaggle_file_or_the_archive_of_the_whole_dataset(server, kaggle, serve, pin, tmp_path, name, asked, caplog):
+    caplog.set_level(logging.INFO)
+    serve(name, BODY)
+    download_from_sources(toy(pin(name, BODY)), tmp_path / "raw")
+    assert sorted(path.name for path in (tmp_path / "raw").iterdir()) == sorted([name, "source.json"])
+    assert (tmp_path / "raw" / name).read_bytes() == BODY
+    posted = next(text for path, text in server.requests if path.endswith("DownloadDataset"))
+    assert json.loads(posted) == {"ownerSlug": "owner", "datasetSlug": "toy"} | asked
+    assert read_json(tmp_path / "raw" / "source.json")["access"] == "a Kaggle account"
+    assert caplog.messages[0] == "toy: Toy. Licence: CC BY 4.0. Access: a Kaggle account"
+
+
+@pytest.mark.parametrize(("status", "said"), [(401, "Authentication required"), (403, "403"), (404, "404")])
+def test_refusal_of_kaggle_names_the_steps(kaggle, serve, pin, tmp_path, status, said):
+    serve("a.csv", BODY, status)
+    with pytest.raises(DownloadError) as caught:
+        download_from_sources(toy(pin("a.csv", BODY)), tmp_path / "raw")
+    line = str(caught.value)
+    assert said in line and "\n" not in line and all(step in line for step in STEPS)
+    assert list((tmp_path / "raw").iterdir()) == []
+
+
+def test_wrong_bytes_from_kaggle_leave_nothing(kaggle, serve, pin, tmp_path):
+    serve("a.csv", b"x" + BODY[1:])
+    with pytest.raises(ChecksumError, match="a.csv from Kaggle owner/toy has sha256"):
+        download_from_sources(toy(pin("a.csv", BODY)), tmp_path / "raw")
+    assert list((tmp_path / "raw").iterdir()) == []
+
+
+@pytest.mark.parametrize("kaggle", ["stand-in"], indirect=True)  # the real one tries again for a minute
+def test_kaggle_on_a_full_disk(kaggle, serve, pin, small_disk):
+    serve("a.csv", BODY * 20)
+    with pytest.raises(StorageError, match="No space left on device"):
+        download_from_sources(toy(pin("a.csv", BODY * 20)), small_disk)
+    assert not (small_disk / "a.csv").exists()
+
+
+def test_machine_without_kaggle(pin, tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "python"))
+    with pytest.raises(DownloadError, match="owner/toy needs Kaggle's client: `pip install kaggle six`") as caught:
+        download_from_sources(toy(pin("a.csv", BODY)), tmp_path / "raw")
+    line = str(caught.value)
+    assert "\n" not in line and all(step in line for step in STEPS)
+    assert not (tmp_path / "raw").exists()

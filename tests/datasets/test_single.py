@@ -77,39 +77,16 @@ def test_a_drawn_leaf(root, tmp_path):
         assert numpy.array_equal(read.permute(1, 2, 0), numpy.asarray(smaller))
 
 
-def draw_photos(folder, save, shape=(28, 28, 3), depth=numpy.uint8):
-    for seed in range(2 * COUNT):
-        path = folder / ("cat" if seed % 2 else "dog") / f"{seed:02d}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        values = numpy.random.default_rng(seed).integers(0, numpy.iinfo(depth).max, shape, depth)
-        save(Image.fromarray(values), path)
-
-
-def save_turned(image, path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # to be turned by 90 degrees
-    image.save(path.with_suffix(".jpg"), exif=exif, quality=90)
-
-
-def save_turned_png(image, path):
-    exif = Image.Exif()
-    exif[0x0112] = 5  # to be transposed
-    image.save(path.with_suffix(".png"), exif=exif)
-
-
-def save_png(image, path):
-    image.save(path.with_suffix(".png"))
-
-
+# Ending, orientation by EXIF, shape, type, channels.
 KINDS = {
-    "28x28 without a margin": (save_png, (28, 28, 3), numpy.uint8, 3),
-    "grey 28x28 without a margin": (save_png, (28, 28), numpy.uint8, 1),
-    "colour as grey": (save_png, (28, 28, 3), numpy.uint8, 1),
-    "turned by EXIF": (save_turned, (50, 70, 3), numpy.uint8, 3),
-    "16 bits": (save_png, (45, 40), numpy.uint16, 1),
-    "with transparency": (save_png, (33, 64, 4), numpy.uint8, 3),
-    "with transparency, turned by EXIF": (save_turned_png, (33, 64, 4), numpy.uint8, 1),
-    "16 bits, turned by EXIF": (save_turned_png, (28, 28), numpy.uint16, 3),
+    "28x28 without a margin": (".png", 1, (28, 28, 3), numpy.uint8, 3),
+    "grey 28x28 without a margin": (".png", 1, (28, 28), numpy.uint8, 1),
+    "colour as grey": (".png", 1, (28, 28, 3), numpy.uint8, 1),
+    "turned by EXIF": (".jpg", 6, (50, 70, 3), numpy.uint8, 3),
+    "16 bits": (".png", 1, (45, 40), numpy.uint16, 1),
+    "with transparency": (".png", 1, (33, 64, 4), numpy.uint8, 3),
+    "with transparency, transposed by EXIF": (".png", 5, (33, 64, 4), numpy.uint8, 1),
+    "16 bits, transposed by EXIF": (".png", 5, (28, 28), numpy.uint16, 3),
 }
 
 
@@ -120,8 +97,14 @@ def describe(root, name, **content):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_images_of_ones_own(root, kind):
-    save, shape, depth, channels = KINDS[kind]
-    draw_photos(root / "photos", save, shape, depth)
+    ending, orientation, shape, depth, channels = KINDS[kind]
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    for seed in range(2 * COUNT):
+        path = root / "photos" / ("cat" if seed % 2 else "dog") / f"{seed:02d}{ending}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        values = numpy.random.default_rng(seed).integers(0, numpy.iinfo(depth).max, shape, depth)
+        Image.fromarray(values).save(path, exif=exif, quality=90)
     describe(root, "pets", layout="folders", folder="photos", channels=channels)
     prepare(root, "pets", SIDE)
     files = {path.relative_to(root / "photos").as_posix(): path for path in (root / "photos").rglob("*.*")}

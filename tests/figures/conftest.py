@@ -13,7 +13,7 @@ from stylex.classifiers.networks import build_network
 from stylex.classifiers.wrapper import NetworkDescription
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.datasets import ImageSplit
-from stylex.figures.subject import Subject
+from stylex.figures.experiment import AnalysedExperiment
 from stylex.latents.table import Latents
 from stylex.networks.model import build_networks
 
@@ -23,12 +23,12 @@ REACH = 3.0
 
 
 @pytest.fixture(params=[(1, 32), (3, 64)], ids=["grey 32", "colour 64"])
-def subject(request, root: Path) -> Subject:
+def experiment(request, root: Path) -> AnalysedExperiment:
     """Half of the reconstructions are decided either way."""
-    return make_subject(root, *request.param)
+    return make_experiment(root, *request.param)
 
 
-def make_subject(root: Path, channels: int, side: int) -> Subject:
+def make_experiment(root: Path, channels: int, side: int) -> AnalysedExperiment:
     config = small_config(root, side)
     torch.manual_seed(0)
     description = NetworkDescription(
@@ -60,7 +60,7 @@ def make_subject(root: Path, channels: int, side: int) -> Subject:
     save_tensors(paths.ganalyze, {"theta": theta}, {"target_class": "bright", "reach": str(REACH), "error": "1.0"})
     maps = {map_name(each): torch.rand(side, side) for name in NAMES for each in found[name]}
     write_maps(paths.maps, maps, {})
-    return Subject(config, paths, latents, effects, found, networks, classifier, split)
+    return AnalysedExperiment(config, paths, latents, effects, found, networks, classifier, split)
 
 
 @torch.no_grad()

@@ -9,16 +9,15 @@ from matplotlib.colors import to_hex
 from PIL import Image
 
 from stylex.attfind.records import Direction
-from stylex.figures.animations import STEPS, draw_still, frames, note_picture, positions, save_gif, sweep_of
+from stylex.figures.animations import STEPS, draw_still, frames, note_picture, positions, render_sweep, save_gif
 from stylex.figures.names import ANIMATION_SECONDS
-from stylex.figures.style import COLUMN_WIDTH
-from stylex.figures.tiles import LOWERED, RAISED
+from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED
 from stylex.networks.stylespace import StyleVector
 
 
 @pytest.fixture
-def attribute(subject):
-    return subject.attributes["bright"][0]
+def attribute(experiment):
+    return experiment.attributes["bright"][0]
 
 
 def test_the_way_is_slow_at_its_ends_and_symmetric():
@@ -28,32 +27,32 @@ def test_the_way_is_slow_at_its_ends_and_symmetric():
     assert numpy.diff(way)[0] < numpy.diff(way)[STEPS // 2] / 3
 
 
-def test_a_sweep_goes_from_the_minimum_to_the_maximum(subject, attribute):
-    sweep = sweep_of(subject, attribute, 1)
+def test_a_sweep_goes_from_the_minimum_to_the_maximum(experiment, attribute):
+    sweep = render_sweep(experiment, attribute, 1)
     assert sweep is not None and len(sweep.predicted) == 4
     assert sweep.images.shape[:2] == (STEPS + 1, 4)
-    shift = subject.config.attfind.shift
+    shift = experiment.config.attfind.shift
     rows = [
-        next(row for row in range(12) if numpy.allclose(shown(subject, row), image, atol=1e-4))
+        next(row for row in range(12) if numpy.allclose(shown(experiment, row), image, atol=1e-4))
         for image in sweep.reconstructions
     ]
-    assert sum(int(subject.effects.base_logits[row].argmax()) for row in rows) == 2
-    for step, extremes in ((0, subject.latents.minima), (STEPS, subject.latents.maxima)):
+    assert sum(int(experiment.effects.base_logits[row].argmax()) for row in rows) == 2
+    for step, extremes in ((0, experiment.latents.minima), (STEPS, experiment.latents.maxima)):
         for column, row in enumerate(rows):
-            space = subject.latents.styles[row].clone()
+            space = experiment.latents.styles[row].clone()
             space[attribute.style_index] += shift * (extremes - space)[attribute.style_index]
-            numpy.testing.assert_allclose(shown(subject, row, space), sweep.images[step, column], atol=1e-4)
+            numpy.testing.assert_allclose(shown(experiment, row, space), sweep.images[step, column], atol=1e-4)
 
 
 @torch.no_grad()
-def shown(subject, row, space=None):
-    space = subject.latents.styles[row] if space is None else space
-    image = subject.networks.synthesis.render(StyleVector(space[None], subject.latents.to_rgb_styles[row][None]))
+def shown(experiment, row, space=None):
+    space = experiment.latents.styles[row] if space is None else space
+    image = experiment.networks.synthesis.render(StyleVector(space[None], experiment.latents.to_rgb_styles[row][None]))
     return image[0].permute(1, 2, 0).numpy()
 
 
-def test_the_gif_loops_without_a_jump_in_the_time_that_is_stated(subject, attribute, tmp_path):
-    sweep = sweep_of(subject, attribute, 1)
+def test_the_gif_loops_without_a_jump_in_the_time_that_is_stated(experiment, attribute, tmp_path):
+    sweep = render_sweep(experiment, attribute, 1)
     assert sweep is not None
     pictures = frames(sweep)
     assert len(pictures) == 2 * STEPS
@@ -73,8 +72,8 @@ def test_the_gif_loops_without_a_jump_in_the_time_that_is_stated(subject, attrib
         assert difference.mean() < 6  # 256 colours for all frames, of noise in 64x64x3
 
 
-def test_the_still_shows_both_ends_and_the_reconstruction(subject, attribute):
-    sweep = sweep_of(subject, attribute, 1)
+def test_the_still_shows_both_ends_and_the_reconstruction(experiment, attribute):
+    sweep = render_sweep(experiment, attribute, 1)
     assert sweep is not None
     figure = draw_still(sweep)
     assert figure.get_size_inches()[0] == COLUMN_WIDTH
@@ -90,9 +89,9 @@ def test_the_still_shows_both_ends_and_the_reconstruction(subject, attribute):
     assert all(text.get_window_extent().x1 <= edge.x1 for text in figure.texts)
 
 
-def test_no_image_no_sweep(subject, attribute):
-    nothing = replace(subject.effects, effect=torch.full_like(subject.effects.effect, torch.nan))
-    assert sweep_of(replace(subject, effects=nothing), attribute, 1) is None
+def test_no_image_no_sweep(experiment, attribute):
+    nothing = replace(experiment.effects, effect=torch.full_like(experiment.effects.effect, torch.nan))
+    assert render_sweep(replace(experiment, effects=nothing), attribute, 1) is None
 
 
 def test_a_note_is_one_frame(tmp_path):

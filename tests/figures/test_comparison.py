@@ -10,60 +10,66 @@ from matplotlib.colors import to_rgba
 from stylex.artifacts import save_tensors
 from stylex.attfind.records import Direction
 from stylex.errors import ArtifactError
-from stylex.figures.comparison import Compared, Seen, choose_compared, compared, draw_comparison, read_direction
-from stylex.figures.style import COLUMN_WIDTH
-from stylex.figures.tiles import LOWERED, RAISED
+from stylex.figures.comparison import (
+    Cell,
+    ComparedImage,
+    choose_compared,
+    draw_comparison,
+    read_direction,
+    render_compared,
+)
+from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED
 from stylex.networks.stylespace import StyleVector
 
 
-def test_images_nearest_the_median_error_of_their_side(subject):
+def test_images_nearest_the_median_error_of_their_side(experiment):
     decided = torch.tensor([0] * 5 + [1] * 7)
     logits = torch.eye(2)[decided]
     labels = decided.clone()
     labels[2] = 1  # not classified rightly: left out, though its error is the median
     error = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.9, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7])
     latents = replace(
-        subject.latents, labels=labels, logits=logits, reconstruction_logits=logits, reconstruction_l1=error
+        experiment.latents, labels=labels, logits=logits, reconstruction_logits=logits, reconstruction_l1=error
     )
     assert choose_compared(latents, 1) == ([1, 0], [8, 7])  # of an even number the lower median
     one_sided = replace(latents, reconstruction_logits=torch.eye(2)[torch.ones(12, dtype=torch.long)])
     assert choose_compared(one_sided, 1)[0] == []
 
 
-def test_columns(subject):
-    rows = compared(subject)
-    others, targets = choose_compared(subject.latents, 1)
+def test_columns(experiment):
+    rows = render_compared(experiment)
+    others, targets = choose_compared(experiment.latents, 1)
     assert [row.is_target for row in rows] == [False] * len(others) + [True] * len(targets)
     assert all((row.predicted == "bright") == row.is_target and len(row.tiles) == 7 for row in rows)
-    theta, reach = read_direction(subject)
+    theta, reach = read_direction(experiment)
     for row, place in zip(rows, others + targets, strict=True):
         image, chance, _ = row.tiles[0]
-        numpy.testing.assert_array_equal(image, subject.originals([place])[0].permute(1, 2, 0))
-        assert chance == pytest.approx(subject.latents.logits[place].softmax(0)[1].item())
+        numpy.testing.assert_array_equal(image, experiment.originals([place])[0])
+        assert chance == pytest.approx(experiment.latents.logits[place].softmax(0)[1].item())
         assert row.tiles[1].probability is None and row.tiles[1].image.shape[2] == 3
-        w, logits = subject.latents.w[place : place + 1], subject.latents.logits[place : place + 1]
+        w, logits = experiment.latents.w[place : place + 1], experiment.latents.logits[place : place + 1]
         for column, alpha in ((2, -reach), (3, reach)):
-            styles = subject.networks.synthesis.styles(subject.networks.w_plus(w + alpha * theta, logits))
-            assert_shows(subject, row.tiles[column], styles)
-        for column, attribute in enumerate(subject.attributes["bright"][:3], start=4):
+            styles = experiment.networks.synthesis.styles(experiment.networks.w_plus(w + alpha * theta, logits))
+            assert_shows(experiment, row.tiles[column], styles)
+        for column, attribute in enumerate(experiment.attributes["bright"][:3], start=4):
             to_max = (attribute.direction == Direction.TO_MAX) != row.is_target
-            extremes = subject.latents.maxima if to_max else subject.latents.minima
-            space = subject.latents.styles[place : place + 1].clone()
+            extremes = experiment.latents.maxima if to_max else experiment.latents.minima
+            space = experiment.latents.styles[place : place + 1].clone()
             start = space[0, attribute.style_index].clone()
-            shift = subject.config.attfind.shift
+            shift = experiment.config.attfind.shift
             space[0, attribute.style_index] = start + shift * (extremes[attribute.style_index] - start)
-            assert_shows(subject, row.tiles[column], StyleVector(space, subject.latents.to_rgb_styles[[place]]))
+            assert_shows(experiment, row.tiles[column], StyleVector(space, experiment.latents.to_rgb_styles[[place]]))
 
 
 @torch.no_grad()
-def assert_shows(subject, tile, styles):
-    image = subject.networks.synthesis.render(styles)
+def assert_shows(experiment, tile, styles):
+    image = experiment.networks.synthesis.render(styles)
     numpy.testing.assert_allclose(tile.image, image[0].permute(1, 2, 0).numpy(), atol=1e-4)
-    assert tile.probability == pytest.approx(subject.classifier(image).softmax(1)[0, 1].item(), abs=1e-4)
+    assert tile.probability == pytest.approx(experiment.classifier(image).softmax(1)[0, 1].item(), abs=1e-4)
 
 
-def test_frames_say_what_was_meant(subject):
-    rows = compared(subject)
+def test_frames_say_what_was_meant(experiment):
+    rows = render_compared(experiment)
     figure = draw_comparison(rows, "bright", 3.0)
     assert figure.get_size_inches()[0] == COLUMN_WIDTH
     for number, row in enumerate(rows):
@@ -83,23 +89,23 @@ def test_frames_say_what_was_meant(subject):
 
 def test_other_classes_are_named_when_they_are_one():
     image = numpy.zeros((8, 8, 3), numpy.float32)
-    rows = [Compared(name, name == "2", (Seen(image, 0.5),) * 5) for name in ("0", "0", "2")]
+    rows = [ComparedImage(name, name == "2", (Cell(image, 0.5),) * 5) for name in ("0", "0", "2")]
     assert "classified 0: P(2)" in [text.get_text() for text in draw_comparison(rows, "2", 1.0).texts]
-    rows[0] = Compared("1", False, rows[0].tiles)
+    rows[0] = ComparedImage("1", False, rows[0].tiles)
     texts = [text.get_text() for text in draw_comparison(rows, "2", 1.0).texts]
     assert "several classes: P(2)" in texts and "classified 2: P(2)" in texts
 
 
-def test_without_attributes_the_figure_says_so(subject):
-    rows = compared(replace(subject, attributes={"dull": subject.attributes["dull"]}))
+def test_without_attributes_the_figure_says_so(experiment):
+    rows = render_compared(replace(experiment, attributes={"dull": experiment.attributes["dull"]}))
     assert all(len(row.tiles) == 4 for row in rows)
     texts = [text.get_text() for text in draw_comparison(rows, "bright", 3.0).texts]
     assert texts.count("AttFind found no attribute") == len(rows)
 
 
 @pytest.mark.parametrize(("width", "name"), [(3, "bright"), (None, "dull")])
-def test_a_foreign_direction_is_named(subject, width, name):
-    theta = torch.zeros(width or subject.latents.w.shape[1])
-    save_tensors(subject.paths.ganalyze, {"theta": theta}, {"target_class": name, "reach": "1.0"})
+def test_a_foreign_direction_is_named(experiment, width, name):
+    theta = torch.zeros(width or experiment.latents.w.shape[1])
+    save_tensors(experiment.paths.ganalyze, {"theta": theta}, {"target_class": name, "reach": "1.0"})
     with pytest.raises(ArtifactError, match=r"ganalyze\.safetensors holds no direction of 64 numbers towards bright"):
-        read_direction(subject)
+        read_direction(experiment)

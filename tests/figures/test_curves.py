@@ -6,8 +6,15 @@ import pandas
 import pytest
 
 from stylex.artifacts import write_table
-from stylex.figures.curves import draw_frechet, draw_methods, draw_sufficiency
-from stylex.figures.history import FROM_ZERO, draw_history, group_columns, read_history
+from stylex.figures.curves import (
+    FROM_ZERO,
+    draw_frechet,
+    draw_history,
+    draw_methods,
+    draw_sufficiency,
+    group_columns,
+    read_history,
+)
 
 
 def sufficiency_frame() -> pandas.DataFrame:

@@ -1,13 +1,15 @@
 """Which attributes and images are shown, and that the probabilities are those of the images shown."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 from stylex.attfind.records import Attribute, Direction, Effects, EffectsHeader
-from stylex.figures.examples import choose_examples, render_examples, top_attributes
+from stylex.figures.attributes import choose_examples, render_attributes, top_attributes
+from stylex.figures.experiment import AnalysedExperiment
 from stylex.latents.table import Latents
 
 COORDINATES = 3
@@ -144,11 +146,13 @@ class Flat(nn.Module):
 def test_the_printed_probability_is_that_of_the_image_shown():
     source = latents([0, 0, 1, 1], ("4", "9"))
     records = effects(source, no_effect(source), shift=2.0)
-    chosen = choose_examples([attribute("9", 1, 1)], records, source)
-    each = torch.rand(4, 4)
-    (row,) = render_examples([attribute("9", 1, 1)], chosen, records, source, Flat(), Mean(), [each])  # pyright: ignore
-    assert (row.change == each.numpy()).all()
-    for example, pair in zip(chosen[0], row.pairs, strict=True):
+    config = SimpleNamespace(attfind=SimpleNamespace(shift=2.0), evaluation=SimpleNamespace(batch_size=2))
+    analysed = AnalysedExperiment(config, None, source, records, {}, Flat(), Mean(), None)  # pyright: ignore
+    (chosen,) = choose_examples([attribute("9", 1, 1)], records, source)
+    change = torch.rand(4, 4)
+    (row,) = render_attributes(analysed, [attribute("9", 1, 1)], [change])
+    assert (row.change == change.numpy()).all()
+    for example, pair in zip(chosen, row.pairs, strict=True):
         assert example is not None and pair is not None
         extreme = source.maxima[1] if example.direction == Direction.TO_MAX else source.minima[1]
         start = source.styles[example.image, 1]

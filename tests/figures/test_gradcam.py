@@ -8,7 +8,7 @@ from torch.nn import functional as F
 from stylex.classifiers import Classifier
 from stylex.classifiers.networks import build_network
 from stylex.classifiers.wrapper import NetworkDescription
-from stylex.figures.gradcam import STRONGEST, grad_cam, overlay
+from stylex.figures.comparison import STRONGEST, grad_cam, overlay
 
 
 def classifier(architecture="resnet18", channels=1, side=32) -> Classifier:

@@ -6,7 +6,12 @@ import numpy
 import pytest
 import torch
 
-from stylex.figures.reconstructions import Rebuilt, choose_reconstructions, draw_reconstructions, rebuilt
+from stylex.figures.reconstructions import (
+    Reconstruction,
+    choose_reconstructions,
+    draw_reconstructions,
+    render_reconstructions,
+)
 from stylex.figures.style import COLUMN_WIDTH
 
 
@@ -22,14 +27,14 @@ def test_few_images_are_each_shown_once():
     assert choose_reconstructions(torch.tensor([0.3])) == ([0], [])
 
 
-def test_numbers_are_of_the_true_class_and_a_frame_says_another_decision(subject):
-    changed = subject.latents.logits.clone()
+def test_numbers_are_of_the_true_class_and_a_frame_says_another_decision(experiment):
+    changed = experiment.latents.logits.clone()
     rows = [4, 7]
-    latents = replace(subject.latents, logits=changed)
-    images = rebuilt(replace(subject, latents=latents), rows)
+    latents = replace(experiment.latents, logits=changed)
+    images = render_reconstructions(replace(experiment, latents=latents), rows)
     with torch.no_grad():
-        again = subject.networks.synthesis.render(subject.latents.style_vector(torch.tensor(rows)))
-        chances = subject.classifier(again).softmax(dim=1)
+        again = experiment.networks.synthesis.render(experiment.latents.style_vector(torch.tensor(rows)))
+        chances = experiment.classifier(again).softmax(dim=1)
     for number, (row, one) in enumerate(zip(rows, images, strict=True)):
         label = int(latents.labels[row])
         assert one.class_name == latents.class_names[label]
@@ -37,14 +42,14 @@ def test_numbers_are_of_the_true_class_and_a_frame_says_another_decision(subject
         assert one.after == pytest.approx(chances[number, label].item(), abs=1e-5)
         assert one.kept == (chances[number].argmax() == latents.logits[row].argmax())
         assert one.error == latents.reconstruction_l1[row]
-        original = subject.split.images(torch.tensor([row]))[0].permute(1, 2, 0)
+        original = experiment.split.images(torch.tensor([row]))[0].permute(1, 2, 0)
         numpy.testing.assert_array_equal(one.original, original)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_drawing(channels):
     grey, white = (numpy.full((8, 8, channels), level, numpy.float32) for level in (0.0, 0.5))
-    kept, lost = (Rebuilt("ankle-boot", grey, white, 0.9, 0.2, 0.5, keeps) for keeps in (True, False))
+    kept, lost = (Reconstruction("ankle-boot", grey, white, 0.9, 0.2, 0.5, keeps) for keeps in (True, False))
     figure = draw_reconstructions([kept, lost], [lost])
     assert figure.get_size_inches()[0] == COLUMN_WIDTH
     corners = [text.get_text() for axes in figure.axes for text in axes.texts]

@@ -19,15 +19,12 @@ from stylex.errors import ConfigError
 from stylex.figures import fonts
 from stylex.figures.animations import STEPS, Sweep, draw_still, frames
 from stylex.figures.attributes import AttributeRow, Pair, draw_attributes
-from stylex.figures.comparison import Compared, Seen, draw_comparison
-from stylex.figures.curves import draw_methods, draw_sufficiency
-from stylex.figures.explanations import Tile, assemble, draw_explanations
-from stylex.figures.history import draw_history
+from stylex.figures.comparison import Cell, ComparedImage, draw_comparison
+from stylex.figures.curves import draw_history, draw_methods, draw_sufficiency
+from stylex.figures.explanations import Tile, assemble, draw_explanations, draw_teaser
 from stylex.figures.names import check_names
-from stylex.figures.reconstructions import Rebuilt, draw_reconstructions, shortened
-from stylex.figures.style import save, styled
-from stylex.figures.teaser import draw_teaser
-from stylex.figures.tiles import note
+from stylex.figures.reconstructions import Reconstruction, draw_reconstructions, shortened
+from stylex.figures.style import note, save, styled
 
 FORMULAS = ["low_$", "high_$", "$5", "$x$", "a_b^c", r"\frac", r"$\frac$", r"$\nope{$", "100 %", "{}", "_x", r"\$"]
 IMAGE = numpy.zeros((8, 8, 1), numpy.float32)
@@ -58,8 +55,8 @@ def drawings(first, second):
     explained = assemble(
         first, second, Tile(IMAGE, "original", 0.1), numpy.stack([IMAGE, IMAGE]), [STEP], Method.SUBSET
     )
-    compared = Compared(first, False, (Seen(IMAGE, 0.5), Seen(IMAGE)))
-    rebuilt = [Rebuilt(name, IMAGE, IMAGE, 0.1, 0.9, 0.01, True) for name in (first, second)]
+    compared = ComparedImage(first, False, (Cell(IMAGE, 0.5), Cell(IMAGE)))
+    rebuilt = [Reconstruction(name, IMAGE, IMAGE, 0.1, 0.9, 0.01, True) for name in (first, second)]
     return {
         "sufficiency": draw_sufficiency(sufficiency_of([first, second])),
         "methods": draw_methods(sufficiency_of([first, second])),
@@ -108,9 +105,9 @@ def test_two_lines_of_a_curve_never_have_one_label():
 
 
 def test_images_of_several_classes_are_not_those_of_a_class_of_that_name():
-    rows = [Compared(name, False, (Seen(IMAGE, 0.5),)) for name in ("a", "b")]
+    rows = [ComparedImage(name, False, (Cell(IMAGE, 0.5),)) for name in ("a", "b")]
     several = saved(draw_comparison(rows, "c", 4.0))
-    one = saved(draw_comparison([Compared("several classes", False, (Seen(IMAGE, 0.5),))] * 2, "c", 4.0))
+    one = saved(draw_comparison([ComparedImage("several classes", False, (Cell(IMAGE, 0.5),))] * 2, "c", 4.0))
     assert "several classes: P(c)" in several.splitlines() and "classified several classes: P(c)" in one.splitlines()
 
 

@@ -15,7 +15,7 @@ from stylex.errors import ArtifactError, ConfigError, ImageError, StorageError, 
 from stylex.figures.explanations import Tile, assemble, save_explanation
 from stylex.pretrained import read_weights
 from stylex.report.published import read_published
-from stylex.study.files import COLUMNS, read_answer_file
+from stylex.study.answers import ANSWER_COLUMNS, read_answer_file
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -121,7 +121,13 @@ def test_what_cannot_be_written_says_why(tmp_path):
         raise OSError("of the work")
 
 
-ROWS = [",".join(COLUMNS), "s1,p1,1-01,A", 's1,p1,2-01,"thick ""strokes"", and é"', "s1,p1,2-02,N/A", "s1,p1,2-03,None"]
+ROWS = [
+    ",".join(ANSWER_COLUMNS),
+    "s1,p1,1-01,A",
+    's1,p1,2-01,"thick ""strokes"", and é"',
+    "s1,p1,2-02,N/A",
+    "s1,p1,2-03,None",
+]
 
 
 def answers(tmp_path, content):
@@ -161,7 +167,7 @@ def test_a_file_that_was_written_anew_is_said_how_to_save_and_never_to_delete(tm
 
 
 def test_columns_that_are_there_are_shown_with_their_spaces(tmp_path):
-    assert list(answers(tmp_path, b" study ,participant,question,\tanswer\ns,p,q,a\n"))[:4] == list(COLUMNS)
+    assert list(answers(tmp_path, b" study ,participant,question,\tanswer\ns,p,q,a\n"))[:4] == list(ANSWER_COLUMNS)
     with pytest.raises(StudyError, match=r"has no column 'answer', but 'study', 'participant', 'question', ' Answer'"):
         answers(tmp_path, b"study,participant,question, Answer\n")
     with pytest.raises(StudyError, match="has no column 'study', but nothing"):

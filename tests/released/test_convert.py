@@ -21,7 +21,7 @@ from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
 from stylex.quantization import quantized
 from stylex.released.convert import Request, convert_released
-from stylex.released.files import LATENTS
+from stylex.released.download import LATENTS
 
 EXACT = {"rtol": 0, "atol": 1e-5}
 

@@ -19,7 +19,7 @@ from stylex.evaluation.frechet import frechet
 from stylex.evaluation.maps import maps
 from stylex.evaluation.originals import load_originals
 from stylex.evaluation.sufficiency import sufficiency
-from stylex.figures import experiment_figures
+from stylex.figures.make import experiment_figures
 from stylex.figures.names import RELEASED, RELEASED_WITH_IMAGES, figure_files, figure_names
 from stylex.latents.table import read_latents
 from stylex.pretrained import WEIGHTS
@@ -64,10 +64,10 @@ def test_what_needs_no_image_is_drawn_and_nothing_else(analysed):
 
 
 def test_images_that_the_reconstruction_keeps_come_first_though_no_error_is_known(analysed):
-    from stylex.figures.examples import strongest
-    from stylex.figures.subject import load_subject
+    from stylex.figures.attributes import strongest
+    from stylex.figures.experiment import load_analysed
 
-    subject = load_subject(analysed, "tiny", "cpu")
+    subject = load_analysed(analysed, "tiny", "cpu")
     attribute = next(each for found in subject.attributes.values() for each in found)
     latents, effects = subject.latents, subject.effects
     target, ids = latents.class_names.index(attribute.target_class), latents.ids

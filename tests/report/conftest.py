@@ -43,7 +43,7 @@ from stylex.evaluation.image_measures import IMAGE_COLUMNS
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.maps import maps
 from stylex.evaluation.samples import shares
-from stylex.figures import experiment_figures
+from stylex.figures.make import experiment_figures
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import StylexNetworks, build_networks, save_stylex
 from stylex.protocols import Protocol

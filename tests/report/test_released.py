@@ -10,7 +10,7 @@ from stylex.attfind.selection import select
 from stylex.config import SuitePaths
 from stylex.evaluation.maps import maps
 from stylex.evaluation.sufficiency import sufficiency
-from stylex.figures import experiment_figures
+from stylex.figures.make import experiment_figures
 from stylex.figures.names import ANIMATION_NAMES, RELEASED
 from stylex.released.convert import convert_released
 from stylex.report import render, tables

@@ -21,7 +21,7 @@ from stylex.classifiers.wrapper import NetworkDescription, save_network
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import build_networks, save_stylex
-from stylex.study.build import build
+from stylex.study.questionnaire import build
 
 REPOSITORY = Path(__file__).parents[2]
 NAME = "mnist"

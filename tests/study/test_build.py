@@ -18,9 +18,8 @@ from stylex.networks.model import load_stylex
 from stylex.networks.stylespace import move
 from stylex.protocols import Protocol
 from stylex.quantization import to_uint8
-from stylex.study.animation import STEPS, encode_gif, frames_of
 from stylex.study.answers import read_key
-from stylex.study.questions import Move, move_on
+from stylex.study.questionnaire import STEPS, Move, encode_gif, frames_of, move_on
 
 GIF = re.compile(r"data:image/gif;base64,([A-Za-z0-9+/=]+)")
 

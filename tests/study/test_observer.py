@@ -13,7 +13,7 @@ from stylex.errors import ArtifactError
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
 from stylex.study.answers import read_key
-from stylex.study.observer import COLUMNS, Eye, choose, observe, total_row
+from stylex.study.observer import COLUMNS, Observer, choose, observe, total_row
 from stylex.study.statistics import interval_over_questions
 
 
@@ -32,10 +32,12 @@ def test_it_tells_opposite_directions_apart_and_a_tie_is_a():
 def test_squared_lengths_of_changes_are_perceptual_distances(asked):
     paths = ExperimentPaths(asked, "mnist")
     backbone = load_backbone(backbone_paths(asked, "mnist-32").model)
-    eye = Eye(load_stylex(paths.stylex_model).synthesis, backbone, read_latents(paths.latents), 2.0, 8)
+    observer = Observer(load_stylex(paths.stylex_model).synthesis, backbone, read_latents(paths.latents), 2.0, 8)
     a, b = torch.rand(2, 3, 1, 32, 32, generator=torch.Generator().manual_seed(0)) * 2 - 1
     expected = perceptual_distance(backbone.features(a), backbone.features(b))
-    torch.testing.assert_close((eye.features(a) - eye.features(b)).square().sum(1), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(
+        (observer.features(a) - observer.features(b)).square().sum(1), expected, rtol=1e-4, atol=1e-6
+    )
 
 
 def test_it_answers_without_the_classifier_the_questions_of_the_key(own):

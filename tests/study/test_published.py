@@ -17,9 +17,17 @@ from stylex.cli import main
 from stylex.config import recomputed_user_study
 from stylex.datasets.catalog import PinnedFile
 from stylex.errors import ChecksumError, DownloadError, StudyError
-from stylex.study import sources
-from stylex.study.published import cut_off, follows, recompute
-from stylex.study.sources import G_ANSWERS, G_DESCRIPTIONS, V_ANSWERS, V_KEY, AnswerFile, AnswerSource, answers_folder
+from stylex.study.published import (
+    G_ANSWERS,
+    G_DESCRIPTIONS,
+    SOURCES,
+    V_ANSWERS,
+    V_KEY,
+    AnswerSource,
+    cut_off,
+    follows,
+    recompute,
+)  # fmt: skip
 
 V_FOLDERS = ("old_faces", "new_faces", "old_plant")
 Answers = list[list[str]]  # a list a participant
@@ -89,7 +97,7 @@ def serve(served) -> Serve:
                 (folder / name / "c0ffee" / path).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name / "c0ffee" / path).write_bytes(body)
             pins = [PinnedFile(path, len(body), hashlib.sha256(body).hexdigest()) for path, body in bodies.items()]
-            pinned[name] = AnswerSource(f"{url}/{name}", tuple(AnswerFile("c0ffee", pin) for pin in pins))
+            pinned[name] = AnswerSource(f"{url}/{name}", tuple(("c0ffee", pin) for pin in pins))
         return pinned
 
     return put
@@ -111,7 +119,7 @@ def test_every_block_is_summarised(root, serve):
 
 def test_the_command_downloads_and_says_what_does_not_follow(root, serve, monkeypatch, capsys):
     for name, source in serve(made_up()).items():
-        monkeypatch.setitem(sources.SOURCES, name, source)
+        monkeypatch.setitem(SOURCES, name, source)
     monkeypatch.chdir(root)
     with pytest.raises(SystemExit) as ended:
         main(["study", "published"])
@@ -120,7 +128,7 @@ def test_the_command_downloads_and_says_what_does_not_follow(root, serve, monkey
     assert "Model 2 (10 participants, 6 questions): printed 0.79 ± 0.1599; answers 0.9833" in printed[1]
     assert "the spread is neither sd (population 0.0373, sample 0.0408)" in printed[1]
     assert printed[-1] == f"written to {recomputed_user_study(Path())}"
-    assert (answers_folder(root, "vandegeijn_2022") / G_ANSWERS).is_file()
+    assert (root / "data/raw/user-studies/vandegeijn_2022" / G_ANSWERS).is_file()
 
 
 def test_files_that_are_there_are_not_fetched_again(root, serve, served):
@@ -177,9 +185,9 @@ def test_a_figure_may_be_cut_off():
 
 
 def test_the_pins_are_complete():
-    files = [each for source in sources.SOURCES.values() for each in source.files]
-    assert len({each.file.name for each in files}) == len(files) == 6
-    assert all(len(each.commit) == 40 and len(each.file.sha256) == 64 and each.file.size > 0 for each in files)
+    files = [each for source in SOURCES.values() for each in source.files]
+    assert len({file.name for _, file in files}) == len(files) == 6
+    assert all(len(commit) == 40 and len(file.digests["sha256"]) == 64 and file.size > 0 for commit, file in files)
 
 
 SHARED = os.environ.get("STYLEX_SHARED")

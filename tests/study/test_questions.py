@@ -6,9 +6,9 @@ import numpy
 
 from stylex.attfind.records import read_attributes
 from stylex.config import ExperimentPaths
-from stylex.figures.examples import top_attributes
+from stylex.figures.attributes import top_attributes
 from stylex.latents.table import read_latents
-from stylex.study.questions import design, draw_moves, move_on, pool
+from stylex.study.questionnaire import design, draw_moves, move_on, pool
 
 
 def material(root, count=4):

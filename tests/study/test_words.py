@@ -2,7 +2,7 @@
 
 import pytest
 
-from stylex.study.words import common_words, lemma, words
+from stylex.study.answers import common_words, content_words, lemma
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,10 @@ def test_plurals_lose_their_ending_and_nothing_else_does(word, base):
 
 
 def test_case_function_words_and_punctuation_are_dropped():
-    assert words("The Eyes' colour CHANGES, and it's more of a stroke/line (2nd)!") == {
+    assert content_words("The Eyes' colour CHANGES, and it's more of a stroke/line (2nd)!") == {
         "eye", "colour", "stroke", "line", "nd",
     }  # fmt: skip
-    assert words("...") == set()
+    assert content_words("...") == set()
 
 
 def test_a_word_counts_once_a_description_and_ties_are_alphabetical():

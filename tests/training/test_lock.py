@@ -1,17 +1,16 @@
 """A training is one at a time in its folder, as when Snakemake was killed and what it had started was not."""
 
 import platform
-import signal
 import subprocess
 import sys
 import time
 
 import pytest
 
-from stylex.alone import alone
 from stylex.config import ExperimentPaths
-from stylex.errors import ArtifactError, AtWorkError
-from stylex.training import loop, train
+from stylex.errors import ArtifactError
+from stylex.locks import exclusive
+from stylex.training import train
 
 COMMAND = [sys.executable, "-m", "stylex", "train", "tiny", "--device", "cpu"]
 PATIENCE = 240  # seconds, for a machine that is busy
@@ -37,14 +36,15 @@ def test_a_second_training_is_refused_in_one_line_and_a_killed_one_bars_nobody(t
         f" it there (`kill {orphan.pid}`)\n"
     )
     assert orphan.poll() is None
-    orphan.send_signal(signal.SIGKILL)
+    orphan.kill()
     orphan.wait()
     experiment(tiny_root, {"images": 16, "checkpoint_interval": 16})
     assert train(tiny_root, "tiny")
+    assert not (ExperimentPaths(tiny_root, "tiny").checkpoints / "lock").exists()
 
 
 def test_several_processes_that_share_a_training_are_refused_together(tiny_root):
-    with alone(ExperimentPaths(tiny_root, "tiny").checkpoints / "lock", "'tiny' is being trained"):
+    with exclusive(ExperimentPaths(tiny_root, "tiny").checkpoints / "lock", "'tiny' is being trained"):
         command = [*COMMAND, "--processes", "2"]
         result = subprocess.run(command, cwd=tiny_root, capture_output=True, text=True, timeout=PATIENCE)
     assert result.returncode == 2
@@ -57,18 +57,3 @@ def test_a_training_that_cannot_begin_leaves_no_folder(tiny_root):
     with pytest.raises(ArtifactError, match="does not exist"):
         train(tiny_root, "tiny")
     assert not paths.checkpoints.parent.exists()
-
-
-def test_the_lock_is_there_while_it_trains_and_gone_afterwards(tiny_root, experiment, monkeypatch):
-    experiment(tiny_root, {"images": 16, "checkpoint_interval": 16})
-    finish, seen = loop._finish, []
-
-    def looked_at(run, state):
-        seen.append((run.paths.checkpoints / "lock").is_file())
-        with pytest.raises(AtWorkError), alone(run.paths.checkpoints / "lock", "it is being done"):
-            raise AssertionError
-        finish(run, state)
-
-    monkeypatch.setattr(loop, "_finish", looked_at)
-    assert train(tiny_root, "tiny")
-    assert seen == [True] and not (ExperimentPaths(tiny_root, "tiny").checkpoints / "lock").exists()

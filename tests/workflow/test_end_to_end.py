@@ -18,19 +18,11 @@ from stylex.attfind.records import read_attributes
 from stylex.classifiers import load_classifier
 from stylex.config import ExperimentPaths, SuitePaths, backbone_paths, experiment_paths, load_experiment, oracle_paths
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn
-from stylex.figures import (
-    animations,
-    attributes,
-    comparison,
-    experiment_figures,
-    explanations,
-    qualitative,
-    reconstructions,
-    teaser,
-)
-from stylex.figures.animations import sweep_of
+from stylex.figures import animations, attributes, comparison, explanations, make, reconstructions
+from stylex.figures.animations import render_sweep
+from stylex.figures.make import experiment_figures
 from stylex.figures.names import figure_files
-from stylex.figures.tiles import show
+from stylex.figures.style import show
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
 from stylex.source import LEFT_OUT, ROOT, imported
@@ -43,7 +35,17 @@ TWIN = {
 SUITE = {
     "title": "A test",
     "experiments": ["tiny", "tiny-without-cst"],
-    "tables": ["classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "counterfactuals", "user_study"],
+    "tables": [
+        "classifiers",
+        "samples",
+        "sufficiency",
+        "seeds",
+        "paired",
+        "subset",
+        "frechet",
+        "counterfactuals",
+        "user_study",
+    ],
 }
 AFTER_ATTRIBUTES = {
     "attributes",
@@ -67,7 +69,9 @@ BEGIN = "stylex.cli.__init__"
 ASKED = {f"stylex.config.{name}" for name in ("measuring", "models", "networks")}
 ASKED |= {"stylex.datasets.catalog", "stylex.datasets.download"}
 # What `train` says of its model when all is written; another limit is no reason to train again.
-SAID = {f"stylex/diagnosis/{name}.py" for name in ("diagnose", "measures", "verdicts")} | {"stylex/classifiers/accuracy.py"}
+SAID = {f"stylex/diagnosis/{name}.py" for name in ("diagnose", "measures", "verdicts")} | {
+    "stylex/classifiers/accuracy.py"
+}
 # How many images are in a batch changes no more than roundings; of which a suite consists, figures have as inputs.
 UNTOLD = {"experiments:attfind.batch_size", "experiments:evaluation.batch_size", "suites:experiments"}
 
@@ -266,12 +270,12 @@ def test_each_probability_beside_a_picture_is_that_of_its_file(finished, monkeyp
         show(axes, image, corner, *arguments, **options)
 
     def recorded_sweep(*arguments):
-        sweeps.append(sweep_of(*arguments))
+        sweeps.append(render_sweep(*arguments))
         return sweeps[-1]
 
-    for module in (animations, attributes, comparison, explanations, reconstructions, teaser):
+    for module in (animations, attributes, comparison, explanations, reconstructions, explanations):
         monkeypatch.setattr(module, "show", recorded)
-    monkeypatch.setattr(qualitative, "sweep_of", recorded_sweep)
+    monkeypatch.setattr(make, "sweep_of", recorded_sweep)
     for name in ("tiny", "tiny-without-cst"):
         classifier = load_classifier(experiment_paths(finished.root, name).classifier.model)
         experiment_figures(finished.root, "tiny", name, "cpu")

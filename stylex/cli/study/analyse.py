@@ -13,8 +13,7 @@ def command(
     key: Annotated[Path, typer.Option(help="key.csv of the questionnaire.")],
 ) -> None:
     """Analyse answers: people.csv and words.csv beside the key, and a summary on the screen."""
-    from stylex.study.answers import analyse
-    from stylex.study.screen import describe_people, describe_words
+    from stylex.study.answers import analyse, describe_people, describe_words
 
     people, words = analyse(key, answers)
     typer.echo("\n".join([*describe_people(people), *describe_words(words)]))

@@ -9,6 +9,6 @@ from stylex.cli.options import Device, DeviceOption, ExperimentArgument, Threads
 
 def command(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
     """Write the questionnaire page study/index.html and its answer key study/key.csv."""
-    from stylex.study.build import build
+    from stylex.study.questionnaire import build
 
     build(Path(), experiment, select_device(device, threads))

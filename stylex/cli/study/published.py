@@ -10,7 +10,7 @@ import typer
 def command() -> None:
     """Recompute the replications' published tables from their raw answers, and say where a cell does not follow."""
     from stylex.config import recomputed_user_study
+    from stylex.study.answers import describe_published
     from stylex.study.published import recompute
-    from stylex.study.screen import describe_published
 
     typer.echo("\n".join([*describe_published(recompute(Path())), f"written to {recomputed_user_study(Path())}"]))

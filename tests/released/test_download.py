@@ -12,7 +12,7 @@ import pytest
 
 from stylex.config.paths import released_folder
 from stylex.errors import ChecksumError, DownloadError
-from stylex.released.files import FILES, RECORD, fetch_released, published
+from stylex.released.download import FILES, RECORD, fetch_released, published
 
 DATA = Path(__file__).parent / "data"
 

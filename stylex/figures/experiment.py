@@ -1,4 +1,4 @@
-"""All that the figures of images need of an experiment, loaded once, and what they do with it."""
+"""All that the figures of one experiment need, loaded once, and what they do with it."""
 
 from __future__ import annotations
 
@@ -22,17 +22,19 @@ from stylex.networks.stylespace import StyleVector, move
 
 
 @dataclass(frozen=True)
-class Subject:
-    """An analysed experiment; rows are those of its latents."""
+class AnalysedExperiment:
+    """The artifacts of an experiment; rows are those of its latents."""
 
     config: ExperimentConfig
     paths: ExperimentPaths
     latents: Latents
     effects: Effects
-    attributes: dict[str, list[Attribute]]  # by target class, in order of rank
+    attributes: dict[str, list[Attribute]]
+    """By target class, in order of rank."""
     networks: StylexNetworks
     classifier: Classifier
-    split: ImageSplit | None  # None: of a released model, whose images are not to be had
+    split: ImageSplit | None
+    """None: of a released model, whose images are not to be had."""
 
     @property
     def class_name(self) -> str:
@@ -44,41 +46,43 @@ class Subject:
         """The position of `class_name` among the classes."""
         return self.latents.class_names.index(self.class_name)
 
-    def originals(self, rows: Sequence[int]) -> Tensor:
-        """Return the images themselves, [n, C, H, W] in [-1, 1]; raise `ArtifactError` when one is not in the data."""
+    def originals(self, rows: Sequence[int]) -> NDArray[numpy.float32]:
+        """Return the images themselves, [n, H, W, C] in [-1, 1]; raise `ArtifactError` when one is not in the data."""
         assert self.split is not None, "no figure that shows images is one of a released model"
         position = {identity: place for place, identity in enumerate(self.split.ids)}
         ids = [self.latents.ids[row] for row in rows]
         missing = [identity for identity in ids if identity not in position]
         if missing:
             raise ArtifactError(f"image '{missing[0]}' of {self.paths.latents} is not in the dataset; run encode again")
-        return self.split.images(torch.tensor([position[identity] for identity in ids], dtype=torch.long))
+        images = self.split.images(torch.tensor([position[identity] for identity in ids], dtype=torch.long))
+        return images.permute(0, 2, 3, 1).numpy()
 
     def styles(self, row: int, moves: Sequence[tuple[int, Direction]] = ()) -> StyleVector:
         """Return the styles [1, K] of an image, with each (style index, direction) moved by the shift of AttFind."""
         styles = self.latents.style_vector(torch.tensor([row]))
         extremes = torch.stack([self.latents.minima, self.latents.maxima])
         index = torch.tensor([style_index for style_index, _ in moves], dtype=torch.long)
-        way = torch.tensor([int(direction) for _, direction in moves], dtype=torch.long)
-        return styles._replace(space=move(styles.space, index, extremes[way, index], self.config.attfind.shift))
+        directions = torch.tensor([int(direction) for _, direction in moves], dtype=torch.long)
+        moved = move(styles.space, index, extremes[directions, index], self.config.attfind.shift)
+        return styles._replace(space=moved)
 
     @torch.inference_mode()
     def rendered(self, styles: Sequence[StyleVector]) -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:
         """Return the images [n, H, W, C] and the probabilities [n, classes] that the classifier gives to them."""
         space, to_rgb = torch.cat([one.space for one in styles]), torch.cat([one.to_rgb for one in styles])
         device = next(self.classifier.parameters()).device
-        images, chances = [], []
+        images, probabilities = [], []
         for rows in torch.arange(len(space)).split(self.config.evaluation.batch_size):
             batch = self.networks.synthesis.render(StyleVector(space[rows], to_rgb[rows]).to(device))
             images.append(batch.permute(0, 2, 3, 1).float().cpu())
-            chances.append(self.classifier(batch).softmax(dim=1).cpu())
-        return torch.cat(images).numpy(), torch.cat(chances).numpy()
+            probabilities.append(self.classifier(batch).softmax(dim=1).cpu())
+        return torch.cat(images).numpy(), torch.cat(probabilities).numpy()
 
 
-def load_subject(root: Path, experiment: str, device: str) -> Subject:
+def load_analysed(root: Path, experiment: str, device: str) -> AnalysedExperiment:
     """Read the experiment's artifacts; raise `ArtifactError` when a stage has not run."""
     config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
-    return Subject(
+    return AnalysedExperiment(
         config=config,
         paths=paths,
         latents=read_latents(paths.latents).under(config.attfind.protocol),
@@ -96,7 +100,7 @@ def opposite(direction: Direction) -> Direction:
 
 
 def faithful(latents: Latents, candidates: Tensor) -> Tensor:
-    """Return which candidates are classified rightly, before and after, with at most their median error; bools [N].
+    """Return which candidates [N] are classified rightly, before and after, with at most their median error; bools [N].
 
     None such: all candidates.
     """

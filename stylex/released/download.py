@@ -15,13 +15,12 @@ from pathlib import Path
 from stylex.artifacts import read_json, write_json
 from stylex.config.paths import released_folder
 from stylex.datasets.extraction import extract
-from stylex.datasets.pins import PinnedFile, digest, verify
-from stylex.datasets.transfer import CONNECT_TIMEOUT, READ_TIMEOUT, fetch
+from stylex.datasets.transfer import CONNECT_TIMEOUT, READ_TIMEOUT, PinnedFile, digest, fetch, verify
 from stylex.errors import ArtifactError, DownloadError
+from stylex.released.tensorflow_export import EFFECTS, MODELS
 
 ADDRESS = "https://storage.googleapis.com/explaining-in-style/celeb_a_age/"
-MODELS = ("generator", "encoder", "discriminator", "mobilenet")
-LATENTS, EFFECTS = "dlatents.pkl", "examples_1.tfrecord"
+LATENTS = "dlatents.pkl"
 FILES = (*(f"{model}.savedmodel.zip" for model in MODELS), LATENTS, EFFECTS)
 RECORD = "released.json"
 logger = logging.getLogger("stylex")
@@ -82,18 +81,16 @@ def _md5(header: str) -> str | None:
     return None
 
 
-def unpacked(root: Path, model: str) -> Path:
-    """Return the folder of a SavedModel, unpacked from its archive the first time.
+def unpack(folder: Path, model: str) -> None:
+    """Unpack the SavedModel of `model` beside its archive, the first time.
 
     Raises `DatasetError` for an archive that is not safe, `ArtifactError` for one of something else.
     """
-    folder = released_folder(root) / model
-    if not folder.is_dir():
-        extract(released_folder(root) / f"{model}.savedmodel.zip", folder)
-    inside = folder / f"{model}.savedmodel"
+    if not (folder / model).is_dir():
+        extract(folder / f"{model}.savedmodel.zip", folder / model)
+    inside = folder / model / f"{model}.savedmodel"
     if not (inside / "variables").is_dir():
         raise ArtifactError(
-            f"{folder}: there is no {inside.name}/variables in the archive; put the published archive in its place, and"
-            " delete this folder, which was made from it"
+            f"{folder / model}: there is no {inside.name}/variables in the archive; put the published archive in its"
+            " place, and delete this folder, which was made from it"
         )
-    return inside
