@@ -11,6 +11,6 @@ from stylex.cli.options import SuiteArgument
 
 def command(suite: SuiteArgument) -> None:
     """Say where the report is, the numbers of each experiment that matter most, and what to try next."""
-    from stylex.report.summary import summary
+    from stylex.report.writing import summary
 
     typer.echo("\n".join(summary(Path(), suite)))

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import chain, combinations
 from math import comb, isnan, log
-from pathlib import Path
 from statistics import mean, stdev
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas
 
-from stylex.artifacts import read_table
-from stylex.config import ExperimentConfig, ExperimentPaths
 from stylex.config.analysis import POOLED
-from stylex.report.published import LABELS, direction
+from stylex.report.captions import text
+from stylex.report.published import direction, label
+from stylex.report.run import Row, Run, grouped
 from stylex.report.table import NOTHING, Block, Table, concatenated, interval, percent
 
-TEXT = ("experiment", "method", "target_class", "direction", "factor")
 COLUMNS = (
     "experiment", "domain", "model", "seed", "method", "target_class", "rank", "style_index", "direction", "n",
     "factor", "cause", "purity", "change", "threshold", "area", "inside", "inside_low", "inside_high", "iou",
@@ -27,25 +25,27 @@ COLUMNS = (
 CHANCE = "random"
 SHOWN = (1, 3, 5, 10)  # the k of a reader's table
 LISTED = 5  # attributes that are named one by one
-EQUALS = 8  # random moves that a move is held against, of 64 a class
+EQUALS = 8  # random moves that a move is held against, of 64 for each class
+REGIONS = {"Inside, %": "inside", "Area, %": "area", "IoU, %": "iou", "IoU by chance, %": "iou_chance"}
+FIT = {"R² of images": "r2_images", "R² of reconstructions": "r2_reconstructions", "Weight": "logit_weight"}
 
-Rows: TypeAlias = list[dict[str, Any]]
+Rows = list[Row]
 
 
-def factors_table(root: Path, experiments: Mapping[str, ExperimentConfig]) -> Table:
+def factors_table(run: Run) -> Table:
     """Build the table from each experiment's factors.csv and factor_fit.csv."""
     parts, fit = [], []
-    for name, config in experiments.items():
+    for name, config in run.experiments.items():
         common = {"domain": config.domain, "model": config.method, "seed": config.seed}
-        paths = ExperimentPaths(root, name)
-        moves = read_table(paths.factors, TEXT)
-        parts.append(moves.assign(**common, threshold=config.evaluation.factor_threshold))
-        fit += [row | common for row in read_table(paths.factor_fit, TEXT[:1]).to_dict("records")]
+        parts.append(run.table(name, "factors").assign(**common, threshold=config.evaluation.factor_threshold))
+        fit += [row | common for row in run.rows(name, "factor_fit")]
     changes = [str(column) for column in parts[0].columns if str(column) not in COLUMNS]
     data = concatenated(parts, (*COLUMNS, *changes))
     rows: Rows = data.to_dict("records")
     causes = list(dict.fromkeys(row["factor"] for row in fit if row["cause"]))
-    blocks = (_coverage(rows, causes), _named(rows), _regions(rows), _named_regions(rows), _fit(fit))
+    first = [Block(text(key, listed=LISTED), _first_moves(rows, cell)) for key, cell in
+             (("first_factors", _move), ("first_regions", _place))]  # fmt: skip
+    blocks = (_coverage(rows, causes), first[0], _regions(rows), first[1], _fit(fit))
     return Table("factors", "Attributes measured against known factors", data, blocks)
 
 
@@ -77,7 +77,7 @@ def once(moves: Rows) -> Rows:
 
     The lists of two classes share coordinates: what one and the same coordinate moves is no second finding.
     """
-    first: dict[tuple[Any, ...], dict[str, Any]] = {}
+    first: dict[tuple[Any, ...], Row] = {}
     for row in sorted(moves, key=lambda row: row["rank"]):
         first.setdefault((row["experiment"], row["method"], row["style_index"]), row)
     return list(first.values())
@@ -108,14 +108,6 @@ def _missed(moves: Rows, factors: set[str], k: int) -> float:
     return missed
 
 
-def grouped(rows: Rows, *keys: str) -> dict[tuple[Any, ...], Rows]:
-    """Return the rows by the values of `keys`, in order of appearance."""
-    groups: dict[tuple[Any, ...], Rows] = {}
-    for row in rows:
-        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
-    return groups
-
-
 def over_seeds(values: Iterable[float], text: Callable[[float], str]) -> str:
     """Write the mean of one value a seed, with the sample's standard deviation where there are several."""
     known = [value for value in values if not isnan(value)]
@@ -124,7 +116,7 @@ def over_seeds(values: Iterable[float], text: Callable[[float], str]) -> str:
     return text(mean(known)) + (f" ± {text(stdev(known))}" if len(known) > 1 else "")
 
 
-def _is_strong(row: dict[str, Any]) -> bool:
+def _is_strong(row: Row) -> bool:
     return abs(row["change"]) > row["threshold"]  # False for NaN: nothing was moved
 
 
@@ -133,53 +125,39 @@ def _coverage(rows: Rows, causes: list[str]) -> Block:
     shown = [k for k in SHOWN if k <= longest]
     lines = []
     for (domain, model, method), group in grouped(rows, "domain", "model", "method").items():
-        directions = {target: part for (target,), part in grouped(group, "target_class").items()}
-        for target, part in [*directions.items(), (POOLED, group)]:
-            line = {"Domain": domain, "Method": _label(model, method)}
-            line["Target class"] = direction(target)
+        for (target,), part in [*grouped(group, "target_class").items(), ((POOLED,), group)]:
+            line = {"Domain": domain, "Method": _label(model, method), "Target class": direction(target)}
             lines.append(line | _line(part, method == CHANCE, causes, shown))
     limits = " or ".join(sorted({f"{row['threshold']:g}" for row in rows}))
-    caption = (
-        "This run: every attribute is applied alone to the n images that are not of the target class; a regressor tells"
-        " how far each factor moves, in sd of the factor. An attribute's factor is the one it moves most; purity is"
-        " the share of that factor in the sum of the absolute mean changes of all. Moves, purity and 'of a cause' count"
-        " a coordinate once, by its first rank, where the lists of several classes share it. A cause of the label"
-        f" ({', '.join(causes)}) is covered when an attribute of the top k moves it most, and by more than {limits} sd."
-        " Random moves: what k random coordinates and directions a class cover on average. Mean ± sd over seeds."
-        " Moved by the list: factors so moved by any attribute of it, and in how many seeds."
-    )
     numeric = ("Seeds", "n", "Moves", "Purity, %", "Of a cause, %", *(f"Causes, k = {k}" for k in shown))
-    return Block(caption, pandas.DataFrame(lines), numeric)
+    return Block(text("factors", causes=", ".join(causes), limits=limits), pandas.DataFrame(lines), numeric)
 
 
 def _label(model: str, method: str) -> str:
-    return f"random moves, {LABELS[model]}" if method == CHANCE else LABELS.get(method, method)
+    return f"random moves, {label(model)}" if method == CHANCE else label(method)
 
 
 def _line(part: Rows, chance: bool, causes: list[str], shown: Sequence[int]) -> dict[str, object]:
     """Return the measured cells of one method and target class; `part` has the moves of all seeds."""
     seeds = list(grouped(part, "experiment").values())
-    counts = [sum(group[0]["n"] for group in grouped(each, "target_class").values()) for each in seeds]
+    counts = [sum(group[0]["n"] for group in grouped(moves, "target_class").values()) for moves in seeds]
 
     def causes_of(moves: Rows, k: int) -> float:
         return covered_by_chance(moves, causes, k) if chance else len(covered(moves, causes, k))
 
-    times = Counter(name for each in seeds for name in sorted(covered(each, _factors(each), max(shown))))
+    known = {row["factor"] for row in part}
+    times = Counter(name for moves in seeds for name in sorted(covered(moves, known, max(shown))))
     cells: dict[str, object] = {
         "Seeds": len(seeds),
         "n": " / ".join(str(count) for count in counts),
-        "Moves": " / ".join(str(len(once(each))) for each in seeds),
-        "Purity, %": over_seeds([_mean(each, "purity") for each in seeds], percent),
-        "Of a cause, %": over_seeds([_mean(each, "cause") for each in seeds], percent),
+        "Moves": " / ".join(str(len(once(moves))) for moves in seeds),
+        "Purity, %": over_seeds([_mean(moves, "purity") for moves in seeds], percent),
+        "Of a cause, %": over_seeds([_mean(moves, "cause") for moves in seeds], percent),
     }
     for k in shown:
-        cells[f"Causes, k = {k}"] = over_seeds([causes_of(each, k) for each in seeds], "{:.2f}".format)
+        cells[f"Causes, k = {k}"] = over_seeds([causes_of(moves, k) for moves in seeds], "{:.2f}".format)
     moved = ", ".join(f"{factor} {number}/{len(seeds)}" for factor, number in times.most_common())
     return cells | {"Moved by the list": NOTHING if chance else moved or "none"}
-
-
-def _factors(rows: Rows) -> set[str]:
-    return {row["factor"] for row in rows}
 
 
 def _mean(rows: Rows, key: str) -> float:
@@ -187,76 +165,47 @@ def _mean(rows: Rows, key: str) -> float:
     return mean(values) if values else float("nan")
 
 
-def _named(rows: Rows) -> Block:
-    caption = f"The first {LISTED} attributes of each list: factor it moves most, mean change in sd, purity in %."
-    return Block(caption, _first_moves(rows, _move))
-
-
-def _first_moves(rows: Rows, text: Callable[[dict[str, Any] | None], str]) -> pandas.DataFrame:
-    """Return a line a list of attributes, with the text of each of its first moves."""
+def _first_moves(rows: Rows, cell: Callable[[Row], str]) -> pandas.DataFrame:
+    """Return a line for each list of attributes, with the text of each of its first moves."""
     lines = []
     found = [row for row in rows if row["method"] != CHANCE]
     for (experiment, method, target), part in grouped(found, "experiment", "method", "target_class").items():
         by_rank = {row["rank"]: row for row in part}
-        line = {"Experiment": experiment, "Method": LABELS.get(method, method), "Target class": target}
-        lines.append(line | {f"{rank}": text(by_rank.get(rank)) for rank in range(1, LISTED + 1)})
+        line = {"Experiment": experiment, "Method": label(method), "Target class": target}
+        ranks = range(1, LISTED + 1)
+        lines.append(line | {f"{rank}": cell(by_rank[rank]) if rank in by_rank else NOTHING for rank in ranks})
     return pandas.DataFrame(lines)
 
 
-def _move(row: dict[str, Any] | None) -> str:
-    if row is None or isnan(row["change"]):
+def _move(row: Row) -> str:
+    if isnan(row["change"]):
         return NOTHING
     return f"{row['factor']} {row['change']:+.2f} ({100 * row['purity']:.0f})"
 
 
+def _place(row: Row) -> str:
+    if isnan(row["inside"]):
+        return NOTHING
+    return f"{row['factor']} {interval(row, 'inside')} / {percent(row['area'])}"
+
+
 def _regions(rows: Rows) -> Block:
-    columns = {"Inside, %": "inside", "Area, %": "area", "IoU, %": "iou", "IoU by chance, %": "iou_chance"}
     lines = []
     placed = [row for row in rows if not isnan(row["inside"])]
     for (domain, model, method, factor), part in grouped(placed, "domain", "model", "method", "factor").items():
         seeds = list(grouped(part, "experiment").values())
         line = {"Domain": domain, "Method": _label(model, method), "Factor": factor, "Seeds": len(seeds)}
-        line["Moves"] = " / ".join(str(len(once(each))) for each in seeds)
-        lines.append(
-            line | {title: over_seeds([_mean(each, key) for each in seeds], percent) for title, key in columns.items()}
-        )
-    caption = (
-        "Where the moves act, by the factor that they move most. The region of a factor in an image: the pixels that"
-        " change while that factor alone goes over its range, told by drawing the image again. Inside: share of the"
-        " move's absolute change of pixels that lies in the region, all images together. Area: what that would be of"
-        " changes spread evenly over the image. IoU: intersection over union of the region and of as many pixels,"
-        " those that change most; by chance: of pixels drawn at random. Coordinates count once. Mean ± sd over seeds."
-    )
-    return Block(caption, pandas.DataFrame(lines), ("Seeds", "Moves", *columns))
-
-
-def _named_regions(rows: Rows) -> Block:
-    caption = (
-        f"The first {LISTED} attributes of each list: factor it moves most, share of its change of pixels inside that"
-        " factor's region in % with the 95 % interval over images, and behind the slash the region's area in %."
-    )
-    return Block(caption, _first_moves(rows, _place))
-
-
-def _place(row: dict[str, Any] | None) -> str:
-    if row is None or isnan(row["inside"]):
-        return NOTHING
-    measured = {"fraction": row["inside"], "low": row["inside_low"], "high": row["inside_high"]}
-    return f"{row['factor']} {interval(measured)} / {percent(row['area'])}"
+        line["Moves"] = " / ".join(str(len(once(moves))) for moves in seeds)
+        line |= {title: over_seeds([_mean(moves, key) for moves in seeds], percent) for title, key in REGIONS.items()}
+        lines.append(line)
+    return Block(text("regions"), pandas.DataFrame(lines), ("Seeds", "Moves", *REGIONS))
 
 
 def _fit(fit: Rows) -> Block:
-    columns = {"R² of images": "r2_images", "R² of reconstructions": "r2_reconstructions", "Weight": "logit_weight"}
     lines = []
     for (domain, model, factor), part in grouped(fit, "domain", "model", "factor").items():
-        line = {"Domain": domain, "Method": LABELS[model], "Factor": factor}
+        line = {"Domain": domain, "Method": label(model), "Factor": factor}
         line |= {"Cause": "yes" if part[0]["cause"] else "no", "Seeds": len(part)}
-        values = {title: over_seeds([row[key] for row in part], "{:.2f}".format) for title, key in columns.items()}
-        lines.append(line | values)
-    caption = (
-        "What the measure is worth, and what there is to find: R² of the regressor on the analysed images and on their"
-        " reconstructions (low: the generator has not learned the factor, and no attribute can move it); weight of each"
-        " factor in the explained classifier: change of the last class's logit less the first's, a sd of the factor, by"
-        " least squares over the same images. Mean ± sd over seeds."
-    )
-    return Block(caption, pandas.DataFrame(lines), ("Seeds", *columns))
+        line |= {title: over_seeds([row[key] for row in part], "{:.2f}".format) for title, key in FIT.items()}
+        lines.append(line)
+    return Block(text("factor_fit"), pandas.DataFrame(lines), ("Seeds", *FIT))

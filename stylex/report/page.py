@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
+import pandas
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markdown_it import MarkdownIt
+from markupsafe import Markup, escape
 
 import stylex
 from stylex.artifacts import write_text
-from stylex.config import SuitePaths, load_suite
-from stylex.report.claims import judge, read_run
+from stylex.config import ExperimentConfig, SuitePaths
+from stylex.report.captions import text
+from stylex.report.claims import judge, read_numbers
 from stylex.report.experiment import experiment_part
-from stylex.report.methods import method_notes, settings
-from stylex.report.provenance import anchor
 from stylex.report.published import SOURCES as PAPERS
-from stylex.report.table import Block, Table
-from stylex.report.writing import SOURCES, build_tables, load_experiments
+from stylex.report.run import anchor, load_run
+from stylex.report.table import NOTHING, Block, Table
+from stylex.report.writing import SOURCES, build_tables
 
-TEMPLATE = "page.html.j2"
 SUFFIXES = {"csv": "CSV", "md": "Markdown", "tex": "LaTeX"}
+NOTES = Path("docs") / "method-notes.md"  # the only place where deviations from the papers are written down
+MARKED = re.compile(r"<!-- report -->\n(.*?)<!-- end report -->", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -37,11 +43,11 @@ class TablePart:
 
 def render(root: Path, suite: str) -> None:
     """Write results/<suite>/index.html; raise `ArtifactError` when a stage has not run."""
-    config = load_suite(root, suite)
-    experiments = load_experiments(root, config)
-    tables = build_tables(root, config, experiments)
-    parts = [experiment_part(root, suite, name, experiment) for name, experiment in experiments.items()]
-    page = environment().get_template(TEMPLATE).render(
+    config, run = load_run(root, suite)
+    paths, tables = SuitePaths(root, suite), build_tables(config, run)
+    of_moves = "counterfactuals" in config.tables
+    parts = [experiment_part(run, suite, name, of_moves) for name in run.experiments]
+    page = environment().get_template("page.html.j2").render(
         suite=suite,
         digest=config.digest(),
         title=config.title,
@@ -51,13 +57,13 @@ def render(root: Path, suite: str) -> None:
         papers=PAPERS,
         parts=parts,
         measured=[part for part in parts if part.confusion],  # classifiers
-        tables=[_part(SuitePaths(root, suite), table, list(experiments)) for table in tables],
-        claims=judge(read_run(root, experiments, tables)),
-        comparable=[name for name, experiment in experiments.items() if experiment.published_domain],
+        tables=[_part(paths, table, list(run.experiments)) for table in tables],
+        claims=judge(read_numbers(run, tables)),
+        comparable=[name for name, experiment in run.experiments.items() if experiment.published_domain],
         notes=method_notes(root),
-        settings=settings(experiments),
+        settings=settings(run.experiments),
     )  # fmt: skip
-    write_text(SuitePaths(root, suite).report, page)
+    write_text(paths.report, page)
 
 
 def _part(paths: SuitePaths, table: Table, experiments: list[str]) -> TablePart:
@@ -85,3 +91,55 @@ def environment() -> Environment:
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+
+
+def method_notes(root: Path) -> Markup:
+    """Return the marked parts of the method notes as HTML, headings from h3 on; empty where there is no such file.
+
+    What is HTML in them is escaped, and links, which lead elsewhere, become text.
+    """
+    if not (root / NOTES).is_file():
+        return Markup("")
+    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    tokens = parser.parse("\n".join(MARKED.findall((root / NOTES).read_text(encoding="utf-8"))))
+    last = "Methods"
+    for token in tokens:
+        if token.type in ("heading_open", "heading_close"):
+            token.tag = f"h{min(int(token.tag[1]) + 1, 6)}"
+        if token.type == "inline" and token.level == 1:
+            last = token.content.rstrip(":").replace("`", "")  # the heading or sentence before a table is its name
+        if token.type == "table_open":
+            token.meta["label"] = last
+        if token.children:
+            token.children = [child for child in token.children if child.type not in ("link_open", "link_close")]
+
+    def table_open(renderer: Any, tokens: Any, index: int, options: Any, env: Any) -> str:
+        label = escape(tokens[index].meta["label"][:80])
+        return f'<div class="scroll" role="region" tabindex="0" aria-label="{label}"><table>\n'
+
+    parser.add_render_rule("table_open", table_open)
+    parser.add_render_rule("table_close", lambda *_: "</table></div>\n")
+    parser.add_render_rule("th_open", lambda *_: '<th scope="col">')
+    return Markup('<div class="notes">\n{}</div>').format(Markup(parser.renderer.render(tokens, parser.options, {})))
+
+
+def settings(experiments: Mapping[str, ExperimentConfig]) -> Block:
+    """Return every key of every experiment, one column each, as configured with presets and defaults."""
+    columns = {name: _flat(config.model_dump(mode="json")) for name, config in experiments.items()}
+    keys = list(dict.fromkeys(key for column in columns.values() for key in column))
+    cells = {name: [column.get(key, NOTHING) for key in keys] for name, column in columns.items()}
+    return Block(text("settings"), pandas.DataFrame({"Key": keys, **cells}))
+
+
+def _flat(content: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    found: dict[str, str] = {}
+    for key, value in content.items():
+        if isinstance(value, dict):
+            found |= _flat(value, f"{prefix}{key}.")
+        elif value is None or value == []:
+            found[f"{prefix}{key}"] = NOTHING
+        elif isinstance(value, list):
+            found[f"{prefix}{key}"] = ", ".join(map(str, value))
+        else:
+            found[f"{prefix}{key}"] = str(value).lower() if isinstance(value, bool) else str(value)
+    return found

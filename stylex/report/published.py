@@ -17,13 +17,18 @@ from stylex.config.analysis import EVERY, POOLED
 from stylex.protocols import Protocol
 
 METHODS = {"StylEx": "stylex", "StylEx without CST": "without_cst", "Wu et al. (StyleSpace)": "wu_2021"}
-LABELS = {method: label for label, method in METHODS.items()} | {"random": "random moves"}
+LABELS: dict[str, str] = {method: label for label, method in METHODS.items()} | {"random": "random moves"}
 PROTOCOLS = {Protocol.HELD_OUT: "held out", Protocol.SAME_IMAGES: "same images"}
 SOURCES = {
     "lang_2021": "Lang et al. 2021",
     "vandervleuten_2022": "van der Vleuten et al. 2022",
     "vandegeijn_2022": "van de Geijn et al. 2022",
 }
+
+
+def label(method: object) -> str:
+    """Return what a reader's table calls a method."""
+    return LABELS.get(str(method), str(method))
 
 
 def direction(target_class: object) -> str:

@@ -34,10 +34,9 @@ from stylex.latents.table import read_latents, write_latents
 from stylex.networks.model import build_networks, save_stylex
 from stylex.project import load_checked_experiment
 from stylex.protocols import Protocol
-from stylex.report.paired import paired_table
-from stylex.report.seeds import seeds_table
-from stylex.report.subset import subset_table
-from stylex.report.sufficiency import sufficiency_table
+from stylex.report.basic_tables import seeds_table, subset_table, sufficiency_table
+from stylex.report.comparisons import paired_table
+from stylex.report.run import Run
 
 REPOSITORY = Path(__file__).parents[2]
 PAIRS = [("both", "all"), ("rest", "random"), ("NA", "null"), ("3", "nan"), ("neither", "low_$")]
@@ -183,7 +182,7 @@ def test_sufficiency_counts_the_flips_of_each_class_and_of_all(project):
             found = counted(flips, names, row["method"], row["target_class"], int(row["k"]))
             assert (int(row["n"]), int(row["flipped"])) == found
             flipped_at_all += found[1]
-        table = sufficiency_table(root, {name: config})
+        table = sufficiency_table(Run(root, {name: config}))
         shown = table.data.to_dict("records")
         assert [(row["target_class"], row["n"], row["flipped"]) for row in shown] == [
             (row["target_class"], int(row["n"]), int(row["flipped"])) for row in rows
@@ -194,7 +193,7 @@ def test_sufficiency_counts_the_flips_of_each_class_and_of_all(project):
 
 def test_explanations_of_single_images_are_counted_by_class_and_of_all(project):
     root, names = project
-    table = subset_table(root, {"pets": load_experiment(root, "pets")}).data.to_dict("records")
+    table = subset_table(Run(root, {"pets": load_experiment(root, "pets")})).data.to_dict("records")
     assert len(table) == 2 * 3 * (len(names) + 1)
     paths = ExperimentPaths(root, "pets")
     for row in table:
@@ -214,7 +213,7 @@ def test_explanations_of_single_images_are_counted_by_class_and_of_all(project):
 def test_methods_on_the_same_images_are_counted_by_class_and_of_all(project):
     root, names = project
     experiments = {name: load_experiment(root, name) for name in EXPERIMENTS}
-    rows = paired_table(root, experiments).data.to_dict("records")
+    rows = paired_table(Run(root, experiments)).data.to_dict("records")
     assert rows
     flips = {name: flips_of(root, name) for name in EXPERIMENTS}
     for row in rows:
@@ -237,7 +236,7 @@ def test_methods_on_the_same_images_are_counted_by_class_and_of_all(project):
 def test_means_over_seeds_are_of_each_class_and_of_all(project):
     root, names = project
     experiments = {name: load_experiment(root, name) for name in EXPERIMENTS}
-    rows = seeds_table(root, experiments).data.to_dict("records")
+    rows = seeds_table(Run(root, experiments)).data.to_dict("records")
     assert {row["target_class"] for row in rows} == {*names, POOLED}
     for row in rows:
         counts = [

@@ -26,7 +26,8 @@ from stylex.evaluation.sufficiency import sufficiency
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, load_stylex, save_stylex
-from stylex.report.sufficiency import sufficiency_table
+from stylex.report.basic_tables import sufficiency_table
+from stylex.report.run import Run
 
 REPOSITORY = Path(__file__).parents[2]
 SPLITS = {"train": 4, "val": 3, "test": 9}  # images of a class
@@ -196,7 +197,7 @@ def test_every_count_is_that_of_the_images(dataset):
         analyse(root, names)
         expected = flips_of_images(root, names)
         written = SuitePaths(root, "anything").table("sufficiency", "csv")
-        write_table(written, sufficiency_table(root, {"anything": load_experiment(root, "anything")}).data, {})
+        write_table(written, sufficiency_table(Run(root, {"anything": load_experiment(root, "anything")})).data, {})
         table = read_table(written)
         own = table[table["method"] == "stylex"]
         found = {(row.target_class, row.k): (row.n, row.flipped, row.fraction) for row in own.itertuples()}

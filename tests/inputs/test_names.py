@@ -32,8 +32,8 @@ from stylex.classifiers.wrapper import NetworkDescription, load_network, save_ne
 from stylex.config.analysis import EVERY, POOLED, class_name
 from stylex.evaluation import counterfactual_summary, image_measures, maps, samples, sufficiency
 from stylex.latents.table import SCALARS, VECTORS, Latents, read_latents, write_latents
+from stylex.report.basic_tables import images_of
 from stylex.report.published import direction
-from stylex.report.subset import images_of
 from stylex.report.table import LATEX, Block, Table, to_latex, to_markdown
 
 # Our own words, a method's, what libraries read as something else, what formats give a meaning, other scripts.

@@ -1,29 +1,39 @@
-"""The page: one self-contained, accessible file with every table, figure and origin."""
+"""The page: one self-contained, accessible file with every table, figure, caption and origin."""
 
 import base64
 import io
 import json
 import re
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pandas
 import pytest
+import yaml
 from PIL import Image
 
-from stylex.artifacts import save_tensors
-from stylex.config import ExperimentPaths, SuitePaths, load_suite
+from stylex.artifacts import read_json, read_table, save_tensors, write_json
+from stylex.attfind.selection import select
+from stylex.config import ExperimentPaths, SuitePaths, load_experiment, load_suite
 from stylex.errors import ArtifactError
-from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES
-from stylex.report import render
-from stylex.report.claims import Run, judge
-from stylex.report.experiment import ExperimentPart, Picture
-from stylex.report.methods import method_notes
-from stylex.report.page import environment
-from stylex.report.provenance import ARTIFACTS, OPTIONAL, anchor
+from stylex.evaluation.maps import maps
+from stylex.evaluation.sufficiency import sufficiency
+from stylex.figures.make import experiment_figures
+from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES, RELEASED
+from stylex.released.convert import convert_released
+from stylex.report import render, tables
+from stylex.report.basic_tables import class_list
+from stylex.report.captions import caption
+from stylex.report.claims import judge
+from stylex.report.evidence import Numbers
+from stylex.report.experiment import Confusion, ExperimentPart, Picture, how_found
+from stylex.report.page import NOTES, environment, method_notes, settings
 from stylex.report.published import SOURCES as PAPERS
+from stylex.report.run import ARTIFACTS, OPTIONAL, anchor
 from stylex.report.table import Block
 
+REPOSITORY = Path(__file__).parents[2]
 HEADINGS = ("h1", "h2", "h3", "h4", "h5", "h6")
 VOID = {"meta", "img", "br", "hr", "link", "input"}
 
@@ -56,36 +66,36 @@ class Page(HTMLParser):
     def all(self, tag: str) -> list[dict[str, str | None]]:
         return [attributes for name, attributes in self.elements if name == tag]
 
+    @property
+    def ids(self) -> list[str | None]:
+        return [attributes["id"] for _, attributes in self.elements if "id" in attributes]
+
+
+def read(root: Path, suite: str = "demo") -> str:
+    return SuitePaths(root, suite).report.read_text(encoding="utf-8")
+
 
 @pytest.fixture(scope="module")
 def page(finished: Path) -> Page:
-    return Page(SuitePaths(finished, "demo").report.read_text(encoding="utf-8"))
+    return Page(read(finished))
 
 
-def test_it_is_well_formed_and_has_a_language_and_a_viewport(page: Page):
-    assert page.open == []
-    assert page.all("html") == [{"lang": "en"}]
+def test_it_is_well_formed_has_a_language_and_loads_nothing_from_elsewhere(page: Page):
+    assert page.open == [] and page.all("html") == [{"lang": "en"}]
     assert any(meta.get("name") == "viewport" for meta in page.all("meta"))
-
-
-def test_nothing_is_loaded_from_elsewhere(page: Page):
     for tag, attributes in page.elements:
-        if tag != "a":
-            for name in ("src", "href", "srcset", "data", "action"):
-                value = attributes.get(name)
-                assert value is None or value.startswith(("data:image/png;base64,", "data:image/gif;base64,")), (
-                    tag,
-                    value[:80],
-                )
+        for name in ("src", "href", "srcset", "data", "action") if tag != "a" else ():
+            value = attributes.get(name)
+            embedded = ("data:image/png;base64,", "data:image/gif;base64,")
+            assert value is None or value.startswith(embedded), (tag, value[:80])
     assert page.all("script") == [{}] and not page.all("link")
     assert "@import" not in page.text and "url(" not in page.text
 
 
 def test_links_lead_to_what_exists(page: Page, finished: Path):
-    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
-    assert len(ids) == len(set(ids))
+    assert len(page.ids) == len(set(page.ids))
     links = {str(link["href"]) for link in page.all("a")}
-    assert {link[1:] for link in links if link.startswith("#")} <= set(ids)
+    assert {link[1:] for link in links if link.startswith("#")} <= set(page.ids)
     files = {link for link in links if not link.startswith("#")}
     assert all((SuitePaths(finished, "demo").folder / link).is_file() for link in files)
     names = load_suite(finished, "demo").tables
@@ -93,7 +103,7 @@ def test_links_lead_to_what_exists(page: Page, finished: Path):
     assert {f"figures/mnist-{name}.pdf" for name in FIGURE_NAMES} <= files
 
 
-def test_a_reader_of_the_screen_finds_the_way(page: Page):
+def test_a_screen_reader_finds_headings_landmarks_and_names(page: Page):
     steps = [after - before for before, after in zip(page.headings, page.headings[1:], strict=False)]
     assert page.headings[0] == 1 and page.headings.count(1) == 1 and max(steps) == 1
     assert len(page.all("main")) == len(page.all("header")) == len(page.all("nav")) == 1
@@ -101,9 +111,8 @@ def test_a_reader_of_the_screen_finds_the_way(page: Page):
     for attributes in (*page.all("nav"), *(each for each in page.all("div") if each.get("role") == "region")):
         assert attributes["aria-label"]
     assert all(heading.get("scope") in ("row", "col") for heading in page.all("th"))
-    named = {attributes["id"] for _, attributes in page.elements if "id" in attributes}
     for _, attributes in page.elements:
-        assert attributes.get("aria-labelledby") is None or attributes["aria-labelledby"] in named
+        assert attributes.get("aria-labelledby") is None or attributes["aria-labelledby"] in page.ids
 
 
 def test_every_image_is_whole_with_a_text_for_those_who_do_not_see_it(page: Page, finished: Path):
@@ -135,25 +144,24 @@ def test_nothing_moves_before_a_reader_asks(page: Page, finished: Path):
     assert len(moving) == len(experiments) * len(ANIMATION_NAMES) and all(moving)
 
 
-def test_every_table_is_there_with_a_caption(page: Page, finished: Path):
+def test_tables_headline_confusion_matrix_and_limits_are_there(page: Page, finished: Path):
     ids = {attributes.get("id") for attributes in page.all("section")}
     assert {f"table-{name}" for name in load_suite(finished, "demo").tables} <= ids
     notes = method_notes(finished).count("<table>")
     assert len(page.all("caption")) == len(page.all("table")) - notes > 0
-    for cell in ("70.0 (63.3–75.9)", "Lang et al. 2021, Table 3", "87.5", "1.00 ± 0.20"):
-        assert cell in page.text
-
-
-def test_headline_confusion_matrix_and_limits_are_there(page: Page):
-    assert "70.0 % of decisions on images that no search has seen flip within the top 10 attributes" in page.text
-    assert "(n = 200, 95 % interval 63.3–75.9 %, shift 2): towards 3" in page.text
-    assert "shift 2): towards 3 90.0 %, towards 5 50.0 %." in page.text
-    assert all(str(count) in page.text for count in (197, 198))
-    assert "They are not FID" in page.text and "No experiment of this suite is one of the papers' domains" in page.text
+    for text in (
+        "70.0 (63.3–75.9)", "Lang et al. 2021, Table 3", "87.5", "1.00 ± 0.20", "197", "198", "They are not FID",
+        "70.0 % of decisions on images that no search has seen flip within the top 10 attributes",
+        "(n = 200, 95 % interval 63.3–75.9 %, shift 2): towards 3 90.0 %, towards 5 50.0 %.",
+        "No experiment of this suite is one of the papers' domains",
+    ):  # fmt: skip
+        assert text in page.text
+    shown, heading, _ = page.text.partition("Methods and known deviations")  # there, a loss is told of "real images"
+    assert heading and "real image" not in shown and "the dataset's images" in shown
 
 
 def test_a_verdict_that_wants_a_second_seed_is_shown_and_counted_as_undecided(finished: Path):
-    text = SuitePaths(finished, "demo").report.read_text(encoding="utf-8")
+    text = read(finished)
     assert '<span class="badge undecided"><span aria-hidden="true">1</span> one seed: not decided</span>' in text
     row = text.split('<th scope="row"><a href="#claim-classifier-specific-training">')[1].split("</tr>")[0]
     assert re.findall(r'<td class="number">(\d+)</td>', row) == ["0", "0", "2"]  # for, against, undecided
@@ -165,14 +173,14 @@ def test_provenance_stands_beside_the_numbers(page: Page, finished: Path):
         assert origin[key] in page.text
     assert "Uncommitted changes" in page.text
     anchors = {attributes.get("id") for attributes in page.all("tr")}
-    artifacts = ("classifier", "stylex", "latents", "effects", "attributes", "subset", "sufficiency", "frechet")
+    artifacts = ("classifier", "stylex", "latents", "effects", "attributes", "subset", "sufficiency", "frechet", "maps")
     assert {f"provenance-mnist-{name}" for name in artifacts} <= anchors
     linked = [str(link["href"]) for link in page.all("a")]
     assert linked.count("#provenance-mnist-sufficiency") >= 5  # rows, the line below the table, a figure, claims
 
 
 def test_each_trained_model_has_a_diagnosis_with_numbers_and_remedies(finished: Path):
-    text = SuitePaths(finished, "demo").report.read_text(encoding="utf-8")
+    text = read(finished)
     facts = dict(re.findall(r'id="experiment-([\w-]+):title".*?<dt>Diagnosis</dt><dd>(.*?)</dd>', text, re.DOTALL))
     moves = "moves that leave the data"
     without = {"mnist-without-cst": moves, "fashion-mnist-without-cst": moves}
@@ -190,67 +198,234 @@ def test_what_a_user_writes_is_escaped(measured: Path):
     path = measured / "config" / "suites" / "demo.yaml"
     path.write_text(path.read_text().replace("title: ", "title: <script>alert(1)</script> "))
     render(measured, "demo")
-    page = Page(SuitePaths(measured, "demo").report.read_text(encoding="utf-8"))
+    page = Page(read(measured))
     assert len(page.all("script")) == 1 and "<script>alert(1)</script>" in page.text
 
 
-def test_a_missing_figure_is_one_clear_line_and_leaves_the_page_as_it_was(measured: Path):
-    paths = SuitePaths(measured, "demo")
-    before = paths.report.read_bytes()
-    paths.figure("mnist", "history", "png").unlink()
+def test_a_missing_figure_or_damaged_model_is_one_clear_line_and_leaves_the_page_as_it_was(measured: Path):
+    before, figure = read(measured), SuitePaths(measured, "demo").figure("mnist", "history", "png")
+    content = figure.read_bytes()
+    figure.unlink()
     with pytest.raises(ArtifactError, match="mnist-history.png does not exist"):
         render(measured, "demo")
-    assert paths.report.read_bytes() == before
-
-
-def test_a_damaged_model_is_one_clear_line(measured: Path):
+    figure.write_bytes(content)
     model = ExperimentPaths(measured, "mnist").stylex_model
     model.write_bytes(b"not a model")
     with pytest.raises(ArtifactError, match="damaged"):
         render(measured, "demo")
+    assert read(measured) == before
     save_tensors(model, {}, {"config_digest": "feed"})
     render(measured, "demo")
-    assert "feed" in SuitePaths(measured, "demo").report.read_text(encoding="utf-8")
+    assert "feed" in read(measured)
 
 
-def test_images_are_said_to_be_the_datasets_own(page: Page):
-    shown, heading, _ = page.text.partition("Methods and known deviations")  # there, a loss is told of "real images"
-    assert heading
-    assert "real image" not in shown and "the dataset's images" in shown
+def test_every_configuration_is_loaded_once(measured: Path, monkeypatch: pytest.MonkeyPatch):
+    loaded = Counter()
+
+    def counted(root: Path, name: str):
+        loaded[name] += 1
+        return load_experiment(root, name)
+
+    for module in ("run", "basic_tables"):
+        monkeypatch.setattr(f"stylex.report.{module}.load_experiment", counted)
+    monkeypatch.setattr("stylex.config.loading.load_experiment", counted)
+    render(measured, "demo")
+    assert loaded == dict.fromkeys(load_suite(measured, "demo").experiments, 1)
+
+
+# Whatever experiments are called, each place of the page has its own id
+
+KNOWN = [*ARTIFACTS, *OPTIONAL]
 
 
 def part_of(name: str) -> ExperimentPart:
     """What the page shows of an experiment, as little as there can be."""
-    artifacts = artifacts_known()
-    origins = pandas.DataFrame({"Artifact": artifacts})
     return ExperimentPart(
         name=name, title=name, headline="", facts=[("Seed", "0")],
         pictures=[Picture(f"figure-{name}-{each}", each, "data:,", each, each, []) for each in FIGURE_NAMES],
-        confusion=None, diagnosis=None, attributes=Block("Attributes", pandas.DataFrame({"Rank": [1]})),
-        origins=Block("Origins", origins), origin_ids=[anchor(name, each) for each in artifacts], versions="",
+        confusion=None, diagnosis=None, attributes=Block("Attributes", pandas.DataFrame({"Rank": [1]})), versions="",
+        origins=Block("Origins", pandas.DataFrame({"Artifact": KNOWN})),
+        origin_ids=[anchor(name, one) for one in KNOWN],
     )  # fmt: skip
 
 
-def artifacts_known() -> list[str]:
-    return [*ARTIFACTS, *OPTIONAL]
-
-
 def test_whatever_experiments_are_called_each_place_of_the_page_has_its_own_id():
-    names = [
-        "mnist",
-        *(f"mnist-{each}" for each in (*artifacts_known(), "title", "attributes", "subset-title")),
-        "title",
-    ]
-    names += ["experiments", "of", "s-title", "claims"]
-    parts = [part_of(name) for name in dict.fromkeys(names)]
-    claims = judge(Run())
-    text = ""
-    for template in ("contents", "claims", "experiments", "tables", "provenance"):
-        text += environment().get_template(f"{template}.j2").render(
-            parts=parts, claims=claims, papers=PAPERS, tables=[], measured=[], version="0", digest="0"
-        )  # fmt: skip
-    ids = [attrs["id"] for _, attrs in Page(text).elements if "id" in attrs]
-    assert len(ids) > 10 * len(parts) and len(ids) == len(set(ids))
-    links = {attrs.get("href") for tag, attrs in Page(text).elements if tag == "a"}
-    linked = {str(link)[1:] for link in links if str(link).startswith("#experiment-")}
-    assert linked == {f"experiment-{part.name}" for part in parts} <= set(ids)
+    names = ["mnist", *(f"mnist-{each}" for each in (*KNOWN, "title", "attributes", "subset-title")), "title"]
+    parts = [part_of(name) for name in dict.fromkeys([*names, "experiments", "of", "s-title", "claims"])]
+    values = {"parts": parts, "claims": judge(Numbers()), "papers": PAPERS, "tables": [], "measured": []}
+    templates = [f"{name}.j2" for name in ("contents", "claims", "experiments", "tables", "provenance")]
+    texts = [environment().get_template(name).render(**values, version="0", digest="0") for name in templates]
+    page = Page("".join(texts))
+    assert len(page.ids) > 10 * len(parts) and len(page.ids) == len(set(page.ids))
+    linked = {str(link.get("href"))[1:] for link in page.all("a") if "#experiment-" in str(link.get("href"))}
+    assert linked == {f"experiment-{part.name}" for part in parts} <= set(page.ids)
+
+
+# Classes and mistakes, for two classes and for 200
+
+
+def test_the_most_frequent_mistakes_come_first_and_right_answers_never():
+    confusion = Confusion(["a", "b", "c"], [[5, 1, 0], [4, 2, 2], [0, 0, 9]])
+    assert confusion.shown
+    assert confusion.mistakes() == [("b", "a", 4, 0.5), ("b", "c", 2, 0.25), ("a", "b", 1, 1 / 6)]
+    assert class_list([str(number) for number in range(10)]) == "0 / 1 / 2 / 3 / 4 / 5 / 6 / 7 / 8 / 9"
+
+
+def test_a_classifier_of_200_classes_has_a_row_and_its_worst_mistakes(measured: Path):
+    path = ExperimentPaths(measured, "mnist").classifier.metrics
+    names = [f"bird {number:03d}" for number in range(200)]
+    counts = [[30 if row == column else 0 for column in range(200)] for row in range(200)]
+    counts[17][42] = 12
+    del (metrics := read_json(path))["calibration"]
+    write_json(path, metrics | {"class_names": names, "confusion_matrix": counts})
+    tables(measured, "demo")
+    render(measured, "demo")
+    row = read_table(SuitePaths(measured, "demo").table("classifiers", "csv")).set_index("experiment").loc["mnist"]
+    assert row["classes"] == "bird 000 / … / bird 199 (200 classes)" and row[["ece", "temperature"]].isna().all()
+    page = read(measured)
+    assert '<tr><th scope="row">bird 017</th><td>bird 042</td><td class="number">12</td>' in page
+    assert "bird 018" not in page
+
+
+# The page's part on methods: what the notes mark, and every setting of every experiment
+
+MARKED = """not this
+<!-- report -->
+## A heading
+For `all` of them:
+
+| a | b |
+|---|---|
+| <b>x</b> | [a link](../config) |
+<!-- end report -->
+nor this
+"""
+
+
+def test_marked_parts_alone_are_shown_with_named_tables_and_without_links_and_markup(tmp_path: Path):
+    assert method_notes(tmp_path) == ""
+    (tmp_path / NOTES).parent.mkdir()
+    (tmp_path / NOTES).write_text(MARKED, encoding="utf-8")
+    html = method_notes(tmp_path)
+    assert "<h3>A heading</h3>" in html and "this" not in html
+    assert 'role="region" tabindex="0" aria-label="For all of them"' in html and '<th scope="col">a</th>' in html
+    assert "&lt;b&gt;x" in html and "<td>a link</td>" in html and "<a " not in html
+
+
+def test_the_notes_of_the_project_are_marked():
+    html = method_notes(REPOSITORY)
+    assert all(f"<h3>{title}" in html for title in ("What the paper leaves open", "Where this", "Limits of what"))
+    assert "Mistakes of the public" not in html and "<!--" not in html
+
+
+def test_settings_have_a_row_for_each_key_and_a_column_for_each_experiment():
+    block = settings({name: load_experiment(REPOSITORY, name) for name in ("mnist", "fashion-mnist")})
+    rows = {row[0]: row[1:] for row in block.frame.to_numpy().tolist()}
+    assert rows["dataset.classes"] == ["3, 5", "sneaker, ankle-boot"]
+    assert rows["stylex.conditional_discriminator"] == ["true", "true"] and rows["published_domain"] == ["–", "–"]
+
+
+# Captions: FID of Inception's features and of no others, the search that ran, whose images
+
+
+@pytest.mark.parametrize(
+    ("extractors", "text"),
+    [
+        (["backbone"], "above the curve: this is not FID."),
+        (["inception"], "above the curve (FID: pytorch-fid's Inception). KID"),
+        (["inception", "backbone"], "(FID: pytorch-fid's Inception): in all others it is not FID."),
+    ],
+)
+def test_caption_of_the_curve(extractors, text):
+    config = load_experiment(REPOSITORY, "mnist")
+    evaluation = config.evaluation.model_copy(update={"frechet_extractors": extractors})
+    assert text in caption("frechet", config.model_copy(update={"evaluation": evaluation}))[1]
+
+
+@pytest.mark.parametrize("name", ["leaves", "mnist", "released-age"])
+def test_captions_are_whole_and_call_no_image_real(name):
+    config = load_experiment(REPOSITORY, name).model_copy(update={"title": "{title} of {x}"})
+    captions = {figure: caption(figure, config) for figure in FIGURE_NAMES + ANIMATION_NAMES}
+    words = " ".join(text for texts in captions.values() for text in texts)
+    assert "real" not in re.findall(r"\w+", words) and "{" not in words.replace(config.title, "")
+    assert "5 at the most, each moved alone on the reconstruction" in captions["independent"][1]
+    assert "Each image shows all steps so far" in captions["subset"][1]
+
+
+@pytest.mark.parametrize(
+    ("options", "released", "merged", "texts"),
+    [
+        ({}, None, False, ["Algorithm 1 of Lang et al. 2021 (threshold", "against all other classes)", "every move",
+                           "no earlier attribute explained"]),
+        ({"engine": "screened", "confidence": 0.9}, None, False, ["Algorithm 1", "(confidence 90 %)"]),
+        ({"algorithm": "notebook"}, None, True, ["find_significant_styles of the authors'", "over all images"]),
+        ({"algorithm": "notebook"}, None, False, ["find_significant_styles of", "no earlier attribute explained"]),
+        ({"algorithm": "image_fraction", "against": "3"}, None, False,
+         ["find_significant_styles_image_fraction of the authors' notebook", "against the class 3)",
+          "that the move raises"]),
+        ({"algorithm": "notebook"}, "effects", True, ["that its authors measured and released"]),
+        ({"algorithm": "notebook"}, "latents", True, ["of every move on every image"]),
+    ],
+)  # fmt: skip
+def test_the_search_that_ran_is_named(options, released, merged, texts):
+    config = load_experiment(REPOSITORY, "mnist")
+    attfind = config.attfind.model_copy(update={"engine": "exhaustive", "threshold": 0.5, **options})
+    text = how_found(config.model_copy(update={"attfind": attfind, "released": released}), merged)
+    assert all(each in text for each in texts) and "0.5 logits" in text
+    assert ("Algorithm 1" in text) == (attfind.algorithm == "paper")
+
+
+# Suites with a released model: what it has not is left out
+
+TABLES = ["classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "user_study"]
+
+
+def write_suite(root: Path, name: str, experiments: list[str], asked: list[str]) -> SuitePaths:
+    """Make tables and report of a suite; figures of the trained experiments are those of the suite demo."""
+    content = {"title": "A mixture", "experiments": experiments, "tables": asked}
+    (root / f"config/suites/{name}.yaml").write_text(yaml.safe_dump(content))
+    paths = SuitePaths(root, name)
+    (paths.folder / "figures").mkdir(parents=True)
+    for figure in (SuitePaths(root, "demo").folder / "figures").iterdir():
+        (paths.folder / "figures" / figure.name).hardlink_to(figure)
+    experiment_figures(root, name, "tiny", "cpu")
+    tables(root, name)
+    render(root, name)
+    return paths
+
+
+def test_a_released_model_has_its_part_in_a_mixed_suite_and_a_report_alone(measured: Path, add_released):
+    add_released(measured, attfind={"threshold": 0.001})
+    convert_released(measured, "tiny", "cpu")
+    select(measured, "tiny")
+    sufficiency(measured, "tiny", "cpu")
+    maps(measured, "tiny", "cpu")
+    paths = write_suite(measured, "mixed", ["mnist", "tiny", "mnist-without-cst"], TABLES)
+    found = {name: read_table(paths.table(name, "csv"), ("experiment",)) for name in TABLES if name != "seeds"}
+    rows = {name: set(frame["experiment"]) - {""} for name, frame in found.items() if "experiment" in frame}
+    trained = {"mnist", "mnist-without-cst"}
+    assert rows.pop("sufficiency") == trained | {"tiny"}
+    assert rows == dict.fromkeys(("classifiers", "samples", "subset", "frechet", "user_study"), trained)
+    assert set(read_json(paths.metrics("tiny"))) == {"sufficiency"}
+    assert {"accuracy", "frechet_distance"} < set(read_json(paths.metrics("mnist")))
+
+    page = read(measured, "mixed")
+    figures = ("teaser", "comparison", "reconstructions", "history", "samples", *RELEASED, *ANIMATION_NAMES)
+    tiny, mnist = ({name for name in figures if f'id="figure-{one}-{name}"' in page} for one in ("tiny", "mnist"))
+    assert tiny == {*RELEASED, *ANIMATION_NAMES} < mnist
+    artifacts = ("classifier", "stylex", "latents", "effects", "attributes", "sufficiency")
+    for text in (
+        'aria-label="Confusion matrix of mnist"', "released, of which no accuracy is published", "Diagnosis of mnist",
+        "converted, not trained here", "as figure 2 of van de Geijn et al. 2022 shows them",
+        "first among the images whose reconstruction is decided as the image itself",
+        *(f'id="provenance-tiny-{artifact}"' for artifact in artifacts),
+    ):  # fmt: skip
+        assert text in page
+    absent = ("Confusion matrix of tiny", "Diagnosis of tiny", "provenance-tiny-subset", "provenance-tiny-diagnosis")
+    assert not any(text in page for text in absent)
+
+    write_suite(measured, "alone", ["tiny"], ["sufficiency"])
+    page = read(measured, "alone")
+    assert 'id="figure-tiny-attributes"' in page and 'id="confusion"' not in page and "#confusion" not in page
+    assert "The lists of both classes are merged, and the mean effect is over all images." in page
+    assert "on the effects that its authors measured and released." in page

@@ -1,0 +1,148 @@
+"""The claims of the three papers (claims.yaml) with what this run says for and against each: verdicts are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+import pandas
+import yaml
+
+from stylex.config.analysis import KID_FOLDS
+from stylex.report import evidence
+from stylex.report.evidence import Numbers
+from stylex.report.factors import EQUALS
+from stylex.report.published import SOURCES, read_published
+from stylex.report.rules import LEVEL, RULES, Finding, Verdict
+from stylex.report.run import Run
+from stylex.report.table import Table
+
+UNTESTED, MIXED = "not tested by this run", "mixed"
+# Artifacts that the claims are judged by besides the suite's tables; a suite need not compute all of them.
+ARTIFACTS = (
+    "attributes", "flips", "random_flips", "independent", "counterfactuals", "counterfactual_images",
+    "stylex_history", "factor_fit",
+)  # fmt: skip
+PUBLISHED = ("sufficiency", "user_study")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One way to test a claim: whose numbers (evidence) are judged how (rule), and both as a reader sees them."""
+
+    name: str
+    evidence: Mapping[str, Any]
+    rule: Mapping[str, Any]
+    text: str
+    needs: str
+
+    def find(self, numbers: Numbers) -> list[Finding]:
+        """Return what the numbers of a run say; nothing where the run does not have them."""
+        return RULES[self.rule["name"]](numbers.experiments, _called(self.evidence, numbers), **_parameters(self.rule))
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim in our words, where it is stated or tested and with which outcome, and how a run tests it."""
+
+    id: str
+    title: str  # a few words for the contents
+    statement: str
+    sources: list[dict[str, str]]  # paper (a key of `SOURCES`), place, says
+    measures: list[Measure]
+    published: Mapping[str, Any] | None = None
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A claim with what each measure found; no finding means that this run does not test it that way."""
+
+    claim: Claim
+    published: list[str]
+    findings: list[tuple[Measure, list[Finding]]]
+
+    def count(self, *verdicts: str) -> int:
+        """Return how many findings have one of these verdicts."""
+        return sum(finding.verdict in verdicts for _, found in self.findings for finding in found)
+
+    @property
+    def undecided(self) -> int:
+        """How many findings decide nothing, for want of a second seed or by their numbers."""
+        return self.count(Verdict.UNDECIDED, Verdict.ONE_SEED)
+
+    @property
+    def summary(self) -> str:
+        """Say in a word what the decided findings say together."""
+        if not any(found for _, found in self.findings):
+            return UNTESTED
+        decided = [verdict for verdict in (Verdict.SUPPORTS, Verdict.CONTRADICTS) if self.count(verdict)]
+        if len(decided) == 2:
+            return MIXED
+        return decided[0].value if decided else Verdict.UNDECIDED.value
+
+    @property
+    def papers(self) -> list[str]:
+        """The papers that state or test the claim, each once."""
+        return list(dict.fromkeys(SOURCES[source["paper"]] for source in self.claim.sources))
+
+
+@cache
+def claims() -> list[Claim]:
+    """Read claims.yaml, with the parameters of a measure and the shared sentences set into its texts."""
+    content = yaml.safe_load(resources.files("stylex.report").joinpath("claims.yaml").read_text(encoding="utf-8"))
+    shared = content["texts"] | {"level": f"{LEVEL:g}", "equals": f"{EQUALS}", "folds": f"{len(KID_FOLDS)}"}
+    found = []
+    for claim in content["claims"]:
+        measures = []
+        for measure in claim["measures"]:
+            words = shared | _written(measure["evidence"]) | _written(measure["rule"])
+            texts = {key: _filled(measure[key], words) for key in ("text", "needs")}
+            measures.append(Measure(**measure | texts))
+        found.append(Claim(**claim | {"measures": measures}))
+    return found
+
+
+def _written(parameters: Mapping[str, Any]) -> dict[str, str]:
+    """Write parameters for a reader: those that are no whole number are fractions."""
+    return {key: f"{100 * value:g} %" if isinstance(value, float) else str(value) for key, value in parameters.items()}
+
+
+def _filled(text: str, words: Mapping[str, str]) -> str:
+    while "{" in text:
+        text = text.format_map(words)
+    return text
+
+
+def _parameters(call: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in call.items() if key != "name"}
+
+
+def _called(call: Mapping[str, Any], numbers: Numbers) -> list[Any]:
+    return getattr(evidence, call["name"])(numbers, **_parameters(call))
+
+
+def read_numbers(run: Run, tables: Iterable[Table]) -> Numbers:
+    """Collect the suite's tables and those artifacts that exist; raise `ArtifactError` when one is damaged."""
+    artifacts = {}
+    for name in ARTIFACTS:
+        having = [each for each in run.experiments if getattr(run.paths(each), name).is_file()]
+        frames = [run.table(each, name).assign(experiment=each).astype(object) for each in having]
+        if frames:
+            artifacts[name] = pandas.concat(frames, ignore_index=True)
+    published = {name: read_published(run.root, name) for name in PUBLISHED}
+    return Numbers(run.experiments, {table.name: table.data for table in tables}, artifacts, published)
+
+
+def judge(numbers: Numbers, of: Iterable[Claim] | None = None) -> list[Judged]:
+    """Return every claim with its findings, in order."""
+    return [
+        Judged(
+            claim,
+            _called(claim.published, numbers) if claim.published else [],
+            [(measure, measure.find(numbers)) for measure in claim.measures],
+        )
+        for claim in (claims() if of is None else of)
+    ]

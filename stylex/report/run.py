@@ -1,0 +1,135 @@
+"""One run of a suite: the configurations of its experiments, loaded once, and their artifacts, each read once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import pandas
+import pyarrow.parquet
+from safetensors import SafetensorError, safe_open
+
+from stylex.artifacts import read_json, read_table, require
+from stylex.config import ExperimentConfig, ExperimentPaths, SuiteConfig, load_experiment, load_suite
+from stylex.config.models import TableName
+from stylex.errors import ArtifactError
+from stylex.latents.table import Latents, damage_reported, json_metadata, read_latents
+
+ARTIFACTS = (
+    "classifier", "stylex", "diagnosis", "latents", "effects", "attributes", "independent", "subset", "sufficiency",
+    "frechet",
+)  # fmt: skip  # as made
+# Of a released model; the others of it where they exist.
+RELEASED = ("classifier", "stylex", "latents", "effects", "attributes", "sufficiency")
+OPTIONAL = ("samples", "wu_2021", "flips", "counterfactuals", "factors", "map_numbers", "observer")  # not in all suites
+SHOWN_AS = {"map_numbers": "maps"}
+VERSION = "version_"
+
+Row: TypeAlias = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Run:
+    """The experiments of a suite and what they left in results/experiments; nothing is read before it is asked for."""
+
+    root: Path
+    experiments: Mapping[str, ExperimentConfig]
+    _read: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def paths(self, experiment: str) -> ExperimentPaths:
+        """Return where the artifacts of an experiment are, those of its classifier where `classifier_of` says."""
+        return ExperimentPaths(self.root, experiment, self.experiments[experiment].classifier_of)
+
+    def table(self, experiment: str, name: str) -> pandas.DataFrame:
+        """Return the CSV artifact `ExperimentPaths.<name>`; raise `ArtifactError` when it is missing or damaged."""
+        if (experiment, name) not in self._read:
+            self._read[experiment, name] = read_table(getattr(self.paths(experiment), name))
+        return self._read[experiment, name]
+
+    def rows(self, experiment: str, name: str) -> list[Row]:
+        """Return the rows of the same artifact."""
+        return records(self.table(experiment, name))
+
+    def latents(self, experiment: str) -> Latents:
+        """Return the latents of an experiment; raise `ArtifactError` when they are missing or damaged."""
+        if (experiment, "latents") not in self._read:
+            self._read[experiment, "latents"] = read_latents(self.paths(experiment).latents)
+        return self._read[experiment, "latents"]
+
+    def classifier(self, experiment: str) -> dict[str, Any]:
+        """Return the metrics of the explained classifier; raise `ArtifactError` when there are none."""
+        return read_json(self.paths(experiment).classifier.metrics)
+
+    def giving(self, table: TableName) -> Run:
+        """Return the same run with the experiments that have numbers for a table."""
+        having = {name: config for name, config in self.experiments.items() if config.gives(table)}
+        return Run(self.root, having, self._read)
+
+    def artifacts(self, experiment: str) -> list[str]:
+        """Return `ARTIFACTS`, which every trained experiment has, and those of `OPTIONAL` that exist."""
+        paths, found = self.paths(experiment), list(ARTIFACTS)
+        if self.experiments[experiment].released:
+            found = [name for name in found if name in RELEASED or getattr(paths, name).is_file()]
+        return found + [SHOWN_AS.get(name, name) for name in OPTIONAL if getattr(paths, name).is_file()]
+
+    def provenance(self, experiment: str, artifact: str) -> dict[str, str]:
+        """Return {config_digest, seed, commit, uncommitted, device, machine, …, version_…} of one of `artifacts`."""
+        paths = self.paths(experiment)
+        if artifact == "classifier" and not self.experiments[experiment].released:
+            return self.classifier(experiment)["provenance"]
+        if artifact in ("classifier", "stylex"):  # a converted classifier was not measured here
+            return _tensor_header({"classifier": paths.classifier.model, "stylex": paths.stylex_model}[artifact])
+        if artifact in ("latents", "effects"):
+            return _parquet_header({"latents": paths.latents, "effects": paths.effects()}[artifact])
+        file = next((name for name, shown in SHOWN_AS.items() if shown == artifact), artifact)
+        return read_json(getattr(paths, file).with_suffix(".provenance.json"))
+
+
+def load_run(root: Path, suite: str) -> tuple[SuiteConfig, Run]:
+    """Load a suite and its experiments, in its order; raise `ConfigError` when a file is wrong."""
+    config = load_suite(root, suite)
+    return config, Run(root, {name: load_experiment(root, name) for name in config.experiments})
+
+
+def records(frame: pandas.DataFrame) -> list[Row]:
+    """Return the rows of a frame by the names of its columns."""
+    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def grouped(rows: Iterable[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:
+    """Return the rows by the values of the keys, in order of appearance."""
+    groups: dict[tuple[Any, ...], list[Row]] = {}
+    for row in rows:
+        groups.setdefault(tuple(row[key] for key in keys), []).append(row)
+    return groups
+
+
+def anchor(experiment: str, artifact: str) -> str:
+    """Return the id, on the page, of the line that says where an artifact comes from.
+
+    That of all lines of an experiment is `provenance:<experiment>`: no name has a colon, and there may be experiments
+    `a` and `a-subset`.
+    """
+    return f"provenance-{experiment}-{artifact}"
+
+
+def versions(provenance: dict[str, str]) -> str:
+    """Write the package versions of one artifact as text."""
+    packages = sorted(key for key in provenance if key.startswith(VERSION))  # a safetensors header has no order
+    return ", ".join(f"{key.removeprefix(VERSION)} {provenance[key]}" for key in packages)
+
+
+def _tensor_header(path: Path) -> dict[str, str]:
+    try:
+        with safe_open(require(path), "numpy") as file:
+            header = dict(file.metadata() or {})
+    except SafetensorError as error:
+        raise ArtifactError(f"{path} is damaged ({error}); delete it and run its stage again") from None
+    return {key: value for key, value in header.items() if not value.startswith("{")}  # without configuration
+
+
+def _parquet_header(path: Path) -> dict[str, str]:
+    with damage_reported(path):
+        return json_metadata(pyarrow.parquet.read_schema(require(path)))["provenance"]
