@@ -14,7 +14,13 @@ def number_format(wanted: str, device: str) -> torch.dtype:
     """Return the format for `wanted`, "float32", "bfloat16" or "auto", on a device such as "cpu" or "cuda:1"."""
     if wanted != "auto":
         return getattr(torch, wanted)
-    return torch.bfloat16 if _fast_bfloat16(torch.device(device).type) else torch.float32
+    if torch.device(device).type == "cuda":
+        fast = torch.cuda.get_device_capability() >= (8, 0)
+    else:
+        has = torch.cpu.get_capabilities()
+        amd = not has.get("cpu_name", "").startswith("Intel")
+        fast = has.get("amx_bf16", False) or (has.get("avx512_bf16", False) and amd)
+    return torch.bfloat16 if fast else torch.float32
 
 
 def autocast_to(dtype: torch.dtype, device: str) -> torch.autocast:
@@ -25,12 +31,3 @@ def autocast_to(dtype: torch.dtype, device: str) -> torch.autocast:
 def format_name(dtype: torch.dtype) -> str:
     """Return what a header says of the format."""
     return str(dtype).removeprefix("torch.")
-
-
-def _fast_bfloat16(kind: str) -> bool:
-    if kind == "cuda":
-        return torch.cuda.get_device_capability() >= (8, 0)
-    has = torch.cpu.get_capabilities()
-    return has.get("amx_bf16", False) or (
-        has.get("avx512_bf16", False) and not has.get("cpu_name", "").startswith("Intel")
-    )

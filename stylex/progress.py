@@ -31,9 +31,8 @@ class Counter:
         self.done += count
         self.note = note
         if self._bar is not None:
-            self._bar.update(
-                self._bar.task_ids[0], completed=self.done, rate=f"{self.rate():.0f} {self.unit}/s", note=note
-            )
+            rate = f"{self.rate():.0f} {self.unit}/s"
+            self._bar.update(self._bar.task_ids[0], completed=self.done, rate=rate, note=note)
         elif time.monotonic() - self._last_line >= LOG_INTERVAL:
             self.log()
 
@@ -58,22 +57,16 @@ class Counter:
 def progress(label: str, total: int | None, unit: str = "images", done: int = 0) -> Iterator[Counter]:
     """Yield a `Counter` over `total` units, of which `done` were finished by an earlier run; None: nobody knows."""
     counter = Counter(label, total, unit, done)
-    if sys.stderr.isatty():
-        from rich.console import Console  # only here: whoever plans needs no bar
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[rate]}"),
-        )
-        with Progress(
-            *columns, TimeRemainingColumn(), TextColumn("{task.fields[note]}"), console=Console(stderr=True)
-        ) as bar:
-            bar.add_task(label, total=total, completed=done, rate="", note="")
-            counter._bar = bar
-            yield counter
-    else:
+    if not sys.stderr.isatty():
         yield counter
         counter.log()
+        return
+    from rich.console import Console  # only here: whoever plans needs no bar
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    rate, note = TextColumn("{task.fields[rate]}"), TextColumn("{task.fields[note]}")
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), rate, TimeRemainingColumn(), note
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        bar.add_task(label, total=total, completed=done, rate="", note="")
+        counter._bar = bar
+        yield counter

@@ -23,13 +23,6 @@ def test_same_features_are_at_distance_zero_even_with_fewer_images_than_features
     assert frechet_distance(*moments(features), *moments(features)) == pytest.approx(0, abs=1e-9)
 
 
-def test_diagonal_covariances():
-    zero = torch.zeros(3, dtype=torch.float64)
-    a, b = torch.tensor([1.0, 4.0, 9.0]).double(), torch.tensor([4.0, 4.0, 1.0]).double()
-    expected = float((a.sqrt() - b.sqrt()).square().sum())
-    assert frechet_distance(zero, a.diag(), zero, b.diag()) == pytest.approx(expected, abs=1e-9)
-
-
 def test_general_covariances_agree_with_the_matrix_square_root():
     a, b = moments(draw(300, 8, 2)), moments(draw(300, 8, 3, mean=0.5) @ draw(8, 8, 4))
     root = scipy.linalg.sqrtm((a[1] @ b[1]).numpy()).real
@@ -48,16 +41,11 @@ def test_squared_mmd_by_hand():
     assert float(squared_mmd(a, b)) == pytest.approx(27 + 1 - 2 * (1 + 8 + 1 + 27) / 4)
 
 
-def test_kernel_distance_is_zero_on_average_for_one_distribution():
-    values = [
-        kernel_distance(draw(100, 4, s), draw(100, 4, 100 + s), torch.Generator().manual_seed(s))[0] for s in range(30)
-    ]
-    mean, error = torch.tensor(values).mean(), torch.tensor(values).std() / 30**0.5
-    assert abs(mean) < 3 * error
-
-
-def test_kernel_distance_sees_a_shift_and_repeats_itself():
-    a, b = draw(100, 4, 0), draw(100, 4, 1, mean=1.0)
-    first, second = (kernel_distance(a, b, torch.Generator().manual_seed(7)) for _ in range(2))
+def test_kernel_distance_is_zero_on_average_for_one_distribution_and_sees_a_shift():
+    seeds = [(draw(100, 4, s), draw(100, 4, 100 + s), torch.Generator().manual_seed(s)) for s in range(30)]
+    values = torch.tensor([kernel_distance(*each)[0] for each in seeds])
+    assert abs(values.mean()) < 3 * values.std() / 30**0.5
+    shifted = draw(100, 4, 0), draw(100, 4, 1, mean=1.0)
+    first, second = (kernel_distance(*shifted, torch.Generator().manual_seed(7)) for _ in range(2))
     assert first == second
     assert first[0] > 3 * first[1] > 0

@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import Any, cast
 
 from torch import Tensor
 
-from stylex.classifiers.image_network import ImageNetwork
-from stylex.classifiers.timm_network import TimmNetwork
+from stylex.classifiers.networks import ImageNetwork, TimmNetwork
 from stylex.config import weights_path
 from stylex.config.finetuning import FineTuningConfig
 from stylex.errors import ArtifactError
@@ -35,14 +33,19 @@ class InitialWeights:
         """
         own = {name: value for name, value in network.state_dict().items() if not name.startswith("head.")}
         published = {name: published_name(architecture, name) for name in own}
-        heads = (*HEADS, *timm_heads(network))
-        problems = chain(self._missing(own, published), self._unknown(set(published.values()), heads))
-        if (problem := next(problems, None)) is not None:
+        heads = HEADS
+        if isinstance(network, TimmNetwork):
+            named = cast(Any, network.stages[0]).model.pretrained_cfg["classifier"]
+            heads += tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))
+        problem = next(self._problems(own, published, heads), None)
+        if problem is not None:
             raise ArtifactError(f"{self.source} holds no weights of {architecture}: {problem}; give others, or none")
-        taken = {name: self.state[key] for name, key in published.items() if key in self.state}
-        network.load_state_dict(taken, strict=False)
+        found = {name: self.state[key] for name, key in published.items() if key in self.state}
+        network.load_state_dict(found, strict=False)
 
-    def _missing(self, own: Mapping[str, Tensor], published: Mapping[str, str]) -> Iterator[str]:
+    def _problems(
+        self, own: Mapping[str, Tensor], published: Mapping[str, str], heads: tuple[str, ...]
+    ) -> Iterator[str]:
         for name, value in own.items():
             key = published[name]
             if key not in self.state:
@@ -50,8 +53,7 @@ class InitialWeights:
                     yield f"'{key}' is missing"
             elif self.state[key].shape != value.shape:
                 yield f"'{key}' is of shape {tuple(self.state[key].shape)}, not {tuple(value.shape)}"
-
-    def _unknown(self, known: set[str], heads: tuple[str, ...]) -> Iterator[str]:
+        known = set(published.values())
         for key in self.state:
             if key not in known and not key.startswith(heads):
                 yield f"'{key}' is not part of it"
@@ -80,11 +82,3 @@ def published_name(architecture: str, name: str) -> str:
         return f"layer{stage}.{int(block) - (stage == '1')}.{rest}"  # in the first, pooling is block 0
     inner = re.sub(r"^stages\.\d\.", "", name)
     return {"mobilenet_v2": f"features.{inner}", "mobilenet_v1": inner}.get(architecture, inner.removeprefix("model."))
-
-
-def timm_heads(network: ImageNetwork) -> tuple[str, ...]:
-    """Return how the names of the tensors begin that a timm model's own classifier has; of others: nothing."""
-    if not isinstance(network, TimmNetwork):
-        return ()
-    named = cast(Any, network.stages[0]).model.pretrained_cfg["classifier"]
-    return tuple(f"{name}." for name in ((named,) if isinstance(named, str) else named))

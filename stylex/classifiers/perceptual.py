@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Self, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from torch import Tensor, nn
 
-from stylex.classifiers.backbone import FeatureBackbone, load_backbone
+from stylex.classifiers.frozen import FeatureBackbone, load_backbone
 from stylex.config import StylexConfig, backbone_paths, weights_path
 from stylex.pretrained import load_weights
 
@@ -43,10 +43,8 @@ class LpipsFeatures(nn.Module):
         with torch.device("meta"):  # no memory and no time for weights that are replaced
             whole = models.get_model(network, weights=None)
         whole.load_state_dict(state, assign=True)
-        layers = whole.get_submodule("features")
-        assert isinstance(layers, nn.Sequential)
-        starts = (0, *ends[:-1])
-        self.network = nn.ModuleList([layers[a:b] for a, b in zip(starts, ends, strict=True)])
+        layers: Any = whole.get_submodule("features")
+        self.network = nn.ModuleList([layers[a:b] for a, b in zip((0, *ends[:-1]), ends, strict=True)])
         path = Path(package).parent / "weights" / "v0.1" / f"{name.removeprefix('lpips-')}.pth"
         heads = torch.load(path, map_location="cpu", weights_only=True)
         for layer in range(len(ends)):

@@ -1,31 +1,26 @@
-"""Supervised training of a network, from scratch or from published weights; best epoch by balanced accuracy.
+"""Supervised training of a network, from scratch or from given weights; the best epoch is kept.
 
 From scratch: Adam with decoupled weight decay (Loshchilov and Hutter 2019) under the one-cycle schedule (Smith and
 Topin 2018), which reaches its accuracy in few epochs. Fine-tuning: Adam at a constant rate, the layers unfrozen from
-the top ([V] 4.3). Everything random comes from the seed.
+the top ([V] 4.3; Howard and Ruder 2018). Everything random comes from the seed.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
 
 import pandas
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stylex.classifiers.accuracy import accuracy, balanced_accuracy, predict
-from stylex.classifiers.balance import class_weights, drawing_weights
-from stylex.classifiers.image_network import ImageNetwork
 from stylex.classifiers.initial_weights import InitialWeights
-from stylex.classifiers.networks import build_network
-from stylex.classifiers.translation import translate
-from stylex.classifiers.unfreezing import Unfreezing
+from stylex.classifiers.metrics import accuracy, balanced_accuracy, predict
+from stylex.classifiers.networks import ImageNetwork, build_network, translate
 from stylex.config.finetuning import FineTuningConfig
 from stylex.datasets import ImageSplit
-from stylex.errors import TrainingDivergedError
+from stylex.errors import DatasetError, TrainingDivergedError
 from stylex.progress import Counter, progress
 
 
@@ -37,106 +32,49 @@ def train_network(
     device: str,
     label: str,
     initial: InitialWeights | None = None,
+    targets: tuple[Tensor, Tensor] | None = None,
 ) -> tuple[ImageNetwork, pandas.DataFrame]:
     """Train on `train`; return the network of the best epoch on `val`, in eval mode, and the history (a row an epoch).
 
-    The best epoch is that of the highest balanced accuracy, or of several the lowest loss. Raise
-    `TrainingDivergedError` when a loss is not finite, `ArtifactError` when the initial weights are of another network.
+    The best epoch is that of the highest balanced accuracy, or of several the lowest loss. With `targets` [N, F] of
+    both splits the network learns these instead of the labels, by mean squared error. Raises `TrainingDivergedError`
+    when a loss is not finite, `ArtifactError` when the initial weights are of another network.
     """
-    weight = class_weights(train.labels, train.class_names).to(device) if config.balance == "loss" else None
-    loss = nn.CrossEntropyLoss(weight, label_smoothing=config.label_smoothing)
-    network = _seeded_network(config, train, len(train.class_names), seed, initial).to(device)
-    draw = drawing_weights(train.labels, train.class_names) if config.balance == "sampling" else None
-    trainer = _Trainer(config, network, train, train.labels, loss, seed, device, draw)
-    val = val.part(_some(len(val), config.max_val_images, seed))
-
-    def measure() -> dict[str, float]:
-        logits = predict(network, val, device)
-        return {
-            "val_loss": functional.cross_entropy(logits, val.labels).item(),
-            "val_accuracy": accuracy(logits, val.labels),
-            "val_balanced_accuracy": balanced_accuracy(logits, val.labels),
-        }
-
-    return network, _fit(trainer, measure, lambda row: (row["val_balanced_accuracy"], -row["val_loss"]), label)
-
-
-def train_regressor(
-    config: FineTuningConfig,
-    train: tuple[ImageSplit, Tensor],
-    val: tuple[ImageSplit, Tensor],
-    seed: int,
-    device: str,
-    label: str,
-    initial: InitialWeights | None = None,
-) -> tuple[ImageNetwork, pandas.DataFrame]:
-    """Train a network by mean squared error, on splits with targets [N, F]; returns and raises as `train_network`."""
-    network = _seeded_network(config, train[0], train[1].shape[1], seed, initial).to(device)
-    trainer = _Trainer(config, network, *train, nn.MSELoss(), seed, device)
-    chosen = _some(len(val[0]), config.max_val_images, seed)
-    images, targets = val[0].part(chosen), val[1][chosen]
-
-    def measure() -> dict[str, float]:
-        return {"val_loss": functional.mse_loss(predict(network, images, device), targets).item()}
-
-    return network, _fit(trainer, measure, lambda row: (-row["val_loss"],), label)
-
-
-def _some(count: int, most: int | None, seed: int) -> Tensor:
-    """Return the positions of at most `most` of `count` images, drawn once and in order."""
-    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
-    return order[:most].sort().values
-
-
-def _fit(
-    trainer: _Trainer,
-    measure: Callable[[], dict[str, float]],
-    score: Callable[[dict[str, float]], tuple[float, ...]],
-    label: str,
-) -> pandas.DataFrame:
-    """Train, leave the network with the weights of the epoch of the highest score; return the history.
-
-    measure: the columns of the history that are measured on held-out images after an epoch, in eval mode.
-    """
-    config, network = trainer.config, trainer.network
-    rows, best, best_epoch, best_weights = [], None, 0, {}
-    with progress(label, config.epochs * trainer.epoch_images) as counter:
-        for epoch in range(1, config.epochs + 1):
-            start = time.monotonic()
-            train_loss = trainer.epoch(epoch, counter)
-            rate = trainer.epoch_images / (time.monotonic() - start)
-            if not math.isfinite(train_loss):
-                raise TrainingDivergedError(
-                    f"{label}: the loss is {train_loss} in epoch {epoch}; lower learning_rate ({config.learning_rate})"
-                )
-            network.eval()
-            row = measure()
-            rows.append({"epoch": epoch, "train_loss": train_loss, **row, "images_per_second": round(rate, 1)})
-            if best is None or score(row) > best:
-                best, best_epoch = score(row), epoch
-                best_weights = {name: value.clone() for name, value in network.state_dict().items()}
-            if config.patience and epoch - max(best_epoch, trainer.unfreezing.last) >= config.patience:
-                break
-    network.load_state_dict(best_weights)
-    return pandas.DataFrame(rows)
+    stem, published_inputs = config.stem_at(train.resolution), config.published_inputs
+    outputs = len(train.class_names) if targets is None else targets[0].shape[1]
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        network = build_network(config.architecture, train.channels, outputs, config.width, stem, published_inputs)
+    if initial is not None:
+        initial.copy_to(network, config.architecture)
+    trainer = _Trainer(config, network.to(device), train, None if targets is None else targets[0], seed, device)
+    order = torch.randperm(len(val), generator=torch.Generator().manual_seed(seed))
+    chosen = order[: config.max_val_images].sort().values
+    val = val.part(chosen)
+    return network, trainer.fit(label, val, val.labels if targets is None else targets[1][chosen])
 
 
 class _Trainer:
-    """Network, optimiser, schedule and random state of one training; `draw` [N]: how likely each image is drawn."""
+    """Network, loss, optimiser, schedule and random state of one training; `targets`: None for the labels."""
 
     def __init__(
         self,
         config: FineTuningConfig,
         network: ImageNetwork,
         train: ImageSplit,
-        targets: Tensor,
-        loss: nn.Module,
+        targets: Tensor | None,
         seed: int,
         device: str,
-        draw: Tensor | None = None,
     ) -> None:
         self.config, self.network, self.images, self.device = config, network, train, device
-        self.targets, self.loss, self.draw = targets, loss, draw
+        self.sampling_weights, self.loss = None, nn.MSELoss()
+        self.targets = train.labels if targets is None else targets
+        if targets is None:
+            weights = None if config.balance == "none" else class_weights(train.labels, train.class_names)
+            if weights is not None and config.balance == "sampling":
+                self.sampling_weights, weights = weights[train.labels], None
+            weights = None if weights is None else weights.to(device)
+            self.loss = nn.CrossEntropyLoss(weights, label_smoothing=config.label_smoothing)
         self.epoch_images = min(len(train), config.max_images or len(train))
         self.batches = math.ceil(self.epoch_images / config.batch_size)
         self.generator = torch.Generator().manual_seed(seed)
@@ -149,20 +87,52 @@ class _Trainer:
                 self.optimizer, config.learning_rate, total_steps=config.epochs * self.batches
             )
 
+    def fit(self, label: str, val: ImageSplit, val_targets: Tensor) -> pandas.DataFrame:
+        """Train, leave the network with the weights of the best epoch; return the history."""
+        config, rows, best, best_epoch, best_weights = self.config, [], None, 0, {}
+        with progress(label, config.epochs * self.epoch_images) as counter:
+            for epoch in range(1, config.epochs + 1):
+                start = time.monotonic()
+                loss = self.epoch(epoch, counter)
+                rate = self.epoch_images / (time.monotonic() - start)
+                if not math.isfinite(loss):
+                    raise TrainingDivergedError(
+                        f"{label}: the loss is {loss} in epoch {epoch}; lower learning_rate ({config.learning_rate})"
+                    )
+                measured = self._measure(val, val_targets)
+                rows.append({"epoch": epoch, "train_loss": loss, **measured, "images_per_second": round(rate, 1)})
+                score = measured.get("val_balanced_accuracy", 0.0), -measured["val_loss"]
+                if best is None or score > best:
+                    best, best_epoch = score, epoch
+                    best_weights = {name: value.clone() for name, value in self.network.state_dict().items()}
+                if config.patience and epoch - max(best_epoch, self.unfreezing.last) >= config.patience:
+                    break
+        self.network.load_state_dict(best_weights)
+        return pandas.DataFrame(rows)
+
+    def _measure(self, val: ImageSplit, targets: Tensor) -> dict[str, float]:
+        outputs = predict(self.network.eval(), val, self.device)
+        if targets.is_floating_point():
+            return {"val_loss": functional.mse_loss(outputs, targets).item()}
+        return {
+            "val_loss": functional.cross_entropy(outputs, targets).item(),
+            "val_accuracy": accuracy(outputs, targets),
+            "val_balanced_accuracy": balanced_accuracy(outputs, targets),
+        }
+
     def epoch(self, number: int, counter: Counter) -> float:
         """Show `epoch_images` images in random order, in batches of nearly equal size; return the mean loss."""
         self.network.train()
         self.unfreezing.apply(number)
+        if self.sampling_weights is None:
+            order = torch.randperm(len(self.images), generator=self.generator)[: self.epoch_images]
+        else:
+            order = torch.multinomial(self.sampling_weights, self.epoch_images, True, generator=self.generator)
         total = 0.0
-        for indices in self._order().tensor_split(self.batches):
+        for indices in order.tensor_split(self.batches):
             total += self._step(indices) * len(indices)
             counter.advance(len(indices))
         return total / self.epoch_images
-
-    def _order(self) -> Tensor:
-        if self.draw is not None:
-            return torch.multinomial(self.draw, self.epoch_images, replacement=True, generator=self.generator)
-        return torch.randperm(len(self.images), generator=self.generator)[: self.epoch_images]
 
     def _step(self, indices: Tensor) -> float:
         furthest = self.config.max_translation
@@ -177,13 +147,39 @@ class _Trainer:
         return loss.item()
 
 
-def _seeded_network(
-    config: FineTuningConfig, train: ImageSplit, outputs: int, seed: int, initial: InitialWeights | None
-) -> ImageNetwork:
-    stem, published_inputs = config.stem_at(train.resolution), config.published_inputs
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        network = build_network(config.architecture, train.channels, outputs, config.width, stem, published_inputs)
-    if initial is not None:
-        initial.copy_to(network, config.architecture)
-    return network
+class Unfreezing:
+    """Which stages of a network learn in which epoch; without `epochs_per_stage` all of them, always.
+
+    last: the epoch that is the last before the final set of stages learns; 0 without unfreezing.
+    """
+
+    def __init__(self, network: ImageNetwork, epochs_per_stage: int | None, epochs: int) -> None:
+        self.network, self.epochs_per_stage = network, epochs_per_stage
+        self.last = 0 if epochs_per_stage is None else epochs_per_stage * self.learning(epochs)
+
+    def learning(self, epoch: int) -> int:
+        """Return how many stages, counted from the top, learn in this epoch (from 1); the head always does."""
+        stages = len(self.network.stages)
+        return stages if self.epochs_per_stage is None else min(stages, (epoch - 1) // self.epochs_per_stage)
+
+    def apply(self, epoch: int) -> None:
+        """Freeze the other stages of a network in training mode: no gradient, and batch statistics as they were."""
+        if self.epochs_per_stage is None:
+            return
+        frozen = len(self.network.stages) - self.learning(epoch)
+        for index, stage in enumerate(self.network.stages):
+            stage.requires_grad_(index >= frozen).train(index >= frozen)
+
+
+def class_weights(labels: Tensor, class_names: tuple[str, ...]) -> Tensor:
+    """Return n / (classes x images of the class) for each class, float32 [classes]: their mean over the images is 1.
+
+    labels: int64 [n]. Raises `DatasetError` when a class has no image.
+    """
+    counts = torch.bincount(labels, minlength=len(class_names))
+    if not counts.all():
+        empty = class_names[int(counts.argmin())]
+        raise DatasetError(
+            f"class '{empty}' has no image in the training split: leave it out of dataset.classes, or set balance: none"
+        )
+    return len(labels) / (len(class_names) * counts.float())

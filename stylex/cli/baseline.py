@@ -9,6 +9,6 @@ from stylex.cli.options import ExperimentArgument, ProtocolOption
 
 def command(experiment: ExperimentArgument, protocol: ProtocolOption = None) -> None:
     """Select coordinates as Wu et al. do, on an experiment without classifier-specific training."""
-    from stylex.evaluation.wu_2021 import baseline
+    from stylex.evaluation.baselines import baseline
 
     baseline(Path(), experiment, protocol)

@@ -9,6 +9,6 @@ from stylex.cli.options import Device, DeviceOption, ExperimentArgument, Threads
 
 def command(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
     """Learn the direction in W that changes the classifier's answer the way GANalyze does."""
-    from stylex.evaluation.ganalyze import ganalyze
+    from stylex.evaluation.baselines import ganalyze
 
     ganalyze(Path(), experiment, select_device(device, threads))

@@ -16,6 +16,6 @@ def command(
     threads: ThreadsOption = 1,
 ) -> None:
     """Train a network that tells known factors from images: the measure of what attributes move."""
-    from stylex.classifiers.regressor import fit_factors
+    from stylex.classifiers.stages import train_regressor
 
-    fit_factors(Path(), name, select_device(device, threads))
+    train_regressor(Path(), name, select_device(device, threads))

@@ -9,8 +9,7 @@ from stylex.cli.options import Device, DeviceOption, ExperimentArgument, Threads
 
 def command(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
     """Measure the fraction of images whose decision the top-k attributes flip, and random lists beside them."""
-    from stylex.evaluation.random_lists import random_flips
-    from stylex.evaluation.sufficiency import sufficiency
+    from stylex.evaluation.sufficiency import random_flips, sufficiency
 
     chosen = select_device(device, threads)
     sufficiency(Path(), experiment, chosen)

@@ -28,8 +28,8 @@ def command(
 ) -> None:
     """Train StylEx for an experiment; the same command resumes. Exit code 75: saved but not finished, run it again."""
     from stylex.training import train
+    from stylex.training.distributed import require_devices
     from stylex.training.launch import ignore_repeated_signals, launch, launch_on_nodes
-    from stylex.training.processes import require_devices
 
     chosen = select_device(device, threads)
     if processes * nodes > 1:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from stylex.classifiers import Classifier
-from stylex.classifiers.accuracy import recalls
+from stylex.classifiers.metrics import recalls
 from stylex.datasets import ImageSplit, analysis_indices
 from stylex.networks.model import StylexNetworks
 

@@ -1,8 +1,8 @@
-"""Confidence intervals: of a fraction, of a mean over units that are drawn anew, of a mean over few trainings.
+"""Confidence intervals of fractions and means, and McNemar's test of two methods on the same images.
 
-Wilson: E. B. Wilson, Probable inference, JASA 22 (1927). Bootstrap: B. Efron, Annals of Statistics 7 (1979). Which one
-belongs to a number follows from its units: answers, images and trainings are independent of each other, several answers
-about one attribute or several target classes of one image are not.
+E. B. Wilson, JASA 22 (1927); bootstrap: B. Efron, Annals of Statistics 7 (1979); Q. McNemar, Psychometrika 12 (1947).
+Which interval belongs to a number follows from its units: answers, images and trainings are independent of each other;
+several answers about one attribute, or several target classes of one image, are not.
 """
 
 from __future__ import annotations
@@ -38,9 +38,9 @@ def bootstrap(
 ) -> tuple[float, float]:
     """Return (low, high), the percentiles of the mean over units drawn anew with replacement; nan for no unit.
 
-    values [n]: a number a unit; or [n, D]: D repetitions of all units, which are drawn anew as well. weights [n]: the
-    mean is sum(values) / sum(weights), for a unit that holds several numbers (default: one each). The interval of equal
-    values has no width, and that of few units is too narrow.
+    values [n], or [n, D]: D repetitions of all units, which are drawn anew as well. weights [n]: the mean is
+    sum(values) / sum(weights), for units that hold several numbers (default: one). The interval of equal values has no
+    width; that of few units is too narrow.
     """
     table = numpy.asarray(values, dtype=float)
     table = table[:, None] if table.ndim == 1 else table
@@ -64,8 +64,8 @@ def bootstrap(
 def images_interval(parts: Sequence[Mapping[str, bool]], seed: int) -> tuple[float, float]:
     """Return the 95 % interval of a fraction of answers about images; parts: of each target class, or draw, by image.
 
-    Wilson's where each image has one answer. Several are not independent: images are resampled with all of theirs;
-    Wilson's of as many images where all answers agree and resampling says nothing.
+    Wilson's where each image has one answer, or where all answers agree and resampling says nothing (n: the images).
+    Otherwise images are resampled with all of their answers, which are not independent.
     """
     answers: dict[str, list[bool]] = {}
     for image, answer in chain.from_iterable(part.items() for part in parts):
@@ -78,6 +78,14 @@ def images_interval(parts: Sequence[Mapping[str, bool]], seed: int) -> tuple[flo
     return bootstrap(counts, seed, sizes)
 
 
+def fraction_columns(
+    parts: Sequence[Mapping[str, bool]], seed: int, count: str, names: tuple[str, str, str]
+) -> dict[str, int | float | None]:
+    """Return how many answers are true, by the column `count`, and their fraction and interval by `names`."""
+    true, n = sum(sum(part.values()) for part in parts), sum(map(len, parts))
+    return {count: true} | dict(zip(names, (true / n if n else None, *images_interval(parts, seed)), strict=True))
+
+
 def student_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, float]:
     """Return (low, high) of the mean of independent values; nan for fewer than two."""
     array = numpy.asarray(values, dtype=float)
@@ -86,3 +94,11 @@ def student_interval(values: ArrayLike, level: float = 0.95) -> tuple[float, flo
         return nan, nan
     half = float(stdtrit(n - 1, (1 + level) / 2)) * float(array.std(ddof=1)) / sqrt(n)
     return float(array.mean()) - half, float(array.mean()) + half
+
+
+def mcnemar(only_a: int, only_b: int) -> float:
+    """Return the exact two-sided p-value of the images on which one method alone succeeds; 1 when there are none."""
+    from scipy.stats import binomtest  # takes half a second to import
+
+    discordant = only_a + only_b
+    return float(binomtest(only_a, discordant, 0.5).pvalue) if discordant else 1.0

@@ -10,16 +10,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas
 import torch
 from torch import Tensor
 
-from stylex.artifacts import provenance, write_table
-from stylex.classifiers import Classifier, load_classifier
-from stylex.config import ExperimentConfig, experiment_paths, load_experiment
+from stylex.config import ExperimentConfig
+from stylex.evaluation.counterfactuals import Run, rendered_w
 from stylex.evaluation.intervals import wilson_interval
-from stylex.latents.table import read_latents
-from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.progress import progress
 
 COLUMNS = (
@@ -28,33 +24,27 @@ COLUMNS = (
 
 
 def samples(root: Path, name: str, device: str) -> None:
-    """Write the experiment's samples.csv: a row a class for the images analysed, reconstructed and generated."""
-    config, paths = load_experiment(root, name), experiment_paths(root, name)
-    latents = read_latents(paths.latents)
-    networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
-    random = torch.Generator().manual_seed(config.seed)
-    rows = torch.randint(len(latents.ids), (config.evaluation.random_samples,), generator=random)
-    z = torch.randn(len(rows), networks.config.networks.latent_dim, generator=random)
-    decided = {
-        "analysed": latents.logits.argmax(dim=1),
-        "reconstructed": latents.reconstruction_logits.argmax(dim=1),
-        "generated": decisions(networks, classifier, z, latents.logits[rows], config.evaluation.batch_size, device),
-    }
-    table = [row for kind, labels in decided.items() for row in shares(name, config, kind, labels, latents.class_names)]
-    origin = provenance(config.digest(), config.seed, device)
-    write_table(paths.samples, pandas.DataFrame(table, columns=list(COLUMNS)), origin)
+    """Write samples.csv: one row per class for the images analysed, reconstructed and generated."""
+    run, generator = Run.load(root, name, device), torch.Generator()
+    latents, options = run.analysed, run.config.evaluation
+    generator.manual_seed(run.config.seed)
+    rows = torch.randint(len(latents.ids), (options.random_samples,), generator=generator)
+    z = torch.randn(len(rows), run.networks.config.networks.latent_dim, generator=generator)
+    decided = {"analysed": latents.logits.argmax(dim=1), "reconstructed": latents.reconstruction_logits.argmax(dim=1)}
+    decided["generated"] = decisions(run, z, latents.logits[rows])
+    table = [r for kind, labels in decided.items() for r in shares(name, run.config, kind, labels, latents.class_names)]
+    run.write(run.paths.samples, table, COLUMNS)
 
 
 @torch.inference_mode()
-def decisions(
-    networks: StylexNetworks, classifier: Classifier, z: Tensor, logits: Tensor, batch_size: int, device: str
-) -> Tensor:
+def decisions(run: Run, z: Tensor, logits: Tensor) -> Tensor:
     """Return the classifier's decisions [N] int64 on the images of z [N, Z]; logits [N, classes]: what c is made of."""
     found = []
     with progress("random samples", len(z)) as counter:
-        for rows in torch.arange(len(z)).split(batch_size):
-            w_plus = networks.w_plus(networks.mapping(z[rows].to(device)), logits[rows].to(device))
-            found.append(classifier(networks.synthesis.render(networks.synthesis.styles(w_plus))).argmax(dim=1).cpu())
+        for rows in torch.arange(len(z)).split(run.config.evaluation.batch_size):
+            w = run.networks.mapping(z[rows].to(run.device))
+            images = rendered_w(run.networks, w, logits[rows].to(run.device))
+            found.append(run.classifier(images).argmax(dim=1).cpu())
             counter.advance(len(rows))
     return torch.cat(found)
 
@@ -62,7 +52,7 @@ def decisions(
 def shares(
     name: str, config: ExperimentConfig, kind: str, labels: Tensor, class_names: tuple[str, ...]
 ) -> list[dict[str, object]]:
-    """Return a row a class of samples.csv; labels [N]: decisions on images of this kind."""
+    """Return one row per class of samples.csv; labels [N]: decisions on images of this kind."""
     common = {"experiment": name, "domain": config.domain, "method": config.method, "images": kind, "seed": config.seed}
     rows, n = [], len(labels)
     for label, class_name in enumerate(class_names):

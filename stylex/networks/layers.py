@@ -276,7 +276,7 @@ def learning_gains(network: nn.Module) -> dict[str, float]:
     """Return the gain of every parameter of a network, by name: the equalised learning rate (Karras et al. 2018, 4.1).
 
     A parameter is gain x v, and v, normal at the start, is what the optimiser moves. Where StyleGAN2 multiplies in
-    every forward pass, here the weights hold the product and training keeps v (stylex/training/weights.py).
+    every forward pass, here the weights hold the product and training keeps v (stylex/training/state.py).
     """
     gains: dict[str, float] = {}
     for name, module in network.named_modules():

@@ -22,8 +22,8 @@ from stylex.artifacts import atomic_path, load_tensors, provenance
 from stylex.attfind.engine import Moves, logits_of_moves, targets_of
 from stylex.attfind.records import EffectsHeader, EffectsRow, effects_writer
 from stylex.classifiers import Classifier
-from stylex.classifiers.image_network import ImageNetwork
-from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.classifiers.frozen import NetworkDescription, save_network
+from stylex.classifiers.networks import ImageNetwork
 from stylex.config import ExperimentConfig, experiment_paths, load_experiment
 from stylex.config.paths import released_folder
 from stylex.errors import ArtifactError, ConfigError

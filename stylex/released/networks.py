@@ -18,8 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stylex.classifiers.image_network import ImageNetwork
-from stylex.classifiers.wrapper import NetworkDescription
+from stylex.classifiers.frozen import NetworkDescription
+from stylex.classifiers.networks import ImageNetwork
 from stylex.config import ExperimentConfig
 from stylex.errors import ArtifactError, ConfigError
 from stylex.networks.layers import learning_gains

@@ -9,8 +9,7 @@ from typing import Any
 import pandas
 
 from stylex.config.analysis import INCEPTION, POOLED, TOP
-from stylex.evaluation.intervals import bootstrap
-from stylex.evaluation.paired import mcnemar
+from stylex.evaluation.intervals import bootstrap, mcnemar
 from stylex.protocols import Protocol
 from stylex.report.captions import text
 from stylex.report.published import LABELS, PROTOCOLS, direction, label

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas
 import torch
@@ -14,28 +15,26 @@ import torch
 from stylex.artifacts import write_table
 from stylex.config import ExperimentPaths, experiment_paths
 from stylex.diagnosis import diagnose, tell
-from stylex.errors import AtWorkError
+from stylex.errors import AtWorkError, ConfigError
 from stylex.locks import exclusive
 from stylex.networks.model import save_stylex
 from stylex.progress import Counter, progress
-from stylex.training.board import Board
-from stylex.training.checkpoints import (
+from stylex.training.checkpoint import (
+    adopt_checkpoint,
+    log_foreign,
     remove_leftovers,
     restore_checkpoint,
     save_checkpoint,
-    take_checkpoint,
-    tell_of_foreign,
     warn_of_unused,
-    was_taken,
 )
-from stylex.training.divergence import refuse_repetition, roll_back, spoilt
-from stylex.training.interruption import Interruption
-from stylex.training.measure import write_samples
-from stylex.training.processes import Processes, joined
-from stylex.training.run import Run, prepare
-from stylex.training.schedule import rate_factor, rates
-from stylex.training.state import TrainingState
+from stylex.training.distributed import Processes, joined
+from stylex.training.launch import Interruption
+from stylex.training.run import Run, not_finite, prepare, refuse_repetition, roll_back
+from stylex.training.state import TrainingState, rate_factor, rates
 from stylex.training.step import advance
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 FINITE_CHECK_STEPS = 50  # reading a loss stalls the device: look at the sums now and then
 logger = logging.getLogger("stylex")
@@ -62,23 +61,41 @@ def train(
         _alone(experiment_paths(root, name), processes),
     ):
         run, state = prepare(root, name, own_device, processes)
-        run.board = Board(run.paths.tensorboard if tensorboard and processes.first else None)
+        if tensorboard and processes.first:
+            run.tensorboard = _summary_writer(run.paths.tensorboard)
         _resume(run, state, checkpoint)
-        budget = run.config.stylex.training.images
-        if state.images >= budget and not (state.history and state.history[-1]["images"] == state.images):
-            _record(run, state)  # of a training that was to be longer
-        with _counted(run, state) as counter:
-            while state.images < budget:
-                _advance(run, state)
-                counter.advance(state.images - counter.done, _note(state))
-                reason = interruption.reason()
-                if processes.any(reason is not None):
-                    _checkpoint(run, state)
-                    cause = reason or "another process"
-                    logger.info("%s: stopped at %d of %d images; run again to resume", cause, state.images, budget)
-                    return False
+        if not _train_to_budget(run, state, interruption):
+            return False
         _finish(run, state)
         return True
+
+
+def _train_to_budget(run: Run, state: TrainingState, interruption: Interruption) -> bool:
+    budget, processes = run.config.stylex.training.images, run.processes
+    if state.images >= budget and not (state.history and state.history[-1]["images"] == state.images):
+        _record(run, state)  # of a training that was to be longer
+    shown = f"train {run.paths.name}", budget, "images", state.images
+    with progress(*shown) if processes.first else nullcontext(Counter(*shown)) as counter:
+        while state.images < budget:
+            _advance(run, state)
+            row = state.history[-1] if state.history else {}
+            note = f"L1 {row['val_l1']:.3f}, class kept {row['val_class_kept']:.3f}" if "val_l1" in row else ""
+            counter.advance(state.images - counter.done, note)
+            reason = interruption.reason()
+            if processes.any(reason is not None):
+                _checkpoint(run, state)
+                cause = reason or "another process"
+                logger.info("%s: stopped at %d of %d images; run again to resume", cause, state.images, budget)
+                return False
+    return True
+
+
+def _summary_writer(folder: Path) -> SummaryWriter:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        raise ConfigError("--tensorboard needs a package that is missing: pip install tensorboard") from None
+    return SummaryWriter(str(folder))
 
 
 @contextmanager
@@ -102,8 +119,8 @@ def _resume(run: Run, state: TrainingState, checkpoint: Path | None) -> None:
     if run.processes.first:
         remove_leftovers(run.paths.stylex_model.parent)
     restored = restore_checkpoint(run, state)
-    if checkpoint is not None and not was_taken(run, checkpoint):
-        take_checkpoint(run, state, checkpoint)
+    if checkpoint is not None and not any(each.startswith(checkpoint.name) for each in run.adopted):
+        adopt_checkpoint(run, state, checkpoint)
         _save(run, state)
         logger.info("going on from %s at %d images, as asked", checkpoint, state.images)
         return
@@ -116,27 +133,16 @@ def _resume(run: Run, state: TrainingState, checkpoint: Path | None) -> None:
     logger.info("resumed at %d images", state.images)
 
 
-@contextmanager
-def _counted(run: Run, state: TrainingState) -> Iterator[Counter]:
-    """Show the progress, in the first process only."""
-    label, budget = f"train {run.paths.name}", run.config.stylex.training.images
-    if run.processes.first:
-        with progress(label, budget, "images", state.images) as counter:
-            yield counter
-    else:
-        yield Counter(label, budget, "images", state.images)
-
-
 def _advance(run: Run, state: TrainingState) -> None:
     """Do one step and whatever is due after it."""
     start, training, before = time.monotonic(), run.config.stylex.training, state.images
     run.origin = run.here
-    for term, value in advance(state, run.config.stylex, run.judges, run.batches, run.processes).items():
+    for term, value in advance(state, run.config.stylex, run.frozen, run.sampler, run.processes).items():
         run.sums[term] = run.sums.get(term, torch.zeros((), device=run.device)) + value
         run.counts[term] = run.counts.get(term, 0) + 1
     last = state.images >= training.images
     due = last or state.images // training.sample_interval > before // training.sample_interval
-    bad = spoilt(run, state) if due or state.step % FINITE_CHECK_STEPS == 0 else []
+    bad = not_finite(run, state) if due or state.step % FINITE_CHECK_STEPS == 0 else []
     state.seconds += time.monotonic() - start  # after the check, which waits for the device
     if bad:
         roll_back(run, state, bad)
@@ -148,8 +154,8 @@ def _advance(run: Run, state: TrainingState) -> None:
 
 
 def _checkpoint(run: Run, state: TrainingState) -> None:
-    """Save the state, or go back when it is spoilt: a bad checkpoint would push out the good ones."""
-    bad = spoilt(run, state)
+    """Save the state, or go back when it is not finite: a bad checkpoint would push out the good ones."""
+    bad = not_finite(run, state)
     if bad:
         roll_back(run, state, bad)
     else:
@@ -178,28 +184,25 @@ def _record(run: Run, state: TrainingState) -> None:
     factor = rate_factor(training, max(state.images - training.batch_size, 0))  # of the step before
     row |= {name: rate * factor for name, rate in rates(training).items()} | run.validation.measure(state.averaged())
     state.history.append(row)
-    run.board.add(row)
-
-
-def _note(state: TrainingState) -> str:
-    if not state.history or "val_l1" not in state.history[-1]:
-        return ""
-    return f"L1 {state.history[-1]['val_l1']:.3f}, class kept {state.history[-1]['val_class_kept']:.3f}"
+    if run.tensorboard is not None:
+        for name, value in row.items():
+            if name != "images":
+                run.tensorboard.add_scalar(name, value, state.images)
+        run.tensorboard.flush()  # each row is complete in the file: a killed run has them all
 
 
 def _finish(run: Run, state: TrainingState) -> None:
-    """Write the artifacts, and say whether the model is good; the last checkpoint is written already."""
+    """Write the artifacts, and log whether the model is good; the last checkpoint is written already."""
     if not run.processes.first:
         return
-    told = {"training_key": run.key} | ({"taken_checkpoint": "; ".join(run.taken)} if run.taken else {})
-    networks, measured = state.averaged(), run.origin
+    header = {"training_key": run.key} | ({"taken_checkpoint": "; ".join(run.adopted)} if run.adopted else {})
+    networks, measured, validation = state.averaged(), run.origin, run.validation
     if "val_l1" not in state.history[-1]:  # the last row is of these networks
-        state.history[-1] |= run.validation.measure(networks)
+        state.history[-1] |= validation.measure(networks)
         measured = run.here
-    write_table(run.paths.stylex_history, pandas.DataFrame(state.history), measured | told)
-    grid = (networks, run.judges, run.validation_split, run.config.seed, run.device)
-    write_samples(run.paths.stylex_samples, *grid)
-    save_stylex(run.paths.stylex_model, networks, run.origin | told)
-    tell_of_foreign(run)
-    found = diagnose(networks, run.judges.classifier, run.validation_split, run.config.seed, run.device)
+    write_table(run.paths.stylex_history, pandas.DataFrame(state.history), measured | header)
+    validation.write_samples(run.paths.stylex_samples, networks, run.config.seed)
+    save_stylex(run.paths.stylex_model, networks, run.origin | header)
+    log_foreign(run)
+    found = diagnose(networks, run.frozen.classifier, validation.split, run.config.seed, run.device)
     tell(run.paths.name, found)

@@ -1,4 +1,4 @@
-"""Everything that training changes: weights, averages, optimisers, random state, counters."""
+"""Everything that training changes: weights, averages, optimisers, random state, counters; and the learning rates."""
 
 from __future__ import annotations
 
@@ -8,19 +8,91 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from stylex.config import StylexConfig
+from stylex.config import StylexConfig, TrainingConfig
+from stylex.networks.layers import EqualizedLinear, learning_gains
 from stylex.networks.model import StylexNetworks, build_networks
 from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Noise
-from stylex.training.judges import precision
-from stylex.training.schedule import rates
-from stylex.training.weights import FlatWeights
+from stylex.precision import number_format
 
 NETWORKS = ("encoder", "mapping", "synthesis", "discriminator")
 AVERAGED = NETWORKS[:3]
 COUNTERS = ("step", "images", "rollbacks", "diverged_at")
+
+
+class FlatWeights:
+    """The weights of a network as one float32 vector, which optimiser, average and processes handle whole.
+
+    A parameter of the network is gain x v (the equalised learning rate: see `learning_gains`); the vector holds v. The
+    parameters become views into working copies of gain x v, in `dtype`, or in float32 of layers that are always
+    precise. So scaling, casting, Adam, EMA and averaging over processes take a few operations an update, and not a few
+    for every layer and every use of it.
+    """
+
+    def __init__(self, network: nn.Module, dtype: torch.dtype) -> None:
+        gains, named = learning_gains(network), dict(network.named_parameters())
+        precise = {
+            f"{name}.{key}".lstrip(".")
+            for name, module in network.named_modules()
+            if isinstance(module, EqualizedLinear) and module.precise
+            for key, _ in module.named_parameters()
+        }
+        names = sorted(named, key=lambda name: name in precise)
+        self.parameters = [named[name] for name in names]
+        self.sizes = [parameter.numel() for parameter in self.parameters]
+        self.gains = torch.cat([torch.full((named[name].numel(),), gains[name]) for name in names])
+        self.gains = self.gains.to(self.parameters[0].device)
+        effective = torch.cat([in_memory_order(parameter.detach()) for parameter in self.parameters])
+        self.vector = nn.Parameter(effective / self.gains)
+        self.buffer = torch.empty_like(self.gains)  # of the gradient, between steps: such memory is slow to come by
+        low_count = len(names) - len(precise)
+        self.low = sum(self.sizes[:low_count])
+        self.working = effective[: self.low].to(dtype), effective[self.low :].clone()
+        views = [*self.working[0].split(self.sizes[:low_count]), *self.working[1].split(self.sizes[low_count:])]
+        for parameter, values in zip(self.parameters, views, strict=True):
+            shape = parameter.shape
+            if len(shape) == 4:
+                parameter.data = values.view(shape[0], *shape[2:], shape[1]).permute(0, 3, 1, 2)
+            else:
+                parameter.data = values.view(shape)
+        self.publish()  # (w / gain) x gain may differ from w in its last bit, and a checkpoint holds w / gain
+
+    def publish(self) -> None:
+        """Give the network the weights of the vector, whose gradient has been used."""
+        assert self.vector.grad is None
+        effective = torch.mul(self.vector.detach(), self.gains, out=self.buffer)  # a product that casts is slower
+        self.working[0].copy_(effective[: self.low])
+        self.working[1].copy_(effective[self.low :])
+
+    def collect(self) -> None:
+        """Add the gradients of the network's parameters to the vector's, and drop them.
+
+        A network that the loss does not touch gets none; a single parameter that it does not touch gets zeros.
+        """
+        if all(parameter.grad is None for parameter in self.parameters):
+            return
+        first = self.vector.grad is None
+        gradient = self.buffer if first else torch.empty_like(self.gains)
+        for parameter, part in zip(self.parameters, gradient.split(self.sizes), strict=True):
+            if parameter.grad is None:
+                part.zero_()
+            else:
+                part.copy_(in_memory_order(parameter.grad))
+                parameter.grad = None
+        gradient.mul_(self.gains)
+        self.vector.grad = gradient if first else self.gradient().add_(gradient)
+
+    def gradient(self) -> Tensor:
+        """Return the vector's gradient, which there must be."""
+        assert self.vector.grad is not None
+        return self.vector.grad
+
+
+def in_memory_order(values: Tensor) -> Tensor:
+    """Flatten a tensor, a 4-dimensional one with its second dimension last (channels-last)."""
+    return values.permute(0, 2, 3, 1).reshape(-1) if values.dim() == 4 else values.reshape(-1)
 
 
 @dataclass
@@ -91,10 +163,6 @@ class TrainingState:
         """Return the shape of every parameter and buffer of the networks, by name."""
         return {name: list(value.shape) for name, value in self.networks.state_dict().items()}
 
-    def forget_measurements(self) -> None:
-        """Empty the columns val_* of the history."""
-        self.history = [{name: row[name] for name in row if not name.startswith("val_")} for row in self.history]
-
     def set_rates(self, factor: float) -> None:
         """Multiply the configured learning rates by `factor` for the steps to come."""
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
@@ -124,30 +192,26 @@ def initial_state(
     networks = build_networks(config, resolution, image_channels, classes, seed).to(device)
     ema = copy.deepcopy(networks).requires_grad_(False).eval()
     ema.synthesis.quantized = True  # what is measured and shown of a training is what its analysis will see
-    dtype = precision(config.training, device)
+    training, losses, dtype = config.training, config.losses, training_dtype(config.training, device)
     weights = {name: FlatWeights(getattr(networks, name), dtype) for name in NETWORKS}
-    averages = {name: FlatWeights(getattr(ema, name), torch.float32) for name in NETWORKS}
-    training, losses, rate = config.training, config.losses, rates(config.training)
-    generator_parameters = [
+    rate, path_interval = rates(training), losses.path_length_interval if losses.path_length else None
+    generator_beta1 = training.beta1 if training.generator_beta1 is None else training.generator_beta1
+    generator_groups = [
         {"params": [weights["synthesis"].vector, weights["mapping"].vector], "lr": rate["learning_rate"]},
         {"params": [weights["encoder"].vector], "lr": rate["encoder_learning_rate"]},
     ]
-    of_discriminator = [{"params": [weights["discriminator"].vector], "lr": rate["discriminator_learning_rate"]}]
-    of_generator = training.beta1 if training.generator_beta1 is None else training.generator_beta1
+    discriminator_groups = [{"params": [weights["discriminator"].vector], "lr": rate["discriminator_learning_rate"]}]
+    r1_interval = losses.r1_interval if losses.r1_gamma else None
     return TrainingState(
-        networks,
-        ema,
-        weights,
-        averages,
-        torch.compile(networks.synthesis.render) if training.compile else networks.synthesis.render,
-        _adam(
-            generator_parameters,
-            (of_generator, training.beta2),
-            losses.path_length_interval if losses.path_length else None,
-        ),
-        _adam(of_discriminator, (training.beta1, training.beta2), losses.r1_interval if losses.r1_gamma else None),
-        torch.Generator(device).manual_seed(seed),
-        torch.zeros((), device=device),
+        networks=networks,
+        ema=ema,
+        weights=weights,
+        averages={name: FlatWeights(getattr(ema, name), torch.float32) for name in NETWORKS},
+        render=torch.compile(networks.synthesis.render) if training.compile else networks.synthesis.render,
+        generator_optimizer=_adam(generator_groups, (generator_beta1, training.beta2), path_interval),
+        discriminator_optimizer=_adam(discriminator_groups, (training.beta1, training.beta2), r1_interval),
+        random=torch.Generator(device).manual_seed(seed),
+        path_length_mean=torch.zeros((), device=device),
     )
 
 
@@ -158,3 +222,28 @@ def _adam(groups: list[dict[str, Any]], betas: tuple[float, float], interval: in
         group["lr"] *= ratio
         group["initial_lr"] = group["lr"]
     return torch.optim.Adam(groups, betas=(betas[0] ** ratio, betas[1] ** ratio), eps=1e-8, fused=True)
+
+
+def training_dtype(config: TrainingConfig, device: str) -> torch.dtype:
+    """Return the number format of convolutions on this kind of device."""
+    cuda = torch.device(device).type == "cuda"
+    return number_format(config.precision.cuda if cuda else config.precision.cpu, device)
+
+
+def rates(training: TrainingConfig) -> dict[str, float]:
+    """Return the highest learning rate of each optimised part: of G and M, of E, of D."""
+    return {
+        "learning_rate": training.learning_rate,
+        "encoder_learning_rate": training.encoder_learning_rate,
+        "discriminator_learning_rate": training.discriminator_learning_rate or training.learning_rate,
+    }
+
+
+def rate_factor(training: TrainingConfig, images: int) -> float:
+    """Return what the learning rates are multiplied by in the step that follows `images` images, in (0, 1].
+
+    A linear rise over the first `warmup_images`, and a linear fall towards 0 over the last part `decay` of all.
+    """
+    rise = (images + training.batch_size) / training.warmup_images if training.warmup_images else 1.0
+    fall = (1 - images / training.images) / training.decay if training.decay else 1.0
+    return min(1.0, rise, fall)

@@ -13,7 +13,7 @@ import yaml
 from stylex.attfind.effects import compute_effects, shard_groups
 from stylex.attfind.records import read_effects
 from stylex.classifiers import build_network, load_classifier
-from stylex.classifiers.wrapper import NetworkDescription, load_network, save_network
+from stylex.classifiers.frozen import NetworkDescription, load_network, save_network
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ArtifactError, AtWorkError, ConfigError
 from stylex.latents.table import Latents, read_latents, write_latents

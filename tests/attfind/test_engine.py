@@ -6,7 +6,7 @@ import torch
 from stylex.attfind.engine import Moves, every_move, logits_of_moves, targets_of
 from stylex.attfind.records import Direction
 from stylex.classifiers import Classifier, build_network
-from stylex.classifiers.wrapper import NetworkDescription
+from stylex.classifiers.frozen import NetworkDescription
 from stylex.networks.stylespace import StyleVector, move
 from stylex.networks.synthesis import Synthesis
 

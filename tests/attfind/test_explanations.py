@@ -10,7 +10,7 @@ from paper_training import as_papers
 from stylex.attfind.explanations import Explainer, first_of_each_class, margins, runners_up
 from stylex.attfind.records import Direction, Method
 from stylex.classifiers import Classifier, build_network
-from stylex.classifiers.wrapper import NetworkDescription
+from stylex.classifiers.frozen import NetworkDescription
 from stylex.config import load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents

@@ -28,7 +28,7 @@ from stylex.attfind.algorithms import Limits
 from stylex.attfind.engine import Moves, every_move, logits_of_moves, targets_of
 from stylex.attfind.screening import Screen, screened
 from stylex.classifiers import load_classifier
-from stylex.classifiers.wrapper import fold_normalisation
+from stylex.classifiers.frozen import fold_normalisation
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import read_latents

@@ -22,7 +22,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import paper_training
 import quality
@@ -31,18 +31,15 @@ import yaml
 from plain import plain_state, plain_step
 
 from stylex.artifacts import provenance, read_json, write_json
-from stylex.classifiers.backbone import FeatureBackbone
-from stylex.classifiers.classifier import Classifier
-from stylex.classifiers.wrapper import NetworkDescription
+from stylex.classifiers import Classifier, FeatureBackbone
+from stylex.classifiers.frozen import NetworkDescription, Role
 from stylex.config import load_experiment
 from stylex.datasets import ImageSplit, download, load_split, prepare
 from stylex.memory import keep_freed_memory
-from stylex.training.batches import RealBatches
-from stylex.training.draws import draw
-from stylex.training.judges import Judges, precision
-from stylex.training.processes import Processes
-from stylex.training.state import initial_state
-from stylex.training.step import Step
+from stylex.training.distributed import Processes
+from stylex.training.sampler import BatchSampler, FrozenNetworks, draw
+from stylex.training.state import initial_state, training_dtype
+from stylex.training.step import advance
 
 ROOT = Path(__file__).parents[2]
 STEPS = 16  # a round
@@ -65,14 +62,7 @@ CASES = {"cpu-32": Case(0.125, 0.125, True), "model1-64": Case(1.0, 0.25, False)
 
 
 # The textbook knows the papers' steps alone.
-STEPS_OF_PAPERS = {
-    "cpu-32": {
-        "conditioning": paper_training.CONDITIONING,
-        "networks": paper_training.NETWORKS,
-        "losses": paper_training.LOSSES,
-        "training": paper_training.TRAINING,
-    }
-}
+STEPS_OF_PAPERS = {"cpu-32": paper_training.OPTIONS}
 
 
 def make_project(folder: Path) -> None:
@@ -80,19 +70,8 @@ def make_project(folder: Path) -> None:
     shutil.copytree(ROOT / "config", folder / "config")
     download(folder, "mnist")
     for preset in CASES:
-        prepare(folder, "mnist", resolution_of(preset))
-    write_experiments(folder)
-
-
-def resolution_of(preset: str) -> int:
-    """Return the side of the images that a preset is for."""
-    return int(preset.rpartition("-")[2])
-
-
-def write_experiments(folder: Path) -> None:
-    """Write an experiment bench-<preset>, and its backbone, for each preset."""
-    for preset in CASES:
-        resolution = resolution_of(preset)
+        resolution = int(preset.rpartition("-")[2])
+        prepare(folder, "mnist", resolution)
         backbone = {"extends": "backbone-32", "dataset": "mnist", "resolution": resolution}
         (folder / f"config/backbones/bench-{preset}.yaml").write_text(yaml.safe_dump(backbone))
         experiment = {
@@ -110,31 +89,29 @@ def make_step(folder: Path, preset: str, side: str, device: str) -> Callable[[],
     experiment = load_experiment(folder, f"bench-{preset}")
     config, split = experiment.stylex, load_split(folder, experiment.dataset, "train")
     case, sizes = CASES[preset], (split.resolution, split.channels, len(split.class_names))
-    classifier, backbone = judge(Classifier, case.classifier, split), judge(FeatureBackbone, case.backbone, split)
-    judges = Judges(classifier.to(device), backbone.to(device), precision(config.training, device))
+    classifier = random_network(Classifier, "classifier", case.classifier, split).to(device)
+    backbone = random_network(FeatureBackbone, "backbone", case.backbone, split).to(device)
+    frozen = FrozenNetworks(classifier, backbone, training_dtype(config.training, device))
     if side == "ours":
         keep_freed_memory()
-        state, batches = (
-            initial_state(config, *sizes, SEED, device),
-            RealBatches(split, judges, config, Processes(), device),
-        )
-        return lambda: Step(state, config, judges, batches.next(state.random)).run()
+        state, processes = initial_state(config, *sizes, SEED, device), Processes()
+        sampler = BatchSampler(split, frozen, config, processes, device)
+        return lambda: advance(state, config, frozen, sampler, processes)
     plain, size = plain_state(config, *sizes, SEED, device), config.training.batch_size
 
     def step() -> None:
         index = torch.randint(len(split), (size,))
-        draws = draw(plain.networks, size, plain.random)
+        random = draw(plain.networks, size, plain.random)
         measures_paths = config.losses.path_length and plain.step % config.losses.path_length_interval == 0
-        paths = draw(plain.networks, size, plain.random, direction=True) if measures_paths else draws
-        plain_step(plain, config, judges, split.images(index).to(device), draws, paths)
+        paths = draw(plain.networks, size, plain.random, direction=True) if measures_paths else random
+        plain_step(plain, config, frozen, split.images(index).to(device), random, paths)
 
     return step
 
 
-def judge(kind: type, width: float, split: ImageSplit) -> Classifier | FeatureBackbone:
+def random_network(kind: type, role: Role, width: float, split: ImageSplit) -> Any:
     """Return a frozen network with random weights."""
     torch.manual_seed(SEED)
-    role = "classifier" if kind is Classifier else "backbone"
     description = NetworkDescription(
         role=role,
         name=role,
@@ -160,13 +137,8 @@ def serve(arguments: argparse.Namespace) -> None:
         if arguments.device == "cuda":
             torch.cuda.synchronize()
         print((time.perf_counter() - start) / STEPS, flush=True)
-    peak = torch.cuda.max_memory_allocated() / 2**20 if arguments.device == "cuda" else peak_resident()
-    print(peak)
-
-
-def peak_resident() -> float:
-    """Return the largest resident memory of this process so far, MiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(torch.cuda.max_memory_allocated() / 2**20 if arguments.device == "cuda" else resident)
 
 
 def measure(folder: Path, preset: str, arguments: argparse.Namespace) -> dict[str, float]:

@@ -24,6 +24,7 @@ TRAINING = {
     "mixed_conditions": 0.0,
     "told": "image",
 }
+OPTIONS = {"conditioning": CONDITIONING, "networks": NETWORKS, "losses": LOSSES, "training": TRAINING}
 
 
 def as_papers(config: StylexConfig) -> StylexConfig:

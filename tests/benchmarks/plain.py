@@ -16,12 +16,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylex.classifiers import perceptual_distance
-from stylex.losses.adversarial import discriminator_loss, generator_loss
-from stylex.losses.classifier import classifier_divergence
-from stylex.losses.regularization import path_length_penalty, path_lengths, r1_penalty
+from stylex.losses import (
+    classifier_divergence,
+    discriminator_loss,
+    generator_loss,
+    path_length_penalty,
+    path_lengths,
+    r1_penalty,
+)
 from stylex.networks.layers import fir_kernel, learning_gains
 from stylex.networks.model import StylexNetworks, build_networks
-from stylex.training.augment import augment
+from stylex.training.sampler import augment
 
 
 def linear(layer, x, lr_multiplier=1.0):
@@ -131,59 +136,59 @@ def synthesise(networks, w_plus, noise):
     return image
 
 
-def render_fakes(networks, images, logits, draws, from_encoder):
+def render_fakes(networks, images, logits, random, from_encoder):
     if from_encoder:
         w = encode(networks, images)
     else:
-        first, second = map_latents(networks, draws.z[:, 0]), map_latents(networks, draws.z[:, 1])
-        w = torch.where(draws.from_second()[:, :, None], second[:, None], first[:, None])
-    return w, synthesise(networks, networks.w_plus(w, logits), draws.noise)
+        first, second = map_latents(networks, random.z[:, 0]), map_latents(networks, random.z[:, 1])
+        w = torch.where(random.from_second()[:, :, None], second[:, None], first[:, None])
+    return w, synthesise(networks, networks.w_plus(w, logits), random.noise)
 
 
-def plain_step(state, config, judges, images, draws, path_draws):
+def plain_step(state, config, frozen, images, random, path_random):
     """Update the state with real images [B, C, H, W]; return the loss terms.
 
-    `draws` serve D's fakes and G's fakes, as in the fast step, so that the two can be compared.
+    `random` serves D's fakes and G's fakes, as in the fast step, so that the two can be compared.
     """
     networks, losses, terms = state.networks, config.losses, {}
     from_encoder = not config.training.alternating or state.step % 2 == 0
     policies = config.training.augment
 
     with torch.no_grad():
-        logits = judges.classifier(images)
-        _, fake = render_fakes(networks, images, logits, draws, from_encoder)
+        logits = frozen.classifier(images)
+        _, fake = render_fakes(networks, images, logits, random, from_encoder)
     probabilities = logits.softmax(dim=1)
-    real_scores = discriminate(networks, augment(images, policies, draws.view("real")), probabilities)
-    fake_scores = discriminate(networks, augment(fake, policies, draws.view("fake")), probabilities)
+    real_scores = discriminate(networks, augment(images, policies, random.view("real")), probabilities)
+    fake_scores = discriminate(networks, augment(fake, policies, random.view("fake")), probabilities)
     terms["d_adversarial"] = discriminator_loss(real_scores, fake_scores, losses.adversarial == "hinge")
     minimise(state.discriminator_optimizer, terms["d_adversarial"])
 
     if losses.r1_gamma and state.step % losses.r1_interval == 0:
         real = images.clone().requires_grad_()
-        scores = discriminate(networks, augment(real, policies, draws.view("real_r1")), probabilities)
+        scores = discriminate(networks, augment(real, policies, random.view("real_r1")), probabilities)
         terms["r1"] = r1_penalty(scores, real)
         minimise(state.discriminator_optimizer, losses.r1_gamma * losses.r1_interval * terms["r1"])
 
     with torch.no_grad():
-        logits = judges.classifier(images)
-    w, fake = render_fakes(networks, images, logits, draws, from_encoder)
-    scores = discriminate(networks, augment(fake, policies, draws.view("fake_generator")), probabilities)
+        logits = frozen.classifier(images)
+    w, fake = render_fakes(networks, images, logits, random, from_encoder)
+    scores = discriminate(networks, augment(fake, policies, random.view("fake_generator")), probabilities)
     terms["g_adversarial"] = generator_loss(scores, losses.adversarial == "hinge")
     loss = terms["g_adversarial"]
     if from_encoder:
         terms["reconstruction_x"] = (fake - images).abs().mean()
         with torch.no_grad():
-            features = judges.backbone.features(images)
-        terms["reconstruction_perceptual"] = perceptual_distance(judges.backbone.features(fake), features).mean()
+            features = frozen.backbone.features(images)
+        terms["reconstruction_perceptual"] = perceptual_distance(frozen.backbone.features(fake), features).mean()
         terms["reconstruction_w"] = (encode(networks, fake) - encode(networks, images)).abs().mean()
         reverse = losses.classifier_divergence == "reverse"
-        terms["classifier"] = classifier_divergence(judges.classifier(fake), logits, reverse)
+        terms["classifier"] = classifier_divergence(frozen.classifier(fake), logits, reverse)
         names = ("reconstruction_x", "reconstruction_perceptual", "reconstruction_w", "classifier")
         loss = loss + sum(getattr(losses, name) * terms[name] for name in names)
     minimise(state.generator_optimizer, loss)
 
     if losses.path_length and state.step % losses.path_length_interval == 0:
-        half = path_draws.rows(slice(None, None, 2))
+        half = path_random.rows(slice(None, None, 2))
         w, fake = render_fakes(networks, None, logits[::2], half, from_encoder=False)
         lengths = path_lengths(fake, w, half.direction)
         terms["path_length"] = path_length_penalty(lengths, state.path_length_mean)

@@ -19,7 +19,7 @@ from stylex.classifiers import fine_tune, train_backbone, train_oracle
 from stylex.config import ExperimentPaths
 from stylex.config.analysis import POOLED
 from stylex.diagnosis import write_diagnosis
-from stylex.evaluation.ganalyze import ganalyze
+from stylex.evaluation.baselines import ganalyze
 from stylex.evaluation.quality import counterfactuals
 from stylex.latents.encode import encode
 from stylex.training import train

@@ -6,24 +6,24 @@ from pathlib import Path
 import pytest
 import torch
 
+from stylex.classifiers.frozen import NetworkDescription
 from stylex.classifiers.networks import ImageNetwork, build_network
-from stylex.classifiers.wrapper import NetworkDescription
 from stylex.config import DatasetConfig
 from stylex.datasets import ImageSplit, load_split
 
 
-def random_network(architecture: str = "resnet18", channels: int = 1, width: float = 0.125) -> ImageNetwork:
+@pytest.fixture
+def random_network() -> Callable[..., ImageNetwork]:
     """Three classes; two steps in training mode give every batch normalisation statistics of its own."""
-    torch.manual_seed(3)
-    network = build_network(architecture, channels, 3, width).train()
-    for _ in range(2):
-        network(torch.rand(4, channels, 16, 16) * 2 - 1)
-    return network.eval()
 
+    def build(architecture: str = "resnet18") -> ImageNetwork:
+        torch.manual_seed(3)
+        network = build_network(architecture, 1, 3, 0.125).train()
+        for _ in range(2):
+            network(torch.rand(4, 1, 16, 16) * 2 - 1)
+        return network.eval()
 
-@pytest.fixture(name="random_network")
-def random_network_fixture() -> Callable[..., ImageNetwork]:
-    return random_network
+    return build
 
 
 @pytest.fixture

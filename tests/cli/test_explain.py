@@ -11,7 +11,7 @@ from PIL import Image
 
 from stylex.artifacts import load_tensors, read_json, save_tensors
 from stylex.classifiers import build_network
-from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.cli import main
 from stylex.cli.explain import read_images
 from stylex.config import DatasetPaths, ExperimentPaths, backbone_paths, load_experiment

@@ -7,9 +7,9 @@ import numpy
 import pytest
 import torch
 
-from stylex.classifiers.accuracy import recalls
+from stylex.classifiers.metrics import recalls
 from stylex.diagnosis import measures
-from stylex.training.measure import VALIDATION_IMAGES
+from stylex.training.metrics import VALIDATION_IMAGES
 
 N = 12
 

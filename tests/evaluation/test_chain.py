@@ -12,8 +12,7 @@ from stylex.artifacts import read_json, read_table, sha256, write_json
 from stylex.attfind import effects as effects_stage
 from stylex.attfind import selection
 from stylex.attfind.records import Attribute, Direction, read_attributes, read_effects, write_attributes
-from stylex.classifiers import build_network, load_backbone, load_classifier
-from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.classifiers import load_classifier
 from stylex.config import (
     DatasetConfig,
     DatasetPaths,
@@ -24,13 +23,11 @@ from stylex.config import (
 )
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError, AttributesNotFoundError
-from stylex.evaluation import originals as originals_module
-from stylex.evaluation.counterfactuals import apply_attributes, positions_of
-from stylex.evaluation.extractors import BackboneFeatures
-from stylex.evaluation.frechet import frechet, images_moved, statistics, towards_other_class
-from stylex.evaluation.random_lists import random_flips, random_list
-from stylex.evaluation.sufficiency import sufficiency
-from stylex.evaluation.wu_2021 import baseline
+from stylex.evaluation import counterfactuals
+from stylex.evaluation.baselines import baseline
+from stylex.evaluation.counterfactuals import apply_attributes
+from stylex.evaluation.frechet import frechet, images_moved, towards_other_class
+from stylex.evaluation.sufficiency import random_flips, random_list, sufficiency
 from stylex.latents import encode as encode_module
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
@@ -41,28 +38,6 @@ from stylex.protocols import Protocol
 NAME = "mnist"
 
 
-def small_networks(root):
-    path = root / "config" / "experiments" / f"{NAME}.yaml"
-    content = yaml.safe_load(path.read_text())
-    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
-    content["stylex"]["networks"] = channels | {"latent_dim": 8}
-    content["attfind"] = {"images": 24, "threshold": 1000.0, "precision": "float32", "batch_size": 128}
-    path.write_text(yaml.safe_dump(content))
-
-
-def save_random_network(path, role, names):
-    description = NetworkDescription(
-        role=role,
-        name="random",
-        architecture="resnet18",
-        width=0.125,
-        channels=1,
-        resolution=32,
-        class_names=names,
-    )
-    save_network(path, build_network("resnet18", 1, len(names), 0.125), description, {})
-
-
 def digits(count=40):
     generator = torch.Generator().manual_seed(5)
     table = torch.randint(0, 256, (count, 1, 32, 32), generator=generator, dtype=torch.uint8).numpy()
@@ -71,28 +46,12 @@ def digits(count=40):
     return ImageSplit(labels, ids, ("3", "5"), 1, 32, table, torch.arange(count).numpy())
 
 
-def balance(root, split):
-    """Shift the classifier's bias so that half of the reconstructions fall on either side."""
-    encode(root, NAME, "cpu")
-    logits = read_latents(ExperimentPaths(root, NAME).latents).reconstruction_logits
-    path = ExperimentPaths(root, NAME).classifier.model
-    from stylex.artifacts import load_tensors, save_tensors
-
-    tensors, header = load_tensors(path)
-    tensors["head.bias"][1] -= (logits[:, 1] - logits[:, 0]).median() + 1e-6
-    save_tensors(path, tensors, header)
-
-
 @pytest.fixture
-def project(root, monkeypatch):
-    small_networks(root)
-    paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
-    torch.manual_seed(0)
-    save_random_network(paths.classifier.model, "classifier", ("3", "5"))
-    save_random_network(backbone_paths(root, "mnist-32").model, "backbone", tuple("0123456789"))
-    save_stylex(
-        paths.stylex_model, build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0), {}
-    )
+def project(root, monkeypatch, small_experiment, random_network, balance):
+    attfind = {"images": 24, "threshold": 1000.0, "precision": "float32", "batch_size": 128}
+    run = small_experiment(root, attfind=attfind)
+    random_network(run.paths.classifier.model, "classifier", ("3", "5"))
+    random_network(backbone_paths(root, "mnist-32").model, "backbone", "0123456789", seed=1)
     split = digits()
 
     def load_split(_root, dataset: DatasetConfig, _split):
@@ -101,8 +60,9 @@ def project(root, monkeypatch):
 
     write_json(DatasetPaths(root, "mnist").manifest(32), {"shards": {"test": [{"sha256": "of the digits"}]}})
     monkeypatch.setattr(encode_module, "load_split", load_split)
-    monkeypatch.setattr(originals_module, "load_split", load_split)
-    balance(root, split)
+    monkeypatch.setattr(counterfactuals, "load_split", load_split)
+    encode(root, NAME, "cpu")
+    balance(run.paths)
     return root
 
 
@@ -149,19 +109,12 @@ def test_every_file_of_the_analysis(project):
     assert set(curve["extractor"]) == {"random"}
     assert (curve["frechet_distance"] > 0).all()
 
-
-def test_flips_of_single_images_add_up_to_the_fractions(project):
-    encode(project, NAME, "cpu")
-    search(project)
-    sufficiency(project, NAME, "cpu")
-    paths = ExperimentPaths(project, NAME)
     flips = pandas.read_csv(paths.flips, dtype={"target_class": str})
     assert list(flips.columns) == ["id", "method", "protocol", "target_class", "first_k"]
-    latents = read_latents(paths.latents).under(Protocol.HELD_OUT)
     held_out = [latents.ids[row] for row in torch.nonzero(latents.measured)]
     assert sorted(flips[flips["protocol"] == "held_out"]["id"]) == sorted(held_out)
     assert sorted(flips[flips["protocol"] == "same_images"]["id"]) == sorted(latents.ids)
-    for row in pandas.read_csv(paths.sufficiency, dtype={"target_class": str}).to_dict("records"):
+    for row in table.to_dict("records"):
         own = flips[flips["protocol"] == row["protocol"]]
         own = own if row["target_class"] == "*" else own[own["target_class"] == row["target_class"]]
         assert (len(own), (own["first_k"] <= row["k"]).sum()) == (row["n"], row["flipped"])
@@ -286,25 +239,20 @@ def test_inception_stands_beside_the_backbone_under_its_own_name(project, monkey
     assert read_json(paths.frechet.with_suffix(".provenance.json"))["inception_sha256"] == published.sha256
 
 
-def test_real_images_are_joined_by_id(project):
+def test_real_images_are_joined_by_id(project, monkeypatch):
     encode(project, NAME, "cpu")
-    latents = read_latents(ExperimentPaths(project, NAME).latents)
-    split = digits()
-    order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
-    shuffled = ImageSplit(
-        split.labels[order], [split.ids[i] for i in order.tolist()], ("3", "5"), 1, 32, split.table, order.numpy()
-    )
-    assert torch.equal(shuffled.images(positions_of(shuffled, latents)), split.images(positions_of(split, latents)))
+    config, latents = load_experiment(project, NAME), read_latents(ExperimentPaths(project, NAME).latents)
+    rows, found = torch.arange(len(latents.ids)), []
+    order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
+    for split in (digits(), digits().part(order)):
+        monkeypatch.setattr(counterfactuals, "load_split", lambda *_, split=split: split)
+        found.append(counterfactuals.load_originals(project, config, latents)(rows))
+    own = dict(zip(digits().ids, digits().images(), strict=True))
+    assert torch.equal(found[0], torch.stack([own[identity] for identity in latents.ids]))
+    assert torch.equal(*found)
+    monkeypatch.setattr(counterfactuals, "load_split", lambda *_: digits(3))
     with pytest.raises(ArtifactError, match="is not in the dataset; run encode again"):
-        positions_of(digits(3), latents)
-
-
-def test_images_are_measured_as_they_are(project):
-    # A replication rescaled images one by one before measuring them, which hides a change of contrast.
-    extractor = BackboneFeatures(load_backbone(backbone_paths(project, "mnist-32").model))
-    images = digits().images()
-    bright, faint = (statistics([extractor], [each], len(images), 0)[0].mean for each in (images, 0.5 * images))
-    assert (bright - faint).abs().max() > 0.01
+        counterfactuals.load_originals(project, config, latents)
 
 
 def test_each_image_is_moved_towards_the_class_it_is_not(project):
@@ -320,8 +268,8 @@ def test_each_image_is_moved_towards_the_class_it_is_not(project):
         assert set(torch.nonzero(moved[row] != latents.styles[row]).flatten().tolist()) <= {allowed}
 
 
-def test_a_classifier_of_other_classes_is_refused(project):
-    save_random_network(ExperimentPaths(project, NAME).classifier.model, "classifier", ("3", "8"))
+def test_a_classifier_of_other_classes_is_refused(project, random_network):
+    random_network(ExperimentPaths(project, NAME).classifier.model, "classifier", ("3", "8"))
     with pytest.raises(ArtifactError, match="knows the classes 3, 8, the experiment 3, 5"):
         encode(project, NAME, "cpu")
 

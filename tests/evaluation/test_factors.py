@@ -1,8 +1,8 @@
-"""Attributes against known factors: on a linear generator and regressor by arithmetic, and file by file."""
+"""Attributes against known factors, and regions: by hand, by a plain second implementation, and file by file."""
 
 from dataclasses import replace
-from pathlib import Path
 
+import numpy
 import pandas
 import pytest
 import torch
@@ -12,35 +12,31 @@ from stylex.artifacts import read_table, write_json
 from stylex.attfind.effects import compute_effects
 from stylex.attfind.records import Attribute, Direction, read_attributes, write_attributes
 from stylex.attfind.selection import select
-from stylex.classifiers import build_network
-from stylex.classifiers.wrapper import NetworkDescription, save_network
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment, regressor_paths
 from stylex.datasets import download, leaves, prepare
 from stylex.errors import ConfigError
-from stylex.evaluation.counterfactuals import images_to_turn
-from stylex.evaluation.factors import changes, factors, logit_weights, overlap_of, random_moves, row_of, told
-from stylex.evaluation.regions import COLUMNS as OVERLAP
-from stylex.evaluation.regions import overlap
+from stylex.evaluation.factors import (
+    OVERLAP,
+    estimated,
+    factors,
+    intersection_over_union,
+    logit_weights,
+    most_changed,
+    overlap,
+    overlap_of,
+    random_attributes,
+    row_of,
+)
+from stylex.evaluation.intervals import bootstrap
+from stylex.evaluation.maps import pixel_change
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.latents.encode import encode
-from stylex.latents.table import Latents, read_latents
+from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, save_stylex
 from stylex.networks.stylespace import StyleSpaceLayout
 from stylex.protocols import Protocol
 
-ROOT = Path(__file__).parents[2]
 NAMES = ("spots", "size", "angle")
-
-
-class StylesAsImages(nn.Module):
-    """A generator whose image is its StyleSpace vector."""
-
-    def __init__(self):
-        super().__init__()
-        self.constant = nn.Parameter(torch.zeros(()))
-
-    def render(self, styles):
-        return styles.space[:, :, None, None]
 
 
 class PixelsAsFactors(nn.Module):
@@ -59,35 +55,29 @@ LOGITS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
 
 
 @pytest.fixture
-def latents():
-    zeros = torch.zeros(3)
-    return Latents(
-        ids=["a", "b", "c"], labels=torch.zeros(3, dtype=torch.int64), logits=LOGITS, w=torch.zeros(3, 1),
-        styles=STYLES.clone(), to_rgb_styles=torch.zeros(3, 1), reconstruction_l1=zeros,
-        reconstruction_perceptual=zeros, reconstruction_logits=LOGITS, discriminator=zeros,
-        class_names=("healthy", "sick"), provenance={},
-    )  # fmt: skip
+def change_of(fake_run, latents_of):
+    """Return what measures the changes of factors and pixels by an attribute, as the stage does."""
+    latents = latents_of(3, styles=STYLES, reconstruction_logits=LOGITS, class_names=("healthy", "sick"))
 
+    def measure(attribute, logits=LOGITS, **options):
+        run, some = fake_run("leaves", **options), replace(latents, reconstruction_logits=logits)
+        images = run.images_to_turn(some, attribute.target_class)
+        base = estimated(run, PixelsAsFactors(), some.style_vector())  # pyright: ignore
+        moved = estimated(run, PixelsAsFactors(), run.moved(some, images, [attribute]))  # pyright: ignore
+        return moved[1] - base[1][images], pixel_change(base[0][images], moved[0])
 
-def change_of(latents, attribute, shift=1.0, batch_size=2):
-    base = told(PixelsAsFactors(), StylesAsImages(), latents.style_vector(), batch_size)  # pyright: ignore
-    config = load_experiment(ROOT, "leaves")
-    attfind = config.attfind.model_copy(update={"shift": shift})
-    evaluation = config.evaluation.model_copy(update={"batch_size": batch_size})
-    config = config.model_copy(update={"attfind": attfind, "evaluation": evaluation})
-    images = images_to_turn(latents, attribute.target_class, None)
-    return changes(PixelsAsFactors(), StylesAsImages(), latents, images, base, attribute, config)  # pyright: ignore
+    return measure
 
 
 def attribute(target, index, direction):
     return Attribute(target, 1, index, 0, index, direction, 1.0, 1)
 
 
-def test_changes_and_row_by_hand(latents):
+def test_changes_and_row_by_hand(change_of):
     # Towards sick: images 0 and 2. Coordinate 0 to its maximum 0.5: by 0.5 and 1. Spots change by 1 and 2, size by
     # 0.5 and 1, angle not at all. Means 1.5, 0.75, 0; purity 1.5 / 2.25.
     move = attribute("sick", 0, Direction.TO_MAX)
-    change, pixels = change_of(latents, move)
+    change, pixels = change_of(move)
     assert change.tolist() == [[1.0, 0.5, 0.0], [2.0, 1.0, 0.0]]
     assert pixels.tolist() == [[[0.25]], [[0.5]]]  # the two channels of an image of one pixel
     row = row_of(move, change, NAMES, ("spots",))
@@ -97,22 +87,18 @@ def test_changes_and_row_by_hand(latents):
     assert (row["target_class"], row["rank"], row["style_index"], row["direction"]) == ("sick", 1, 0, "to_max")
 
 
-def test_shift_sign_and_batch(latents):
+def test_shift_sign_and_batch(change_of):
     # Half way down: 0 goes to -0.5 and -1 stays; images 0 and 2.
-    change, pixels = change_of(latents, attribute("sick", 1, Direction.TO_MIN), shift=0.5, batch_size=1)
+    change, pixels = change_of(attribute("sick", 1, Direction.TO_MIN), shift=0.5, batch_size=1)
     assert change.tolist() == [[0.0, 0.5, 0.0], [0.0, 0.0, 0.0]]
     assert pixels.flatten().tolist() == [0.25, 0.0]
     row = row_of(attribute("sick", 1, Direction.TO_MIN), change, NAMES, ("spots",))
     assert (row["factor"], row["cause"], row["purity"], row["change"]) == ("size", False, 1.0, 0.25)
-
-
-def test_without_images_nothing_changes(latents):
-    latents = replace(latents, reconstruction_logits=torch.tensor([[0.0, 1.0]]).repeat(3, 1))
-    change, pixels = change_of(latents, attribute("sick", 0, Direction.TO_MAX))
+    change, pixels = change_of(attribute("sick", 0, Direction.TO_MAX), torch.tensor([[0.0, 1.0]]).repeat(3, 1))
     assert (change.shape, pixels.shape) == ((0, 3), (0, 1, 1))
 
 
-def test_pixels_are_held_against_the_region_of_the_factor_in_the_same_images():
+def test_pixels_are_compared_with_the_region_of_the_factor_in_the_same_images():
     areas = {"spots": torch.zeros(3, 1, 2).bool(), "size": torch.ones(3, 1, 2).bool()}
     areas["spots"][0, 0, 0] = areas["spots"][2, 0, 1] = True
     pixels = torch.tensor([[[0.5, 0.0]], [[0.0, 1.5]]])  # of the images 2 and 0: always beside the spots
@@ -136,13 +122,13 @@ def test_a_move_that_moves_nothing_has_no_factor(change):
 
 def test_random_moves_are_different_moves_of_each_class():
     layout = StyleSpaceLayout((3, 5))
-    moves = random_moves(("healthy", "sick"), layout, 16, torch.Generator().manual_seed(0))
+    moves = random_attributes(("healthy", "sick"), layout, 16, torch.Generator().manual_seed(0))
     for name in ("healthy", "sick"):
         own = [(move.style_index, move.direction) for move in moves if move.target_class == name]
         assert sorted(own) == [(index, direction) for index in range(8) for direction in Direction]
     assert all((move.layer, move.channel) == layout.locate(move.style_index) for move in moves)
-    again = random_moves(("healthy", "sick"), layout, 3, torch.Generator().manual_seed(0))
-    assert again == random_moves(("healthy", "sick"), layout, 3, torch.Generator().manual_seed(0))
+    again = random_attributes(("healthy", "sick"), layout, 3, torch.Generator().manual_seed(0))
+    assert again == random_attributes(("healthy", "sick"), layout, 3, torch.Generator().manual_seed(0))
     assert [move.rank for move in again] == [1, 2, 3, 1, 2, 3]
 
 
@@ -153,24 +139,96 @@ def test_weights_of_a_linear_classifier_are_found():
     assert logit_weights(logits, true).tolist() == pytest.approx([2.0, -1.0, 0.0], abs=1e-4)
 
 
-def random_network(path, role, names):
-    description = NetworkDescription(
-        role=role, name="random", architecture="resnet18", width=0.125, channels=3, resolution=32, class_names=names
-    )
-    save_network(path, build_network("resnet18", 3, len(names), 0.125), description, {})
+def test_overlap_by_hand():
+    # Of 4 pixels, 2 and 1 are of the region. The first image changes by 3 + 1, 3 of it inside; the second by 4, none.
+    change = torch.tensor([[[3.0, 0.0], [1.0, 0.0]], [[0.0, 2.0], [1.0, 1.0]], [[0.0, 0.0], [0.0, 0.0]]])
+    region = torch.tensor([[[1, 1], [0, 0]], [[1, 0], [0, 0]], [[1, 1], [1, 1]]]).bool()
+    row = overlap(change, region, seed=0)
+    assert tuple(row) == OVERLAP
+    assert row["inside"] == pytest.approx(3 / 8) and row["area"] == pytest.approx((4 * 0.5 + 4 * 0.25) / 8)
+    # The two pixels that change most: one in the region; 1 of 3. In the second: one outside. The third does not change.
+    assert row["iou"] == pytest.approx((1 / 3 + 0) / 2)
+    assert row["iou_chance"] == pytest.approx((0.5 / 1.5 + 0.25 / 1.75) / 2)
+    assert (row["inside_low"], row["inside_high"]) == (0.0, 0.75) and (row["iou_low"], row["iou_high"]) == (0.0, 1 / 3)
+
+
+def plain_overlap(change, region):
+    """Return inside, area, iou and chance, a pixel at a time."""
+    held = total = even = 0.0
+    ious, chances = [], []
+    for pixels, mask in zip(change.tolist(), region.tolist(), strict=True):
+        flat, inside = sum(pixels, []), sum(mask, [])
+        if sum(flat) == 0:
+            continue
+        total += sum(flat)
+        held += sum(value for value, of in zip(flat, inside, strict=True) if of)
+        share = sum(inside) / len(inside)
+        even += share * sum(flat)
+        order = sorted(range(len(flat)), key=lambda place: -flat[place])
+        top = {place for place in order[: sum(inside)] if flat[place] > 0}
+        own = {place for place, of in enumerate(inside) if of}
+        ious.append(len(top & own) / len(top | own))
+        chances.append(share / (2 - share))
+    return held / total, even / total, sum(ious) / len(ious), sum(chances) / len(chances)
+
+
+def test_as_a_pixel_at_a_time():
+    random = torch.Generator().manual_seed(0)
+    change = (torch.rand(30, 6, 5, generator=random) - 0.4).clamp(min=0)
+    region = torch.rand(30, 6, 5, generator=random) > 0.7
+    change[7] = 0
+    region[:, 2, 3] = True  # never empty
+    row = overlap(change, region, seed=3)
+    expected = dict(zip(("inside", "area", "iou", "iou_chance"), plain_overlap(change, region), strict=True))
+    assert {name: row[name] for name in expected} == pytest.approx(expected)
+    some = [each for each in range(30) if each != 7]
+    held = (change * region).sum((1, 2)).double()[some]
+    low, high = bootstrap(held.numpy(), 3, change.sum((1, 2)).double()[some].numpy())
+    assert (row["inside_low"], row["inside_high"]) == pytest.approx((low, high), rel=1e-5)
+    assert low < row["inside"] < high and row["iou_low"] < row["iou"] < row["iou_high"]
+
+
+def test_chance_is_what_random_pixels_have():
+    random = torch.Generator().manual_seed(1)
+    change = torch.rand(400, 8, 8, generator=random)
+    region = torch.zeros(400, 8, 8).bool()
+    region[:, :4, :5] = True
+    row = overlap(change, region, seed=0)
+    assert row["inside"] == pytest.approx(row["area"], abs=0.01) and row["area"] == pytest.approx(20 / 64)
+    assert row["iou"] == pytest.approx(row["iou_chance"], abs=0.01)
+
+
+def test_a_move_that_acts_exactly_in_the_region():
+    region = torch.zeros(3, 4, 4).bool()
+    region[:, 1:3, 2:] = True
+    row = overlap(region.float() * torch.tensor([0.1, 0.5, 2.0])[:, None, None], region, seed=0)
+    assert {row[name] for name in ("inside", "inside_low", "inside_high", "iou", "iou_low", "iou_high")} == {1.0}
+
+
+@pytest.mark.parametrize("count", [0, 2])
+def test_where_nothing_changes_nothing_is_said(count):
+    row = overlap(torch.zeros(count, 4, 4), torch.ones(count, 4, 4).bool(), seed=0)
+    assert row == dict.fromkeys(OVERLAP)
+
+
+def test_pixels_that_do_not_change_are_never_among_those_that_change_most():
+    change = torch.tensor([[0.0, 2.0, 1.0, 2.0], [0.0, 0.0, 3.0, 0.0]])
+    chosen = most_changed(change, torch.tensor([1, 3]))
+    assert chosen.tolist() == [[False, True, False, False], [False, False, True, False]]  # of equal ones the first
+    other = torch.tensor([[True, True, False, False], [False, False, True, True]])
+    assert numpy.allclose(intersection_over_union(chosen, other), [0.5, 0.5])
 
 
 @pytest.fixture
-def project(root, monkeypatch):
+def project(root, monkeypatch, random_network):
     """The experiment leaves and its twin without the classifier up to encode, on random networks and 200 images."""
     monkeypatch.setattr(leaves, "COUNT", 200)
     download(root, "leaves")
     prepare(root, "leaves", 32)
-    torch.manual_seed(0)
-    random_network(ExperimentPaths(root, "leaves").classifier.model, "classifier", leaves.CLASSES)
-    random_network(backbone_paths(root, "leaves-32").model, "backbone", ("a", "b"))
+    random_network(ExperimentPaths(root, "leaves").classifier.model, "classifier", leaves.CLASSES, 3)
+    random_network(backbone_paths(root, "leaves-32").model, "backbone", ("a", "b"), 3, seed=1)
     regressor = regressor_paths(root, "leaves-32")
-    random_network(regressor.model, "regressor", leaves.FACTORS)
+    random_network(regressor.model, "regressor", leaves.FACTORS, 3, seed=2)
     statistics = {key: dict.fromkeys(leaves.FACTORS, value) for key, value in (("mean", 0.5), ("sd", 0.29))}
     write_json(regressor.metrics, statistics)
     for name in ("leaves", "leaves-without-cst"):

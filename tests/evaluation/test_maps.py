@@ -2,68 +2,49 @@
 
 from dataclasses import replace
 from math import isnan, nan
-from pathlib import Path
 
 import numpy
 import pytest
 import torch
-import yaml
 from torch import nn
 
 from stylex.artifacts import load_tensors, read_json, read_table
 from stylex.attfind.maps import map_name, mapped, read_maps
 from stylex.attfind.records import Attribute, Direction, write_attributes
-from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ArtifactError
+from stylex.evaluation.counterfactuals import Run
 from stylex.evaluation.maps import COLUMNS, maps, mean_change, numbers, smallest_area
-from stylex.latents.table import Latents, read_latents, write_latents
-from stylex.networks.model import build_networks, load_stylex, save_stylex
+from stylex.latents.table import read_latents, write_latents
+from stylex.networks.model import load_stylex
 from stylex.protocols import Protocol
 from stylex.quantization import quantized
 
-NAME, IMAGES = "mnist", 12
+IMAGES = 12
 
 
 @pytest.fixture
-def project(root: Path) -> Path:
+def run(root, small_experiment, latents_of) -> Run:
     """An experiment on a small random network, with latents that spread and attributes of both classes."""
-    path = root / "config/experiments" / f"{NAME}.yaml"
-    content = yaml.safe_load(path.read_text())
-    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
-    content["stylex"]["networks"] = channels | {"latent_dim": 8}
-    content["evaluation"] = {"figure_attributes": 2, "batch_size": 3}
-    path.write_text(yaml.safe_dump(content))
-    config, paths = load_experiment(root, NAME), ExperimentPaths(root, NAME)
-    networks = build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0)
-    save_stylex(paths.stylex_model, networks, {})
+    run = small_experiment(root, evaluation={"figure_attributes": 2, "batch_size": 3})
     random = torch.Generator().manual_seed(0)
-    logits = torch.randn(IMAGES, 2, generator=random)
-    w = 3 * torch.randn(IMAGES, 8, generator=random)
-    with torch.no_grad():
-        styles = networks.synthesis.styles(networks.w_plus(w, logits))
-    nothing = torch.zeros(IMAGES)
-    write_latents(
-        paths.latents,
-        Latents(
-            ids=[f"digit-{row}" for row in range(IMAGES)], labels=torch.arange(IMAGES) % 2, logits=logits, w=w,
-            styles=styles.space, to_rgb_styles=styles.to_rgb, reconstruction_l1=nothing,
-            reconstruction_perceptual=nothing, reconstruction_logits=logits, discriminator=nothing,
-            class_names=("3", "5"), provenance={},
-        ),
-    )  # fmt: skip
+    logits, w = torch.randn(IMAGES, 2, generator=random), 3 * torch.randn(IMAGES, 8, generator=random)
+    styles = run.networks.synthesis.styles(run.networks.w_plus(w, logits))
+    columns = {"styles": styles.space, "to_rgb_styles": styles.to_rgb, "reconstruction_logits": logits}
+    latents = latents_of(IMAGES, labels=torch.arange(IMAGES) % 2, logits=logits, w=w, **columns)
+    write_latents(run.paths.latents, latents)
     found = [move("3", 1, 4), move("3", 2, 20, Direction.TO_MIN), move("3", 3, 30), move("5", 1, 4, Direction.TO_MIN)]
-    write_attributes(paths.attributes, found, {})
-    return root
+    write_attributes(run.paths.attributes, found, {})
+    return run
 
 
 def move(target: str, rank: int, index: int, direction: Direction = Direction.TO_MAX) -> Attribute:
     return Attribute(target, rank, index, 0, index, direction, 1.0, 1)
 
 
-def plain_map(root: Path, attribute: Attribute) -> numpy.ndarray:
+def plain_map(run: Run, attribute: Attribute) -> numpy.ndarray:
     """Render an image at a time, and take the mean of the differences of what two PNG files would hold."""
-    config, paths = load_experiment(root, NAME), ExperimentPaths(root, NAME)
-    latents, synthesis = read_latents(paths.latents).under(Protocol.HELD_OUT), load_stylex(paths.stylex_model).synthesis
+    latents = read_latents(run.paths.latents).under(Protocol.HELD_OUT)
+    synthesis = load_stylex(run.paths.stylex_model).synthesis
     synthesis.quantized = False  # levels are made here
     target, differences = latents.class_names.index(attribute.target_class), []
     extreme = latents.styles[latents.searched][:, attribute.style_index]
@@ -73,7 +54,7 @@ def plain_map(root: Path, attribute: Attribute) -> numpy.ndarray:
             continue
         styles = latents.style_vector(torch.tensor([row]))
         moved = styles.space.clone()
-        moved[0, attribute.style_index] += config.attfind.shift * (extreme - moved[0, attribute.style_index])
+        moved[0, attribute.style_index] += run.config.attfind.shift * (extreme - moved[0, attribute.style_index])
         with torch.no_grad():
             images = [synthesis.render(styles._replace(space=space))[0] for space in (styles.space, moved)]
         before, after = (numpy.clip(numpy.rint((each.numpy() + 1) * 127.5), 0, 255) for each in images)
@@ -82,59 +63,44 @@ def plain_map(root: Path, attribute: Attribute) -> numpy.ndarray:
     return numpy.mean(differences, axis=0)
 
 
-def test_a_map_is_the_mean_over_images_rendered_one_at_a_time(project):
-    maps(project, NAME, "cpu")
-    paths = ExperimentPaths(project, NAME)
+def test_a_map_is_the_mean_over_images_rendered_one_at_a_time(run, root):
+    maps(root, "mnist", "cpu")
+    files = [run.paths.maps, run.paths.map_numbers]
     moves = [move("3", 1, 4), move("3", 2, 20, Direction.TO_MIN), move("5", 1, 4, Direction.TO_MIN)]
-    assert set(load_tensors(paths.maps)[0]) == {"4 to_max 3", "20 to_min 3", "4 to_min 5"}  # two of a class
-    table = read_table(paths.map_numbers)
+    assert set(load_tensors(run.paths.maps)[0]) == {"4 to_max 3", "20 to_min 3", "4 to_min 5"}  # two of a class
+    table = read_table(run.paths.map_numbers)
     assert tuple(table) == COLUMNS and table["style_index"].tolist() == [4, 20, 4]
     assert table["target_class"].tolist() == ["3", "3", "5"] and set(table["protocol"]) == {"held_out"}
-    for row, each, attribute in zip(table.to_dict("records"), read_maps(paths.maps, moves), moves, strict=True):
-        expected = plain_map(project, attribute)
+    for row, each, attribute in zip(table.to_dict("records"), read_maps(run.paths.maps, moves), moves, strict=True):
+        expected = plain_map(run, attribute)
         assert each.shape == (32, 32) and 0 < each.max() <= 2
         away = numpy.abs(each.numpy() - expected)  # rendered in another batch, a pixel may be rounded to the next level
         assert away.max() < 2 / 255 and (away < 1e-4).mean() > 0.99
         assert row["mean_change"] == pytest.approx(expected.mean(), rel=1e-3)
-    latents = read_latents(paths.latents).under(Protocol.HELD_OUT)
+    latents = run.latents
     decided = latents.reconstruction_logits[latents.measured].argmax(1).bincount(minlength=2).tolist()
     assert table["n"].tolist() == [decided[1], decided[1], decided[0]] and sum(decided) == IMAGES // 2
+    digest = run.config.digest()
+    assert load_tensors(run.paths.maps)[1]["config_digest"] == digest
+    assert read_json(run.paths.map_numbers.with_suffix(".provenance.json"))["config_digest"] == digest
+    with pytest.raises(ArtifactError, match=r"attribute_maps\.safetensors has no map of the move '4 to_min 3'; run"):
+        read_maps(run.paths.maps, [move("3", 1, 4, Direction.TO_MIN)])
+    before = [path.read_bytes() for path in files]
+    maps(root, "mnist", "cpu")
+    assert [path.read_bytes() for path in files] == before
 
 
-def test_the_files_say_where_they_come_from_and_come_out_the_same_again(project):
-    maps(project, NAME, "cpu")
-    paths = ExperimentPaths(project, NAME)
-    before = [path.read_bytes() for path in (paths.maps, paths.map_numbers)]
-    digest = load_experiment(project, NAME).digest()
-    assert load_tensors(paths.maps)[1]["config_digest"] == digest
-    assert read_json(paths.map_numbers.with_suffix(".provenance.json"))["config_digest"] == digest
-    maps(project, NAME, "cpu")
-    assert [path.read_bytes() for path in (paths.maps, paths.map_numbers)] == before
-
-
-def test_a_class_with_nothing_to_move_has_a_map_of_nothing(project):
-    paths = ExperimentPaths(project, NAME)
-    latents = read_latents(paths.latents)
-    write_latents(paths.latents, replace(latents, reconstruction_logits=torch.tensor([[1.0, 0.0]]).repeat(IMAGES, 1)))
-    maps(project, NAME, "cpu")
-    table = read_table(paths.map_numbers).set_index("target_class")
+def test_a_class_with_nothing_to_move_has_a_map_of_nothing(run, root):
+    decided = torch.tensor([[1.0, 0.0]]).repeat(IMAGES, 1)
+    write_latents(run.paths.latents, replace(read_latents(run.paths.latents), reconstruction_logits=decided))
+    maps(root, "mnist", "cpu")
+    table = read_table(run.paths.map_numbers).set_index("target_class")
     assert table.loc["3", "n"].tolist() == [0, 0] and table.loc["5", "n"] == IMAGES // 2
     assert table.loc["3", ["mean_change", "area_90", "centre_x", "centre_y"]].isna().all(axis=None)
-    assert read_maps(paths.maps, [move("3", 1, 4)])[0].isnan().all()
-
-
-def test_without_attributes_there_are_no_maps(project):
-    paths = ExperimentPaths(project, NAME)
-    write_attributes(paths.attributes, [], {})
-    maps(project, NAME, "cpu")
-    assert load_tensors(paths.maps)[0] == {} and tuple(read_table(paths.map_numbers)) == COLUMNS
-
-
-def test_a_map_of_another_move_is_missed(project):
-    maps(project, NAME, "cpu")
-    path = ExperimentPaths(project, NAME).maps
-    with pytest.raises(ArtifactError, match=r"attribute_maps\.safetensors has no map of the move '4 to_min 3'; run"):
-        read_maps(path, [move("3", 1, 4, Direction.TO_MIN)])
+    assert read_maps(run.paths.maps, [move("3", 1, 4)])[0].isnan().all()
+    write_attributes(run.paths.attributes, [], {})
+    maps(root, "mnist", "cpu")
+    assert load_tensors(run.paths.maps)[0] == {} and tuple(read_table(run.paths.map_numbers)) == COLUMNS
 
 
 class Block(nn.Module):
@@ -142,7 +108,6 @@ class Block(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.constant = nn.Parameter(torch.zeros(()))
         self.channels = channels
 
     def render(self, styles):
@@ -152,28 +117,19 @@ class Block(nn.Module):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_block_that_a_coordinate_changes_is_found(root, channels):
+def test_the_block_that_a_coordinate_changes_is_found(fake_run, latents_of, channels):
     styles = torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.25, 0.0], [0.5, 0.5]])
-    logits, nothing = torch.eye(2)[[0, 1, 0, 0]], torch.zeros(4)
-    latents = Latents(
-        ids=list("abcd"), labels=nothing.long(), logits=logits, w=nothing[:, None], styles=styles,
-        to_rgb_styles=nothing[:, None], reconstruction_l1=nothing, reconstruction_perceptual=nothing,
-        reconstruction_logits=logits, discriminator=nothing, class_names=("3", "5"), provenance={},
-    )  # fmt: skip
-    config = load_experiment(root, NAME)
-    config = config.model_copy(update={"evaluation": config.evaluation.model_copy(update={"batch_size": 2})})
+    latents, run = latents_of(4, styles=styles), fake_run(synthesis=Block(channels), shift=1.0)
     # To its maximum 0.5, from 0, 0.25 and 0.5: by 0.25 on average, in one channel.
-    found = mean_change(Block(channels), latents, torch.tensor([0, 2, 3]), move("5", 1, 0), config)  # pyright: ignore
+    found = mean_change(run, latents, torch.tensor([0, 2, 3]), move("5", 1, 0))
     expected = numpy.zeros((32, 32))
     expected[2:4, 4:8] = 0.25 / channels
     assert numpy.abs(found.numpy() - expected).max() < 1 / 127.5
     assert not found[expected == 0].any()
-    told = numbers(found)
-    assert told["area_90"] == 8 / 1024 and told["mean_change"] == pytest.approx(0.25 / channels * 8 / 1024, abs=1e-4)
-    assert (told["centre_x"], told["centre_y"]) == pytest.approx((6 / 32, 3 / 32))
-    everywhere = numbers(
-        mean_change(Block(channels), latents, torch.tensor([0, 2]), move("5", 1, 1), config)  # pyright: ignore
-    )
+    row = numbers(found)
+    assert row["area_90"] == 8 / 1024 and row["mean_change"] == pytest.approx(0.25 / channels * 8 / 1024, abs=1e-4)
+    assert (row["centre_x"], row["centre_y"]) == pytest.approx((6 / 32, 3 / 32))
+    everywhere = numbers(mean_change(run, latents, torch.tensor([0, 2]), move("5", 1, 1)))
     assert (everywhere["centre_x"], everywhere["centre_y"]) == pytest.approx((0.5, 0.5), abs=1e-3)
     assert everywhere["mean_change"] == pytest.approx(0.5, abs=1 / 127.5)
     assert everywhere["area_90"] == pytest.approx(0.9, abs=1 / 1024)
@@ -188,9 +144,9 @@ def test_the_smallest_area_by_hand():
 
 @pytest.mark.parametrize("value", [0.0, nan])
 def test_what_changes_nothing_lies_nowhere(value):
-    told = numbers(torch.full((4, 4), value, dtype=torch.float64))
-    assert isnan(told["mean_change"]) == isnan(value)
-    assert all(isnan(told[name]) for name in ("area_90", "centre_x", "centre_y"))
+    row = numbers(torch.full((4, 4), value, dtype=torch.float64))
+    assert isnan(row["mean_change"]) == isnan(value)
+    assert all(isnan(row[name]) for name in ("area_90", "centre_x", "centre_y"))
 
 
 def test_all_that_a_figure_may_show_has_a_map():

@@ -9,8 +9,8 @@ from stylex.artifacts import save_tensors
 from stylex.attfind.maps import map_name, write_maps
 from stylex.attfind.records import Attribute, Direction, Effects, EffectsHeader
 from stylex.classifiers import Classifier
+from stylex.classifiers.frozen import NetworkDescription
 from stylex.classifiers.networks import build_network
-from stylex.classifiers.wrapper import NetworkDescription
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.datasets import ImageSplit
 from stylex.figures.experiment import AnalysedExperiment

@@ -6,8 +6,8 @@ import torch
 from torch.nn import functional as F
 
 from stylex.classifiers import Classifier
+from stylex.classifiers.frozen import NetworkDescription
 from stylex.classifiers.networks import build_network
-from stylex.classifiers.wrapper import NetworkDescription
 from stylex.figures.comparison import STRONGEST, grad_cam, overlay
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 from stylex.artifacts import load_tensors, read_table, save_tensors, write_table
 from stylex.attfind.records import Attribute, Direction, read_attributes, write_attributes
 from stylex.classifiers import build_network, load_classifier
-from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.config import ExperimentPaths, SuitePaths, backbone_paths, load_experiment
 from stylex.config.analysis import POOLED
 from stylex.datasets import download, load_split, prepare

@@ -28,9 +28,9 @@ from stylex.attfind.records import (
     write_attributes,
 )
 from stylex.classifiers import build_network
-from stylex.classifiers.wrapper import NetworkDescription, load_network, save_network
+from stylex.classifiers.frozen import NetworkDescription, load_network, save_network
 from stylex.config.analysis import EVERY, POOLED, class_name
-from stylex.evaluation import counterfactual_summary, image_measures, maps, samples, sufficiency
+from stylex.evaluation import maps, quality, samples, sufficiency
 from stylex.latents.table import SCALARS, VECTORS, Latents, read_latents, write_latents
 from stylex.report.basic_tables import images_of
 from stylex.report.published import direction
@@ -70,7 +70,7 @@ def table_of(names):
 def test_columns_of_class_names_are_text_in_every_table():
     tables = [
         explanations.COLUMNS, records.COLUMNS, samples.COLUMNS, sufficiency.COLUMNS, maps.COLUMNS,
-        counterfactual_summary.SUMMARY_COLUMNS, image_measures.IMAGE_COLUMNS,
+        quality.SUMMARY_COLUMNS, quality.IMAGE_COLUMNS,
     ]  # fmt: skip
     of_classes = {"target_class", "class_name", "classes", "oracle"}
     assert all(of_classes & set(columns) for columns in tables) and of_classes <= TEXT

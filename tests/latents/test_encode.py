@@ -5,7 +5,7 @@ import torch
 from paper_training import as_papers
 
 from stylex.classifiers import Classifier, FeatureBackbone, build_network
-from stylex.classifiers.wrapper import NetworkDescription
+from stylex.classifiers.frozen import NetworkDescription
 from stylex.config import load_experiment
 from stylex.config.analysis import AttFindConfig
 from stylex.latents.encode import analysed, encode_images

@@ -7,7 +7,7 @@ import torch
 import yaml
 
 from stylex.classifiers import build_network
-from stylex.classifiers.wrapper import NetworkDescription, save_network
+from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.cli import main
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.errors import ArtifactError

@@ -1,54 +1,38 @@
 import math
 
-import pytest
 import torch
 
-from stylex.losses.adversarial import discriminator_loss, generator_loss
-from stylex.losses.classifier import classifier_divergence
-from stylex.losses.mapping import energy_distance
-from stylex.losses.reconstruction import l1
-from stylex.losses.regularization import path_length_penalty, path_lengths, r1_penalty
+from stylex.losses import (
+    classifier_divergence,
+    discriminator_loss,
+    energy_distance,
+    generator_loss,
+    l1,
+    path_length_penalty,
+    path_lengths,
+    r1_penalty,
+)
 
 
-def test_logistic_losses_of_known_scores():
+def test_logistic_and_hinge_losses_of_known_scores():
     real, fake = torch.tensor([0.0, 2.0]), torch.tensor([-1.0])
     expected = (math.log(2) + math.log1p(math.exp(-2))) / 2 + math.log1p(math.exp(-1))
     torch.testing.assert_close(discriminator_loss(real, fake), torch.tensor(expected))
     torch.testing.assert_close(generator_loss(fake), torch.tensor(math.log1p(math.exp(1))))
-
-
-def test_hinge_losses_of_known_scores():
-    real, fake = torch.tensor([0.0, 2.0]), torch.tensor([-3.0, 0.5])
+    fake = torch.tensor([-3.0, 0.5])
     # max(0, 1 - real): 1 and 0; max(0, 1 + fake): 0 and 1.5.
     assert discriminator_loss(real, fake, hinge=True) == 0.5 + 0.75
     assert generator_loss(fake, hinge=True) == 1.25
-
-
-@pytest.mark.parametrize("hinge", [False, True])
-def test_better_scores_are_a_lower_loss_on_either_side(hinge):
-    real, fake = torch.zeros(3, requires_grad=True), torch.zeros(3, requires_grad=True)
-    gradients = torch.autograd.grad(discriminator_loss(real, fake, hinge), (real, fake))
-    assert (gradients[0] < 0).all() and (gradients[1] > 0).all()
-    assert (torch.autograd.grad(generator_loss(fake, hinge), fake)[0] < 0).all()
 
 
 def test_r1_of_a_quadratic_score():
     images, factor = torch.randn(3, 1, 2, 2, requires_grad=True), torch.tensor(1.5, requires_grad=True)
     scores = (images.square() * factor).sum(dim=(1, 2, 3))  # gradient 3x: half its mean square norm
     penalty = r1_penalty(scores, images)
-    expected = 0.5 * (3 * images).square().sum(dim=(1, 2, 3)).mean()
-    torch.testing.assert_close(penalty, expected)
+    torch.testing.assert_close(penalty, 0.5 * (3 * images).square().sum(dim=(1, 2, 3)).mean())
     # The discriminator learns from it: 0.5 |2 a x|^2 has the derivative 4 a x^2 in a.
     (slope,) = torch.autograd.grad(penalty, factor)
     torch.testing.assert_close(slope, 4 * 1.5 * images.square().sum(dim=(1, 2, 3)).mean())
-
-
-def test_r1_of_a_linear_score_does_not_depend_on_the_images():
-    weight = torch.randn(1, 1, 2, 2)
-    for images in (torch.zeros(5, 1, 2, 2), torch.randn(2, 1, 2, 2)):
-        images.requires_grad_()
-        penalty = r1_penalty((images * weight).sum(dim=(1, 2, 3)) + 7, images)
-        torch.testing.assert_close(penalty, 0.5 * weight.square().sum())
 
 
 def test_path_length_of_a_linear_generator_is_the_norm_of_its_transposed_jacobian():
@@ -65,15 +49,7 @@ def test_path_length_of_a_linear_generator_is_the_norm_of_its_transposed_jacobia
     torch.testing.assert_close(slope, 2 * ((expected - 2) * expected).mean())
 
 
-def test_divergence_is_kl_of_fake_from_real_and_its_reverse():
-    fake, real = torch.tensor([[0.9, 0.1]]), torch.tensor([[0.5, 0.5]])
-    forward = 0.9 * math.log(0.9 / 0.5) + 0.1 * math.log(0.1 / 0.5)
-    backward = 0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1)
-    torch.testing.assert_close(classifier_divergence(fake.log(), real.log()), torch.tensor(forward))
-    torch.testing.assert_close(classifier_divergence(fake.log(), real.log(), reverse=True), torch.tensor(backward))
-
-
-def test_divergence_is_pytorchs_both_ways_on_many_classes_and_zero_of_a_thing_from_itself():
+def test_divergence_is_pytorchs_both_ways_and_zero_of_a_thing_from_itself():
     fake, real = torch.randn(6, 5), torch.randn(6, 5)
     p, q = (torch.distributions.Categorical(logits=logits) for logits in (fake, real))
     kl = torch.distributions.kl_divergence

@@ -3,7 +3,7 @@ import torch
 
 from stylex.errors import ArtifactError
 from stylex.networks.model import build_networks, load_stylex, save_stylex
-from stylex.training.draws import draw
+from stylex.training.sampler import draw
 
 
 def test_k_counts_the_styled_convolutions_and_not_to_rgb(networks, config):

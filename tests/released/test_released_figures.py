@@ -15,9 +15,9 @@ from stylex.attfind.selection import select
 from stylex.config import SuitePaths, experiment_paths, load_experiment
 from stylex.datasets import download, load_all_classes, prepare
 from stylex.errors import ArtifactError
+from stylex.evaluation.counterfactuals import load_originals
 from stylex.evaluation.frechet import frechet
 from stylex.evaluation.maps import maps
-from stylex.evaluation.originals import load_originals
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.figures.make import experiment_figures
 from stylex.figures.names import RELEASED, RELEASED_WITH_IMAGES, figure_files, figure_names

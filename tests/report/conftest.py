@@ -23,8 +23,8 @@ from stylex.attfind.records import (
     read_attributes,
     write_attributes,
 )
+from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.classifiers.networks import build_network
-from stylex.classifiers.wrapper import NetworkDescription, save_network
 from stylex.config import (
     DatasetPaths,
     ExperimentConfig,
@@ -38,10 +38,9 @@ from stylex.config.analysis import KID_FOLDS
 from stylex.datasets import dataset_spec
 from stylex.diagnosis.diagnose import table as diagnosis_table
 from stylex.diagnosis.verdicts import judge
-from stylex.evaluation.counterfactual_summary import SUMMARY_COLUMNS, summaries
-from stylex.evaluation.image_measures import IMAGE_COLUMNS
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.maps import maps
+from stylex.evaluation.quality import IMAGE_COLUMNS, SUMMARY_COLUMNS, summaries
 from stylex.evaluation.samples import shares
 from stylex.figures.make import experiment_figures
 from stylex.latents.table import Latents, write_latents

@@ -14,9 +14,8 @@ from stylex.artifacts import TEXT, read_json, read_table, write_json, write_tabl
 from stylex.attfind.explanations import COLUMNS as STEP_COLUMNS
 from stylex.config import ExperimentPaths, SuitePaths, load_experiment, load_suite, recomputed_user_study
 from stylex.errors import ArtifactError, ConfigError
-from stylex.evaluation.intervals import wilson_interval
-from stylex.evaluation.paired import mcnemar
-from stylex.evaluation.regions import COLUMNS as OVERLAP
+from stylex.evaluation.factors import OVERLAP as OVERLAP
+from stylex.evaluation.intervals import mcnemar, wilson_interval
 from stylex.figures.make import methods_of_classifier
 from stylex.project import load_project
 from stylex.report import factors, tables

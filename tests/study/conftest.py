@@ -16,8 +16,8 @@ import pytest
 import torch
 
 from stylex.attfind.records import Attribute, Direction, write_attributes
+from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.classifiers.networks import build_network
-from stylex.classifiers.wrapper import NetworkDescription, save_network
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import build_networks, save_stylex

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from stylex.classifiers import load_backbone
-from stylex.classifiers.backbone import perceptual_distance
+from stylex.classifiers.frozen import perceptual_distance
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import read_latents

@@ -1,3 +1,5 @@
+"""NaN or infinity: back to the last good checkpoint in another order, or one clear line and the evidence."""
+
 import itertools
 import json
 import re
@@ -19,6 +21,10 @@ def newest(paths):
     """Return the content of the newest checkpoint."""
     path = max(paths.checkpoints.glob("*-*.pt"), key=lambda path: path.stat().st_mtime_ns)
     return torch.load(path, weights_only=True)["state"]
+
+
+def finite(paths):
+    return all(value.isfinite().all() for value in load_stylex(paths.stylex_model).state_dict().values())
 
 
 @pytest.fixture
@@ -46,16 +52,25 @@ def record(monkeypatch):
     return Recorded
 
 
-def test_divergence_is_one_clear_line_exit_code_2_and_keeps_what_was_there(
-    tiny_root, experiment, monkeypatch, capsys, caplog
-):
+@pytest.fixture
+def failing(tiny_root, monkeypatch, capsys):
+    """A function that trains by the command line and returns the one line of its error."""
+    monkeypatch.chdir(tiny_root)
+
+    def run():
+        assert main(["train", "tiny", "--device", "cpu"]) == 2
+        (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+        return line
+
+    return run
+
+
+def test_divergence_is_one_clear_line_and_keeps_what_was_there(tiny_root, experiment, failing, caplog):
     assert train(tiny_root, "tiny", "cpu")
     paths = ExperimentPaths(tiny_root, "tiny")
     before = {path: sha256(path) for path in paths.folder.rglob("*") if path.is_file()}
     experiment(tiny_root, {"images": 192}, {"reconstruction_x": 1e39, "r1_gamma": 0.1})
-    monkeypatch.chdir(tiny_root)
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
+    line = failing()
     assert re.search(
         r"training of 'tiny' diverged near image 32 as before, though in another order: .* is not finite;"
         r" lower stylex\.training\.learning_rate \(0\.002\) or the weight of that loss",
@@ -66,11 +81,12 @@ def test_divergence_is_one_clear_line_exit_code_2_and_keeps_what_was_there(
     assert {path: sha256(path) for path in before} == before
 
 
-def test_the_evidence_says_what_was_not_finite_and_when_and_loads(tiny_root, experiment, monkeypatch):
+@pytest.mark.parametrize("change", ["configuration", "checkpoint", "evidence"])
+def test_the_evidence_says_what_and_when_and_the_same_is_not_tried_again(
+    tiny_root, experiment, record, failing, change
+):
     experiment(tiny_root, {}, {"reconstruction_x": 1e39})
-    monkeypatch.chdir(tiny_root)
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    folder = ExperimentPaths(tiny_root, "tiny").checkpoints
+    line, folder = failing(), ExperimentPaths(tiny_root, "tiny").checkpoints
     facts = json.loads((folder / "diverged.json").read_text(), parse_constant=pytest.fail)
     # The first checkpoint is due at image 32; by then the encoder of the first step is spoilt and so are the losses.
     assert (facts["images"], facts["step"], facts["rollbacks"], facts["history"]) == (32, 4, 1, [])
@@ -81,45 +97,19 @@ def test_the_evidence_says_what_was_not_finite_and_when_and_loads(tiny_root, exp
     assert evidence["state"]["weights"]["encoder"].isnan().any()
     (sound,) = folder.glob("*-*.pt")
     assert sound.name.startswith(f"{evidence['training_key']}-0000000000-")
-
-
-def line_of(capsys):
-    """Return the one line of the mistake that was said last."""
-    (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
-    return line
-
-
-def test_who_runs_the_same_again_gets_the_same_line_at_once(tiny_root, experiment, record, monkeypatch, capsys):
-    experiment(tiny_root, {}, {"reconstruction_x": 1e39})
-    monkeypatch.chdir(tiny_root)
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    line, steps = line_of(capsys), len(record.seen)
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    assert line_of(capsys) == line
-    assert len(record.seen) == steps == 8
-
-
-@pytest.mark.parametrize("change", ["configuration", "checkpoint", "evidence"])
-def test_what_is_no_longer_the_same_is_tried_again(tiny_root, experiment, record, monkeypatch, change):
-    experiment(tiny_root, {}, {"reconstruction_x": 1e39})
-    monkeypatch.chdir(tiny_root)
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    folder, steps = ExperimentPaths(tiny_root, "tiny").checkpoints, len(record.seen)
+    assert failing() == line and len(record.seen) == 8
     if change == "configuration":
         experiment(tiny_root, {}, {"reconstruction_x": 2e39})
     else:
-        for path in folder.glob("*-*.pt" if change == "checkpoint" else "diverged.json"):
-            path.unlink()
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    assert len(record.seen) > steps
+        (sound if change == "checkpoint" else folder / "diverged.json").unlink()
+    failing()
+    assert len(record.seen) > 8
 
 
-def test_a_gradient_whose_square_overflows_is_noticed(tiny_root, experiment, monkeypatch, capsys):
+def test_a_gradient_whose_square_overflows_is_noticed(tiny_root, experiment, failing):
     # Losses and weights stay finite: Adam divides by infinity, and nothing would move any more.
     experiment(tiny_root, {}, {"reconstruction_x": 1e25})
-    monkeypatch.chdir(tiny_root)
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    assert "Adam's second moment of the encoder" in capsys.readouterr().err
+    assert "Adam's second moment of the encoder" in failing()
 
 
 def test_one_nan_is_rolled_back_and_training_finishes_in_another_order(tiny_root, record, caplog):
@@ -132,9 +122,8 @@ def test_one_nan_is_rolled_back_and_training_finishes_in_another_order(tiny_root
         assert not torch.equal(first, second)
     paths = ExperimentPaths(tiny_root, "tiny")
     assert newest(paths)["counters"] == {"step": 12, "images": 96, "rollbacks": 1, "diverged_at": 64}
-    assert all(value.isfinite().all() for value in load_stylex(paths.stylex_model).state_dict().values())
     history = read_table(paths.stylex_history)
-    assert history["images"].tolist() == [48, 96]
+    assert finite(paths) and history["images"].tolist() == [48, 96]
     assert history.drop(columns="r1").notna().all().all()
     assert not (paths.checkpoints / "diverged.json").exists()
 
@@ -143,30 +132,23 @@ def test_every_return_takes_another_order(tiny_root, record, experiment):
     experiment(tiny_root, {"checkpoint_interval": 64})  # looks at 48, 64 and 96 images
     record.poison_at = [(0, 40), (1, 56)]
     assert train(tiny_root, "tiny", "cpu")
-    images = [images for images, _ in record.seen]
-    assert images == [*range(0, 48, 8), *range(0, 64, 8), *range(0, 96, 8)]
+    assert [images for images, _ in record.seen] == [*range(0, 48, 8), *range(0, 64, 8), *range(0, 96, 8)]
     tries = [record.seen[start : start + 6] for start in (0, 6, 14)]
     for a, b in itertools.combinations(tries, 2):
         assert not any(torch.equal(first, second) for (_, first), (_, second) in zip(a, b, strict=True))
     assert newest(ExperimentPaths(tiny_root, "tiny"))["counters"]["rollbacks"] == 2
 
 
-def test_what_diverges_again_before_it_comes_further_is_given_up_at_once(tiny_root, record, monkeypatch, capsys):
+def test_what_diverges_again_before_it_comes_further_is_given_up_at_once(record, failing):
     record.poison_at = [(0, 56), (1, 48)]
-    monkeypatch.chdir(tiny_root)
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    assert "diverged near image 64 as before, though in another order: encoder is not finite" in line_of(capsys)
+    assert "diverged near image 64 as before, though in another order: encoder is not finite" in failing()
     assert [images for images, _ in record.seen] == [*range(0, 64, 8), *range(32, 64, 8)]
 
 
-def test_who_comes_further_each_time_is_given_up_after_three_returns(
-    tiny_root, record, experiment, monkeypatch, capsys
-):
+def test_who_comes_further_each_time_is_given_up_after_three_returns(tiny_root, record, experiment, failing):
     experiment(tiny_root, {"checkpoint_interval": 8})
     record.poison_at = [(rollbacks, 8 + 16 * rollbacks) for rollbacks in range(4)]
-    monkeypatch.chdir(tiny_root)
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    assert "diverged near image 64 after 3 returns to a checkpoint: encoder is not finite" in line_of(capsys)
+    assert "diverged near image 64 after 3 returns to a checkpoint: encoder is not finite" in failing()
 
 
 def test_nothing_spoilt_is_saved_when_a_signal_comes_first(tiny_root, record, caplog):
@@ -175,14 +157,11 @@ def test_nothing_spoilt_is_saved_when_a_signal_comes_first(tiny_root, record, ca
     assert "back to image 32" in caplog.text
     paths = ExperimentPaths(tiny_root, "tiny")
     assert all(vector.isfinite().all() for vector in newest(paths)["weights"].values())
-    assert train(tiny_root, "tiny", "cpu")
-    assert all(value.isfinite().all() for value in load_stylex(paths.stylex_model).state_dict().values())
+    assert train(tiny_root, "tiny", "cpu") and finite(paths)
 
 
 @pytest.mark.parametrize("stop_at", [32, 40, 72], ids=["at once", "before a checkpoint", "after a checkpoint"])
-def test_a_rolled_back_run_that_is_interrupted_and_resumed_equals_one_that_is_not(
-    tiny_root, tmp_path, record, caplog, stop_at
-):
+def test_a_rolled_back_run_that_is_interrupted_and_resumed_equals_one_that_is_not(tiny_root, tmp_path, record, stop_at):
     other = shutil.copytree(tiny_root, tmp_path / "other")
     record.poison_at = [(0, 56)]
     assert train(tiny_root, "tiny", "cpu")
@@ -194,17 +173,14 @@ def test_a_rolled_back_run_that_is_interrupted_and_resumed_equals_one_that_is_no
     assert models[0] == models[1]
 
 
-def test_a_run_without_any_checkpoint_left_fails_clearly(tiny_root, record, monkeypatch, capsys):
-    monkeypatch.chdir(tiny_root)
-    paths = ExperimentPaths(tiny_root, "tiny")
-    run = record.run
+def test_a_run_without_any_checkpoint_left_fails_clearly(tiny_root, record, failing):
+    folder, run = ExperimentPaths(tiny_root, "tiny").checkpoints, record.run
 
     def lose_all(step):
-        for path in paths.checkpoints.glob("*.pt"):
+        for path in folder.glob("*.pt"):
             path.unlink()
         return run(step)
 
     record.poison_at, record.run = [(0, 8)], lose_all
-    assert main(["train", "tiny", "--device", "cpu"]) == 2
-    assert "after 0 returns to a checkpoint" in capsys.readouterr().err
-    assert (paths.checkpoints / "diverged.json").is_file()
+    assert "after 0 returns to a checkpoint" in failing()
+    assert (folder / "diverged.json").is_file()

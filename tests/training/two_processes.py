@@ -1,8 +1,7 @@
 """Some steps of the tiny experiment of a project, alone or shared by the processes of torchrun.
 
 `torchrun two_processes.py ROOT OUTPUT`: the first process writes the loss terms of each step, averaged over the
-processes, and the last weights
-and moments of Adam, which know the scale of the gradients.
+processes, and the last weights and moments of Adam, which know the scale of the gradients.
 """
 
 import sys
@@ -10,9 +9,9 @@ from pathlib import Path
 
 import torch
 
-from stylex.training.processes import joined
+from stylex.training.distributed import joined
 from stylex.training.run import prepare
-from stylex.training.step import Step
+from stylex.training.step import advance
 
 STEPS = 20
 
@@ -23,20 +22,18 @@ def run_steps(root, output):
         run, state = prepare(root, "tiny", device, processes)
         history = []
         for _ in range(STEPS):
-            reals = run.batches.next(state.random)
-            terms = Step(state, run.config.stylex, run.judges, reals, processes).run()
+            terms = advance(state, run.config.stylex, run.frozen, run.sampler, processes)
             processes.average(list(terms.values()))
             history.append({name: float(value) for name, value in terms.items()})
+        moments = {
+            f"{name} {moment}": optimizer.state[flat.vector][moment]
+            for name, flat in state.weights.items()
+            for optimizer in (state.generator_optimizer, state.discriminator_optimizer)
+            if flat.vector in optimizer.state
+            for moment in ("exp_avg", "exp_avg_sq")
+        }
         if processes.first:
             weights = {name: flat.vector.detach() for name, flat in state.weights.items()}
-            optimizers = state.generator_optimizer.state, state.discriminator_optimizer.state
-            moments = {
-                f"{name} {moment}": optimizer[flat.vector][moment]
-                for name, flat in state.weights.items()
-                for optimizer in optimizers
-                if flat.vector in optimizer
-                for moment in ("exp_avg", "exp_avg_sq")
-            }
             result = {"processes": processes.size, "history": history, "weights": weights, "moments": moments}
             torch.save(result, output)
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from stylex.training.interruption import job_seconds_left
+from stylex.training.launch import job_seconds_left
 
 ROOT = Path(__file__).parents[3]
-ASK = "import time; time.sleep({wait}); from stylex.training.interruption import *; print(job_seconds_left())"
+ASK = "import time; time.sleep({wait}); from stylex.training.launch import *; print(job_seconds_left())"
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow]
 
