@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 # Of the header of a file of tensors: which network they are of. The rest says where they come from.
 DESCRIPTIONS = ("network", "stylex_config", "shape")
+OVERRIDES = "STYLEX_OVERRIDES"  # as in `stylex.config.loading`, which reads them
 CHECKOUT = ("stylex", "workflow", "config")  # what of it decides a result
 NAMED = 3  # of the files that are changed, how many a provenance names
 PACKAGES = ("stylex", "torch", "torchvision", "numpy", "pyarrow", "pandas")
@@ -41,20 +42,12 @@ TEXT = frozenset((
 REMAKE = "delete it and run its stage again"  # of what a stage has made
 VERSIONED = "mend it, or take it back from git"  # of what the project came with
 UNWRITABLE = {
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.EPERM,
-    errno.ENOTDIR,
-    errno.EISDIR,
-    errno.EFBIG,
+    errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EISDIR, errno.EFBIG,
     errno.ENAMETOOLONG,
-}
+}  # fmt: skip
 REMEDIES = {
     errno.ENAMETOOLONG: "give it a shorter name",
-    errno.ENOTDIR: "there is a file where a folder goes: name another folder",
-    errno.EEXIST: "there is a file where a folder goes: name another folder",
+    **dict.fromkeys((errno.ENOTDIR, errno.EEXIST), "there is a file where a folder goes: name another folder"),
     errno.EISDIR: "there is a folder of this name: move it",
 }
 LONGEST = 100  # bytes of a name that is written under a longer one first
@@ -149,18 +142,14 @@ def save_tensors(path: Path, tensors: Mapping[str, torch.Tensor], header: Mappin
     from safetensors.torch import save
 
     content = save({name: value.detach().cpu().contiguous() for name, value in tensors.items()}, dict(header))
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(_in_order(content))
-
-
-def _in_order(content: bytes) -> bytes:
     # safetensors writes the strings of a header in random order. Format: length in 8 bytes, JSON padded to 8, tensors.
     end = 8 + int.from_bytes(content[:8], "little")
-    header = json.loads(content[8:end])
-    header["__metadata__"] = dict(sorted(header.get("__metadata__", {}).items()))
-    text = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    entries = json.loads(content[8:end])
+    entries["__metadata__"] = dict(sorted(entries.get("__metadata__", {}).items()))
+    text = json.dumps(entries, separators=(",", ":"), ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
-    return len(text).to_bytes(8, "little") + text + content[end:]
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(len(text).to_bytes(8, "little") + text + content[end:])
 
 
 def load_tensors(path: Path, remedy: str = REMAKE) -> tuple[dict[str, torch.Tensor], dict[str, str]]:
@@ -200,8 +189,8 @@ def content_digest(path: Path) -> str:
 
     digest = hashlib.sha256()
     if path.suffix == ".parquet":
-        description, rows = _rows(path)
-        digest.update(rows)
+        description, content = _rows(path)
+        digest.update(content)
     else:
         tensors, header = load_tensors(path)
         description = {key: header[key] for key in DESCRIPTIONS if key in header}
@@ -232,11 +221,12 @@ def _rows(path: Path) -> tuple[dict[str, str], bytes]:
 
 
 def provenance(config_digest: str, seed: int, device: str = "cpu") -> dict[str, str]:
-    """Say where a number comes from: config digest, seed, device, code and package versions."""
+    """Return where a number comes from: config digest and overrides, seed, device, code and package versions."""
+    overrides = {"overrides": os.environ[OVERRIDES]} if os.environ.get(OVERRIDES, "{}") != "{}" else {}
     versions = {f"version_{name}": _version(name) for name in PACKAGES}
     machine = {"device": device, "machine": platform.machine(), "python": platform.python_version()}
     code = {"commit": _git("rev-parse", "--short=12", "HEAD") or "unknown", "uncommitted": _uncommitted()}
-    return {"config_digest": config_digest, "seed": str(seed), **code, **machine, **versions}
+    return {"config_digest": config_digest, **overrides, "seed": str(seed), **code, **machine, **versions}
 
 
 def _version(package: str) -> str:
@@ -248,10 +238,10 @@ def _version(package: str) -> str:
 
 def _uncommitted() -> str:
     """Return which files that decide a result are not as they were committed, or new: "no", a list, "unknown"."""
-    said = _git("status", "--porcelain", "--untracked-files=all", "--no-renames", "--", *CHECKOUT)
-    if said is None:
+    status = _git("status", "--porcelain", "--untracked-files=all", "--no-renames", "--", *CHECKOUT)
+    if status is None:
         return "unknown"
-    files = sorted(line[3:] for line in said.splitlines())
+    files = sorted(line[3:] for line in status.splitlines())
     more = f" and {len(files) - NAMED} more" if len(files) > NAMED else ""
     return ", ".join(files[:NAMED]) + more or "no"
 

@@ -5,7 +5,7 @@
 
 
 class StylexError(Exception):
-    """Base class: anything a user can cause and mend. The CLI turns it into one line and exit code 2."""
+    """Base class: anything a user can cause and fix. The CLI turns it into one line and exit code 2."""
 
     exit_code = 2
 

@@ -1,27 +1,47 @@
-"""The checked configuration of a project, for `stylex validate` and for the Snakefile. Free of torch."""
+"""The checked configuration of a project, for `stylex validate` and for the Snakefile, and its JSON schemas.
+
+Free of torch.
+"""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from stylex.config import (
     BackboneConfig,
+    DatasetFile,
     ExperimentConfig,
     OracleConfig,
     RegressorConfig,
-    SiteConfig,
     SuiteConfig,
     load_backbone_config,
     load_experiment,
     load_oracle_config,
     load_pipeline,
     load_regressor_config,
-    load_site,
     load_suite,
 )
+from stylex.config.base import Section
+from stylex.config.experiments import PipelineConfig
 from stylex.datasets.catalog import validate_dataset, validate_explained, validate_oracle, validate_released_images
 from stylex.errors import ConfigError
+from stylex.slurm import SiteConfig, load_site
+
+DRAFT = "https://json-schema.org/draft/2020-12/schema"
+MODELS: dict[str, type[Section]] = {
+    "config": PipelineConfig,
+    "suite": SuiteConfig,
+    "experiment": ExperimentConfig,
+    "dataset": DatasetFile,
+    "backbone": BackboneConfig,
+    "oracle": OracleConfig,
+    "regressor": RegressorConfig,
+    "site": SiteConfig,
+}
 
 
 @dataclass(frozen=True)
@@ -48,10 +68,8 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
     experiments = {each: load_checked_experiment(root, each) for each in suite.experiments}
     explained = {each.classifier_of for each in experiments.values() if each.classifier_of} - set(experiments)
     experiments |= {each: load_checked_experiment(root, each) for each in sorted(explained)}
-    references = sorted(
-        {experiment.stylex.perceptual_backbone for experiment in experiments.values() if not experiment.released}
-    )
-    backbones = {each: load_backbone_config(root, each) for each in references}
+    references = {each.stylex.perceptual_backbone for each in experiments.values() if each.runs("train")}
+    backbones = {each: load_backbone_config(root, each) for each in sorted(references)}
     measured = {each.evaluation.factor_regressor for each in experiments.values()}
     regressors = {each: load_regressor_config(root, each) for each in sorted(filter(None, measured))}
     asked = {each.evaluation.oracle for each in experiments.values()}
@@ -78,11 +96,14 @@ def _check_tables(path: Path, suite: SuiteConfig, experiments: dict[str, Experim
             )
 
 
-def load_checked_experiment(root: Path, name: str) -> ExperimentConfig:
-    """Read one experiment and check its dataset and classes against the catalog; raise `ConfigError`."""
-    experiment = load_experiment(root, name)
+def load_checked_experiment(root: Path, name: str, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:
+    """Read one experiment, as `load_experiment` does, and check its dataset and classes against the catalog.
+
+    Raises `ConfigError`.
+    """
+    experiment = load_experiment(root, name, overrides)
     try:
-        if experiment.released:  # its dataset is a name
+        if not experiment.runs("train"):  # its dataset is a name
             validate_released_images(root, experiment.released_images)
             return experiment
         validate_dataset(root, experiment.dataset)
@@ -90,7 +111,19 @@ def load_checked_experiment(root: Path, name: str) -> ExperimentConfig:
             asked = load_oracle_config(root, experiment.evaluation.oracle)
             validate_oracle(root, experiment.dataset, asked.dataset)
         if experiment.classifier_of is not None:
-            validate_explained(root, experiment.dataset, load_experiment(root, experiment.classifier_of).dataset)
+            validate_explained(
+                root, experiment.dataset, load_experiment(root, experiment.classifier_of, overrides).dataset
+            )
     except ConfigError as error:
         raise ConfigError(f"{root / 'config' / 'experiments' / name}.yaml: {error}") from None
     return experiment
+
+
+def schema_texts(root: Path) -> dict[Path, str]:
+    """Return workflow/schemas/<kind>.schema.json and its text for each kind of file, presets merged in."""
+    folder = root / "workflow" / "schemas"
+    return {folder / f"{kind}.schema.json": _schema_text(model) for kind, model in MODELS.items()}
+
+
+def _schema_text(model: type[Section]) -> str:
+    return json.dumps({"$schema": DRAFT, **model.model_json_schema()}, indent=1, ensure_ascii=False) + "\n"

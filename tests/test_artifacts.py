@@ -1,4 +1,4 @@
-"""What a file holds, whoever made it, and what is told of the checkout that made it."""
+"""The digest of what a file holds, whoever made it, and the provenance: the checkout and overrides that made it."""
 
 import json
 import subprocess
@@ -10,6 +10,7 @@ import torch
 
 from stylex import artifacts
 from stylex.artifacts import content_digest, provenance, save_tensors
+from stylex.config.loading import OVERRIDES
 from stylex.errors import ArtifactError
 
 TENSORS = {"a": torch.arange(6.0).reshape(2, 3), "b": torch.tensor(3), "c": torch.ones(2, dtype=torch.bfloat16)}
@@ -45,8 +46,8 @@ def test_tensors_count_with_the_description_of_their_network_and_without_their_o
 def written(tmp_path):
     def written(columns=None, group=2, compression="snappy", **metadata):
         columns = columns or {"id": ["x", "y", "z"], "value": [1.0, 2.0, 3.0]}
-        told = {name: json.dumps(value) for name, value in ({"class_names": ["0", "1"]} | metadata).items()}
-        table = pyarrow.table(columns).replace_schema_metadata(told)
+        texts = {name: json.dumps(value) for name, value in ({"class_names": ["0", "1"]} | metadata).items()}
+        table = pyarrow.table(columns).replace_schema_metadata(texts)
         path = tmp_path / "table.parquet"
         pyarrow.parquet.write_table(table, path, row_group_size=group, compression=compression)
         return content_digest(path)
@@ -110,14 +111,13 @@ def test_uncommitted_changes_of_what_decides_a_result_are_named_a_few_and_counte
     assert uncommitted() == "config/new.yaml, config/newer.yaml, config/newest.yaml and 2 more"
 
 
-def test_git_is_asked_once_a_process(checkout):
-    assert uncommitted() == "no"
-    assert provenance("digest", 0)["uncommitted"] == "no"
-    (checkout / "stylex/step.py").write_text("second\n")
-    assert provenance("digest", 0)["uncommitted"] == "no"
-    artifacts._git.cache_clear()
-
-
 def test_without_git_nothing_is_known(tmp_path, monkeypatch):
     monkeypatch.setattr(artifacts, "__file__", str(tmp_path / "stylex/artifacts.py"))
     assert uncommitted() == "unknown"
+
+
+def test_overrides_are_named_where_there_are_some(monkeypatch):
+    monkeypatch.setenv(OVERRIDES, '{"seed": 3}')
+    assert provenance("digest", 3)["overrides"] == '{"seed": 3}'
+    monkeypatch.setenv(OVERRIDES, "{}")
+    assert "overrides" not in provenance("digest", 3)

@@ -13,7 +13,8 @@ from stylex.artifacts import provenance
 from stylex.attfind.algorithms import ALGORITHMS, Limits, explained_in_order
 from stylex.attfind.records import Attribute, Direction, Effects, read_effects, write_attributes
 from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
-from stylex.config.analysis import POOLED, DiscriminatorFilter, UnstableFilter, unknown_class
+from stylex.config.base import POOLED
+from stylex.config.experiments import DiscriminatorFilter, UnstableFilter, unknown_class
 from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError
 from stylex.protocols import Protocol
 

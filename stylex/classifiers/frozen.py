@@ -17,8 +17,8 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from stylex.artifacts import load_tensors, save_tensors
 from stylex.classifiers.networks import ImageNetwork, TimmNetwork, build_network
+from stylex.config.base import Section
 from stylex.config.finetuning import FineTuningConfig, Stem
-from stylex.config.models import Section
 from stylex.errors import ArtifactError
 
 HEADER = "network"  # key of the description in the safetensors header

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from stylex.config.analysis import REST
+from stylex.config.base import REST
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError
 

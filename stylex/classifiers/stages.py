@@ -33,7 +33,7 @@ from stylex.config import (
     oracle_paths,
     regressor_paths,
 )
-from stylex.config.analysis import Split
+from stylex.config.base import Split
 from stylex.config.finetuning import NOTHING
 from stylex.datasets import ImageSplit, load_all_classes, load_split
 from stylex.datasets.factors import Factors, by_halves, read_factors

@@ -1,4 +1,4 @@
-"""`python -m stylex VERB`: one file a verb. Heavy imports happen inside the verbs: help and planning stay fast."""
+"""`python -m stylex VERB`: a function per verb. Heavy imports happen inside verbs: help and planning stay fast."""
 
 from __future__ import annotations
 
@@ -7,77 +7,39 @@ import logging
 import os
 import platform
 import sys
+from typing import Annotated
 
 import typer
 
 from stylex.artifacts import UNWRITABLE
-from stylex.cli import (
+from stylex.cli import study
+from stylex.cli.analysis import (
     attributes,
-    backbone,
     baseline,
-    classifier,
-    convert_released,
     counterfactuals,
-    datasets,
-    diagnose,
-    download,
     effects,
     encode,
-    explain,
     factors,
-    figures,
     frechet,
     ganalyze,
     maps,
-    oracle,
-    prepare,
-    regressor,
-    report,
-    resume,
     samples,
-    schemas,
-    study,
     sufficiency,
-    summary,
-    tables,
-    train,
-    validate,
-    weights,
 )
+from stylex.cli.explanations import explain
+from stylex.cli.models import backbone, classifier, convert_released, diagnose, oracle, regressor, train
+from stylex.cli.project import RESUME_SETTINGS, datasets, download, prepare, resume, schemas, validate, weights
+from stylex.cli.reports import figures, report, summary, tables
 from stylex.errors import StylexError
 
 VERBS = {
-    "datasets": datasets.command,
-    "validate": validate.command,
-    "schemas": schemas.command,
-    "download": download.command,
-    "prepare": prepare.command,
-    "weights": weights.command,
-    "backbone": backbone.command,
-    "oracle": oracle.command,
-    "regressor": regressor.command,
-    "classifier": classifier.command,
-    "train": train.command,
-    "diagnose": diagnose.command,
-    "encode": encode.command,
-    "effects": effects.command,
-    "attributes": attributes.command,
-    "baseline": baseline.command,
-    "samples": samples.command,
-    "sufficiency": sufficiency.command,
-    "frechet": frechet.command,
-    "factors": factors.command,
-    "explain": explain.command,
-    "ganalyze": ganalyze.command,
-    "maps": maps.command,
-    "counterfactuals": counterfactuals.command,
-    "figures": figures.command,
-    "tables": tables.command,
-    "report": report.command,
-    "summary": summary.command,
-    "convert-released": convert_released.command,
-    "resume": resume.command,
-}
+    function.__name__.replace("_", "-"): function
+    for function in (
+        datasets, validate, schemas, download, prepare, weights, backbone, oracle, regressor, classifier, train,
+        diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors, explain, ganalyze,
+        maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
+    )
+}  # fmt: skip
 
 app = typer.Typer(
     help="Explain an image classifier with StylEx. Every verb works in the current folder, the project's root.",
@@ -86,9 +48,27 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
-for name, command in VERBS.items():
-    app.command(name, context_settings=resume.SETTINGS if name == "resume" else None)(command)
+for name, verb in VERBS.items():
+    app.command(name, context_settings=RESUME_SETTINGS if verb is resume else None)(verb)
 app.add_typer(study.app, name="study")
+
+
+@app.callback()
+def set_overrides(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="KEY=VALUE",
+            help="Another value of an experiment's key, as experiment.stylex.training.images=1000; may be repeated.",
+        ),
+    ] = None,
+) -> None:
+    """Hand the overrides to the verb and to the processes that it starts."""
+    if overrides:
+        from stylex.config.loading import OVERRIDES, parse_overrides
+
+        os.environ[OVERRIDES] = parse_overrides(overrides)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -107,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
     except OSError as error:
         if error.errno not in UNWRITABLE:
             raise
-        return fail(f"{error.strerror}: {error.filename or 'a file being written'}; free space or mend the permissions")
+        return fail(f"{error.strerror}: {error.filename or 'a file being written'}; free space or fix the permissions")
     return 0
 
 

@@ -1,8 +1,8 @@
-"""Configuration: models (the definition), loading (YAML to models), paths (where artifacts live)."""
+"""Configuration: its sections (base, datasets, finetuning, training, experiments), loading, and paths of artifacts."""
 
-from stylex.config.analysis import AttFindConfig, EvaluationConfig, StudyConfig
-from stylex.config.datasets import DatasetFile
-from stylex.config.finetuning import ClassifierConfig, FineTuningConfig
+from stylex.config.datasets import DatasetConfig, DatasetFile
+from stylex.config.experiments import AttFindConfig, EvaluationConfig, ExperimentConfig, StudyConfig, SuiteConfig
+from stylex.config.finetuning import BackboneConfig, ClassifierConfig, FineTuningConfig, OracleConfig, RegressorConfig
 from stylex.config.loading import (
     experiment_paths,
     load_backbone_config,
@@ -11,17 +11,8 @@ from stylex.config.loading import (
     load_oracle_config,
     load_pipeline,
     load_regressor_config,
-    load_site,
     load_suite,
 )
-from stylex.config.measuring import BackboneConfig, OracleConfig, RegressorConfig
-from stylex.config.models import (
-    DatasetConfig,
-    ExperimentConfig,
-    StylexConfig,
-    SuiteConfig,
-)
-from stylex.config.networks import NetworksConfig
 from stylex.config.paths import (
     DatasetPaths,
     ExperimentPaths,
@@ -33,14 +24,13 @@ from stylex.config.paths import (
     regressor_paths,
     weights_path,
 )
-from stylex.config.site import SiteConfig
-from stylex.config.training import LossesConfig, TrainingConfig
+from stylex.config.training import LossesConfig, NetworksConfig, StylexConfig, TrainingConfig
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetFile", "DatasetPaths",
     "EvaluationConfig", "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths",
-    "NetworksConfig", "OracleConfig", "RegressorConfig", "SiteConfig", "StudyConfig", "StylexConfig", "SuiteConfig",
+    "NetworksConfig", "OracleConfig", "RegressorConfig", "StudyConfig", "StylexConfig", "SuiteConfig",
     "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_paths", "load_backbone_config", "load_dataset_file",
-    "load_experiment", "load_oracle_config", "load_pipeline", "load_regressor_config", "load_site", "load_suite",
+    "load_experiment", "load_oracle_config", "load_pipeline", "load_regressor_config", "load_suite",
     "oracle_paths", "recomputed_user_study", "regressor_paths", "weights_path",
 ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""A dataset of image files beside the built-in ones: config/datasets/<name>.yaml, described in docs/datasets.md."""
+"""Datasets: that of an experiment, and those of image files, config/datasets/<name>.yaml (docs/datasets.md)."""
 
 from __future__ import annotations
 
@@ -10,13 +10,43 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from stylex.config.analysis import ClassName, Positive, Section
-from stylex.config.models import Name
+from stylex.config.base import REST, ClassName, Name, Positive, Resolution, Section, each_once
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 COLOUR = "white|black|#[0-9a-fA-F]{6}"
+
+
+class DatasetConfig(Section):
+    """Which images, and which question is asked of them."""
+
+    name: Name = Field(description="A dataset of the catalog (see `stylex datasets`).")
+    resolution: Resolution = Field(description="Side of the prepared square images in pixels.")
+    classes: list[ClassName] | None = Field(None, description="Two or more class names; default: all classes.")
+    one_vs_rest: ClassName | None = Field(None, description="One class against all others, instead of `classes`.")
+
+    @field_validator("classes")
+    @classmethod
+    def _at_least_two(cls, value: list[str] | None) -> list[str] | None:
+        if value is not None and len(set(value)) < 2:
+            raise ValueError("a classifier needs at least two different classes: add one, or use one_vs_rest")
+        return each_once(value, "a class") if value is not None else None
+
+    @model_validator(mode="after")
+    def _one_question(self) -> DatasetConfig:
+        if self.classes is not None and self.one_vs_rest is not None:
+            raise ValueError("classes and one_vs_rest exclude each other: remove one of them")
+        if self.one_vs_rest == REST:
+            raise ValueError(
+                f"one_vs_rest: '{REST}' is what all other classes together are called: rename the class, or use classes"
+            )
+        return self
+
+    @property
+    def class_names(self) -> list[str] | None:
+        """The classes in the order of their labels, where the configuration alone says them; None: all of a dataset."""
+        return self.classes if self.one_vs_rest is None else [REST, self.one_vs_rest]
 
 
 def _folders(value: list[str]) -> list[str]:
@@ -72,9 +102,7 @@ class DatasetSource(Section):
             raise ValueError("a source has one of mirrors, kaggle and page")
         if (self.page is None) != (self.steps is None):
             raise ValueError("page and steps belong together: add the one that is missing")
-        names = [file.name for file in self.files]
-        if len(set(names)) < len(names):
-            raise ValueError("a file is listed twice: remove one")
+        each_once([file.name for file in self.files], "a file")
         return self
 
 
@@ -138,9 +166,7 @@ class DatasetFile(Section):
     @field_validator("classes")
     @classmethod
     def _different(cls, value: list[str] | None) -> list[str] | None:
-        if value is not None and len(set(value)) < len(value):
-            raise ValueError("a class is listed twice: remove one")
-        return value
+        return each_once(value, "a class") if value is not None else None
 
     @model_validator(mode="after")
     def _one_origin(self) -> DatasetFile:

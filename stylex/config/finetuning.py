@@ -1,15 +1,15 @@
-"""How a convolutional network is trained or fine-tuned: the shared part of classifiers, backbones and regressors.
+"""How convolutional networks are trained or fine-tuned: classifiers, and those that measure (a file of config/ each).
 
-Part of the one definition of an experiment in `stylex.config.models`; [V]: van der Vleuten et al. 2022.
+[V]: van der Vleuten et al. 2022.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from stylex.config.analysis import Positive, Rate, Section, Weight
+from stylex.config.base import Name, Positive, Rate, Resolution, Section, Weight
 
 TIMM = "timm:"  # before the name of a model of the package timm
 ARCHITECTURES = ("resnet18", "mobilenet_v2", "mobilenet_v1", "mobilenet_v1_relu")
@@ -119,3 +119,48 @@ class ClassifierConfig(FineTuningConfig):
     min_accuracy: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="Balanced accuracy on validation images below which the experiment stops; [L] 4 asks for 0.95."
     )
+
+
+class BackboneConfig(FineTuningConfig):
+    """A network trained on all images of a dataset, for perceptual and Fréchet distances; never what is explained."""
+
+    dataset: Name
+    resolution: Resolution
+    seed: int = 0
+    labels: Literal["classes", "factors"] = Field(
+        "classes", description="factors: of a drawn dataset, the halves in which all known factors lie (2^F classes)."
+    )
+
+    @field_validator("architecture")
+    @classmethod
+    def _with_maps(cls, value: str) -> str:
+        if value.startswith(TIMM):
+            raise ValueError("a backbone gives maps of four stages, which timm's models have not here: name another")
+        return value
+
+
+class OracleConfig(FineTuningConfig):
+    """A classifier of all classes of a dataset that is asked what counterfactuals show: config/oracles/<name>.yaml.
+
+    It takes no part in any training, and it is neither a backbone nor what is explained.
+    """
+
+    dataset: Name
+    resolution: Resolution
+    seed: int = 1
+
+
+class RegressorConfig(FineTuningConfig):
+    """A network that tells the known factors of a drawn dataset from an image: config/regressors/<name>.yaml."""
+
+    dataset: Name
+    resolution: Resolution
+    seed: int = 0
+
+    @field_validator("label_smoothing", "balance")
+    @classmethod
+    def _no_classes(cls, value: float | str, info: ValidationInfo) -> float | str:
+        if value not in (0, "none"):
+            what = "labels to smooth" if info.field_name == "label_smoothing" else "classes to balance"
+            raise ValueError(f"a regressor has no {what}: leave it out")
+        return value

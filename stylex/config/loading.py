@@ -1,28 +1,38 @@
 """Read the YAML files of config/, merge what they extend, validate, and say clearly what is wrong.
 
-An experiment extends a preset or another experiment, by name; a name that is both is refused. Presets,
-backbones, oracles and regressors extend presets.
+An experiment extends a preset or another experiment, by name; a name that is both is refused. Presets, backbones,
+oracles and regressors extend presets.
+
+Overrides: the environment variable STYLEX_OVERRIDES holds a JSON object, as {"stylex": {"training": {"images": 1000}}},
+that is merged, key by key, over each experiment that is read, before it is validated. Being in the environment, they
+reach every process that a verb or Snakemake starts. `stylex --set experiment.stylex.training.images=1000 VERB` sets the
+variable. Digests, provenance and the parameters of rules are those of the merged configuration; paths stay the same, so
+results of other values replace the old ones, as after an edit of the file.
 """
 
 from __future__ import annotations
 
 import difflib
+import json
+import os
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 import yaml
 from pydantic import ValidationError
 
+from stylex.config.base import NAME, Section
 from stylex.config.datasets import DatasetFile
-from stylex.config.measuring import BackboneConfig, OracleConfig, RegressorConfig
-from stylex.config.models import NAME, ExperimentConfig, PipelineConfig, Section, SuiteConfig
-from stylex.config.networks import LIST, NOTATIONS
+from stylex.config.experiments import ExperimentConfig, PipelineConfig, SuiteConfig
+from stylex.config.finetuning import BackboneConfig, OracleConfig, RegressorConfig
 from stylex.config.paths import SHARED, ExperimentPaths
-from stylex.config.site import SiteConfig
+from stylex.config.training import LIST, NOTATIONS
 from stylex.errors import ConfigError
 
 Model = TypeVar("Model", bound=Section)
+OVERRIDES = "STYLEX_OVERRIDES"
 WHOLE = ("generator_channels", "encoder_channels", "discriminator_channels")  # one value, in one of several notations
 NUMBERS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}  # equal in several spellings
 # Keys whose values are names that may be numbers, and what YAML takes a name for that is not quoted.
@@ -44,10 +54,7 @@ class UniqueKeys(yaml.CSafeLoader):  # in C: the Python one parses for 0.08 s wh
     """YAML in which a key stands once in its mapping, as the standard demands; PyYAML itself takes the last one."""
 
     def get_single_node(self) -> yaml.Node | None:
-        """Read the document; raise `yaml.YAMLError` for a repeated key, naming it and both lines.
-
-        That is before `<<` is replaced by what it stands for: a key that overrides one of these is no repetition.
-        """
+        """Check the document before `<<` is replaced by its mapping: to override a key of that is no repetition."""
         document = super().get_single_node()
         nodes, seen = [document], set()
         while nodes:
@@ -90,14 +97,7 @@ class UniqueKeys(yaml.CSafeLoader):  # in C: the Python one parses for 0.08 s wh
 
 def load_pipeline(root: Path) -> PipelineConfig:
     """Read config/config.yaml."""
-    path = root / "config" / "config.yaml"
-    return _validate(PipelineConfig, _read(path), path)
-
-
-def load_site(root: Path) -> SiteConfig:
-    """Read config/site.yaml; without it, or when all of it is commented out, nothing is special about this site."""
-    path = root / "config" / "site.yaml"
-    return _validate(SiteConfig, _read(path, {}) if path.is_file() else {}, path)
+    return load_file(PipelineConfig, root / "config" / "config.yaml")
 
 
 def load_suite(root: Path, name: str) -> SuiteConfig:
@@ -109,17 +109,21 @@ def load_suite(root: Path, name: str) -> SuiteConfig:
         )
     if name in SHARED:
         raise ConfigError(f"{path}: results/{name} is a folder of all suites: rename the file")
-    suite = _validate(SuiteConfig, _read(path), path)
+    suite = load_file(SuiteConfig, path)
     for experiment in suite.experiments:
         _named(root, "experiments", experiment, f"{path}: experiments: ")
     return suite
 
 
-def load_experiment(root: Path, name: str) -> ExperimentConfig:
-    """Read config/experiments/<name>.yaml with what it extends; what else it names must exist and fit."""
+def load_experiment(root: Path, name: str, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:
+    """Read config/experiments/<name>.yaml with what it extends; what else it names must exist and fit.
+
+    overrides: values in place of the file's; default: those of STYLEX_OVERRIDES.
+    """
+    overrides = environment_overrides() if overrides is None else overrides
     path = _named(root, "experiments", name)
-    experiment = _validate(ExperimentConfig, _with_bases(root, path), path)
-    _check_classifier(root, path, experiment)
+    experiment = _experiment(root, path, overrides)
+    _check_classifier(root, path, experiment, overrides)
     if experiment.released:  # nothing is trained or measured on images
         return experiment
     reference = experiment.stylex.perceptual_backbone
@@ -131,7 +135,17 @@ def load_experiment(root: Path, name: str) -> ExperimentConfig:
             f"{path}: stylex.perceptual_backbone: '{reference}' is trained on {backbone.dataset} at"
             f" {backbone.resolution}, the experiment uses {wanted[0]} at {wanted[1]}; name a backbone of that dataset"
         )
-    _check_measuring(root, path, experiment)
+    measuring = {"factor_regressor": (RegressorConfig, "regressors"), "oracle": (OracleConfig, "oracles")}
+    for key, (model, kind) in measuring.items():
+        if (reference := getattr(experiment.evaluation, key)) is None:
+            continue
+        context = f"{path}: evaluation.{key}: "
+        _named(root, kind, reference, context)
+        if (trained := _load(model, root, kind, reference).resolution) != wanted[1]:
+            raise ConfigError(
+                f"{context}'{reference}' is trained at {trained}, the experiment's images are of {wanted[1]}; name one"
+                " of that resolution"
+            )
     return experiment
 
 
@@ -140,45 +154,74 @@ def experiment_paths(root: Path, name: str) -> ExperimentPaths:
     return ExperimentPaths(root, name, load_experiment(root, name).classifier_of)
 
 
-def _check_measuring(root: Path, path: Path, experiment: ExperimentConfig) -> None:
-    """Raise `ConfigError` unless the networks that measure exist and take the experiment's images."""
-    evaluation, side = experiment.evaluation, experiment.dataset.resolution
-    references = {"factor_regressor": evaluation.factor_regressor, "oracle": evaluation.oracle}
-    for key, reference in references.items():
-        if reference is None:
-            continue
-        kind, context = key.removeprefix("factor_"), f"{path}: evaluation.{key}: "
-        _named(root, f"{kind}s", reference, context)
-        trained = {"regressor": load_regressor_config, "oracle": load_oracle_config}[kind](root, reference).resolution
-        if trained != side:
-            raise ConfigError(
-                f"{context}'{reference}' is trained at {trained}, the experiment's images are of {side}; name one of"
-                " that resolution"
-            )
-
-
 def load_backbone_config(root: Path, name: str) -> BackboneConfig:
     """Read config/backbones/<name>.yaml with the presets it extends."""
-    path = _named(root, "backbones", name)
-    return _validate(BackboneConfig, _with_bases(root, path), path)
+    return _load(BackboneConfig, root, "backbones", name)
 
 
 def load_oracle_config(root: Path, name: str) -> OracleConfig:
     """Read config/oracles/<name>.yaml with the presets it extends."""
-    path = _named(root, "oracles", name)
-    return _validate(OracleConfig, _with_bases(root, path), path)
-
-
-def load_dataset_file(root: Path, name: str) -> DatasetFile:
-    """Read config/datasets/<name>.yaml."""
-    path = _named(root, "datasets", name)
-    return _validate(DatasetFile, _read(path), path)
+    return _load(OracleConfig, root, "oracles", name)
 
 
 def load_regressor_config(root: Path, name: str) -> RegressorConfig:
     """Read config/regressors/<name>.yaml with the presets it extends."""
-    path = _named(root, "regressors", name)
-    return _validate(RegressorConfig, _with_bases(root, path), path)
+    return _load(RegressorConfig, root, "regressors", name)
+
+
+def load_dataset_file(root: Path, name: str) -> DatasetFile:
+    """Read config/datasets/<name>.yaml."""
+    return load_file(DatasetFile, _named(root, "datasets", name))
+
+
+def load_file(model: type[Model], path: Path, empty: dict[str, Any] | None = None) -> Model:
+    """Read and validate a YAML file; `empty`: what a file without any key holds, by default a mistake."""
+    return _validate(model, _read(path, empty), path)
+
+
+def environment_overrides() -> dict[str, Any]:
+    """Return what STYLEX_OVERRIDES holds; raise `ConfigError` when it is no JSON object of an experiment's keys."""
+    text = os.environ.get(OVERRIDES, "{}")
+    try:
+        content = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"{OVERRIDES} is not valid JSON ({error}): {text}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{OVERRIDES} must hold an object of an experiment's keys, not {text}")
+    _refuse_unknown_keys(content)
+    return content
+
+
+def parse_overrides(texts: Sequence[str]) -> str:
+    """Return the JSON for STYLEX_OVERRIDES of texts as `experiment.stylex.training.images=1000`; values are YAML.
+
+    They come on top of what the variable holds already. Raises `ConfigError` for an unknown key or a malformed text.
+    """
+    merged = environment_overrides()
+    for text in texts:
+        key, equals, value = text.partition("=")
+        *sections, last = key.removeprefix("experiment.").split(".")
+        if not key.startswith("experiment.") or not equals:
+            raise ConfigError(f"--set {text}: give a key and a value, as experiment.stylex.training.images=1000")
+        try:
+            content: dict[str, Any] = yaml.load(f"{last}: {value}", UniqueKeys)  # noqa: S506, a SafeLoader
+        except (yaml.YAMLError, ConfigError) as error:
+            raise ConfigError(f"--set {text}: {' '.join(str(error).split())}") from None
+        for section in reversed(sections):
+            content = {section: content}
+        _refuse_unknown_keys(content)
+        merged = _merge(merged, content)
+    return json.dumps(merged, default=str)
+
+
+def _refuse_unknown_keys(content: dict[Any, Any], location: tuple[str, ...] = ()) -> None:
+    known = _keys(ExperimentConfig, location)
+    for key, value in content.items():
+        place = (*location, str(key))
+        if key not in known:
+            raise ConfigError(f"override experiment.{'.'.join(place)}: {unknown_name('key', str(key), known)}")
+        if isinstance(value, dict) and key not in WHOLE:
+            _refuse_unknown_keys(value, place)
 
 
 def available(root: Path, kind: str) -> list[str]:
@@ -191,6 +234,11 @@ def unknown_name(what: str, name: str, known: list[str]) -> str:
     close = difflib.get_close_matches(name, known, n=1)
     hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(known) or '(none)'}"
     return f"unknown {what} '{name}'; {hint}"
+
+
+def _load(model: type[Model], root: Path, kind: str, name: str) -> Model:
+    path = _named(root, kind, name)
+    return _validate(model, _with_bases(root, path), path)
 
 
 def _named(root: Path, kind: str, name: str, context: str = "") -> Path:
@@ -244,7 +292,14 @@ def _base(root: Path, path: Path, name: str) -> Path:
     return found[0]
 
 
-def _check_classifier(root: Path, path: Path, experiment: ExperimentConfig) -> None:
+def _experiment(root: Path, path: Path, overrides: Mapping[str, Any]) -> ExperimentConfig:
+    try:
+        return _validate(ExperimentConfig, _merge(_with_bases(root, path), overrides), path)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (with {OVERRIDES} {json.dumps(overrides)})" if overrides else str(error)) from None
+
+
+def _check_classifier(root: Path, path: Path, experiment: ExperimentConfig, overrides: Mapping[str, Any]) -> None:
     """Raise `ConfigError` unless the classifier that `classifier_of` names answers this experiment's question."""
     if (name := experiment.classifier_of) is None:
         return
@@ -252,10 +307,14 @@ def _check_classifier(root: Path, path: Path, experiment: ExperimentConfig) -> N
     if name == path.stem:
         raise ConfigError(f"{context}'{name}' is this experiment; leave classifier_of out to train its own classifier")
     source = _named(root, "experiments", name, context)
-    other = _validate(ExperimentConfig, _with_bases(root, source), source)
+    other = _experiment(root, source, overrides)
     if other.classifier_of is not None:
         raise ConfigError(f"{context}'{name}' has no classifier of its own; name '{other.classifier_of}'")
-    differing = [name for name in ("dataset", "classifier") if _asked(other, name) != _asked(experiment, name)]
+    # The images may be of another dataset with the same classes.
+    pairs = {key: (getattr(other, key), getattr(experiment, key)) for key in ("dataset", "classifier")}
+    differing = [
+        key for key, (one, two) in pairs.items() if one.model_dump(exclude={"name"}) != two.model_dump(exclude={"name"})
+    ]
     if differing:
         exception = " in more than its name" if differing[0] == "dataset" else ""
         raise ConfigError(
@@ -264,12 +323,7 @@ def _check_classifier(root: Path, path: Path, experiment: ExperimentConfig) -> N
         )
 
 
-def _asked(experiment: ExperimentConfig, section: str) -> dict[str, Any]:
-    """Return what a shared classifier must agree in; the images may be of another dataset with the same classes."""
-    return getattr(experiment, section).model_dump(exclude={"name"})
-
-
-def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key not in WHOLE

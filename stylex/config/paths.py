@@ -4,9 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 # Folders of results/ that no suite has for itself.
 SHARED = ("backbones", "benchmarks", "experiments", "logs", "oracles", "published", "regressors")
+
+
+class _HasFolder(Protocol):
+    @property
+    def folder(self) -> Path: ...
+
+
+class At:
+    """An attribute that is a path: a fixed place in its owner's `folder`."""
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+
+    def __get__(self, owner: _HasFolder, kind: type) -> Path:
+        """Return the path."""
+        return owner.folder / self.place
 
 
 @dataclass(frozen=True)
@@ -40,20 +57,9 @@ class NetworkPaths:
 
     folder: Path
 
-    @property
-    def model(self) -> Path:
-        """Weights, with the architecture in the header."""
-        return self.folder / "model.safetensors"
-
-    @property
-    def metrics(self) -> Path:
-        """What it achieves on the test split: accuracy and confusion matrix, or R² of each factor."""
-        return self.folder / "metrics.json"
-
-    @property
-    def history(self) -> Path:
-        """One row an epoch."""
-        return self.folder / "history.csv"
+    model = At("model.safetensors")  # weights, with the architecture in the header
+    metrics = At("metrics.json")  # on the test split: accuracy and confusion matrix, or R² of each factor
+    history = At("history.csv")  # one row per epoch
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,32 @@ class ExperimentPaths:
     aside: str | None = None
     """The protocol whose search these are the files of; None: the main one. `under` fills it in."""
 
+    stylex_model = At("stylex/model.safetensors")  # EMA weights of E, M and synthesis; discriminator; fixed noise
+    stylex_history = At("stylex/history.csv")  # loss terms and periodic measurements
+    stylex_samples = At("stylex/samples.png")  # originals, reconstructions and samples
+    checkpoints = At("stylex/checkpoints")  # resumable training state; never a declared output of a rule
+    tensorboard = At("stylex/tensorboard")  # the history as event files, where asked for; no output of a rule either
+    diagnosis = At("diagnosis.csv")  # which parts of the trained model have failed, and by which number
+    latents = At("latents.parquet")  # one row per analysed image
+    samples = At("samples.csv")  # of which classes the generator makes images
+    sufficiency = At("sufficiency.csv")  # fraction of flipped decisions
+    flips = At("flips.csv")  # after how many attributes each image flips
+    random_flips = At("random_flips.csv")  # the same with random moves behind the first attribute
+    frechet = At("frechet.csv")  # Fréchet distance against the number of attributes
+    counterfactuals = At("counterfactuals.csv")  # quality of the counterfactuals of each method
+    counterfactual_images = At("counterfactual_images.csv")  # the same of each image
+    factors = At("factors.csv")  # the known factors that each attribute moves
+    factor_fit = At("factor_fit.csv")  # how well these are told from the images and from their reconstructions
+    maps = At("attribute_maps.safetensors")  # where each of the top attributes changes the images
+    map_numbers = At("attribute_maps.csv")  # these maps in a few numbers
+    ganalyze = At("ganalyze.safetensors")  # the single direction in W that the figures compare with
+    independent = At("independent.csv")  # explanations of single images: the coordinates with the largest effects
+    subset = At("subset.csv")  # explanations of single images: a greedy search for a flip
+    study_page = At("study/index.html")  # the questionnaire of the user study
+    study_key = At("study/key.csv")  # its questions and their right answers, for those who analyse
+    study_people = At("study/people.csv")  # what participants answered, once there are some; no output of a rule
+    observer = At("observer.csv")  # what the machine observer answered
+
     def under(self, protocol: str, main: str) -> ExperimentPaths:
         """Return the same paths, those of AttFind under a protocol of the experiment, whose main one is `main`."""
         return replace(self, aside=None if protocol == main else protocol)
@@ -74,50 +106,12 @@ class ExperimentPaths:
     @property
     def folder(self) -> Path:
         """Everything this experiment wrote."""
-        return self._folder(self.name)
-
-    def _folder(self, name: str) -> Path:
-        return self.root / "results" / "experiments" / name
+        return self.root / "results" / "experiments" / self.name
 
     @property
     def classifier(self) -> NetworkPaths:
         """The explained classifier."""
-        return NetworkPaths(self._folder(self.classifier_of or self.name) / "classifier")
-
-    @property
-    def stylex_model(self) -> Path:
-        """EMA weights of encoder, mapping and synthesis; discriminator; fixed noise."""
-        return self.folder / "stylex" / "model.safetensors"
-
-    @property
-    def stylex_history(self) -> Path:
-        """Loss terms and periodic measurements."""
-        return self.folder / "stylex" / "history.csv"
-
-    @property
-    def stylex_samples(self) -> Path:
-        """Grid of originals, reconstructions and samples."""
-        return self.folder / "stylex" / "samples.png"
-
-    @property
-    def diagnosis(self) -> Path:
-        """Which parts of the trained model have failed, and by which number."""
-        return self.folder / "diagnosis.csv"
-
-    @property
-    def checkpoints(self) -> Path:
-        """Resumable training state; never a declared output of a rule."""
-        return self.folder / "stylex" / "checkpoints"
-
-    @property
-    def tensorboard(self) -> Path:
-        """The history as event files, where asked for; no output of a rule either."""
-        return self.folder / "stylex" / "tensorboard"
-
-    @property
-    def latents(self) -> Path:
-        """One row an analysed image."""
-        return self.folder / "latents.parquet"
+        return NetworkPaths(self.folder.with_name(self.classifier_of or self.name) / "classifier")
 
     def encoded(self, shard: int) -> Path:
         """Return the file of one part of the latents, where several jobs encode."""
@@ -150,107 +144,19 @@ class ExperimentPaths:
         """Return the lists of attributes by method; `method` is what `ExperimentConfig.method` says."""
         return {method: self.attributes} | ({"wu_2021": self.wu_2021} if method == "without_cst" else {})
 
-    @property
-    def samples(self) -> Path:
-        """Of which classes the generator makes images."""
-        return self.folder / "samples.csv"
-
-    @property
-    def sufficiency(self) -> Path:
-        """Fraction of flipped decisions."""
-        return self.folder / "sufficiency.csv"
-
-    @property
-    def flips(self) -> Path:
-        """After how many attributes each image flips."""
-        return self.folder / "flips.csv"
-
-    @property
-    def random_flips(self) -> Path:
-        """The same with random moves behind the first attribute."""
-        return self.folder / "random_flips.csv"
-
-    @property
-    def frechet(self) -> Path:
-        """Fréchet distance against the number of attributes."""
-        return self.folder / "frechet.csv"
-
-    @property
-    def counterfactuals(self) -> Path:
-        """What the counterfactuals of each method are worth."""
-        return self.folder / "counterfactuals.csv"
-
-    @property
-    def counterfactual_images(self) -> Path:
-        """The same of each image."""
-        return self.folder / "counterfactual_images.csv"
-
-    @property
-    def factors(self) -> Path:
-        """The known factors that each attribute moves."""
-        return self.folder / "factors.csv"
-
-    @property
-    def factor_fit(self) -> Path:
-        """How well the known factors are told from the images and from their reconstructions."""
-        return self.folder / "factor_fit.csv"
-
-    @property
-    def maps(self) -> Path:
-        """Where each of the top attributes changes the images: a map an attribute."""
-        return self.folder / "attribute_maps.safetensors"
-
-    @property
-    def map_numbers(self) -> Path:
-        """What these maps are in a few numbers."""
-        return self.folder / "attribute_maps.csv"
-
-    @property
-    def ganalyze(self) -> Path:
-        """The single direction in W that the figures compare with."""
-        return self.folder / "ganalyze.safetensors"
-
-    @property
-    def independent(self) -> Path:
-        """Explanations of single images: the coordinates with the largest effects."""
-        return self.folder / "independent.csv"
-
-    @property
-    def subset(self) -> Path:
-        """Explanations of single images: a greedy search for a flip."""
-        return self.folder / "subset.csv"
-
-    @property
-    def study_page(self) -> Path:
-        """The questionnaire of the user study."""
-        return self.folder / "study" / "index.html"
-
-    @property
-    def study_key(self) -> Path:
-        """Its questions and their right answers, for those who analyse."""
-        return self.folder / "study" / "key.csv"
-
-    @property
-    def study_people(self) -> Path:
-        """What participants answered, once there are some; no output of a rule."""
-        return self.folder / "study" / "people.csv"
-
-    @property
-    def observer(self) -> Path:
-        """What the machine observer answered."""
-        return self.folder / "observer.csv"
-
 
 @dataclass(frozen=True)
 class SuitePaths:
-    """results/<suite>."""
+    """results/<suite>: tables, figures and the report."""
 
     root: Path
     name: str
 
+    report = At("index.html")  # the self-contained page
+
     @property
     def folder(self) -> Path:
-        """Tables, figures and the report."""
+        """Everything that is made of the suite as a whole."""
         return self.root / "results" / self.name
 
     def table(self, name: str, suffix: str) -> Path:
@@ -264,11 +170,6 @@ class SuitePaths:
     def figure(self, experiment: str, name: str, suffix: str) -> Path:
         """Return the file of a figure of one experiment as png or pdf."""
         return self.folder / "figures" / f"{experiment}-{name}.{suffix}"
-
-    @property
-    def report(self) -> Path:
-        """The self-contained page."""
-        return self.folder / "index.html"
 
 
 def weights_path(root: Path, name: str, given: str | None = None) -> Path:

@@ -17,7 +17,7 @@ import yaml
 
 from stylex.artifacts import read_json
 from stylex.config import DatasetConfig, DatasetFile, DatasetPaths, load_dataset_file
-from stylex.config.analysis import class_name
+from stylex.config.base import class_name
 from stylex.config.loading import available, unknown_name
 from stylex.datasets import leaves
 from stylex.datasets.layouts import LAYOUTS

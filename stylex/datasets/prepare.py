@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 from stylex.artifacts import read_json, sha256, storage_errors, write_json
 from stylex.config import DatasetPaths
-from stylex.config.models import power_of_two
+from stylex.config.base import power_of_two
 from stylex.datasets import built_in, image_files
 from stylex.datasets.catalog import DatasetSpec, dataset_spec
 from stylex.datasets.content import SPLITS, Content

@@ -11,7 +11,7 @@ import numpy.typing
 
 from stylex.artifacts import read_json
 from stylex.config import DatasetConfig, DatasetPaths
-from stylex.config.analysis import REST, Split
+from stylex.config.base import REST, Split
 from stylex.datasets.catalog import validate_dataset
 from stylex.errors import ArtifactError
 

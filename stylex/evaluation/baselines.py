@@ -33,7 +33,7 @@ from torch import Tensor, nn
 
 from stylex.artifacts import provenance, save_tensors
 from stylex.attfind.records import Attribute, Direction, write_attributes
-from stylex.config.analysis import GanalyzeConfig
+from stylex.config.experiments import GanalyzeConfig
 from stylex.errors import AttributesNotFoundError, ConfigError
 from stylex.evaluation.counterfactuals import Run, ranked, rendered_w
 from stylex.latents.table import Latents

@@ -19,7 +19,7 @@ from stylex.artifacts import provenance, write_table
 from stylex.attfind.records import Attribute, Direction
 from stylex.classifiers import Classifier, PerceptualFeatures, load_classifier, load_perceptual
 from stylex.config import DatasetPaths, ExperimentConfig, ExperimentPaths, experiment_paths, load_experiment
-from stylex.config.analysis import Split
+from stylex.config.base import Split
 from stylex.datasets import ImageSplit, load_all_classes, load_split
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents

@@ -21,7 +21,7 @@ from stylex.attfind.explanations import runners_up
 from stylex.attfind.records import Attribute, read_attributes
 from stylex.classifiers import FeatureBackbone, load_backbone
 from stylex.config import ExperimentConfig, backbone_paths, weights_path
-from stylex.config.analysis import INCEPTION, KID_FOLDS
+from stylex.config.base import INCEPTION, KID_FOLDS
 from stylex.distances import frechet_distance, kernel_distance, squared_mmd
 from stylex.errors import AttributesNotFoundError
 from stylex.evaluation.counterfactuals import Run, apply_moves, images_to_turn, load_originals, target_classes

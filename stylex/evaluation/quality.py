@@ -33,7 +33,7 @@ from stylex.artifacts import sha256
 from stylex.classifiers import Oracle, load_oracle, perceptual_distance
 from stylex.classifiers.metrics import NEITHER, matched
 from stylex.config import ExperimentConfig, backbone_paths, oracle_paths
-from stylex.config.analysis import POOLED
+from stylex.config.base import POOLED
 from stylex.datasets import load_split
 from stylex.distances import frechet_distance, kernel_distance, moments
 from stylex.evaluation.counterfactuals import Run

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from stylex.attfind.records import Attribute, read_attributes
 from stylex.config import ExperimentConfig
-from stylex.config.analysis import POOLED, TOP
+from stylex.config.base import POOLED, TOP
 from stylex.evaluation.counterfactuals import Run, random_moves, ranked
 from stylex.evaluation.intervals import fraction_columns
 from stylex.latents.table import Latents

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from stylex.artifacts import read_table
-from stylex.config.analysis import INCEPTION, POOLED
+from stylex.config.base import INCEPTION, POOLED
 from stylex.figures.style import COLOURS, INK, panels, series_style, styled
 
 METHODS = {"stylex": "StylEx", "without_cst": "StylEx without CST", "wu_2021": "Wu et al."}

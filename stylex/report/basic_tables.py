@@ -12,7 +12,7 @@ import pandas
 from stylex.artifacts import read_json
 from stylex.attfind.records import IMAGES_TOWARDS
 from stylex.config import ExperimentConfig, load_experiment
-from stylex.config.analysis import INCEPTION, KID_FOLDS, POOLED
+from stylex.config.base import INCEPTION, KID_FOLDS, POOLED
 from stylex.errors import ArtifactError
 from stylex.evaluation.intervals import wilson_interval
 from stylex.protocols import Protocol

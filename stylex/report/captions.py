@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from stylex.config import ExperimentConfig
-from stylex.config.analysis import INCEPTION
+from stylex.config.base import INCEPTION
 from stylex.figures.names import ANIMATION_NAMES, ANIMATION_SECONDS, SHOWN_ALONE
 
 SAMPLES = "samples"

@@ -11,7 +11,7 @@ from typing import Any
 import pandas
 import yaml
 
-from stylex.config.analysis import KID_FOLDS
+from stylex.config.base import KID_FOLDS
 from stylex.report import evidence
 from stylex.report.evidence import Numbers
 from stylex.report.factors import EQUALS

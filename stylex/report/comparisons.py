@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas
 
-from stylex.config.analysis import INCEPTION, POOLED, TOP
+from stylex.config.base import INCEPTION, POOLED, TOP
 from stylex.evaluation.intervals import bootstrap, mcnemar
 from stylex.protocols import Protocol
 from stylex.report.captions import text

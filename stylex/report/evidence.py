@@ -16,7 +16,7 @@ import pandas
 from scipy.stats import fisher_exact, spearmanr
 
 from stylex.config import ExperimentConfig
-from stylex.config.analysis import KID_FOLDS, POOLED, TOP
+from stylex.config.base import KID_FOLDS, POOLED, TOP
 from stylex.evaluation.intervals import bootstrap, images_interval, student_interval, wilson_interval
 from stylex.protocols import Protocol
 from stylex.report.comparisons import PAIRED

@@ -10,7 +10,7 @@ import pandas
 
 from stylex.artifacts import read_json, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
-from stylex.config.analysis import INCEPTION, POOLED, TOP
+from stylex.config.base import INCEPTION, POOLED, TOP
 from stylex.diagnosis.verdicts import GOOD, Finding, failures, judge
 from stylex.figures.names import ANIMATION_NAMES, figure_names
 from stylex.protocols import Protocol

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas
 
-from stylex.config.analysis import POOLED
+from stylex.config.base import POOLED
 from stylex.report.captions import text
 from stylex.report.published import direction, label
 from stylex.report.run import Row, Run, grouped

@@ -13,7 +13,7 @@ from pathlib import Path
 import pandas
 
 from stylex.artifacts import VERSIONED, read_table
-from stylex.config.analysis import EVERY, POOLED
+from stylex.config.base import EVERY, POOLED
 from stylex.protocols import Protocol
 
 METHODS = {"StylEx": "stylex", "StylEx without CST": "without_cst", "Wu et al. (StyleSpace)": "wu_2021"}

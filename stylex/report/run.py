@@ -13,7 +13,7 @@ from safetensors import SafetensorError, safe_open
 
 from stylex.artifacts import read_json, read_table, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuiteConfig, load_experiment, load_suite
-from stylex.config.models import TableName
+from stylex.config.experiments import TableName
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, damage_reported, json_metadata, read_latents
 

@@ -8,7 +8,7 @@ import pandas
 
 from stylex.artifacts import write_json, write_table, write_text
 from stylex.config import SuiteConfig, SuitePaths, load_suite
-from stylex.config.analysis import POOLED
+from stylex.config.base import POOLED
 from stylex.report.basic_tables import (
     classifier_row,
     classifiers_table,

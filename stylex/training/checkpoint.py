@@ -21,7 +21,7 @@ import torch
 
 from stylex.artifacts import atomic_path, content_digest, read_json, storage_errors
 from stylex.config import DatasetPaths, ExperimentConfig, ExperimentPaths, backbone_paths
-from stylex.config.analysis import Split
+from stylex.config.base import Split
 from stylex.errors import ArtifactError
 from stylex.pretrained import WEIGHTS
 from stylex.source import CHECKED, code_digest

@@ -17,7 +17,7 @@ from stylex.attfind.effects import compute_effects
 from stylex.attfind.selection import select
 from stylex.classifiers import fine_tune, train_backbone, train_oracle
 from stylex.config import ExperimentPaths
-from stylex.config.analysis import POOLED
+from stylex.config.base import POOLED
 from stylex.diagnosis import write_diagnosis
 from stylex.evaluation.baselines import ganalyze
 from stylex.evaluation.quality import counterfactuals

@@ -13,7 +13,7 @@ from stylex.artifacts import load_tensors, read_json, save_tensors
 from stylex.classifiers import build_network
 from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.cli import main
-from stylex.cli.explain import read_images
+from stylex.cli.explanations import read_images
 from stylex.config import DatasetPaths, ExperimentPaths, backbone_paths, load_experiment
 from stylex.datasets import dataset_spec, load_split
 from stylex.datasets.decoding import decode
@@ -42,9 +42,8 @@ def project(mnist_root, tmp_path_factory):
     torch.manual_seed(0)
     save_random_network(paths.classifier.model, "classifier", ("3", "5"))
     save_random_network(backbone_paths(root, "mnist-32").model, "backbone", tuple("0123456789"))
-    save_stylex(
-        paths.stylex_model, build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0), {}
-    )
+    networks = build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0)
+    save_stylex(paths.stylex_model, networks, {})
     encode(root, NAME, "cpu")
     logits = read_latents(paths.latents).reconstruction_logits
     tensors, header = load_tensors(paths.classifier.model)
@@ -68,10 +67,14 @@ def here(project, monkeypatch):
 
 
 @pytest.fixture
-def digit(project, tmp_path):
-    """The file of an analysed image, and its row of the latents."""
-    latents = read_latents(ExperimentPaths(project, NAME).latents)
-    return save_prepared(project, latents.ids[0], tmp_path / "digit.png"), 0
+def latents(project):
+    return read_latents(ExperimentPaths(project, NAME).latents)
+
+
+@pytest.fixture
+def digit(project, latents, tmp_path):
+    """The file of the first analysed image."""
+    return save_prepared(project, latents.ids[0], tmp_path / "digit.png")
 
 
 def save_prepared(root, identity, path):
@@ -107,20 +110,18 @@ def test_of_a_released_model_whose_dataset_is_not_here_the_central_square_is_rea
     assert images.shape == (1, 3, 256, 256) and images.mean(dim=(0, 2, 3)).tolist() == [1, -1, -1]
 
 
-def test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis(here, digit, tmp_path, capsys):
-    file, row = digit
-    assert explain(file, "--output", tmp_path / "out") == 0
-    latents = read_latents(ExperimentPaths(here, NAME).latents)
+def test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis(here, digit, latents, tmp_path, capsys):
+    assert explain(digit, "--output", tmp_path / "out") == 0
     content = read_json(tmp_path / "out/digit.json")
-    for key, logits in (
-        ("probabilities", latents.logits),
-        ("reconstruction_probabilities", latents.reconstruction_logits),
-    ):
-        expected = dict(zip(("3", "5"), logits[row].softmax(0).tolist(), strict=True))
+    for key, logits in {
+        "probabilities": latents.logits,
+        "reconstruction_probabilities": latents.reconstruction_logits,
+    }.items():
+        expected = dict(zip(("3", "5"), logits[0].softmax(0).tolist(), strict=True))
         assert content[key] == pytest.approx(expected, abs=1e-5)
-    decision = int(latents.reconstruction_logits[row].argmax())
+    decision = int(latents.reconstruction_logits[0].argmax())
     assert content["target_class"] == ("5", "3")[decision]
-    assert content["reconstruction_l1"] == pytest.approx(float(latents.reconstruction_l1[row]), abs=1e-5)
+    assert content["reconstruction_l1"] == pytest.approx(float(latents.reconstruction_l1[0]), abs=1e-5)
     assert 1 <= len(content["steps"]) <= 4
     assert content["provenance"]["config_digest"] == load_experiment(here, NAME).digest()
     with Image.open(tmp_path / "out/digit.png") as figure:
@@ -129,21 +130,21 @@ def test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis(here, d
     ends = "the decision flips" if content["flipped"] else "the decision does not flip"
     assert lines[0].endswith(f"{('3', '5')[decision]} to {content['target_class']}, subset: {ends}")
     last = content["steps"][-1]
-    assert lines[-2].split() == [
-        str(last["step"]), str(last["layer"]), str(last["channel"]), last["direction"],
-        f"{last['probability_after']:.3f}",
-    ]  # fmt: skip
+    place = [str(last[key]) for key in ("step", "layer", "channel", "direction")]
+    assert lines[-2].split() == [*place, f"{last['probability_after']:.3f}"]
+    # The same towards the class that is asked for.
+    assert explain(digit, "--target", content["target_class"], "--output", tmp_path / "asked") == 0
+    assert read_json(tmp_path / "asked/digit.json") == content
 
 
 def test_options_and_files_of_any_kind(here, digit, tmp_path, capsys):
-    file, _ = digit
-    with Image.open(file) as image:
+    with Image.open(digit) as image:
         image.convert("RGB").resize((70, 50)).save(tmp_path / "colour.jpg", quality=95)
     options = ("--method", "independent", "--attributes", 2, "--output", tmp_path / "out")
-    assert explain(file, tmp_path / "colour.jpg", *options) == 0
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
-        "colour.json", "colour.png", "digit.json", "digit.png",
-    ]  # fmt: skip
+    assert explain(digit, tmp_path / "colour.jpg", *options) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        f"{name}.{suffix}" for name in ("colour", "digit") for suffix in ("json", "png")
+    }
     content = json.loads((tmp_path / "out/colour.json").read_text())
     assert content["method"] == "independent" and 1 <= len(content["steps"]) <= 2
     assert content["image"].endswith("colour.jpg")
@@ -155,102 +156,69 @@ def test_options_and_files_of_any_kind(here, digit, tmp_path, capsys):
     assert f"{sum(flips)} of {len(flips)} coordinates flip the decision, each moved alone" in capsys.readouterr().out
 
 
-def test_a_file_explained_beside_others_is_explained_as_alone(here, digit, tmp_path):
-    file, _ = digit
-    latents = read_latents(ExperimentPaths(here, NAME).latents)
+def test_a_file_explained_beside_others_is_explained_as_alone(here, digit, latents, tmp_path):
     other = save_prepared(here, latents.ids[5], tmp_path / "other.png")
-    assert explain(file, "--output", tmp_path / "alone") == 0
-    assert explain(other, file, "--output", tmp_path / "both") == 0
+    assert explain(digit, "--output", tmp_path / "alone") == 0
+    assert explain(other, digit, "--output", tmp_path / "both") == 0
     alone, both = (read_json(tmp_path / folder / "digit.json") for folder in ("alone", "both"))
     for one, two in zip(alone["steps"], both["steps"], strict=True):
         assert {**one, **{key: pytest.approx(one[key], abs=1e-5) for key in one if "probability" in key}} == two
 
 
-def test_the_target_is_the_class_asked_for(here, digit, tmp_path):
-    file, row = digit
-    decision = int(read_latents(ExperimentPaths(here, NAME).latents).reconstruction_logits[row].argmax())
-    target = ("5", "3")[decision]
-    assert explain(file, "--target", target, "--output", tmp_path / "out") == 0
-    assert read_json(tmp_path / "out/digit.json")["target_class"] == target
-
-
-def refused(capsys, tmp_path, *arguments):
-    """The one line of an error that leaves nothing behind."""
+def test_mistakes_are_one_line_and_leave_nothing(here, digit, latents, tmp_path, capsys, monkeypatch, root):
+    (tmp_path / "text.png").write_text("no image")
+    (tmp_path / "sub").mkdir()
+    shutil.copy(digit, tmp_path / "sub/digit.png")
+    decision = latents.class_names[int(latents.reconstruction_logits[0].argmax())]
+    out = ("--output", tmp_path / "out")
+    refused = {
+        (digit, tmp_path / "text.png", *out): "text.png cannot be read as an image",
+        (tmp_path / "none.png", *out): "none.png does not exist",
+        (digit, "--target", "55", *out): "--target: unknown class '55'; did you mean '5'?",
+        (digit, "--target", decision, *out): f"digit.png: the classifier already says '{decision}'; choose another",
+        (digit, "--output", tmp_path): "would overwrite an image",
+        (digit, tmp_path / "sub/digit.png", *out): "two of the images would be explained in",
+        (digit, "--output", digit): "no folder; name another one",
+        ("--target", "5"): "need an image file",
+    }
     before = sorted(tmp_path.rglob("*"))
+    for arguments, message in refused.items():
+        assert message in refusal(capsys, *arguments)
+    # With so small a shift no float32 coordinate changes.
+    monkeypatch.setenv("STYLEX_OVERRIDES", '{"attfind": {"shift": 1e-30}}')
+    assert "no style coordinate brings it nearer to" in refusal(capsys, digit, *out)
+    monkeypatch.chdir(root)  # not trained
+    assert "latents.parquet does not exist; run the stage that makes it first" in refusal(capsys, digit, *out)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def refusal(capsys, *arguments):
+    """The one line of an error."""
     assert explain(*arguments) == 2
     captured = capsys.readouterr()
     assert captured.err.startswith("error: ") and captured.err.count("\n") == 1 and captured.out == ""
-    assert sorted(tmp_path.rglob("*")) == before
     return captured.err
 
 
-def test_mistakes_are_one_line_and_leave_nothing(here, digit, tmp_path, capsys):
-    file, row = digit
-    (tmp_path / "text.png").write_text("no image")
-    latents = read_latents(ExperimentPaths(here, NAME).latents)
-    said = latents.class_names[int(latents.reconstruction_logits[row].argmax())]
-    out = ("--output", tmp_path / "out")
-    line = refused(capsys, tmp_path, file, tmp_path / "text.png", *out)
-    assert "text.png cannot be read as an image" in line
-    assert "none.png does not exist" in refused(capsys, tmp_path, tmp_path / "none.png", *out)
-    line = refused(capsys, tmp_path, file, "--target", "55", *out)
-    assert "--target: unknown class '55'; did you mean '5'?" in line
-    line = refused(capsys, tmp_path, file, "--target", said, *out)
-    assert f"digit.png: the classifier already says '{said}'; choose another --target" in line
-
-
-def test_no_image_and_no_other_explanation_is_overwritten(here, digit, tmp_path, capsys):
-    file, _ = digit
-    (tmp_path / "sub").mkdir()
-    shutil.copy(file, tmp_path / "sub/digit.png")
-    assert "would overwrite an image" in refused(capsys, tmp_path, file, "--output", tmp_path)
-    both = (file, tmp_path / "sub/digit.png", "--output", tmp_path / "out")
-    assert "two of the images would be explained in" in refused(capsys, tmp_path, *both)
-    assert "need an image file" in refused(capsys, tmp_path, "--target", "5")
-
-
 def test_what_lies_beside_an_image_stays_and_an_explanation_may_be_replaced(here, digit, tmp_path, capsys):
-    file, _ = digit
     photo = tmp_path / "IMG_1.jpg"
-    with Image.open(file) as image:
+    with Image.open(digit) as image:
         image.save(photo)
     theirs = tmp_path / "IMG_1.json"
     theirs.write_text('{"camera": "X100"}')
-    line = refused(capsys, tmp_path, photo, "--output", tmp_path)
+    line = refusal(capsys, photo, "--output", tmp_path)
     assert "IMG_1.json, which is none itself; change --output" in line and theirs.read_text() == '{"camera": "X100"}'
     theirs.unlink()
     assert explain(photo, "--output", tmp_path) == 0
     assert explain(photo, "--output", tmp_path, "--method", "independent") == 0
     assert read_json(theirs)["method"] == "independent"
-    capsys.readouterr()
-    assert "no folder; name another one" in refused(capsys, tmp_path, file, "--output", photo)
 
 
 def test_long_names_and_names_that_are_no_text_are_explained(here, digit, tmp_path):
-    file, _ = digit
     for name in (b"a" * 250, b"caf\xe9"):
-        copy = shutil.copy(file, os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".png"))
+        copy = shutil.copy(digit, os.fsdecode(os.fsencode(tmp_path) + b"/" + name + b".png"))
         assert explain(copy, "--output", tmp_path / "out") == 0
         assert (tmp_path / "out" / f"{os.fsdecode(name)}.json").is_file()
-
-
-def test_an_experiment_that_is_not_trained(root, tmp_path, digit, monkeypatch, capsys):
-    monkeypatch.chdir(root)
-    line = refused(capsys, tmp_path, digit[0])
-    assert "latents.parquet does not exist; run the stage that makes it first" in line
-
-
-def test_nothing_raises_the_target(here, digit, tmp_path, capsys):
-    # With so small a shift no float32 coordinate changes.
-    config = here / "config/experiments" / f"{NAME}.yaml"
-    before = config.read_text()
-    config.write_text(before.replace("shift: 2.0", "shift: 1.0e-30"))
-    try:
-        assert "no style coordinate brings it nearer to" in refused(
-            capsys, tmp_path, digit[0], "--output", tmp_path / "o"
-        )
-    finally:
-        config.write_text(before)
 
 
 def test_without_files_the_first_images_of_the_analysis_are_explained(here):

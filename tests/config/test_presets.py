@@ -34,6 +34,7 @@ def test_a_preset_and_a_dataset_make_an_experiment(root, preset):
     assert (losses.reconstruction_x, losses.reconstruction_perceptual, losses.reconstruction_w) == (0.1, 0.1, 1)
     assert config.stylex.perceptual == "lpips-vgg" and "inception" in config.evaluation.frechet_extractors
     assert losses.adversarial == "logistic" and losses.classifier_divergence == "forward"
+    assert config.stylex.networks.edges == "zeros"  # outside of what the generator upsamples, as StyleGAN2
 
 
 def test_model_1_has_the_widths_and_the_optimiser_of_its_code_and_paper(root):
@@ -59,13 +60,9 @@ def test_classifiers_are_those_of_the_papers(root):
     assert (whole.architecture, whole.pretrained, whole.stem_at(256)) == ("mobilenet_v1", "none", "published")
 
 
-@pytest.mark.parametrize("preset", SIDES)
-def test_the_generators_upsample_as_stylegan2_with_zeros_outside(root, preset):
-    assert extending(root, preset).stylex.networks.edges == "zeros"
-    assert load_experiment(root, "released-age").stylex.networks.edges == "zeros"
-
-
-def test_which_images_are_analysed_is_as_the_papers_say(root):
+def test_which_images_are_analysed_and_how_long_is_trained_is_as_the_papers_say(root):
+    training = extending(root, "mnist-32").stylex.training
+    assert training.images // training.batch_size == 50_000
     first, second, whole = (extending(root, name).attfind for name in ("model1-64", "model2-64", "stylex-256"))
     assert [(each.images, each.sampling) for each in (first, second)] == [(100, "balanced"), (500, "balanced")]
     assert first.min_realism is not None and second.min_realism is None
@@ -73,7 +70,9 @@ def test_which_images_are_analysed_is_as_the_papers_say(root):
 
 
 def test_the_released_model_is_searched_with_the_settings_of_the_notebook(root):
-    attfind = load_experiment(root, "released-age").attfind
+    config = load_experiment(root, "released-age")
+    attfind = config.attfind
+    assert config.stylex.networks.edges == "zeros"
     assert (attfind.algorithm, attfind.threshold, attfind.images, attfind.shift) == ("notebook", 1.0, 250, 1.0)
     assert attfind.unstable_filter is not None and attfind.discriminator_filter is None
     assert (attfind.unstable_filter.effect, attfind.unstable_filter.count) == (2.0, 750)
@@ -121,8 +120,3 @@ def test_k_of_the_presets(root, preset, k):
         synthesis = Synthesis(networks.latent_dim + 2, networks.widths("generator", SIDES[preset]), 3)
     assert synthesis.layout.size == k
     assert preset != "model1-64" or k + 512 == 2464
-
-
-def test_mnist_takes_fifty_thousand_steps(root):
-    training = extending(root, "mnist-32").stylex.training
-    assert training.images // training.batch_size == 50_000

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stylex.config import SiteConfig, load_site
-from stylex.config.site import GROUPS, STAGES
 from stylex.errors import ConfigError
+from stylex.slurm import GROUPS, STAGES, SiteConfig, load_site
 
 ROOT = Path(__file__).parents[2]
-
 MISTAKES = {
     "partiton: gpu": ["partiton", "did you mean 'partition'?"],
     "max_minutes: 0": ["max_minutes = 0", "greater than or equal to 1"],
@@ -28,6 +26,10 @@ MISTAKES = {
     "{gpu: false, gpu_type: a100}": ["gpu_type asks for GPUs, but gpu is false: remove one of them"],
     "{gpu: false, training_gpus: 4}": ["training_gpus asks for GPUs"],
 }
+
+
+def site(**keys) -> SiteConfig:
+    return SiteConfig.model_validate(keys)
 
 
 @pytest.mark.parametrize("mistake", MISTAKES)
@@ -57,12 +59,13 @@ def test_example_is_valid_and_shows_every_key(root):
 
 
 def test_gpus_of_a_training_are_counted_on_each_node():
-    site = SiteConfig.model_validate({"training_gpus": 4, "training_nodes": 2, "partition": "all"})
-    train, encode = site.requests("train"), site.requests("encode")
+    shared = site(training_gpus=4, training_nodes=2, partition="all")
+    train, encode = shared.requests("train"), shared.requests("encode")
     assert (train["gres"], train["nodes"]) == ("gpu:4", 2)
-    assert (train["tasks"], train["mpi"]) == (2, "srun")  # a task a node, and our command starts the processes
+    assert (train["tasks"], train["mpi"]) == (2, "srun")  # a task per node, and our command starts the processes
     assert encode["gres"] == "gpu:1" and not {"nodes", "tasks", "mpi"} & set(encode)
     assert train["slurm_partition"] == encode["slurm_partition"] == "all"
+    assert not [stage for stage in STAGES if "gres" in site(gpu=False, partition="cpu").requests(stage)]
 
 
 @pytest.mark.parametrize(
@@ -75,28 +78,24 @@ def test_gpus_of_a_training_are_counted_on_each_node():
     ],
 )
 def test_a_training_uses_what_it_asked_for_and_divides_its_threads(keys, options):
-    assert SiteConfig.model_validate(keys).sharing(threads=8) == options
+    assert site(**keys).sharing(threads=8) == options
 
 
-def test_site_without_gpus_asks_for_none():
-    site = SiteConfig.model_validate({"gpu": False, "partition": "cpu"})
-    assert not [stage for stage in STAGES if "gres" in site.requests(stage)]
-
-
-@pytest.mark.parametrize("stage", STAGES)
-def test_memory_and_time_grow_with_the_attempt_but_for_a_training_that_resumes(stage):
-    site = SiteConfig.model_validate({})
-    assert site.memory_mb(stage, 3) == 3 * site.memory_mb(stage, 1) == 3 * STAGES[stage].memory_mb
-    assert site.minutes(stage, 3) == site.minutes(stage, 1) * (1 if stage == "train" else 3)
+def test_memory_and_time_grow_with_the_attempt_but_for_a_training_that_resumes():
+    plain, changed = site(), site(stages={"train": {"minutes": 90}})
+    for stage in STAGES:
+        assert plain.memory_mb(stage, 3) == 3 * plain.memory_mb(stage, 1) == 3 * STAGES[stage].memory_mb
+        assert plain.minutes(stage, 3) == plain.minutes(stage, 1) * (1 if stage == "train" else 3)
+    assert changed.minutes("train", 2) == 90 and changed.memory_mb("train", 1) == STAGES["train"].memory_mb
 
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_no_attempt_of_a_group_asks_for_more_than_the_site_allows(group):
-    site = SiteConfig.model_validate({"max_minutes": 100, "max_memory_mb": 9000})
+    limited = site(max_minutes=100, max_memory_mb=9000)
     members = [stage for stage in STAGES if STAGES[stage].group == group]
     for stage in members:
-        assert site.minutes(stage, 4) * GROUPS[group].steps <= 100
-        assert site.memory_mb(stage, 4) * GROUPS[group].beside <= 9000
+        assert limited.minutes(stage, 4) * GROUPS[group].steps <= 100
+        assert limited.memory_mb(stage, 4) * GROUPS[group].beside <= 9000
     assert len({STAGES[stage].gpu for stage in members}) == 1  # their jobs become one
 
 
@@ -107,8 +106,3 @@ def test_table_has_every_rule_that_is_submitted():
         name for path in ROOT.glob("workflow/rules/*.smk") for name in re.findall(r"(?m)^rule (\w+):", path.read_text())
     }
     assert rules - local == set(STAGES)
-
-
-def test_changed_stage_of_this_site():
-    site = SiteConfig.model_validate({"stages": {"train": {"minutes": 90}}})
-    assert site.minutes("train", 2) == 90 and site.memory_mb("train", 1) == STAGES["train"].memory_mb

@@ -1,6 +1,7 @@
 """Every command of the README and of docs/ runs here or is accepted by its program, and what the pages name exists."""
 
 import ast
+import json
 import os
 import re
 import shlex
@@ -21,6 +22,7 @@ from pydantic import BaseModel
 
 from stylex.cli import app
 from stylex.config import ExperimentConfig, load_experiment
+from stylex.config.loading import parse_overrides
 from stylex.pretrained import WEIGHTS
 from stylex.project import load_project
 
@@ -33,11 +35,7 @@ PARTS = (
     "requirements.lock",
 )  # fmt: skip
 
-OPTIONAL = {
-    "weights",
-    "merge",
-    "convert_released",
-}  # rules for what an experiment may ask for, and none of the demo does
+OPTIONAL = {"weights", "merge", "convert_released"}  # rules for what none of the demo's experiments asks for
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIG_FILE = re.compile(r"^`(config/\w+/[\w.-]+\.yaml)`:\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -65,22 +63,15 @@ class Copy:
         return result.stdout
 
 
-Check = Callable[[Copy], None]
-
-
-def makes(*arguments: str, runs: tuple[str, ...] = ()) -> Check:
-    """The Makefile has the target: it installs the pinned versions and runs these programs, which accept it."""
-
-    def check(copy: Copy) -> None:
-        installing, _, running = copy.run("make", "--dry-run", *arguments).partition("touch .venv/.installed\n")
-        assert ".venv/bin/pip install --quiet -r requirements.lock" in installing
-        found = re.findall(r"\.venv/bin/(?:python -m )?(stylex|snakemake|pytest) ([^|>;\n\\]*)", running)
-        assert {program for program, _ in found} == set(runs)
-        for program, words in found:
-            if program != "pytest":
-                accepted(copy, [program, *words.removesuffix(" 2").split()])
-
-    return check
+def makes(copy: Copy, *targets: str) -> None:
+    """The Makefile has the targets: it installs the pinned versions, and its programs accept what it runs."""
+    installing, _, running = copy.run("make", "--dry-run", *targets).partition("touch .venv/.installed\n")
+    assert ".venv/bin/pip install --quiet -r requirements.lock" in installing
+    found = re.findall(r"\.venv/bin/(?:python -m )?(stylex|snakemake|pytest) ([^|>;\n\\]*)", running)
+    assert found or targets == (".venv/.installed",)
+    for program, words in found:
+        if program != "pytest":
+            accepted(copy, [program, *words.removesuffix(" 2").split()])
 
 
 def activates(copy: Copy) -> None:
@@ -91,36 +82,11 @@ def activates(copy: Copy) -> None:
     shutil.rmtree(copy.root / made)
 
 
-def prints(*arguments: str, text: str) -> Check:
-    """What pyproject.toml makes the console script `stylex` prints `text`."""
-
-    def check(copy: Copy) -> None:
-        scripts = tomllib.loads((copy.root / "pyproject.toml").read_text())["project"]["scripts"]
-        module, _, function = scripts["stylex"].partition(":")
-        script = f"import sys; from {module} import {function}; sys.exit({function}())"
-        assert text in copy.run(sys.executable, "-c", script, *arguments)
-
-    return check
-
-
-def plans(*arguments: str, without: frozenset[str] = frozenset()) -> Check:
-    """Snakemake accepts the arguments and would run every stage of the demo, less some that its suite has not."""
-
-    def check(copy: Copy) -> None:
-        planned = re.findall(r"^(\w+) +\d+$", copy.run("snakemake", *arguments, "--dry-run"), re.MULTILINE)
-        assert stages() - OTHERS - without <= set(planned)
-
-    return check
-
-
 def copies_the_site(copy: Copy) -> None:
     """The example is a site file that validates as it is."""
     copy.run("cp", "config/site.example.yaml", "config/site.yaml")
     copy.run(sys.executable, "-m", "stylex", "validate")
     (copy.root / "config/site.yaml").unlink()
-
-
-OTHERS = {"regressor", "factors", "baseline"}  # stages that need known factors, or twins without the classifier
 
 
 def installs_tensorflow(copy: Copy) -> None:
@@ -132,16 +98,21 @@ def installs_tensorflow(copy: Copy) -> None:
     ]
 
 
-DEMO = ("stylex", "snakemake")
+def prints(*arguments: str, text: str) -> Callable[[Copy], None]:
+    """What pyproject.toml makes the console script `stylex` prints `text`."""
+
+    def check(copy: Copy) -> None:
+        scripts = tomllib.loads((copy.root / "pyproject.toml").read_text())["project"]["scripts"]
+        module, _, function = scripts["stylex"].partition(":")
+        script = f"import sys; from {module} import {function}; sys.exit({function}())"
+        assert text in copy.run(sys.executable, "-c", script, *arguments)
+
+    return check
+
+
 CI = (ROOT / ".ci/run").read_text()
-# The commands that are run here, in a cheap form. What the others' programs do with them, the tests of each say.
-CHECKS: dict[str, Check] = {
-    "make demo": makes("demo", runs=DEMO),
-    "make test": makes("test", runs=("pytest",)),
-    "make check test-all": makes("check", "test-all", runs=("snakemake", "pytest")),
-    "make demo SUITE=leaves": makes("demo", "SUITE=leaves", runs=DEMO),
-    "make demo SUITE=clothes": makes("demo", "SUITE=clothes", runs=DEMO),
-    "make .venv/.installed": makes(".venv/.installed"),
+# The commands that are run here; `accepted` looks at the arguments of all others.
+CHECKS: dict[str, Callable[[Copy], None]] = {
     "source .venv/bin/activate": activates,
     "cp config/site.example.yaml config/site.yaml": copies_the_site,
     "cat results/demo/tables/sufficiency.md": lambda copy: accepted(
@@ -153,18 +124,14 @@ CHECKS: dict[str, Check] = {
     "stylex validate clothes": prints("validate", "clothes", text="trouser-dress: fashion_mnist (trouser, dress)"),
     "python3.11 -m venv .venv-tensorflow": installs_tensorflow,
     ".venv-tensorflow/bin/pip install tensorflow-cpu==2.15.1": installs_tensorflow,
-    "snakemake --cores 2": plans("--cores", "2"),
-    "snakemake --cores 8 --profile slurm": plans("--cores", "8", "--profile", "slurm"),
-    "snakemake --cores 8 --profile slurm -n": plans("--cores", "8", "--profile", "slurm"),
-    "snakemake --cores 8 --profile slurm --config suite=paper-256": plans(
-        "--cores", "8", "--profile", "slurm", "--config", "suite=paper-256", without=frozenset({"oracle"})
-    ),
 }
 
 
 def accepted(copy: Copy, words: list[str]) -> None:
     """The program takes these arguments, and the experiments and weights that they name are there."""
     match words:
+        case ["make", *targets]:
+            makes(copy, *targets)
         case ["snakemake", *arguments]:
             copy.run("snakemake", *arguments, "--dry-run")
         case ["dvc", *arguments]:
@@ -183,6 +150,9 @@ def accepted(copy: Copy, words: list[str]) -> None:
 def parsed(command: Any, arguments: list[str]) -> dict[str, Any]:
     """The values of the parameters of a verb, or of one of a group; an error of usage is raised."""
     if verbs := getattr(command, "commands", None):
+        while arguments[0] == "--set":
+            json.loads(parse_overrides([arguments[1]]))
+            arguments = arguments[2:]
         return parsed(verbs[arguments[0]], arguments[1:])
     return command.make_context(command.name, list(arguments)).params
 

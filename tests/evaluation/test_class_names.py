@@ -20,7 +20,7 @@ from stylex.artifacts import read_json
 from stylex.attfind.explanations import explain_analysed
 from stylex.attfind.records import Attribute, Direction, read_attributes, write_attributes
 from stylex.config import ExperimentPaths, backbone_paths, experiment_paths, load_experiment
-from stylex.config.analysis import POOLED
+from stylex.config.base import POOLED
 from stylex.datasets import download, prepare
 from stylex.errors import ConfigError
 from stylex.evaluation.sufficiency import sufficiency

@@ -19,7 +19,7 @@ from stylex.attfind.records import Attribute, Direction, read_attributes, write_
 from stylex.classifiers import build_network, load_classifier
 from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.config import ExperimentPaths, SuitePaths, backbone_paths, load_experiment
-from stylex.config.analysis import POOLED
+from stylex.config.base import POOLED
 from stylex.datasets import download, load_split, prepare
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn
 from stylex.evaluation.sufficiency import sufficiency

@@ -4,10 +4,11 @@ import pytest
 import yaml
 
 from stylex.cli import main
-from stylex.config import load_experiment, load_site, load_suite
+from stylex.config import load_experiment, load_suite
 from stylex.config.loading import load_dataset_file, load_pipeline
 from stylex.config.paths import SHARED
 from stylex.errors import ConfigError
+from stylex.slurm import load_site
 
 HEAD = "extends: cpu-32\ntitle: a\ndomain: a\nstylex: {perceptual_backbone: mnist-32}\n"
 TAKEN = {

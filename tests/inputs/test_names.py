@@ -29,7 +29,7 @@ from stylex.attfind.records import (
 )
 from stylex.classifiers import build_network
 from stylex.classifiers.frozen import NetworkDescription, load_network, save_network
-from stylex.config.analysis import EVERY, POOLED, class_name
+from stylex.config.base import EVERY, POOLED, class_name
 from stylex.evaluation import maps, quality, samples, sufficiency
 from stylex.latents.table import SCALARS, VECTORS, Latents, read_latents, write_latents
 from stylex.report.basic_tables import images_of

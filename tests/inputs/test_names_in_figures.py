@@ -14,7 +14,7 @@ from PIL import Image
 from stylex.attfind.records import Direction, Method
 from stylex.cli import main
 from stylex.config import SuitePaths
-from stylex.config.analysis import POOLED
+from stylex.config.base import POOLED
 from stylex.errors import ConfigError
 from stylex.figures import fonts
 from stylex.figures.animations import STEPS, Sweep, draw_still, frames

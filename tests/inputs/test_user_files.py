@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from stylex.artifacts import atomic_path, storage_errors, write_text
-from stylex.cli.explain import Method, Request, check_folder
+from stylex.cli.explanations import Method, Request, check_folder
 from stylex.errors import ArtifactError, ConfigError, ImageError, StorageError, StudyError
 from stylex.figures.explanations import Tile, assemble, save_explanation
 from stylex.pretrained import read_weights

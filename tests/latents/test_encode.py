@@ -7,7 +7,7 @@ from paper_training import as_papers
 from stylex.classifiers import Classifier, FeatureBackbone, build_network
 from stylex.classifiers.frozen import NetworkDescription
 from stylex.config import load_experiment
-from stylex.config.analysis import AttFindConfig
+from stylex.config.experiments import AttFindConfig
 from stylex.latents.encode import analysed, encode_images
 from stylex.networks.model import build_networks
 

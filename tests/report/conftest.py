@@ -34,7 +34,7 @@ from stylex.config import (
     load_experiment,
     load_suite,
 )
-from stylex.config.analysis import KID_FOLDS
+from stylex.config.base import KID_FOLDS
 from stylex.datasets import dataset_spec
 from stylex.diagnosis.diagnose import table as diagnosis_table
 from stylex.diagnosis.verdicts import judge

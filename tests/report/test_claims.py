@@ -8,7 +8,7 @@ import pytest
 
 from stylex.artifacts import write_text
 from stylex.config import ExperimentPaths, load_experiment
-from stylex.config.analysis import KID_FOLDS
+from stylex.config.base import KID_FOLDS
 from stylex.errors import ArtifactError
 from stylex.evaluation.intervals import wilson_interval
 from stylex.report.claims import PUBLISHED, Claim, Judged, Measure, claims, judge, read_numbers

@@ -152,8 +152,8 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"report"}),
         ("report/templates/page.css", {"report"}),
-        ("cli/train.py", AFTER_TRAIN),
-        ("config/networks.py", AFTER_TRAIN),
+        ("cli/models.py", set()),
+        ("config/training.py", AFTER_TRAIN),
         ("config/finetuning.py", AFTER_TRAIN | {"classifier", "backbone", "oracle"}),
         ("config/loading.py", set()),
         ("datasets/catalog.py", {"download", "prepare", *AFTER_TRAIN, "classifier", "backbone", "oracle"}),
@@ -175,7 +175,7 @@ def test_comments_and_docstrings_rerun_nothing(built):
 
 
 def test_new_key_reruns_what_is_told_the_whole_section(built):
-    built.edit("stylex/config/analysis.py", "    split: Split", "    another_key: int = 3\n    split: Split")
+    built.edit("stylex/config/experiments.py", "    split: Split", "    another_key: int = 3\n    split: Split")
     assert set(built.planned()) == {"report"}
 
 

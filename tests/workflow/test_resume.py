@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stylex.cli.resume import JOB_NAME, is_driver
+from stylex.slurm import JOB_NAME, is_driver
 
 ROOT = Path(__file__).parents[2]
 UNIQUE = "1b4e28ba-2fa1-11d2-883f-0016d3cca427"

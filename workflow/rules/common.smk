@@ -22,14 +22,14 @@ from stylex.config import (
     regressor_paths,
     weights_path,
 )
-from stylex.config.analysis import INCEPTION
+from stylex.config.experiments import INCEPTION
 from stylex.config.loading import unknown_name
-from stylex.config.site import STAGES
+from stylex.slurm import STAGES
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.layouts import LAYOUTS
 from stylex.datasets.own import stamp
 from stylex.errors import ConfigError, StylexError
-from stylex.failures import ReasonsOfFailures
+from stylex.slurm import ReasonsOfFailures
 from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, check_names, figure_files, figure_names
 from stylex.pretrained import WEIGHTS
 from stylex.protocols import Protocol
@@ -109,8 +109,8 @@ wildcard_constraints:
 digest_of = functools.cache(code_digest)
 # Data are the same whatever is asked of them, and classifiers know nothing of the networks of StylEx; `load_experiment`
 # and its like check all of a file nevertheless.
-FOR_DATA = tuple(f"stylex.config.{name}" for name in ("finetuning", "measuring", "models", "networks"))
-FOR_CLASSIFIERS = (*CHECKED, "stylex.config.networks")
+FOR_DATA = tuple(f"stylex.config.{name}" for name in ("experiments", "finetuning", "training"))
+FOR_CLASSIFIERS = (*CHECKED, "stylex.config.training")
 
 
 def code_of(verb, without=CHECKED):

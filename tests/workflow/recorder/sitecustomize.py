@@ -64,7 +64,7 @@ def is_importing(frame: FrameType | None) -> bool:
 def watch_sections() -> None:
     """Note each key that is read of what the files of config/ gave: read from an artifact, it is that artifact's."""
     from stylex.config import loading
-    from stylex.config.analysis import Section
+    from stylex.config.base import Section
 
     known: dict[int, tuple[Section, str]] = {}  # with the section itself, which so is never replaced under its number
     validate, get = loading._validate, Section.__getattribute__

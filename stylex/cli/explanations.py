@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -19,9 +19,8 @@ if TYPE_CHECKING:
     import torch
 
     from stylex.attfind.explanations import Explainer, Step
-    from stylex.classifiers import Classifier
     from stylex.config import ExperimentConfig
-    from stylex.networks.model import StylexNetworks
+    from stylex.networks.stylespace import StyleVector
 
 
 LONGEST = 255  # bytes of the name of a file
@@ -63,11 +62,10 @@ class Request:
                 raise ImageError(f"{file}: its explanation would overwrite an image in {self.output}; change --output")
             if any(len(os.fsencode(each.name)) > LONGEST for each in written):
                 raise ImageError(f"{file}: its name is too long to write {written[1].name} beside it; rename a copy")
-            for each in written:
-                if os.path.lexists(each) and not is_explanation(each):
-                    raise ImageError(
-                        f"{file}: its explanation would overwrite {each}, which is none itself; change --output"
-                    )
+            if foreign := [each for each in written if os.path.lexists(each) and not is_explanation(each)]:
+                raise ImageError(
+                    f"{file}: its explanation would overwrite {foreign[0]}, which is none itself; change --output"
+                )
         return paths
 
 
@@ -89,13 +87,13 @@ def is_explanation(path: Path) -> bool:
         content = path.read_bytes()
         if path.suffix == ".png":  # before the pixels
             return b"tEXtDescription\0" + ORIGIN.encode() in content[:HEAD]
-        told = json.loads(content)
+        found = json.loads(content)
     except (OSError, ValueError):
         return False
-    return isinstance(told, dict) and {"experiment", "image", "steps", "provenance"} <= told.keys()
+    return isinstance(found, dict) and {"experiment", "image", "steps", "provenance"} <= found.keys()
 
 
-def command(
+def explain(
     experiment: ExperimentArgument,
     images: Annotated[
         list[Path] | None, typer.Argument(metavar="IMAGE_FILE", help="Default: images of the analysis.")
@@ -134,10 +132,14 @@ def command(
 
 def explain_files(root: Path, experiment: str, request: Request, device: str) -> None:
     """Explain image files; nothing is written before all of them are explained."""
+    import torch
+
     from stylex.artifacts import provenance, write_json
+    from stylex.attfind import records
     from stylex.attfind.explanations import Explainer
-    from stylex.classifiers import load_classifier
+    from stylex.classifiers import load_classifier, load_perceptual
     from stylex.config import experiment_paths, load_experiment
+    from stylex.latents.encode import encode_images
     from stylex.latents.table import read_latents
     from stylex.networks.model import load_stylex
 
@@ -147,71 +149,34 @@ def explain_files(root: Path, experiment: str, request: Request, device: str) ->
     classifier = load_classifier(paths.classifier.model, device)
     explainer = Explainer(networks, classifier, latents, config.attfind, device)
     images = read_images(root, config, request.files, networks.image_channels).to(device)
-    columns = encode_files(root, config, networks, classifier, images)
-    origin = provenance(config.digest(), config.seed, device)
+    perceptual = load_perceptual(root, config.stylex, device)
+    parts = [encode_images(networks, classifier, perceptual, part) for part in images.split(config.attfind.batch_size)]
+    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    targets = targets_of_files(request, columns["reconstruction_logits"], latents.class_names)
     limit = request.attributes or config.evaluation.explanation_steps
-    explained = list(explanations_of(request, explainer, images, columns, latents.class_names, limit))
+    found = explainer.explain(styles_of(columns), targets, records.Method(request.method), limit)
+    explained = []
+    for number, (file, target, steps) in enumerate(zip(request.files, targets.tolist(), found, strict=True)):
+        row = {name: values[number : number + 1] for name, values in columns.items()}
+        explained.append(Explained(file, images[number], row, latents.class_names, target, steps, request.method))
+    caption = f"{ORIGIN}{experiment}, config {config.digest()}, seed {config.seed}"
+    origin = provenance(config.digest(), config.seed, device)
     for path, one in zip(outputs, explained, strict=True):
-        draw(
-            path,
-            one,
-            explainer,
-            request.method,
-            f"{ORIGIN}{experiment}, config {config.digest()}, seed {config.seed}",
-        )
-        write_json(
-            path.with_suffix(".json"), {"experiment": experiment, **one.content(request.method), "provenance": origin}
-        )
-        typer.echo(one.summary(request.method, path))
+        one.draw(path, explainer, caption)
+        write_json(path.with_suffix(".json"), {"experiment": experiment, **one.content(), "provenance": origin})
+        typer.echo(one.summary(path))
 
 
-def encode_files(
-    root: Path, config: ExperimentConfig, networks: StylexNetworks, classifier: Classifier, images: torch.Tensor
-) -> dict[str, torch.Tensor]:
-    """Return the columns of latents.parquet for images [N, C, H, W] in [-1, 1]."""
-    import torch
-
-    from stylex.classifiers import load_perceptual
-    from stylex.latents.encode import encode_images
-
-    perceptual = load_perceptual(root, config.stylex, str(images.device))
-    batches = [
-        encode_images(networks, classifier, perceptual, part) for part in images.split(config.attfind.batch_size)
-    ]
-    return {name: torch.cat([batch[name] for batch in batches]) for name in batches[0]}
-
-
-def explanations_of(
-    request: Request,
-    explainer: Explainer,
-    images: torch.Tensor,
-    columns: dict[str, torch.Tensor],
-    class_names: Sequence[str],
-    limit: int,
-) -> Iterator[Explained]:
-    """Yield the explanation of each file, of at most `limit` steps.
-
-    Raise `AttributesNotFoundError` where nothing raises the target class.
-    """
-    from stylex.attfind import records
+def styles_of(columns: dict[str, torch.Tensor]) -> StyleVector:
+    """Return the styles that `encode_images` gives."""
     from stylex.networks.stylespace import StyleVector
 
-    targets = targets_of_files(request, columns["reconstruction_logits"], class_names)
-    styles = StyleVector(columns["styles"], columns["to_rgb_styles"])
-    found = explainer.explain(styles, targets, records.Method(request.method), limit)
-    for number, (file, target, steps) in enumerate(zip(request.files, targets.tolist(), found, strict=True)):
-        if not steps:
-            raise AttributesNotFoundError(
-                f"{file}: no style coordinate brings it nearer to '{class_names[target]}'; choose another --target"
-                " or raise attfind.shift"
-            )
-        row = {name: values[number : number + 1] for name, values in columns.items()}
-        yield Explained(file, images[number], row, class_names, target, steps)
+    return StyleVector(columns["styles"], columns["to_rgb_styles"])
 
 
 @dataclass(frozen=True)
 class Explained:
-    """One image file and its explanation."""
+    """One image file and its explanation; raises `AttributesNotFoundError` when nothing raises the target class."""
 
     file: Path
     image: torch.Tensor  # [C, H, W] in [-1, 1], as the classifier sees it
@@ -219,6 +184,14 @@ class Explained:
     class_names: Sequence[str]
     target: int
     steps: list[Step]
+    method: Method
+
+    def __post_init__(self) -> None:
+        if not self.steps:
+            raise AttributesNotFoundError(
+                f"{self.file}: no style coordinate brings it nearer to '{self.class_names[self.target]}'; choose"
+                " another --target or raise attfind.shift"
+            )
 
     def probabilities(self, column: str) -> dict[str, float]:
         """Return the classifier's answer by class; column: `logits` of the image or `reconstruction_logits`."""
@@ -231,14 +204,14 @@ class Explained:
 
     @property
     def predicted(self) -> str:
-        """What the classifier says of the reconstruction."""
+        """The classifier's answer to the reconstruction."""
         return self.class_names[int(self.columns["reconstruction_logits"].argmax())]
 
-    def content(self, method: Method) -> dict[str, Any]:
+    def content(self) -> dict[str, Any]:
         """Return what the JSON file holds."""
         return {
             "image": str(self.file),
-            "method": method.value,
+            "method": self.method.value,
             "target_class": self.class_names[self.target],
             "flipped": self.flips > 0,
             "probabilities": self.probabilities("logits"),
@@ -247,11 +220,11 @@ class Explained:
             "steps": [step.record() for step in self.steps],
         }
 
-    def summary(self, method: Method, path: Path) -> str:
+    def summary(self, path: Path) -> str:
         """Return the lines that are printed."""
         target = self.class_names[self.target]
         end = "the decision flips" if self.flips else "the decision does not flip"
-        if method is Method.INDEPENDENT:
+        if self.method is Method.INDEPENDENT:
             end = f"{self.flips} of {len(self.steps)} coordinates flip the decision, each moved alone"
         rows = [("step", "layer", "channel", "direction", f"P({target})")]
         rows.append(("0", "", "", "", f"{self.steps[0].probability_before:.3f}"))
@@ -260,21 +233,21 @@ class Explained:
             rows.append((*place, f"{step.probability_after:.3f}"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = ["  " + "  ".join(map(str.rjust, row, widths)) for row in rows]
-        return "\n".join([f"{self.file}: {self.predicted} to {target}, {method.value}: {end}", *lines, f"  {path}"])
+        return "\n".join(
+            [f"{self.file}: {self.predicted} to {target}, {self.method.value}: {end}", *lines, f"  {path}"]
+        )
 
+    def draw(self, path: Path, explainer: Explainer, provenance: str) -> None:
+        """Write the figure."""
+        from stylex.attfind import records
+        from stylex.figures.explanations import Tile, assemble, images_of_steps, save_explanation
 
-def draw(path: Path, one: Explained, explainer: Explainer, method: Method, provenance: str) -> None:
-    """Write the figure of one explanation."""
-    from stylex.attfind import records
-    from stylex.figures.explanations import Tile, assemble, images_of_steps, save_explanation
-    from stylex.networks.stylespace import StyleVector
-
-    target, steps = one.class_names[one.target], [step.record() for step in one.steps]
-    styles = StyleVector(one.columns["styles"], one.columns["to_rgb_styles"])
-    selection = records.Method(method)
-    images = images_of_steps(explainer.synthesis, styles, explainer.extremes, explainer.options.shift, steps, selection)
-    original = Tile(one.image.permute(1, 2, 0).cpu().numpy(), "original", one.probabilities("logits")[target])
-    save_explanation(path, assemble(one.predicted, target, original, images, steps, selection), provenance)
+        target, selection = self.class_names[self.target], records.Method(self.method)
+        steps = [step.record() for step in self.steps]
+        shift, styles = explainer.options.shift, styles_of(self.columns)
+        images = images_of_steps(explainer.synthesis, styles, explainer.extremes, shift, steps, selection)
+        original = Tile(self.image.permute(1, 2, 0).cpu().numpy(), "original", self.probabilities("logits")[target])
+        save_explanation(path, assemble(self.predicted, target, original, images, steps, selection), provenance)
 
 
 def read_images(root: Path, config: ExperimentConfig, files: Sequence[Path], channels: int) -> torch.Tensor:
@@ -286,9 +259,9 @@ def read_images(root: Path, config: ExperimentConfig, files: Sequence[Path], cha
     from stylex.datasets.single import read_squares
     from stylex.quantization import from_uint8
 
-    if config.released:
-        return from_uint8(read_squares(files, channels, config.dataset.resolution))
-    return from_uint8(read_files(root, config.dataset, files))
+    if config.runs("train"):
+        return from_uint8(read_files(root, config.dataset, files))
+    return from_uint8(read_squares(files, channels, config.dataset.resolution))
 
 
 def targets_of_files(request: Request, logits: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:

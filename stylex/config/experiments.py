@@ -1,59 +1,42 @@
-"""What is done with the trained networks (AttFind, evaluation), and the types that all sections of a file share.
+"""The one definition of an experiment and a suite; workflow/schemas is generated from it and from its parts.
 
-Part of the one definition of an experiment in `stylex.config.models`; [L] and [N]: the paper and its authors' notebook.
+Values that a paper states are cited beside the preset that sets them, not here: hyperparameters live in config/ only.
+[L]: Lang et al. 2021; [N]: its authors' notebook; [V]: van der Vleuten et al. 2022.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
+from stylex.config.base import (
+    INCEPTION,
+    TOP,
+    ClassName,
+    Name,
+    Positive,
+    Precision,
+    Section,
+    Split,
+    Weight,
+    each_once,
+)
+from stylex.config.datasets import DatasetConfig
+from stylex.config.finetuning import ClassifierConfig
+from stylex.config.training import StylexConfig
 from stylex.errors import ConfigError
 from stylex.protocols import Protocol
 
-POOLED = "*"  # in the column target_class: all classes together
-EVERY = "all directions"  # what a reader's table calls them
-REST = "rest"  # the class of all others in one-against-rest
-
-
-def class_name(value: str) -> str:
-    """Reject the names that a class cannot have."""
-    if value in (POOLED, EVERY):
-        raise ValueError(f"'{value}' means all classes together in our tables: rename the class")
-    return value
-
-
-def _as_named(value: object) -> object:
-    """Take a number as the name it is written as; a truth value is none, whatever it was written as."""
-    if isinstance(value, bool):
-        raise ValueError("YAML reads no, off, yes, on and their like as truth values: quote the name of a class")
-    return str(value) if isinstance(value, int) else value
-
-
-ClassName = Annotated[str, BeforeValidator(_as_named), AfterValidator(class_name)]
-Positive = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0)]
-Rate = Annotated[float, Field(gt=0, le=1)]
-Precision = Literal["auto", "float32", "bfloat16"]
-Item = TypeVar("Item")
-Split = Literal["train", "val", "test"]
-TOP = 10  # attributes applied in [L] Table 3 and [V] Table 1
-KID_FOLDS = tuple(f"kid_fold_{fold}" for fold in range(1, 6))  # columns of frechet.csv: disjoint groups of images
-INCEPTION = "inception"  # pytorch-fid's network, as extractor of features: the only one whose distance is called FID
-
-
-class Section(BaseModel):
-    """A part of a configuration file: immutable, and closed to unknown keys."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-    def digest(self) -> str:
-        """Return the first 16 hex digits of the sha256 of the canonical JSON form."""
-        return hashlib.sha256(json.dumps(self.model_dump(mode="json"), sort_keys=True).encode()).hexdigest()[:16]
+Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
+TableName = Literal[
+    "classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "counterfactuals", "factors",
+    "user_study",
+]  # fmt: skip
+OF_FLIPS = ("sufficiency", "seeds", "paired")  # tables for which a generator, a classifier and latents are enough
+# Verbs for a released model: nothing is trained, and its images are not here.
+RELEASED_STAGES = ("convert-released", "attributes", "sufficiency", "maps", "figures")
 
 
 def unknown_class(against: str, known: Sequence[str]) -> str:
@@ -64,13 +47,6 @@ def unknown_class(against: str, known: Sequence[str]) -> str:
 def unknown_figure_class(shown: str, known: Sequence[str]) -> str:
     """Compose the message for an evaluation.figure_class that is no class of the experiment."""
     return f"evaluation.figure_class: unknown class '{shown}'; choose one of {', '.join(known)}"
-
-
-def each_once(value: list[Item], what: str) -> list[Item]:
-    """Reject a list in which something stands twice; `what`: its name, with an article."""
-    if len(set(value)) != len(value):
-        raise ValueError(f"{what} is listed twice: remove one")
-    return value
 
 
 class DiscriminatorFilter(Section):
@@ -296,3 +272,140 @@ class StudyConfig(Section):
     observer_draws: Positive = Field(
         default=100, description="Draws of images for each question that the machine observer answers; people see one."
     )
+
+
+class ExperimentConfig(Section):
+    """One experiment: config/experiments/<name>.yaml with what it extends merged in."""
+
+    title: str
+    domain: str = Field(description="Name of the domain in our tables.")
+    published_domain: str | None = Field(
+        None, description="The domain of config/published/*.csv it reproduces, if any."
+    )
+    published_method: str | None = Field(
+        None, description="The method of that domain it reproduces, where it is none of [L]'s, as 'Model 1' of [V]."
+    )
+    classifier_of: Name | None = Field(
+        None, description="The experiment whose classifier is explained, in place of one trained for this."
+    )
+    released: Literal["latents", "effects"] | None = Field(
+        None,
+        description="Nothing is trained: networks and latents are those that the authors of [L] released, effects: and"
+        " the effects that they measured, too; docs/released-model.md.",
+    )
+    released_images: Name | None = Field(
+        None,
+        description="A dataset of the layout ffhq: of the images that the released latents are of, found by their"
+        " number. With it, Fréchet distances are measured; the images are not released.",
+    )
+    seed: Annotated[int, Field(ge=0, lt=2**31)]
+    dataset: DatasetConfig
+    classifier: ClassifierConfig
+    stylex: StylexConfig
+    attfind: AttFindConfig
+    evaluation: EvaluationConfig
+    study: StudyConfig = StudyConfig()
+
+    @property
+    def method(self) -> Method:
+        """Whether the classifier takes part in the training of StylEx: our name of the rows of [L] Table 3."""
+        return "without_cst" if self.stylex.conditioning == "none" else "stylex"
+
+    def runs(self, stage: str) -> bool:
+        """Whether a stage, by its verb, is run for this kind of experiment: trained here, or a released model.
+
+        Of a released model, effects are measured unless they are released, too, and Fréchet distances where its images
+        are known.
+        """
+        if stage == "frechet" and self.released_images is not None:
+            return True
+        if self.released is None:
+            return stage != "convert-released"
+        return stage in RELEASED_STAGES or (stage == "effects" and self.released == "latents")
+
+    def gives(self, table: TableName) -> bool:
+        """Whether there are numbers for a table: of a released model there is no training, and may be no image."""
+        return table in OF_FLIPS or self.runs(table)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ExperimentConfig:
+        side = self.dataset.resolution
+        blocks = side.bit_length() - 2
+        for network in ("generator", "encoder", "discriminator"):
+            channels = self.stylex.networks.widths(network, side)
+            if len(channels) != blocks:
+                raise ValueError(
+                    f"stylex.networks.{network}_channels has {len(channels)} entries, but resolution {side} needs"
+                    f" {blocks} (4x4 up to {side}x{side})"
+                )
+        told, size = self.stylex.networks.condition_coordinates, self.stylex.networks.style_space(side)
+        if told is not None and told >= size:
+            raise ValueError(
+                f"stylex.networks.condition_coordinates {told} leaves none of the {size} coordinates to w: lower it"
+            )
+        group, training = self.stylex.networks.minibatch_stddev_group, self.stylex.training
+        if training.batch_size % (group * training.accumulation):
+            parts = f" x accumulation {training.accumulation}" if training.accumulation > 1 else ""
+            raise ValueError(
+                f"stylex.training.batch_size {training.batch_size} is not a multiple of minibatch_stddev_group"
+                f" {group}{parts}"
+            )
+        most, limit = max(self.evaluation.sufficiency_k), self.attfind.max_attributes
+        if most > limit:
+            raise ValueError(
+                f"evaluation.sufficiency_k goes up to {most}, but attfind.max_attributes is {limit}: raise the latter"
+                " or leave out the larger k"
+            )
+        if max(self.evaluation.frechet_attributes, self.evaluation.figure_attributes) > self.attfind.max_attributes:
+            raise ValueError("evaluation.frechet_attributes or figure_attributes goes beyond attfind.max_attributes")
+        self._known_class()
+        if self.released == "effects" and self.attfind.protocols != [Protocol.SAME_IMAGES]:
+            raise ValueError(
+                f"the released effects are of all images: set attfind.protocols: [{Protocol.SAME_IMAGES}], or released:"
+                " latents to measure them anew"
+            )
+        if self.released_images is not None and self.released is None:
+            raise ValueError("released_images are those of a released model: leave it out, or add `released`")
+        if self.released_images is not None and self.evaluation.frechet_extractors != [INCEPTION]:
+            raise ValueError(
+                f"a released model has no backbone to measure with: set evaluation.frechet_extractors: [{INCEPTION}]"
+            )
+        return self
+
+    def shown_class(self, known: Sequence[str]) -> str:
+        """Return the class y of the figures of one class: evaluation.figure_class, or the last one that is a target.
+
+        known: all classes in the order of their labels. Raises `ConfigError` when figure_class is none of them.
+        """
+        shown, against = self.evaluation.figure_class, self.attfind.against
+        if shown is not None and shown not in known:
+            raise ConfigError(unknown_figure_class(shown, known))
+        return shown or [name for name in known if name != against][-1]
+
+    def _known_class(self) -> None:
+        against, known = self.attfind.against, self.dataset.class_names
+        if known is not None and against is not None and against not in known:
+            raise ValueError(unknown_class(against, known))
+        shown = self.evaluation.figure_class
+        if known is not None and shown is not None and shown not in known:
+            raise ValueError(unknown_figure_class(shown, known))
+        if shown is not None and shown == against:
+            raise ValueError(
+                f"evaluation.figure_class: '{shown}' has no attributes, as attfind.against compares all others with it:"
+                " name another class, or leave attfind.against out"
+            )
+
+
+class SuiteConfig(Section):
+    """Experiments, and the tables and figures made of them: config/suites/<name>.yaml."""
+
+    title: str
+    experiments: list[Name] = Field(min_length=1)
+    tables: list[TableName] = Field(min_length=1)
+    next: Name | None = Field(None, description="The suite to try after it, which `stylex summary` names.")
+
+
+class PipelineConfig(Section):
+    """config/config.yaml: which suite `snakemake` builds."""
+
+    suite: Name

@@ -1,0 +1,118 @@
+"""Verbs that analyse and measure a trained experiment: latents, AttFind, and what its attributes do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylex.cli.options import (
+    Device,
+    DeviceOption,
+    ExperimentArgument,
+    ProtocolOption,
+    ThreadsOption,
+    select_device,
+)
+from stylex.errors import ConfigError
+
+
+def encode(
+    experiment: ExperimentArgument,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = 1,
+    shard: Annotated[
+        int | None, typer.Option(min=0, help="Only one of the attfind.encode_shards parts of the images.")
+    ] = None,
+    merge: Annotated[bool, typer.Option("--merge", help="Encode nothing: make latents.parquet of the parts.")] = False,
+) -> None:
+    """Encode the analysed images into latents.parquet."""
+    from stylex.latents.encode import encode, merge_shards
+
+    if not merge:
+        encode(Path(), experiment, select_device(device, threads), shard)
+    elif shard is None:
+        merge_shards(Path(), experiment)
+    else:
+        raise ConfigError(f"--shard {shard} with --merge: a merge takes all shards; leave one of them out")
+
+
+def effects(
+    experiment: ExperimentArgument,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = 1,
+    shard: Annotated[int, typer.Option(min=0, help="Which of the attfind.shards parts of the images.")] = 0,
+    protocol: ProtocolOption = None,
+) -> None:
+    """Move every style coordinate of every searched image and record the classifier's answer."""
+    from stylex.attfind.effects import compute_effects
+
+    compute_effects(Path(), experiment, select_device(device, threads), shard, protocol)
+
+
+def attributes(experiment: ExperimentArgument, protocol: ProtocolOption = None) -> None:
+    """Select the top attributes of each class from the measured effects."""
+    from stylex.attfind.selection import select
+
+    select(Path(), experiment, protocol)
+
+
+def baseline(experiment: ExperimentArgument, protocol: ProtocolOption = None) -> None:
+    """Select coordinates as Wu et al. do, on an experiment without classifier-specific training."""
+    from stylex.evaluation.baselines import baseline
+
+    baseline(Path(), experiment, protocol)
+
+
+def samples(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
+    """Count the classifier's decisions on random samples, beside those on the analysed images."""
+    from stylex.evaluation.samples import samples
+
+    samples(Path(), experiment, select_device(device, threads))
+
+
+def sufficiency(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
+    """Measure the fraction of images whose decision the top-k attributes flip, and random lists beside them."""
+    from stylex.evaluation.sufficiency import random_flips, sufficiency
+
+    chosen = select_device(device, threads)
+    sufficiency(Path(), experiment, chosen)
+    random_flips(Path(), experiment, chosen)
+
+
+def frechet(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
+    """Measure how far images with 0..n attributes applied are from the dataset's."""
+    from stylex.evaluation.frechet import frechet
+
+    frechet(Path(), experiment, select_device(device, threads))
+
+
+def factors(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
+    """Measure the known factors that each attribute, and each of some random moves, changes."""
+    from stylex.evaluation.factors import factors
+
+    factors(Path(), experiment, select_device(device, threads))
+
+
+def ganalyze(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
+    """Learn the direction in W that changes the classifier's answer the way GANalyze does."""
+    from stylex.evaluation.baselines import ganalyze
+
+    ganalyze(Path(), experiment, select_device(device, threads))
+
+
+def maps(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
+    """Map the mean change of each pixel by each of the top attributes."""
+    from stylex.evaluation.maps import maps
+
+    maps(Path(), experiment, select_device(device, threads))
+
+
+def counterfactuals(
+    experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1
+) -> None:
+    """Measure the counterfactuals of every method: an oracle's answer, distances to real images, what was changed."""
+    from stylex.evaluation.quality import counterfactuals
+
+    counterfactuals(Path(), experiment, select_device(device, threads))

@@ -1,0 +1,137 @@
+"""Verbs on the project: its configuration, its data, and its workflow on a cluster."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stylex.cli.options import DatasetArgument
+
+if TYPE_CHECKING:
+    from stylex.config import ExperimentConfig
+
+RESUME_SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+LISTED_CLASSES = 12
+logger = logging.getLogger("stylex")
+
+
+def datasets() -> None:
+    """List all datasets with their classes, licences and conditions of access."""
+    from stylex.datasets.catalog import dataset_names, dataset_spec
+
+    for name in dataset_names(Path()):
+        spec = dataset_spec(Path(), name)
+        names = spec.class_names or ("classes as its files have them",)
+        more = f" and {len(names) - LISTED_CLASSES} more" if len(names) > LISTED_CLASSES else ""
+        typer.echo(f"{name}: {spec.title}: {', '.join(names[:LISTED_CLASSES])}{more} ({spec.licence})")
+        if spec.access:
+            typer.echo(f"  access: {spec.access}")
+
+
+def validate(
+    suite: Annotated[str | None, typer.Argument(help="A file of config/suites; default: config/config.yaml's.")] = None,
+) -> None:
+    """Check a suite, and every experiment, dataset and network that measures; say what the suite will run."""
+    from stylex.config.loading import available, load_backbone_config, load_oracle_config, load_suite
+    from stylex.datasets.catalog import dataset_names, dataset_spec
+    from stylex.figures.names import check_names
+    from stylex.project import load_checked_experiment, load_project
+
+    root = Path()
+    project = load_project(root, suite)
+    check_names(project.suite_name, project.suite.experiments)
+    if project.suite.next:
+        load_suite(root, project.suite.next)
+    names = available(root, "experiments")
+    for name in names:
+        load_checked_experiment(root, name, overrides={})  # of the suite alone
+    for name in dataset_names(root):
+        dataset_spec(root, name)
+    for name in available(root, "backbones"):
+        load_backbone_config(root, name)
+    for name in available(root, "oracles"):
+        load_oracle_config(root, name)
+    typer.echo(f"suite {project.suite_name}: {project.suite.title}")
+    for name, config in project.experiments.items():
+        typer.echo(f"  {name}: {described(config)}")
+        if warning := font_warning(root, config):
+            logger.warning("%s: %s", name, warning)
+    typer.echo(f"all {len(names)} experiments of config/experiments are valid")
+
+
+def described(config: ExperimentConfig) -> str:
+    """Return what an experiment is about, in a line."""
+    dataset = config.dataset
+    classes = f"{dataset.one_vs_rest} against all others" if dataset.one_vs_rest else "all classes"
+    classes = ", ".join(dataset.classes) if dataset.classes else classes
+    budget = f"{config.stylex.training.images} images" if config.runs("train") else "released"
+    line = f"{dataset.name} ({classes}), {dataset.resolution}x{dataset.resolution}, {budget}"
+    return line + (f", classifier of {config.classifier_of}" if config.classifier_of else "")
+
+
+def font_warning(root: Path, config: ExperimentConfig) -> str | None:
+    """Return one line when no installed font has what the classes are called, as far as these are known."""
+    from stylex.datasets.catalog import dataset_spec, known_classes
+
+    names = config.dataset.class_names
+    if names is None and config.runs("train"):
+        names = known_classes(root, dataset_spec(root, config.dataset.name), config.dataset.resolution)
+    if "".join(names or ()).isascii():
+        return None
+    from stylex.figures.fonts import warning
+
+    return warning(names or ())
+
+
+def schemas() -> None:
+    """Write workflow/schemas/*.schema.json, generated from the configuration models."""
+    from stylex.artifacts import write_text
+    from stylex.project import schema_texts
+
+    for path, text in schema_texts(Path()).items():
+        write_text(path, text)
+        typer.echo(path)
+
+
+def download(
+    dataset: DatasetArgument,
+    offline: Annotated[bool, typer.Option("--offline", help="Use data/raw and STYLEX_DATA_CACHE only.")] = False,
+) -> None:
+    """Download a dataset into data/raw/<dataset>, resuming and verifying."""
+    from stylex.datasets import download
+
+    download(Path(), dataset, offline)
+
+
+def prepare(
+    dataset: DatasetArgument,
+    resolution: Annotated[int, typer.Option(help="Side of the square images in pixels, a power of two.")],
+    processes: Annotated[
+        int | None, typer.Option(min=1, help="Processes that decode image files; default: one per core.")
+    ] = None,
+) -> None:
+    """Prepare a downloaded dataset at one resolution into data/processed/<dataset>/<resolution>."""
+    from stylex.datasets import prepare
+
+    prepare(Path(), dataset, resolution, processes)
+
+
+def weights(name: Annotated[str, typer.Argument(help="inception: of the FID; alexnet, vgg16: of LPIPS.")]) -> None:
+    """Download published weights into data/weights, resuming and verifying."""
+    from stylex.pretrained import download_weights
+
+    typer.echo(download_weights(Path(), name))
+
+
+def resume(
+    arguments: Annotated[list[str] | None, typer.Argument(help="Arguments of Snakemake, as it was started.")] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Let the jobs of the killed run finish first.")] = False,
+    cancel: Annotated[bool, typer.Option("--cancel", help="Cancel the jobs of the killed run first.")] = False,
+) -> None:
+    """Go on after Snakemake was killed on a cluster: wait for its jobs or cancel them, unlock, start it again."""
+    from stylex.slurm import resume
+
+    resume(arguments or [], wait, cancel)
