@@ -24,7 +24,7 @@ LEFT_OUT = (
     "stylex.config.loading",
     "stylex.config.paths",
     "stylex.errors",
-    "stylex.memory",
+    "stylex.allocator",
     "stylex.progress",
     "stylex.slurm",
     "stylex.source",

@@ -1,4 +1,4 @@
-"""The stage `effects`: every move of every searched image, streamed to a file a shard, resumable after a kill.
+"""The stage `effects`: every move of every searched image, streamed to one file per shard, resumable after a kill.
 
 Images are measured in groups of about a batch of moves. A finished group is a part file beside the shard; the parts
 become the shard, in order, when all are there. Shards hold whole groups, so that a group is the same computation, bit
@@ -15,10 +15,8 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import content_digest, load_tensors, provenance, save_tensors
-from stylex.attfind.algorithms import Limits
-from stylex.attfind.engine import every_move, logits_of_moves, targets_of
+from stylex.attfind.engine import Screen, every_move, logits_of_moves, screened, targets_of
 from stylex.attfind.records import EffectsHeader, EffectsRow, effects_writer
-from stylex.attfind.screening import Screen, screened
 from stylex.classifiers import Classifier, load_classifier
 from stylex.config import AttFindConfig, experiment_paths, load_experiment
 from stylex.errors import ArtifactError
@@ -31,9 +29,8 @@ from stylex.protocols import Protocol
 from stylex.source import code_digest
 
 IDENTITY = "identity"  # key in the header of a part
-# What this module imports and what decides no effect: values arrive as they are, files are told by their content, and a
-# screened search has no parts.
-WITHOUT = ("stylex.config", "stylex.attfind.records", "stylex.attfind.screening")
+# Imported, but decides no effect: values of the configuration arrive as they are, and files are told by their content.
+WITHOUT = ("stylex.config", "stylex.attfind.records")
 
 
 class Measurement:
@@ -47,13 +44,15 @@ class Measurement:
         self.device = device
         self.searched = torch.nonzero(latents.searched).flatten()
         self.ids = [latents.ids[row] for row in self.searched.tolist()]
-        self.extremes = torch.stack([latents.minima, latents.maxima]).to(device)
+        self.extremes = latents.extremes.to(device)
         self.dtype = number_format(options.precision, device)
         self.autocast = autocast_to(self.dtype, device)
+        self.moves = 2 * self.synthesis.layout.size  # of an image
 
-    def group_size(self) -> int:
-        """Return the images measured together."""
-        return max(1, self.options.batch_size // (2 * self.synthesis.layout.size))
+    def header(self, origin: dict[str, str]) -> EffectsHeader:
+        """Return what holds for all rows."""
+        precision = format_name(self.dtype)
+        return EffectsHeader.of(self.latents, self.synthesis.layout, self.options.shift, precision, origin)
 
     @torch.inference_mode()
     def rows(self, images: range) -> list[EffectsRow]:
@@ -63,15 +62,15 @@ class Measurement:
         targets = targets_of(styles.space, self.extremes, self.options.shift)
         before = self.latents.logits[chosen].to(self.device)
         with self.autocast:
-            base = self._judge(self.synthesis.render(styles), before).float()
-            moved = logits_of_moves(self.synthesis, self._judge, styles, every_move(targets), self.options.batch_size)
+            base = self._outputs(self.synthesis.render(styles), before).float()
+            moved = logits_of_moves(self.synthesis, self._outputs, styles, every_move(targets), self.options.batch_size)
         change = (moved.reshape(*targets.shape, -1) - base[:, None, None]).cpu()
         classes = len(self.latents.class_names)
         scores = change[..., classes].abs() if self.discriminator is not None else [None] * len(images)
         logits = base[:, :classes].cpu()
         return [EffectsRow(*values) for values in zip(logits, change[..., :classes], scores, strict=True)]
 
-    def _judge(self, rendered: Tensor, condition: Tensor | None = None) -> Tensor:
+    def _outputs(self, rendered: Tensor, condition: Tensor | None = None) -> Tensor:
         """Return C's logits, and beside them D's score where it is asked for, [N, classes + 1].
 
         condition [N, classes]: the logits that D is conditioned on; default: C's of the very images, as in [N].
@@ -89,67 +88,59 @@ def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol
     protocol: one of attfind.protocols; default: the main one.
     """
     config = load_experiment(root, name)
-    options = config.attfind
+    options, protocol = config.attfind, config.attfind.known_protocol(protocol)
     if not 0 <= shard < options.shards:
         raise ArtifactError(f"shard {shard} does not exist: attfind.shards of {name} is {options.shards}")
-    protocol = options.known_protocol(protocol)
     paths = experiment_paths(root, name).under(protocol, options.protocol)
     latents = read_latents(paths.latents).under(protocol)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
-    layout = networks.synthesis.layout
-    if latents.styles.shape[1] != layout.size:
-        raise ArtifactError(
-            f"{paths.latents} has {latents.styles.shape[1]} styles, the network {layout.size}; encode again"
-        )
+    size = networks.synthesis.layout.size
+    if latents.styles.shape[1] != size:
+        raise ArtifactError(f"{paths.latents} has {latents.styles.shape[1]} styles, the network {size}; encode again")
     origin = provenance(config.digest(), config.seed, device) | {"protocol": protocol}
-    measurement = Measurement(networks, classifier, latents, options, device)
+    measurement, path = Measurement(networks, classifier, latents, options, device), paths.effects(shard)
     if options.engine == "screened":
-        write_screened(paths.effects(), measurement, config.seed, origin)
+        write_screened(path, measurement, config.seed, origin)
         return
-    groups = shard_groups(len(measurement.ids), measurement.group_size(), shard, options.shards)
-    inputs = [content_digest(path) for path in (paths.latents, paths.stylex_model, paths.classifier.model)]
-    parts = Parts(paths.effects(shard).with_suffix(".parts"), identity(measurement, inputs))
+    inputs = [content_digest(file) for file in (paths.latents, paths.stylex_model, paths.classifier.model)]
+    decisive = options.shift, measurement.dtype, options.batch_size, options.discriminator_filter is not None
+    decisive += latents.protocol, code_digest("stylex.attfind.effects", without=WITHOUT)
+    identity = hashlib.sha256(repr((decisive, inputs)).encode()).hexdigest()
+    folder = path.with_suffix(".parts")
+    groups = shard_groups(len(measurement.ids), max(1, options.batch_size // measurement.moves), shard, options.shards)
+    parts = {group: folder / f"{group.start:07d}-{group.stop:07d}.safetensors" for group in groups}
     label = f"effects {name}" + (f" {shard + 1}/{options.shards}" if options.shards > 1 else "")
-    with exclusive(parts.folder / "lock", f"the effects of '{name}' are being measured"):
-        measure_parts(measurement, groups, parts, label)
-        header = header_of(measurement, origin)
-        with effects_writer(paths.effects(shard), header, measurement.discriminator is not None) as writer:
-            for group in groups:
-                for image, row in zip(group, parts.read(group), strict=True):
+    with exclusive(folder / "lock", f"the effects of '{name}' are being measured"):
+        with progress(label, sum(map(len, groups)) * measurement.moves, "renders") as counter:
+            for group, part in parts.items():
+                if read_part(part, identity) is None:
+                    write_part(part, identity, measurement.rows(group))
+                counter.advance(len(group) * measurement.moves)
+        discriminator = measurement.discriminator is not None
+        with effects_writer(path, measurement.header(origin), discriminator) as writer:
+            for group, part in parts.items():
+                for image, row in zip(group, read_part(part, identity) or (), strict=True):
                     writer.add(measurement.ids[image], row)
-        parts.remove()
-
-
-def measure_parts(measurement: Measurement, groups: list[range], parts: Parts, label: str) -> None:
-    """Measure the groups that are not on disk yet."""
-    moves = 2 * measurement.synthesis.layout.size
-    with progress(label, sum(map(len, groups)) * moves, "renders") as counter:
-        for group in groups:
-            if not parts.has(group):
-                parts.write(group, measurement.rows(group))
-            counter.advance(len(group) * moves)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_screened(path: Path, measurement: Measurement, seed: int, origin: dict[str, str]) -> None:
     """Write what a screened search measured, NaN where it did not, and in the provenance how much that was."""
-    options = measurement.options
     styles = measurement.latents.style_vector(measurement.searched).to(measurement.device)
+    networks, options = (measurement.synthesis, measurement.classifier), measurement.options
     with measurement.autocast:
-        networks = measurement.synthesis, measurement.classifier
-        screen = Screen(*networks, styles, measurement.extremes, options.shift, options.batch_size)
-        limits = Limits(options.threshold, options.max_attributes, tolerance=options.tolerance)
-        result = screened(screen, limits, options.confidence, seed)
-    every = 2 * measurement.synthesis.layout.size
+        screen = Screen(*networks, styles, measurement.extremes, options)
+        complete, bounded = screened(screen, seed)
     origin = origin | {
         "engine": "screened",
         "confidence": str(options.confidence),
-        "evaluations": f"{result.evaluations} of {len(measurement.ids) * every}",
-        "moves measured on all images of a class": str(result.measured),
-        "moves only bounded": str(result.bounded),
+        "evaluations": f"{screen.evaluations} of {len(measurement.ids) * measurement.moves}",
+        "moves measured on all images of a class": str(complete),
+        "moves only bounded": str(bounded),
     }
-    with effects_writer(path, header_of(measurement, origin)) as writer:
-        for image, row in zip(measurement.ids, zip(result.base_logits, result.effect, strict=True), strict=True):
-            writer.add(image, EffectsRow(*row))
+    with effects_writer(path, measurement.header(origin)) as writer:
+        for image, base, effect in zip(measurement.ids, screen.base, screen.effect, strict=True):
+            writer.add(image, EffectsRow(base, effect))
 
 
 def shard_groups(count: int, size: int, shard: int, shards: int) -> list[range]:
@@ -158,60 +149,20 @@ def shard_groups(count: int, size: int, shard: int, shards: int) -> list[range]:
     return groups[len(groups) * shard // shards : len(groups) * (shard + 1) // shards]
 
 
-def identity(measurement: Measurement, inputs: list[str]) -> str:
-    """Return the digest of all that decides a part's content; `inputs`: digests of the files that it is made of."""
-    options = measurement.options
-    decisive = options.shift, measurement.dtype, options.batch_size, options.discriminator_filter is not None
-    decisive += measurement.latents.protocol, code_digest("stylex.attfind.effects", without=WITHOUT)
-    return hashlib.sha256(repr((decisive, inputs)).encode()).hexdigest()
+def write_part(path: Path, identity: str, rows: list[EffectsRow]) -> None:
+    """Keep a finished group; `identity`: the digest of all that decides its rows."""
+    fields = [name for name, value in rows[0]._asdict().items() if value is not None]
+    columns = {name: torch.stack([getattr(row, name) for row in rows]) for name in fields}
+    save_tensors(path, columns, {IDENTITY: identity})
 
 
-class Parts:
-    """The finished groups of a shard, a file each; those of other inputs or options are not seen."""
-
-    def __init__(self, folder: Path, identity: str) -> None:
-        self.folder, self.identity = folder, identity
-
-    def _path(self, group: range) -> Path:
-        return self.folder / f"{group.start:07d}-{group.stop:07d}.safetensors"
-
-    def has(self, group: range) -> bool:
-        """Whether the group is on disk, whole and of this identity."""
-        try:
-            return load_tensors(self._path(group))[1].get(IDENTITY) == self.identity
-        except ArtifactError:
-            return False
-
-    def write(self, group: range, rows: list[EffectsRow]) -> None:
-        """Keep a group."""
-        columns = {
-            field: torch.stack([getattr(row, field) for row in rows])
-            for field in EffectsRow._fields
-            if getattr(rows[0], field) is not None
-        }
-        save_tensors(self._path(group), columns, {IDENTITY: self.identity})
-
-    def read(self, group: range) -> list[EffectsRow]:
-        """Return a group that was kept."""
-        columns = load_tensors(self._path(group))[0]
-        return [EffectsRow(**{name: values[row] for name, values in columns.items()}) for row in range(len(group))]
-
-    def remove(self) -> None:
-        """Forget all."""
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-
-def header_of(measurement: Measurement, origin: dict[str, str]) -> EffectsHeader:
-    """Return what holds for all rows."""
-    latents, layout = measurement.latents, measurement.synthesis.layout
-    located = [layout.locate(index) for index in range(layout.size)]
-    return EffectsHeader(
-        class_names=latents.class_names,
-        shift=measurement.options.shift,
-        precision=format_name(measurement.dtype),
-        minima=latents.minima.tolist(),
-        maxima=latents.maxima.tolist(),
-        layers=[layer for layer, _ in located],
-        channels=[channel for _, channel in located],
-        provenance=origin,
-    )
+def read_part(path: Path, identity: str) -> list[EffectsRow] | None:
+    """Return a group that was kept; None: it is not on disk, torn, or of another identity."""
+    try:
+        columns, header = load_tensors(path)
+    except ArtifactError:
+        return None
+    if header.get(IDENTITY) != identity:
+        return None
+    names = columns.keys()
+    return [EffectsRow(**dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True)]

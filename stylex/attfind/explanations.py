@@ -9,7 +9,7 @@ Moves are searched in the precision of attfind.precision; what is recorded is th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import pandas
@@ -27,11 +27,6 @@ from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.networks.stylespace import StyleVector
 from stylex.precision import autocast_to, format_name, number_format
 from stylex.progress import progress
-
-COLUMNS = (
-    "id", "target_class", "step", "style_index", "layer", "channel", "direction", "probability_before",
-    "probability_after", "flipped",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -52,6 +47,9 @@ class Step:
         return asdict(self) | {"direction": self.direction.label}
 
 
+COLUMNS = ("id", "target_class", *(field.name for field in fields(Step)))
+
+
 class Explainer:
     """The networks of an experiment and how far a coordinate moves."""
 
@@ -59,26 +57,19 @@ class Explainer:
         self, networks: StylexNetworks, classifier: Classifier, latents: Latents, options: AttFindConfig, device: str
     ) -> None:
         """Take the extremes from `latents`; raise `ArtifactError` when these are of another network."""
-        layout = networks.synthesis.layout
-        if latents.styles.shape[1] != layout.size:
-            raise ArtifactError(
-                f"the latents have {latents.styles.shape[1]} styles, the network {layout.size}; encode again"
-            )
+        size = networks.synthesis.layout.size
+        if latents.styles.shape[1] != size:
+            raise ArtifactError(f"the latents have {latents.styles.shape[1]} styles, the network {size}; encode again")
         self.synthesis, self.classifier, self.options = networks.synthesis, classifier, options
-        self.extremes = torch.stack([latents.minima, latents.maxima]).to(device)
+        self.extremes = latents.extremes.to(device)
         self.dtype = number_format(options.precision, device)
         self.autocast = autocast_to(self.dtype, device)
 
     @torch.inference_mode()
     def explain(
-        self,
-        styles: StyleVector,
-        targets: Tensor,
-        method: Method,
-        attributes: int,
-        barred: Tensor | None = None,
+        self, styles: StyleVector, targets: Tensor, method: Method, attributes: int, barred: Tensor | None = None,
         alone: Tensor | None = None,
-    ) -> list[list[Step]]:
+    ) -> list[list[Step]]:  # fmt: skip
         """Return the steps, at most `attributes`, of each image towards its target class.
 
         styles: of N images; targets [N] int64, none of them what the classifier says of the reconstruction already;
@@ -86,10 +77,11 @@ class Explainer:
         known. An image for which nothing raises the target has no step.
         """
         alone = self.moved_alone(styles, targets) if alone is None else alone
-        trail = Trail(self, styles, targets, barred)
-        first = alone.masked_fill(trail.moved[:, None], -torch.inf)
-        search = self._independent if method is Method.INDEPENDENT else self._subset
-        return search(trail, first, min(attributes, self.synthesis.layout.size))
+        barred = torch.zeros_like(styles.space, dtype=torch.bool) if barred is None else barred
+        alone, count = alone.masked_fill(barred[:, None], -torch.inf), min(attributes, self.synthesis.layout.size)
+        if method is Method.INDEPENDENT:
+            return self._independent(styles, targets, count, alone)
+        return self._subset(styles, targets, count, alone, barred)
 
     @torch.inference_mode()
     def moved_alone(self, styles: StyleVector, targets: Tensor) -> Tensor:
@@ -99,42 +91,61 @@ class Explainer:
         """
         return self._margins_of_moves(styles, targets, torch.zeros_like(styles.space, dtype=torch.bool))
 
-    def answers(self, styles: StyleVector) -> Tensor:
+    def moved(self, styles: StyleVector, rows: Tensor, index: Tensor, direction: Tensor) -> StyleVector:
+        """Return the styles of N images with moves made; rows, index, direction [m] int64, one move each."""
+        ends = targets_of(styles.space, self.extremes, self.options.shift)
+        return Moves(rows, index, ends[rows, direction, index]).applied(styles)
+
+    def logits_of(self, styles: StyleVector) -> Tensor:
         """Return the classifier's logits [N, classes] of the images of these styles."""
         batches = torch.arange(len(styles.space), device=styles.space.device).split(self.options.batch_size)
         return torch.cat([self.classifier(self.synthesis.render(styles.select(rows))).float() for rows in batches])
 
-    def _independent(self, trail: Trail, alone: Tensor, attributes: int) -> list[list[Step]]:
+    def _independent(self, styles: StyleVector, targets: Tensor, count: int, alone: Tensor) -> list[list[Step]]:
+        found: list[list[Step]] = [[] for _ in targets]
+        before = self.logits_of(styles)
         with self.autocast:
-            before = margins(self.answers(trail.styles), trail.targets)
-        effect, direction = (alone - before[:, None, None]).max(dim=1)  # [N, K]
+            base = margins(self.logits_of(styles), targets)
+        effect, direction = (alone - base[:, None, None]).max(dim=1)  # [N, K]
         effect, order = effect.sort(dim=1, descending=True, stable=True)
-        for step in range(attributes):
+        for step in range(count):
             rows = torch.nonzero(effect[:, step] > 0).flatten()
             if not len(rows):
                 break
-            index = order[rows, step]
-            trail.try_alone(rows, index, direction[rows, index])
-        return trail.steps
+            moves = order[rows, step], direction[rows, order[rows, step]]
+            after = self.logits_of(self.moved(styles.select(rows), torch.arange(len(rows), device=rows.device), *moves))
+            self._record(found, rows, *moves, targets[rows], before[rows], after)
+        return found
 
-    def _subset(self, trail: Trail, after: Tensor, attributes: int) -> list[list[Step]]:
-        rows = torch.arange(len(trail.targets), device=trail.targets.device)
-        size = self.synthesis.layout.size
-        for step in range(attributes):
+    def _subset(
+        self, styles: StyleVector, targets: Tensor, count: int, after: Tensor, barred: Tensor
+    ) -> list[list[Step]]:
+        found: list[list[Step]] = [[] for _ in targets]
+        logits, fixed = self.logits_of(styles), barred.clone()
+        styles = styles._replace(space=styles.space.clone())
+        rows = torch.arange(len(targets), device=targets.device)
+        for step in range(count):
             if step:
-                after = self._margins_of_moves(trail.styles.select(rows), trail.targets[rows], trail.moved[rows])
+                after = self._margins_of_moves(styles.select(rows), targets[rows], fixed[rows])
             margin, best = after.flatten(1).max(dim=1)
             rows, best = rows[margin > -torch.inf], best[margin > -torch.inf]
             if not len(rows):
                 break
-            rows = trail.move(rows, best % size, best // size)
-            rows = rows[trail.logits[rows].argmax(dim=1) != trail.targets[rows]]
-        return trail.steps
+            index, direction = best % fixed.shape[1], best // fixed.shape[1]
+            moved = self.moved(styles.select(rows), torch.arange(len(rows), device=rows.device), index, direction)
+            new = self.logits_of(moved)
+            # A step must bring the image nearer to its target; otherwise its search ends.
+            nearer = margins(new, targets[rows]) > margins(logits[rows], targets[rows])
+            rows, index, direction, new = rows[nearer], index[nearer], direction[nearer], new[nearer]
+            self._record(found, rows, index, direction, targets[rows], logits[rows], new)
+            styles.space[rows], logits[rows], fixed[rows, index] = moved.space[nearer], new, True
+            rows = rows[new.argmax(dim=1) != targets[rows]]
+        return found
 
-    def _margins_of_moves(self, styles: StyleVector, targets: Tensor, moved: Tensor) -> Tensor:
-        """Return the margins [n, 2, K] after each further move; -inf where `moved` [n, K] or where nothing moves."""
+    def _margins_of_moves(self, styles: StyleVector, targets: Tensor, fixed: Tensor) -> Tensor:
+        """Return the margins [n, 2, K] after each further move; -inf where `fixed` [n, K] or where nothing moves."""
         values = targets_of(styles.space, self.extremes, self.options.shift)
-        free = ~moved[:, None] & (values != styles.space[:, None])
+        free = ~fixed[:, None] & (values != styles.space[:, None])
         found = torch.full(free.shape, -torch.inf, device=values.device)
         image, _, index = torch.nonzero(free, as_tuple=True)
         if not len(image):
@@ -145,51 +156,18 @@ class Explainer:
         found[free] = margins(logits, targets[image])
         return found
 
-
-class Trail:
-    """N images on their way to their target classes: what was moved so far, and the classifier's answer to it."""
-
-    def __init__(
-        self, explainer: Explainer, styles: StyleVector, targets: Tensor, barred: Tensor | None = None
-    ) -> None:
-        self.explainer, self.targets = explainer, targets
-        self.styles = StyleVector(styles.space.clone(), styles.to_rgb)
-        self.logits = explainer.answers(styles)  # [N, classes]
-        self.moved = torch.zeros_like(styles.space, dtype=torch.bool) if barred is None else barred.clone()
-        self.steps: list[list[Step]] = [[] for _ in range(len(targets))]
-
-    def move(self, rows: Tensor, index: Tensor, direction: Tensor) -> Tensor:
-        """Move one coordinate more of each image of `rows` [n]; return those it brings nearer: the others stay."""
-        targets, (space, before, after) = self.targets[rows], self._answers(rows, index, direction)
-        kept = torch.nonzero(margins(after, targets) > margins(before, targets)).flatten()
-        rows, index = rows[kept], index[kept]
-        self.styles.space[rows], self.logits[rows] = space[kept], after[kept]
-        self.moved[rows, index] = True
-        self._record(rows, index, direction[kept], before[kept], after[kept])
-        return rows
-
-    def try_alone(self, rows: Tensor, index: Tensor, direction: Tensor) -> None:
-        """Record what moving one coordinate of each image of `rows` [n] does; the images stay as they are."""
-        _, before, after = self._answers(rows, index, direction)
-        self._record(rows, index, direction, before, after)
-
-    def _answers(self, rows: Tensor, index: Tensor, direction: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the styles [n, K] with one coordinate of each moved, and the logits [n, classes] before and after."""
-        styles = self.styles.select(rows)
-        values = targets_of(styles.space, self.explainer.extremes, self.explainer.options.shift)
-        each = torch.arange(len(rows), device=rows.device)
-        space = styles.space.clone()
-        space[each, index] = values[each, direction, index]
-        return space, self.logits[rows], self.explainer.answers(styles._replace(space=space))
-
-    def _record(self, rows: Tensor, index: Tensor, direction: Tensor, before: Tensor, after: Tensor) -> None:
-        targets = self.targets[rows]
+    def _record(
+        self, found: list[list[Step]], rows: Tensor, index: Tensor, direction: Tensor, targets: Tensor, before: Tensor,
+        after: Tensor,
+    ) -> None:  # fmt: skip
+        """Add a step to each image of `rows` [n]; before, after [n, classes] logits."""
         chances = (logits.softmax(dim=1).gather(1, targets[:, None])[:, 0].tolist() for logits in (before, after))
         flipped = (after.argmax(dim=1) == targets).tolist()
-        values = zip(rows.tolist(), index.tolist(), direction.tolist(), *chances, flipped, strict=True)
-        for row, style_index, way, *answer in values:
-            place = self.explainer.synthesis.layout.locate(style_index)
-            self.steps[row].append(Step(len(self.steps[row]) + 1, style_index, *place, Direction(way), *answer))
+        for row, place, to, *answer in zip(
+            rows.tolist(), index.tolist(), direction.tolist(), *chances, flipped, strict=True
+        ):
+            located = self.synthesis.layout.locate(place)
+            found[row].append(Step(len(found[row]) + 1, place, *located, Direction(to), *answer))
 
 
 def margins(logits: Tensor, targets: Tensor) -> Tensor:
@@ -226,7 +204,7 @@ def explain_analysed(root: Path, name: str, device: str) -> None:
     measured = torch.nonzero(latents.measured).flatten()
     rows = measured[first_of_each_class(latents.labels[measured], config.evaluation.explained_images)]
     ids, styles = [latents.ids[row] for row in rows.tolist()], latents.style_vector(rows).to(device)
-    targets = runners_up(explainer.answers(styles))
+    targets = runners_up(explainer.logits_of(styles))
     target_names = [latents.class_names[target] for target in targets.tolist()]
     steps = config.evaluation.explanation_steps
     origin = provenance(config.digest(), config.seed, device) | {
@@ -246,7 +224,7 @@ def explain_analysed(root: Path, name: str, device: str) -> None:
 
 
 def table(ids: Sequence[str], target_names: Sequence[str], found: Sequence[Sequence[Step]]) -> pandas.DataFrame:
-    """Return the steps of all images, a row a step."""
+    """Return the steps of all images, one row per step."""
     rows = [
         {"id": identity, "target_class": target} | step.record()
         for identity, target, steps in zip(ids, target_names, found, strict=True)

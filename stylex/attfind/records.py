@@ -1,9 +1,12 @@
-"""AttFind's files: effects-NNNNN.parquet (one row an image, streamed by row groups) and attributes.csv."""
+"""AttFind's files: effects-NNNNN.parquet (one row per image, streamed by row groups), attributes.csv, and the maps.
+
+attribute_maps.safetensors says where each attribute changes the images, one map per attribute, named by its move.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import IntEnum, StrEnum
@@ -16,9 +19,10 @@ import pyarrow.parquet
 import torch
 from torch import Tensor
 
-from stylex.artifacts import atomic_path, read_table, write_table
+from stylex.artifacts import atomic_path, load_tensors, read_table, save_tensors, write_table
 from stylex.errors import ArtifactError
-from stylex.latents.table import damage_reported, json_metadata, read_parquet, vector_column, vectors
+from stylex.latents.table import Latents, damage_reported, json_metadata, read_parquet, vector_column, vectors
+from stylex.networks.stylespace import StyleSpaceLayout
 
 IMAGES_TOWARDS = "images towards"  # key, before a class, of the provenance of independent.csv and subset.csv
 ROW_GROUP = 16  # images held in memory while writing
@@ -56,6 +60,15 @@ class EffectsHeader:
     layers: list[int]  # [K], layer of each coordinate
     channels: list[int]  # [K], channel of each coordinate in its layer
     provenance: dict[str, str]
+
+    @classmethod
+    def of(
+        cls, latents: Latents, layout: StyleSpaceLayout, shift: float, precision: str, provenance: dict[str, str]
+    ) -> EffectsHeader:
+        """Return the header for moves of these latents by `shift`."""
+        layers, channels = zip(*map(layout.locate, range(layout.size)), strict=True)
+        extremes = latents.minima.tolist(), latents.maxima.tolist()
+        return cls(latents.class_names, shift, precision, *extremes, list(layers), list(channels), provenance)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -96,7 +109,7 @@ class EffectsWriter:
             self.flush()
 
     def flush(self) -> None:
-        """Write the collected rows."""
+        """Write the collected rows, if there are any."""
         if not self._rows:
             return
         ids, rows = zip(*self._rows, strict=True)
@@ -172,6 +185,11 @@ class Attribute:
     mean_effect: float  # logits, over the images still unexplained; NaN where another method selected it
     images_explained: int | None  # None where another method selected it
 
+    @property
+    def move(self) -> tuple[int, Direction]:
+        """The coordinate and where it moves, as `Latents.moved` takes them."""
+        return self.style_index, self.direction
+
 
 def write_attributes(path: Path, attributes: list[Attribute], provenance: dict[str, str]) -> None:
     """Write attributes.csv and its provenance beside it."""
@@ -194,3 +212,35 @@ def read_attributes(path: Path) -> dict[str, list[Attribute]]:
         attribute = Attribute(**row)
         attributes.setdefault(attribute.target_class, []).append(attribute)
     return attributes
+
+
+def map_name(attribute: Attribute) -> str:
+    """Return the name of an attribute's map: its coordinate, direction and target class."""
+    return f"{attribute.style_index} {attribute.direction.label} {attribute.target_class}"
+
+
+def write_maps(path: Path, maps: Mapping[str, Tensor], provenance: Mapping[str, str]) -> None:
+    """Write the maps [H, W] by `map_name`, in [0, 2]."""
+    save_tensors(path, {name: values.float() for name, values in maps.items()}, provenance)
+
+
+def read_maps(path: Path, attributes: Sequence[Attribute]) -> list[Tensor]:
+    """Return the map [H, W] in [0, 2] of each attribute; NaN where there was no image to move.
+
+    Raises `ArtifactError` when the file is missing or damaged, or has no map of one of them.
+    """
+    maps, _ = load_tensors(path)
+    names = [map_name(attribute) for attribute in attributes]
+    for name in names:
+        if name not in maps:
+            raise ArtifactError(f"{path} has no map of the move '{name}'; run its stage again")
+    return [maps[name] for name in names]
+
+
+def mapped(found: Sequence[Attribute], count: int) -> list[Attribute]:
+    """Return the first of a class's list, up to `count` different coordinates: all that a figure of so many shows.
+
+    A list may have a coordinate twice, once in either direction.
+    """
+    indices = [attribute.style_index for attribute in found]
+    return [attribute for place, attribute in enumerate(found) if len(set(indices[: place + 1])) <= count]

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
+from stylex.allocator import keep_freed_memory
 from stylex.errors import DeviceError
-from stylex.memory import keep_freed_memory
 from stylex.protocols import Protocol
 
 

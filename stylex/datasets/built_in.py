@@ -11,12 +11,11 @@ import numpy
 
 from stylex.datasets import leaves
 from stylex.datasets.catalog import DatasetSpec
-from stylex.datasets.content import Content, Row
 from stylex.datasets.decoding import SIDE, decode
 from stylex.datasets.factors import Factors
-from stylex.datasets.images import Bytes, pad, read_image, resize
-from stylex.datasets.rendering import Seen
-from stylex.datasets.splits import OFFICIAL_SHARES, OWN_SHARES, assign_splits
+from stylex.datasets.images import Bytes, ImageInfo, pad, read_image, resize
+from stylex.datasets.partition import OFFICIAL_SHARES, OWN_SHARES, assign_splits
+from stylex.datasets.shards import Content, Row
 
 if TYPE_CHECKING:
     import torch
@@ -60,7 +59,7 @@ def _prepared(images: Bytes, resolution: int) -> Bytes:
     return resize(pad(images, PADDED_SIDE), resolution)
 
 
-def read_file(spec: DatasetSpec, path: Path, resolution: int) -> tuple[torch.Tensor, Seen]:
+def read_file(spec: DatasetSpec, path: Path, resolution: int) -> tuple[torch.Tensor, ImageInfo]:
     """Read an image file as uint8 [C, resolution, resolution]; raise `ImageError` when it cannot be read.
 
     One of 28x28, as the digits and garments are downloaded, gets their margin; of any other, as a stored or drawn image

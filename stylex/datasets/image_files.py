@@ -1,32 +1,52 @@
-"""The image files of a dataset of config/datasets: listed by its layout, divided, decoded, each picture once."""
+"""The image files of a dataset of config/datasets: listed by its layout, divided, and decoded in several processes.
+
+The pixels go through memory that the processes share, a slot for each batch on its way; through a pipe, they would be
+copied four times. Of several images with the same pixels, the first one is kept.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import logging
+import mmap
+import multiprocessing
 import os
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import threading
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing.connection import wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
+import numpy
+
+from stylex.allocator import keep_freed_memory
 from stylex.artifacts import sha256
 from stylex.config import DatasetPaths
 from stylex.config.datasets import DatasetFile, Shares
 from stylex.datasets.catalog import DatasetSpec, check_classes, own_images
-from stylex.datasets.content import Content, Findings, Row
 from stylex.datasets.extraction import unpack
-from stylex.datasets.images import Box
-from stylex.datasets.layouts import ImageRecord, load_layout
-from stylex.datasets.layouts.records import check_names, listed
-from stylex.datasets.pixels import available_processes, prepared_pixels
-from stylex.datasets.rendering import NAMED, Sightings, rendering_of
-from stylex.datasets.splits import check_splits, default_shares, split_records
+from stylex.datasets.images import NAMED, Box, Bytes, ImageInfo, ImageSummary, Rendering, read_pixels, rendering_of
+from stylex.datasets.layouts import load_layout
+from stylex.datasets.layouts.records import ImageRecord, check_names, listed
+from stylex.datasets.partition import check_splits, default_shares, split_records
+from stylex.datasets.shards import Content, Findings, Row
 from stylex.errors import DatasetError, ImageError
 
+Batches: TypeAlias = Sequence[Sequence[ImageRecord]]
+Answer: TypeAlias = tuple[bytes, ImageInfo] | str  # sha256 of the pixels, or why the file is unreadable
+BATCH_BYTES = 2 << 20  # of pixels that a process prepares before it is asked for more
+BATCH_IMAGES = 64
+BATCHES = 16  # on their way, a process: what it works off while a shard is written
 logger = logging.getLogger("stylex")
+
+# Of a worker, which has them from its parent.
+_slots: Bytes  # [slots, images, channels, side, side]
+_batches: Batches
+_rendering: Rendering
 
 
 class ImageFiles(NamedTuple):
@@ -41,17 +61,15 @@ class ImageFiles(NamedTuple):
 
     def digest(self) -> str:
         """Return the sha256 of all that is known of the images, of a user's own also of what the files hold."""
+        contents: Iterable[str | None] = [None] * len(self.records)
+        if self.file.own:
+            with ThreadPoolExecutor(available_processes()) as threads:
+                contents = list(threads.map(_content, (record.path for record in self.records)))
         digest = hashlib.sha256()
-        contents = self._contents() if self.file.own else [None] * len(self.records)
         for each, split, content in zip(self.records, self.splits, contents, strict=True):
-            told = [each.id, each.source, each.label, split, each.identity, each.box, content]
-            digest.update(json.dumps(told).encode() + b"\n")
+            row = [each.id, each.source, each.label, split, each.identity, each.box, content]
+            digest.update(json.dumps(row).encode() + b"\n")
         return digest.hexdigest()
-
-    def _contents(self) -> list[str | None]:
-        """Return the sha256 of each file; None: it cannot be read, as preparation will say."""
-        with ThreadPoolExecutor(available_processes()) as threads:
-            return list(threads.map(_content, (record.path for record in self.records)))
 
     def present(self) -> list[str]:
         """Return the classes that have images; a copy of a published dataset may lack some that are stated."""
@@ -71,6 +89,14 @@ class ImageFiles(NamedTuple):
             "splits": "official" if self.shares.official else "by identity" if identities else "stratified by class",
             "shares": self.shares.model_dump(mode="json", exclude_none=True),
         }
+
+
+def _content(path: Path) -> str | None:
+    """Return the sha256 of a file; None: it cannot be read, as preparation will say."""
+    try:
+        return sha256(path) if path.is_file() else None
+    except OSError:
+        return None
 
 
 def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[str, str]) -> ImageFiles:
@@ -94,17 +120,10 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
         logger.info("%s: %s", spec.name, note)
     shares = file.shares or default_shares(records)
     splits = split_records(records, shares)
-    counts = Counter((split, class_names[record.label]) for record, split in zip(records, splits, strict=True))
     files = ImageFiles(spec.name, file, class_names, records, shares, splits)
+    counts = Counter((split, class_names[record.label]) for record, split in zip(records, splits, strict=True))
     check_splits(spec.name, files.present(), counts)
     return files
-
-
-def _content(path: Path) -> str | None:
-    try:
-        return sha256(path) if path.is_file() else None
-    except OSError:
-        return None
 
 
 def boxes_of(root: Path, spec: DatasetSpec, paths: Sequence[Path]) -> list[Box | None]:
@@ -120,8 +139,8 @@ def boxes_of(root: Path, spec: DatasetSpec, paths: Sequence[Path]) -> list[Box |
     records = load_layout(spec.file.layout)(folder, spec.file.label, spec.class_names).records
     boxed = [record for record in records if record.box is not None]
     return [
-        next((record.box for record in boxed if record.path.samefile(path)), None) if its_own else None
-        for path, its_own in zip(paths, inside, strict=True)
+        next((record.box for record in boxed if record.path.samefile(path)), None) if is_inside else None
+        for path, is_inside in zip(paths, inside, strict=True)
     ]
 
 
@@ -133,22 +152,23 @@ def _is_inside(path: Path, folder: Path) -> bool:
 
 def content(files: ImageFiles, channels: int, resolution: int, processes: int) -> Content:
     """Return the images; asking for the last row raises `ImageError` when more are unreadable than may be."""
-    findings = Findings(Sightings(rendering_of(files.file)))
+    findings = Findings(ImageSummary(rendering_of(files.file)))
     return Content(Counter(files.splits), _rows(files, channels, resolution, processes, findings), findings)
 
 
 def _rows(files: ImageFiles, channels: int, resolution: int, processes: int, findings: Findings) -> Iterator[Row]:
     """Yield the first of all images with the same pixels: neither its label nor its split has a say."""
     first: dict[bytes, tuple[ImageRecord, str]] = {}
-    prepared = prepared_pixels(files.records, channels, resolution, rendering_of(files.file), processes)
-    for (record, pixels, digest, reason, seen), split in zip(prepared, files.splits, strict=True):
-        if reason:
-            findings.unreadable.append({"file": record.source, "reason": reason})
+    prepared = _prepared(files.records, channels, resolution, rendering_of(files.file), processes)
+    for (record, pixels, answer), split in zip(prepared, files.splits, strict=True):
+        if isinstance(answer, str):
+            findings.unreadable.append({"file": record.source, "reason": answer})
             continue
-        findings.sightings.add(record.source, seen)
+        digest, info = answer
+        findings.summary.add(record.source, info)
         if digest in first:
-            earlier, home = first[digest]
-            findings.duplicate(other_label=earlier.label != record.label, other_split=home != split)
+            earlier, earlier_split = first[digest]
+            findings.duplicate(other_label=earlier.label != record.label, other_split=earlier_split != split)
             if earlier.label != record.label:
                 pair = [f"{each.source} ({files.class_names[each.label]})" for each in (earlier, record)]
                 findings.conflicts.append(" and ".join(pair))
@@ -159,19 +179,95 @@ def _rows(files: ImageFiles, channels: int, resolution: int, processes: int, fin
 
 
 def _report(files: ImageFiles, findings: Findings) -> None:
+    where = f"config/datasets/{files.name}.yaml"
     if unreadable := findings.unreadable:
         named = ", ".join(f"{each['file']} ({each['reason']})" for each in unreadable[:NAMED])
         more = " and others" if len(unreadable) > NAMED else ""
         what = f"{len(unreadable)} of {len(files.records)} images of '{files.name}' cannot be read: {named}{more}"
-        if len(unreadable) > files.file.max_unreadable:
-            raise ImageError(
-                f"{what}; mend or remove them, or raise max_unreadable, which is {files.file.max_unreadable}, in"
-                f" config/datasets/{files.name}.yaml"
-            )
+        if len(unreadable) > (most := files.file.max_unreadable):
+            raise ImageError(f"{what}; fix or remove them, or raise max_unreadable, which is {most}, in {where}")
         logger.warning("%s; they are left out and listed in the manifest", what)
     if dropped := findings.duplicates["dropped"]:
         logger.info("%s: dropped %d images whose pixels are those of an earlier one", files.name, dropped)
     if conflicts := findings.conflicts:
-        what = f"{len(conflicts)} of these have another class than the one that is kept; mend the labels"
+        what = f"{len(conflicts)} of these have another class than the one that is kept; fix the labels"
         logger.warning("%s: %s: %s", files.name, what, listed(conflicts, NAMED))
-    findings.sightings.report(files.name, f"config/datasets/{files.name}.yaml")
+    findings.summary.report(files.name, where)
+
+
+def available_processes() -> int:
+    """Return the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0))
+
+
+def _prepared(
+    records: Sequence[ImageRecord], channels: int, side: int, rendering: Rendering, processes: int
+) -> Iterator[tuple[ImageRecord, Bytes, Answer]]:
+    """Yield all records in their order with their pixels [channels, side, side].
+
+    The pixels are overwritten when the next batch is asked for. Raises `DatasetError` when a process dies.
+    """
+    size = channels * side * side
+    rows = max(1, min(BATCH_IMAGES, BATCH_BYTES // size))
+    batches = [records[start : start + rows] for start in range(0, len(records), rows)]
+    processes = min(processes, len(batches))
+    count = processes * BATCHES if processes > 1 else 1
+    memory = mmap.mmap(-1, count * rows * size)
+    slots = numpy.frombuffer(memory, numpy.uint8).reshape(count, rows, channels, side, side)
+    if processes > 1:
+        results = _in_order(slots, batches, rendering, processes)
+    else:
+        results = (_prepare_batch(batch, slots[0], rendering) for batch in batches)
+    for index, (batch, answers) in enumerate(zip(batches, results, strict=True)):
+        yield from zip(batch, slots[index % count], answers, strict=False)
+
+
+def _in_order(slots: Bytes, batches: Batches, rendering: Rendering, processes: int) -> Iterator[list[Answer]]:
+    """Yield the answers to each batch; its slot is given away only when the answers to the next one are asked for."""
+    # Forked, as that shares the memory and starts at once: before this process has threads of its own making.
+    context = multiprocessing.get_context("fork")
+    pool = ProcessPoolExecutor(processes, context, _begin, (slots, batches, rendering))
+    futures: deque[Future[list[Answer]]] = deque()
+    try:
+        for index in range(len(batches)):
+            if len(futures) == len(slots):
+                yield futures.popleft().result()
+            futures.append(pool.submit(_work, index % len(slots), index))
+        while futures:
+            yield futures.popleft().result()
+    except BrokenProcessPool:
+        raise DatasetError(
+            "a process that prepares images was killed, perhaps for want of memory: free some, or lower --processes"
+        ) from None
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _begin(slots: Bytes, batches: Batches, rendering: Rendering) -> None:
+    global _slots, _batches, _rendering
+    _slots, _batches, _rendering = slots, batches, rendering
+    keep_freed_memory()  # else a third of the time goes into pages that come and go with every image
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Wait for the end of the parent, and end: a worker whose parent was killed would wait for work for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    wait([parent.sentinel])
+    os._exit(1)
+
+
+def _work(slot: int, index: int) -> list[Answer]:
+    return _prepare_batch(_batches[index], _slots[slot], _rendering)
+
+
+def _prepare_batch(batch: Sequence[ImageRecord], slot: Bytes, rendering: Rendering) -> list[Answer]:
+    answers: list[Answer] = []
+    for record, pixels in zip(batch, slot, strict=False):
+        try:
+            info = read_pixels(record.path, pixels, record.box, rendering)
+            answers.append((hashlib.sha256(pixels.data).digest(), info))
+        except ImageError as error:
+            answers.append(str(error))
+    return answers

@@ -35,8 +35,12 @@ SPOT = 0.085  # radius at spots 1, in leaf lengths: the area grows in proportion
 # Where spots lie: along the midrib from the base (0) to the tip (1), and across it in half widths.
 PLACES = ((0.22, -0.4), (0.35, 0.48), (0.47, -0.5), (0.6, 0.45), (0.72, -0.42))
 
+STEPS = 17  # values of a factor that `regions` draws: at 32x32 a leaf's tip moves by about a pixel between two
+THRESHOLD = 16  # of 255 levels, in any channel: a pixel that an edge just touches changes by less
+
 Floats = numpy.typing.NDArray[numpy.float64]
 Bytes = numpy.typing.NDArray[numpy.uint8]
+Masks = numpy.typing.NDArray[numpy.bool_]
 
 
 def sample_factors(count: int, seed: int, agreement: float | None = None) -> Floats:
@@ -80,14 +84,29 @@ def draw_leaf(factors: dict[str, float], resolution: int) -> Image.Image:
     length = _mix(*LENGTH, factors["size"]) * canvas
     along = numpy.linspace(0, 1, OUTLINE)
     sides = [_place(along, side * numpy.ones(OUTLINE), factors, length, canvas) for side in (-1, 1)]
-    draw.polygon(_points(numpy.concatenate([sides[0], sides[1][::-1]])), fill=blade)
+    draw.polygon(numpy.concatenate([sides[0], sides[1][::-1]]).ravel().tolist(), fill=blade)
     midrib = _place(along, numpy.zeros(OUTLINE), factors, length, canvas)
-    draw.line(_points(midrib), fill=rib, width=max(1, round(0.02 * length)), joint="curve")
+    draw.line(midrib.ravel().tolist(), fill=rib, width=max(1, round(0.02 * length)), joint="curve")
     radius = SPOT * math.sqrt(factors["spots"]) * length
     places = numpy.array(PLACES)
-    for x, y in _points(_place(places[:, 0], places[:, 1], factors, length, canvas)):
+    for x, y in _place(places[:, 0], places[:, 1], factors, length, canvas).tolist():
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=BROWN)
     return image.reduce(SUPERSAMPLING)
+
+
+def regions(factors: Floats, resolution: int) -> dict[str, Masks]:
+    """Return where each factor acts in each image, [N, H, W] by the factor's name; factors [N, 6].
+
+    A pixel is of the region when it changes by more than `THRESHOLD` while that factor alone goes over its range, the
+    others being as they are in the image. So it does not depend on that factor's own value.
+    """
+    found = {name: numpy.empty((len(factors), resolution, resolution), bool) for name in FACTORS}
+    for index, own in enumerate(factors):
+        for position, name in enumerate(FACTORS):
+            rows = numpy.tile(own, (STEPS, 1))
+            rows[:, position] = numpy.linspace(0, 1, STEPS)
+            found[name][index] = numpy.ptp(draw_leaves(rows, resolution), axis=0).max(0) > THRESHOLD
+    return found
 
 
 def _place(along: Floats, across: Floats, factors: dict[str, float], length: float, canvas: int) -> Floats:
@@ -108,10 +127,6 @@ def _arc(along: Floats, bend: float) -> Floats:
         return numpy.stack([numpy.zeros_like(along), -along])
     heading = bend * (along - 0.5)
     return numpy.stack([-numpy.cos(heading), -numpy.sin(heading)]) / bend
-
-
-def _points(coordinates: Floats) -> list[tuple[float, float]]:
-    return [(x, y) for x, y in coordinates.tolist()]
 
 
 def _mix(low: float, high: float, share: float) -> float:

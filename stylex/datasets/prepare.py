@@ -15,21 +15,19 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from stylex.artifacts import read_json, sha256, storage_errors, write_json
 from stylex.config import DatasetPaths
 from stylex.config.base import power_of_two
 from stylex.datasets import built_in, image_files
 from stylex.datasets.catalog import DatasetSpec, dataset_spec
-from stylex.datasets.content import SPLITS, Content
 from stylex.datasets.download import download_record
 from stylex.datasets.extraction import check_file
 from stylex.datasets.factors import write_factors
-from stylex.datasets.image_files import ImageFiles, list_files
-from stylex.datasets.pixels import available_processes
-from stylex.datasets.shards import Entry, ShardWriter
-from stylex.datasets.splits import check_splits
+from stylex.datasets.image_files import ImageFiles, available_processes, list_files
+from stylex.datasets.partition import SPLITS, check_splits
+from stylex.datasets.shards import Content, Entry, ShardWriter
 from stylex.errors import ArtifactError, ConfigError
 from stylex.locks import locked
 from stylex.progress import progress
@@ -38,17 +36,10 @@ NAMED = 10  # classes whose images a line counts
 logger = logging.getLogger("stylex")
 
 
-class Written(NamedTuple):
-    """What was written, in the form of the manifest."""
-
-    shards: dict[str, list[Entry]]
-    counts: dict[str, dict[str, int]]  # images by split and class
-
-
 def prepare(root: Path, name: str, resolution: int, processes: int | None = None) -> Path:
     """Prepare dataset `name` at `resolution` and return the manifest; do nothing when a valid one is there.
 
-    processes: that decode image files; default: a core each. Of two processes that prepare the same, the second waits
+    processes: that decode image files; default: one per core. Of two processes that prepare the same, the second waits
     for the first. Raises `ConfigError` (unknown name, impossible resolution), `DatasetError` (not downloaded, or not as
     its layout expects), `ImageError` (a file cannot be decoded) or `StorageError`; earlier artifacts are intact then.
     """
@@ -58,13 +49,36 @@ def prepare(root: Path, name: str, resolution: int, processes: int | None = None
     except ValueError as error:
         raise ConfigError(f"resolution = {resolution}: {error}") from None
     record = download_record(root, spec.raw)
-    folder = DatasetPaths(root, name).processed(resolution)
-    with _alone(folder) as workspace:
-        return _prepare(root, spec, resolution, record, processes or available_processes(), workspace)
+    raw, manifest = DatasetPaths(root, spec.raw).raw, DatasetPaths(root, name).manifest(resolution)
+    with _workspace(manifest.parent) as workspace:
+        checksums = {file: pin["sha256"] for file, pin in record["files"].items()}
+        files = list_files(root, spec, raw, checksums) if spec.file else None
+        header = _header(spec, files, resolution, record["source"], checksums)
+        if _is_valid(manifest, header, files):
+            logger.info("%s at %d is already prepared in %s, nothing to do", name, resolution, manifest.parent)
+            return manifest
+        if files is None:
+            content = built_in.content(spec, raw, resolution)
+            for file, expected in checksums.items():
+                check_file(raw / file, expected)
+        else:
+            content = image_files.content(files, spec.channels, resolution, processes or available_processes())
+        shape = (spec.channels, resolution, resolution)
+        class_names = header["class_names"]
+        shards, counts = _write(content, name, class_names, shape, workspace)
+        of_classes = {(split, each): count for split, by_class in counts.items() for each, count in by_class.items()}
+        check_splits(name, files.present() if files else class_names, of_classes)
+        findings = content.findings.record() if content.findings else {}
+        _replace(workspace, manifest, header | findings | {"counts": counts, "shards": shards})
+    divided = ", ".join(f"{split} {_images_by_class(by_class)}" for split, by_class in counts.items())
+    logger.info("%s, split %s: %s", name, header["preparation"]["splits"], divided)
+    images = sum(of_classes.values())
+    logger.info("%s at %d: prepared %d images in %s", name, resolution, images, manifest.parent)
+    return manifest
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[Path]:
+def _workspace(folder: Path) -> Iterator[Path]:
     """Hold the lock of a folder of prepared images; yield an empty one beside it, which is removed at the end."""
     workspace = folder.with_name(f".{folder.name}.preparing")
     with ExitStack() as stack:
@@ -75,34 +89,6 @@ def _alone(folder: Path) -> Iterator[Path]:
             workspace.mkdir()
         stack.callback(shutil.rmtree, workspace, ignore_errors=True)
         yield workspace
-
-
-def _prepare(
-    root: Path, spec: DatasetSpec, resolution: int, record: dict[str, Any], processes: int, workspace: Path
-) -> Path:
-    raw, manifest = DatasetPaths(root, spec.raw).raw, DatasetPaths(root, spec.name).manifest(resolution)
-    checksums = {file: pin["sha256"] for file, pin in record["files"].items()}
-    files = list_files(root, spec, raw, checksums) if spec.file else None
-    header = _header(spec, files, resolution, record["source"], checksums)
-    if _is_valid(manifest, header, files):
-        logger.info("%s at %d is already prepared in %s, nothing to do", spec.name, resolution, manifest.parent)
-        return manifest
-    if files is None:
-        content = built_in.content(spec, raw, resolution)
-        for name, expected in checksums.items():
-            check_file(raw / name, expected)
-    else:
-        content = image_files.content(files, spec.channels, resolution, processes)
-    written = _write(content, spec.name, header["class_names"], (spec.channels, resolution, resolution), workspace)
-    counts = {(split, each): count for split, all_of_it in written.counts.items() for each, count in all_of_it.items()}
-    check_splits(spec.name, files.present() if files else header["class_names"], counts)
-    findings = content.findings.record() if content.findings else {}
-    _land(workspace, manifest, header | findings | {"counts": written.counts, "shards": written.shards})
-    images = sum(sum(counts.values()) for counts in written.counts.values())
-    divided = ", ".join(f"{split} {_said(counts)}" for split, counts in written.counts.items())
-    logger.info("%s, split %s: %s", spec.name, header["preparation"]["splits"], divided)
-    logger.info("%s at %d: prepared %d images in %s", spec.name, resolution, images, manifest.parent)
-    return manifest
 
 
 def _header(
@@ -128,20 +114,19 @@ def _is_valid(manifest: Path, header: dict[str, Any], files: ImageFiles | None) 
         return False
     try:
         content = read_json(manifest)
-        shards = [shard for shards in content["shards"].values() for shard in shards]
         if files is not None and len(content["unreadable"]) > files.file.max_unreadable:
             return False
-        return {key: content.get(key) for key in header} == header and all(
-            (manifest.parent / shard["file"]).is_file() and sha256(manifest.parent / shard["file"]) == shard["sha256"]
-            for shard in shards
-        )
+        shards = [(manifest.parent / each["file"], each["sha256"]) for of in content["shards"].values() for each in of]
+        same_header = {key: content.get(key) for key in header} == header
+        return same_header and all(path.is_file() and sha256(path) == checksum for path, checksum in shards)
     except (ArtifactError, KeyError, AttributeError, TypeError):
         return False
 
 
 def _write(
     content: Content, name: str, class_names: list[str], shape: tuple[int, int, int], workspace: Path
-) -> Written:
+) -> tuple[dict[str, list[Entry]], dict[str, dict[str, int]]]:
+    """Write the images [C, H, W] of `shape`; return the manifest's entries and the images by split and class."""
     counts = {split: dict.fromkeys(class_names, 0) for split in SPLITS}
     total = sum(content.planned.values())
     with ShardWriter(workspace, name, shape, content.planned) as writer, progress(f"prepare {name}", total) as counter:
@@ -152,17 +137,16 @@ def _write(
         shards = writer.finish()
     if content.factors is not None:
         shards["factors"] = [write_factors(workspace / "factors.parquet", content.factors)]
-    return Written(shards, counts)
+    return shards, counts
 
 
-def _said(counts: dict[str, int]) -> str:
-    """Return how many images of each class a split has, for a line."""
+def _images_by_class(counts: dict[str, int]) -> str:
     if len(counts) > NAMED:
         return f"{sum(counts.values())} ({len(counts)} classes of {min(counts.values())} to {max(counts.values())})"
     return f"{sum(counts.values())} ({', '.join(f'{name} {count}' for name, count in counts.items())})"
 
 
-def _land(workspace: Path, manifest: Path, content: dict[str, Any]) -> None:
+def _replace(workspace: Path, manifest: Path, content: dict[str, Any]) -> None:
     """Move what was written to the folder of the manifest, in place of what was there, and write the manifest."""
     folder = manifest.parent
     with storage_errors(manifest):

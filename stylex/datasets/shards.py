@@ -1,4 +1,6 @@
-"""Arrow shards of bounded size, written as images come: one record batch a shard, so that readers map it as one array.
+"""The rows of a dataset, written as they come into Arrow shards of bounded size: one record batch per shard.
+
+Readers map a shard as one array.
 
 Columns: image (fixed_shape_tensor uint8 [C, H, W]), label (position in class_names), id (stable), source (the file that
 the image comes from).
@@ -9,42 +11,79 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, TypeAlias
+from typing import IO, Any, NamedTuple, TypeAlias
 
 import numpy
 
 from stylex.artifacts import storage_errors
-from stylex.datasets.content import SPLITS, Row
+from stylex.datasets.factors import Factors
+from stylex.datasets.images import Bytes, ImageSummary
+from stylex.datasets.partition import SPLITS
 
 Entry: TypeAlias = dict[str, str | int]  # of the manifest: file, rows, bytes, sha256
 SHARD_BYTES = 128 << 20  # of pixels, in the shards of all splits that are being filled
 
 
+class Row(NamedTuple):
+    """One prepared image."""
+
+    split: str
+    pixels: Bytes  # [C, H, W]; may be overwritten when the next row is asked for
+    label: int  # position in the dataset's class names
+    id: str
+    source: str  # the file that it comes from
+
+
+@dataclass
+class Findings:
+    """What was left out and what was seen of the rest, complete when all rows were asked for."""
+
+    summary: ImageSummary
+    unreadable: list[dict[str, str]] = field(default_factory=list)  # file, reason
+    duplicates: Counter[str] = field(default_factory=Counter)  # "dropped", and how many of them …
+    conflicts: list[str] = field(default_factory=list)  # pairs with the same pixels and different labels
+
+    def duplicate(self, other_label: bool, other_split: bool) -> None:
+        """Count an image that has the pixels of an earlier one."""
+        self.duplicates["dropped"] += 1
+        self.duplicates["with_another_label"] += other_label
+        self.duplicates["in_another_split"] += other_split
+
+    def record(self) -> dict[str, Any]:
+        """Return the part of the manifest."""
+        keys = ("dropped", "with_another_label", "in_another_split")
+        duplicates = {key: self.duplicates[key] for key in keys}
+        return {"unreadable": self.unreadable, "duplicates": duplicates} | self.summary.record()
+
+
+class Content(NamedTuple):
+    """The images of a dataset, before they are written."""
+
+    planned: Mapping[str, int]  # images by split, at the most
+    rows: Iterator[Row]
+    findings: Findings | None = None  # None: nothing is ever left out
+    factors: Factors | None = None  # of the same images, where they are known
+
+
 class _Shard:
     """Rows of a split in memory, which is used again for its next file."""
 
-    def __init__(self, rows: int, shape: tuple[int, int, int]) -> None:
-        self.images = numpy.empty((rows, *shape), numpy.uint8)
-        self.labels: list[int] = []
-        self.ids: list[str] = []
-        self.sources: list[str] = []
+    def __init__(self, count: int, shape: tuple[int, int, int]) -> None:
+        self.images = numpy.empty((count, *shape), numpy.uint8)
+        self.rows: list[tuple[int, str, str]] = []  # label, id, source
 
     def add(self, row: Row) -> None:
-        self.images[len(self.ids)] = row.pixels
-        self.labels.append(row.label)
-        self.ids.append(row.id)
-        self.sources.append(row.source)
-
-    def empty(self) -> None:
-        for column in (self.labels, self.ids, self.sources):
-            column.clear()
+        self.images[len(self.rows)] = row.pixels
+        self.rows.append((row.label, row.id, row.source))
 
 
 class ShardWriter:
-    """Divides rows by split, and writes <split>-NNNNN.arrow into a folder. Memory holds `SHARD_BYTES` of pixels."""
+    """Writes rows to <split>-NNNNN.arrow in a folder. Memory holds `SHARD_BYTES` of pixels."""
 
     def __init__(self, folder: Path, dataset: str, shape: tuple[int, int, int], planned: Mapping[str, int]) -> None:
         self.folder, self.dataset = folder, dataset
@@ -64,23 +103,23 @@ class ShardWriter:
         """Copy one row; raise `StorageError` when a shard cannot be written."""
         shard = self.shards[row.split]
         shard.add(row)
-        if len(shard.ids) == len(shard.images):
+        if len(shard.rows) == len(shard.images):
             self._close(row.split, shard)
 
     def finish(self) -> dict[str, list[Entry]]:
         """Write what is left; return the entries of the manifest by split, in the order of the rows."""
         for split, shard in self.shards.items():
-            if shard.ids:
+            if shard.rows:
                 self._close(split, shard)
         return {split: [future.result() for future in futures] for split, futures in self.entries.items()}
 
     def _close(self, split: str, shard: _Shard) -> None:
-        path, rows = self.folder / f"{split}-{len(self.entries[split]):05d}.arrow", len(shard.ids)
+        path, count = self.folder / f"{split}-{len(self.entries[split]):05d}.arrow", len(shard.rows)
         with storage_errors(path):
             checksum = _write(path, shard, {"dataset": self.dataset, "split": split})
-        shard.empty()
+        shard.rows.clear()
         # The disk takes longer than the copy to the system's memory, and need not be waited for.
-        self.entries[split].append(self.thread.submit(_settle, path, rows, checksum))
+        self.entries[split].append(self.thread.submit(_settle, path, count, checksum))
 
 
 class _Hashed:
@@ -101,11 +140,12 @@ def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> str:
     """Write a file and return its sha256."""
     import pyarrow
 
+    labels, ids, sources = zip(*shard.rows, strict=True)
     columns = {
-        "image": pyarrow.FixedShapeTensorArray.from_numpy_ndarray(shard.images[: len(shard.ids)]),
-        "label": pyarrow.array(shard.labels, pyarrow.int64()),
-        "id": pyarrow.array(shard.ids, pyarrow.string()),
-        "source": pyarrow.array(shard.sources, pyarrow.string()),
+        "image": pyarrow.FixedShapeTensorArray.from_numpy_ndarray(shard.images[: len(shard.rows)]),
+        "label": pyarrow.array(labels, pyarrow.int64()),
+        "id": pyarrow.array(ids, pyarrow.string()),
+        "source": pyarrow.array(sources, pyarrow.string()),
     }
     batch = pyarrow.record_batch(columns, metadata=metadata)
     with path.open("wb") as file:

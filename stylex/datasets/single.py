@@ -10,8 +10,7 @@ from stylex.config import DatasetConfig
 from stylex.datasets import built_in
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.image_files import boxes_of
-from stylex.datasets.images import read_image
-from stylex.datasets.rendering import DEFAULT, Seen, Sightings, rendering_of
+from stylex.datasets.images import DEFAULT, ImageInfo, ImageSummary, read_image, rendering_of
 
 if TYPE_CHECKING:
     import torch
@@ -31,17 +30,21 @@ def read_files(root: Path, config: DatasetConfig, paths: Sequence[Path]) -> torc
     else:
         boxes = boxes_of(root, spec, paths)
         read = [read_image(path, spec.channels, side, box, rendering) for path, box in zip(paths, boxes, strict=True)]
-    return _stacked(paths, read, Sightings(rendering), spec.name, where)
+    return _stacked(paths, read, ImageSummary(rendering), spec.name, where)
 
 
 def read_squares(paths: Sequence[Path], channels: int, side: int) -> torch.Tensor:
     """Return the central squares of image files as uint8 [N, channels, side, side], where no dataset says more."""
     read = [read_image(path, channels, side) for path in paths]
-    return _stacked(paths, read, Sightings(DEFAULT), "explain", None)
+    return _stacked(paths, read, ImageSummary(DEFAULT), "explain", None)
 
 
 def _stacked(
-    paths: Sequence[Path], read: list[tuple[torch.Tensor, Seen]], sightings: Sightings, name: str, where: str | None
+    paths: Sequence[Path],
+    read: list[tuple[torch.Tensor, ImageInfo]],
+    sightings: ImageSummary,
+    name: str,
+    where: str | None,
 ) -> torch.Tensor:
     import torch
 

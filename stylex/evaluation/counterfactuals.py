@@ -153,7 +153,7 @@ def apply_moves(
     last = {(row, move.style_index): int(move.direction) for row, each in enumerate(moves) for move in each}
     places = torch.tensor([(row, index, direction) for (row, index), direction in last.items()], dtype=torch.long)
     row, index, direction = places.view(-1, 3).T
-    space, extreme = styles.space.clone(), torch.stack([latents.minima, latents.maxima])[direction, index]
+    space, extreme = styles.space.clone(), latents.extremes[direction, index]
     space[row, index] += shift * (extreme - space[row, index])
     return styles._replace(space=space)
 

@@ -24,7 +24,7 @@ from stylex.classifiers.stages import standardised
 from stylex.config import regressor_paths
 from stylex.datasets import dataset_spec, load_split
 from stylex.datasets.factors import read_factors
-from stylex.datasets.regions import regions
+from stylex.datasets.leaves import regions
 from stylex.errors import ConfigError
 from stylex.evaluation.counterfactuals import Run, images_by_id, ranked
 from stylex.evaluation.intervals import bootstrap

@@ -14,8 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stylex.attfind.maps import map_name, mapped, write_maps
-from stylex.attfind.records import Attribute, read_attributes
+from stylex.attfind.records import Attribute, map_name, mapped, read_attributes, write_maps
 from stylex.evaluation.counterfactuals import Run
 from stylex.latents.table import Latents
 from stylex.progress import progress

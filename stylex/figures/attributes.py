@@ -91,7 +91,7 @@ def choose_examples(
 
     Two classes: blocks in the order of the classes. More: first an image of another class, then one of the target.
     """
-    shown: set[int] = set()
+    rows, shown = latents.rows(effects.ids).tolist(), set[int]()
     chosen = []
     for attribute in attributes:
         pair = []
@@ -103,7 +103,7 @@ def choose_examples(
             shown.add(ranked[0])
             direction = attribute.direction if raises else opposite(attribute.direction)
             predicted = int(effects.base_logits[ranked[0]].argmax())
-            pair.append(Example(_rows(effects, latents)[ranked[0]], direction, raises, predicted))
+            pair.append(Example(rows[ranked[0]], direction, raises, predicted))
         by_class = len(effects.header.class_names) == 2 and effects.header.class_names[0] == attribute.target_class
         chosen.append((pair[1], pair[0]) if by_class else (pair[0], pair[1]))
     return chosen
@@ -111,14 +111,8 @@ def choose_examples(
 
 def strongest(attribute: Attribute, raises: bool, effects: Effects, latents: Latents, count: int) -> list[int]:
     """Return the rows of at most `count` images of one side by the rule of `choose_examples`, best first."""
-    rows = _rows(effects, latents)
+    rows = latents.rows(effects.ids).tolist()
     return [rows[index] for index in _ranked(attribute, raises, effects, latents, set())[:count]]
-
-
-def _rows(effects: Effects, latents: Latents) -> list[int]:
-    """Return the row of `latents` of each row of `effects`."""
-    position = {identity: row for row, identity in enumerate(latents.ids)}
-    return [position[identity] for identity in effects.ids]
 
 
 def _ranked(attribute: Attribute, raises: bool, effects: Effects, latents: Latents, shown: set[int]) -> list[int]:
@@ -132,7 +126,7 @@ def _ranked(attribute: Attribute, raises: bool, effects: Effects, latents: Laten
     candidates &= ~change.isnan()  # a screened search measures some images only
     if not candidates.any():
         return []
-    rows = torch.tensor(_rows(effects, latents))
+    rows = latents.rows(effects.ids)
     error = latents.reconstruction_l1[rows]
     near = error.isnan() | (error <= error[candidates].median())  # NaN: of a released model, without the images
     faithful = (latents.labels[rows] == base.argmax(1)) & near

@@ -18,7 +18,7 @@ from stylex.datasets.split import ImageSplit, load_split
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
-from stylex.networks.stylespace import StyleVector, move
+from stylex.networks.stylespace import StyleVector
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,7 @@ class AnalysedExperiment:
 
     def styles(self, row: int, moves: Sequence[tuple[int, Direction]] = ()) -> StyleVector:
         """Return the styles [1, K] of an image, with each (style index, direction) moved by the shift of AttFind."""
-        styles = self.latents.style_vector(torch.tensor([row]))
-        extremes = torch.stack([self.latents.minima, self.latents.maxima])
-        index = torch.tensor([style_index for style_index, _ in moves], dtype=torch.long)
-        directions = torch.tensor([int(direction) for _, direction in moves], dtype=torch.long)
-        moved = move(styles.space, index, extremes[directions, index], self.config.attfind.shift)
-        return styles._replace(space=moved)
+        return self.latents.moved(torch.tensor([row]), moves, self.config.attfind.shift)
 
     @torch.inference_mode()
     def rendered(self, styles: Sequence[StyleVector]) -> tuple[NDArray[numpy.float32], NDArray[numpy.float32]]:

@@ -137,7 +137,7 @@ def render_explanations(
     """Render the images to show; `rows`: of independent.csv or subset.csv, as `method` says."""
     latents = experiment.latents
     device = next(experiment.networks.parameters()).device
-    extremes = torch.stack([latents.minima, latents.maxima]).to(device)
+    extremes = latents.extremes.to(device)
     blocks = []
     for identity in choose_explained(rows, latents.class_names):
         if identity not in latents.ids:
@@ -213,8 +213,7 @@ def choose_teaser(attributes: Sequence[Attribute], effects: Effects, latents: La
     Among the faithful reconstructions that are not classified y; None: no attribute, or no such image. A move that a
     screened search did not measure counts as no change.
     """
-    position = {identity: row for row, identity in enumerate(latents.ids)}
-    rows = torch.tensor([position[identity] for identity in effects.ids])
+    rows = latents.rows(effects.ids)
     candidates = torch.zeros(len(latents.ids), dtype=torch.bool)
     candidates[rows] = effects.base_logits.argmax(dim=1) != target
     if not attributes or not candidates.any():

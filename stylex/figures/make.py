@@ -9,8 +9,7 @@ import pandas
 from matplotlib.figure import Figure
 
 from stylex.artifacts import read_table
-from stylex.attfind.maps import read_maps
-from stylex.attfind.records import Attribute, Method
+from stylex.attfind.records import Attribute, Method, read_maps
 from stylex.config import ExperimentConfig, SuitePaths, experiment_paths, load_experiment, load_suite
 from stylex.errors import AttributesNotFoundError
 from stylex.figures.animations import draw_still, frames, note_picture, render_sweep, save_gif

@@ -45,24 +45,22 @@ def encode(root: Path, name: str, device: str, shard: int | None = None) -> None
             f" {', '.join(split.class_names)}; delete it and train the classifier again"
         )
     origin = provenance(config.digest(), config.seed, device) | {"split": options.split, "perceptual": perceptual.name}
-    origin[ENCODING] = encoding(config, paths)
+    origin[ENCODING] = encoding_digest(config, paths)
     candidates = torch.arange(len(split))
     if options.min_realism is not None:
-        candidates = realistic(networks, classifier, split, options, device)
+        candidates = realistic_rows(networks, classifier, split, options, device)
         origin["realistic images"] = f"{len(candidates)} of {len(split)}"
-    chosen = analysed(split.labels, candidates, options, config.seed)
-    batches = list(chosen.split(options.batch_size))
+    batches = list(analysis_rows(split.labels, candidates, options, config.seed).split(options.batch_size))
     if shard is not None:
         batches = shard_batches(batches, shard, options.encode_shards, name)
-        chosen = torch.cat(batches)
-    parts: list[dict[str, Tensor]] = []
-    with progress(f"encode {name}", len(chosen)) as counter:
+    rows, parts = torch.cat(batches), []
+    with progress(f"encode {name}", len(rows)) as counter:
         for batch in batches:
             parts.append(encode_images(networks, classifier, perceptual, split.images(batch).to(device)))
             counter.advance(len(batch))
     columns: dict[str, Any] = {key: torch.cat([part[key] for part in parts]).cpu() for key in parts[0]}
-    ids = [split.ids[index] for index in chosen.tolist()]
-    latents = Latents(ids, split.labels[chosen], **columns, class_names=tuple(split.class_names), provenance=origin)
+    ids = [split.ids[row] for row in rows.tolist()]
+    latents = Latents(ids, split.labels[rows], **columns, class_names=tuple(split.class_names), provenance=origin)
     write_latents(paths.latents if shard is None else paths.encoded(shard), latents)
 
 
@@ -82,19 +80,19 @@ def merge_shards(root: Path, name: str) -> None:
     """Write latents.parquet from all its parts; raise `ArtifactError` when they are not of the same encoding."""
     config, paths = load_experiment(root, name), experiment_paths(root, name)
     split = load_split(root, config.dataset, config.attfind.split)
-    chosen = analysed(split.labels, torch.arange(len(split)), config.attfind, config.seed)
+    chosen = analysis_rows(split.labels, torch.arange(len(split)), config.attfind, config.seed)
     files = [paths.encoded(shard) for shard in range(config.attfind.encode_shards)]
     parts = [read_latents(file) for file in files]
     digests = {part.provenance.get(ENCODING) for part in parts}
     latents = concatenated(parts)
-    if digests != {encoding(config, paths)} or latents.ids != [split.ids[index] for index in chosen.tolist()]:
+    if digests != {encoding_digest(config, paths)} or latents.ids != [split.ids[index] for index in chosen.tolist()]:
         raise ArtifactError(
             f"{files[0].parent} holds parts of different encodings of {name}; delete it and encode all of them again"
         )
     write_latents(paths.latents, latents)
 
 
-def realistic(
+def realistic_rows(
     networks: StylexNetworks, classifier: Classifier, split: ImageSplit, options: AttFindConfig, device: str
 ) -> Tensor:
     """Return the rows of the split whose reconstruction gets a score of at least attfind.min_realism, [M] int64.
@@ -105,7 +103,7 @@ def realistic(
     scores: list[Tensor] = []
     with progress("realism of the reconstructions", len(split)) as counter:
         for batch in torch.arange(len(split)).split(options.batch_size):
-            scores.append(rebuilt(networks, classifier, split.images(batch).to(device))["discriminator"].cpu())
+            scores.append(reconstructed(networks, classifier, split.images(batch).to(device))["discriminator"].cpu())
             counter.advance(len(batch))
     score = torch.cat(scores)
     rows = torch.nonzero(score >= options.min_realism).flatten()
@@ -117,8 +115,8 @@ def realistic(
     return rows
 
 
-def encoding(config: ExperimentConfig, paths: ExperimentPaths) -> str:
-    """Return the digest of all that decides a row of the table; which rows there are is said by their ids."""
+def encoding_digest(config: ExperimentConfig, paths: ExperimentPaths) -> str:
+    """Return the digest of all that decides a row of the table; its ids say which rows there are."""
     backbone = backbone_paths(paths.root, config.stylex.perceptual_backbone).model
     manifest = DatasetPaths(paths.root, config.dataset.name).manifest(config.dataset.resolution)
     decisive = [content_digest(path) for path in (paths.stylex_model, paths.classifier.model, backbone)]
@@ -133,7 +131,7 @@ def encode_images(
     networks: StylexNetworks, classifier: Classifier, perceptual: PerceptualFeatures, images: Tensor
 ) -> dict[str, Tensor]:
     """Return the tensor columns of the table for images [N, C, H, W] in [-1, 1]; row i depends on image i alone."""
-    columns = rebuilt(networks, classifier, images)
+    columns = reconstructed(networks, classifier, images)
     reconstruction = columns.pop("reconstruction")
     distance = perceptual_distance(perceptual.features(reconstruction), perceptual.features(images))
     return columns | {
@@ -144,7 +142,7 @@ def encode_images(
 
 
 @torch.inference_mode()
-def rebuilt(networks: StylexNetworks, classifier: Classifier, images: Tensor) -> dict[str, Tensor]:
+def reconstructed(networks: StylexNetworks, classifier: Classifier, images: Tensor) -> dict[str, Tensor]:
     """Return the reconstructions of images [N, C, H, W] in [-1, 1], what they are made of, and D's scores of them."""
     logits, w = classifier(images), networks.encoder(images)
     styles = networks.synthesis.styles(networks.w_plus(w, logits))
@@ -159,7 +157,7 @@ def rebuilt(networks: StylexNetworks, classifier: Classifier, images: Tensor) ->
     }
 
 
-def analysed(labels: Tensor, candidates: Tensor, options: AttFindConfig, seed: int) -> Tensor:
+def analysis_rows(labels: Tensor, candidates: Tensor, options: AttFindConfig, seed: int) -> Tensor:
     """Return the rows of a split that are analysed, in order: attfind.images of the `candidates` [M], or all of them.
 
     labels [N] int64, of the whole split. By attfind.sampling spread evenly over the classes, whatever the seed, or

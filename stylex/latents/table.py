@@ -1,4 +1,4 @@
-"""latents.parquet: one row an analysed image, and tensors as Parquet columns (fixed-size lists of float32).
+"""latents.parquet: one row per analysed image, and tensors as Parquet columns (fixed-size lists of float32).
 
 By the protocol `held_out` the analysed images fall into two halves, by a hash of their ids: what is chosen (extremes of
 a coordinate, attributes, directions) is chosen on one and measured on the other.
@@ -22,7 +22,7 @@ from torch import Tensor
 
 from stylex.artifacts import REMAKE, UNWRITABLE, atomic_path, require
 from stylex.errors import ArtifactError
-from stylex.networks.stylespace import StyleVector
+from stylex.networks.stylespace import StyleVector, move
 from stylex.protocols import Protocol
 
 VECTORS = ("logits", "w", "styles", "to_rgb_styles", "reconstruction_logits")
@@ -63,21 +63,42 @@ class Latents:
         """Which images what was found is measured on, [N] bool."""
         return ~self.searched if self.protocol is Protocol.HELD_OUT else self.searched
 
-    def style_vector(self, indices: Tensor | None = None) -> StyleVector:
-        """Return what `Synthesis.render` takes, of the rows `indices` [n] or of all."""
-        if indices is None:
-            return StyleVector(self.styles, self.to_rgb_styles)
-        return StyleVector(self.styles[indices], self.to_rgb_styles[indices])
+    @cached_property
+    def extremes(self) -> Tensor:
+        """Smallest and largest value of each coordinate over the searched images, [2, K]; axis 0 is `Direction`."""
+        return torch.stack([self.minima, self.maxima])
 
     @cached_property
     def minima(self) -> Tensor:
-        """Smallest value of each coordinate over the searched images, [K]: the extreme of `Direction.TO_MIN`."""
+        """The first row of `extremes`, [K]."""
         return self.styles[self.searched].amin(0)
 
     @cached_property
     def maxima(self) -> Tensor:
-        """Largest value of each coordinate over the searched images, [K]: the extreme of `Direction.TO_MAX`."""
+        """The second row of `extremes`, [K]."""
         return self.styles[self.searched].amax(0)
+
+    def rows(self, ids: Sequence[str]) -> Tensor:
+        """Return the rows of these images, [n] int64; raise `ArtifactError` when one is not in the table."""
+        known = {identity: row for row, identity in enumerate(self.ids)}
+        missing = [identity for identity in ids if identity not in known]
+        if missing:
+            raise ArtifactError(f"latents.parquet has no image '{missing[0]}'; run encode again")
+        return torch.tensor([known[identity] for identity in ids], dtype=torch.long)
+
+    def style_vector(self, rows: Tensor | None = None) -> StyleVector:
+        """Return what `Synthesis.render` takes, of the images `rows` [n] or of all."""
+        styles = StyleVector(self.styles, self.to_rgb_styles)
+        return styles if rows is None else styles.select(rows)
+
+    def moved(self, rows: Tensor, moves: Sequence[tuple[int, int]], shift: float) -> StyleVector:
+        """Return the styles of the images `rows` [n] with coordinates moved by `shift` towards their extremes.
+
+        moves: (coordinate, `Direction`) each; where a coordinate comes twice, its last move counts.
+        """
+        styles = self.style_vector(rows)
+        index, direction = torch.tensor(moves, dtype=torch.long).reshape(len(moves), 2).T
+        return styles._replace(space=move(styles.space, index, self.extremes[direction, index], shift))
 
 
 def first_half(ids: list[str], labels: Tensor) -> Tensor:
@@ -114,19 +135,15 @@ def read_latents(path: Path) -> Latents:
         metadata = json_metadata(table.schema)
         columns: dict[str, Any] = {name: vectors(table[name]) for name in VECTORS}
         columns |= {name: torch.tensor(table[name].to_numpy()) for name in SCALARS}
-        return Latents(
-            ids=table["id"].to_pylist(),
-            labels=torch.tensor(table["label"].to_numpy()),
-            **columns,
-            class_names=tuple(metadata["class_names"]),
-            provenance=metadata["provenance"],
-        )
+        labels, class_names = torch.tensor(table["label"].to_numpy()), tuple(metadata["class_names"])
+        provenance = metadata["provenance"]
+        return Latents(table["id"].to_pylist(), labels, **columns, class_names=class_names, provenance=provenance)
 
 
 def concatenated(parts: Sequence[Latents]) -> Latents:
     """Return the rows of all parts, in order, with the class names and the provenance of the first."""
     columns = {name: torch.cat([getattr(part, name) for part in parts]) for name in ("labels", *VECTORS, *SCALARS)}
-    return replace(parts[0], ids=[each for part in parts for each in part.ids], **columns)
+    return replace(parts[0], ids=[identity for part in parts for identity in part.ids], **columns)
 
 
 def read_parquet(path: Path) -> pyarrow.Table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +26,13 @@ class ResidualBlock(nn.Module):
     """Two 3x3 convolutions, of which the second halves the side, beside a 1x1 skip; the sum is scaled by sqrt(1/2).
 
     `downsampling` fir: StyleGAN2's [1, 3, 3, 1] before a strided convolution. box: the mean of 2x2 pixels before a
-    plain one, which sees as many pixels (6x6).
+    plain one, which sees as many pixels (6x6). `side`: of the input.
     """
 
     fir: Tensor
     halving: Tensor
 
     def __init__(self, inputs: int, outputs: int, side: int, downsampling: str) -> None:
-        """`side`: of the input."""
         super().__init__()
         self.box = downsampling == "box"
         self.first = EqualizedConv2d(inputs, inputs, 3, gain=ACTIVATION_GAIN)
@@ -52,30 +52,10 @@ class ResidualBlock(nn.Module):
         return leaky_relu(self.second(main)) + self.skip(x)
 
 
-class ResidualTrunk(nn.Module):
-    """Image to 4x4 features: a 1x1 convolution, then residual blocks."""
-
-    def __init__(self, image_channels: int, channels: list[int], downsampling: str) -> None:
-        """`channels`: widths at 4x4, 8x8, … up to the image's resolution; `downsampling` as in ResidualBlock."""
-        super().__init__()
-        self.from_image = FromImage(image_channels, channels[-1])
-        widths = channels[::-1]
-        self.blocks = nn.Sequential(
-            *(
-                ResidualBlock(inputs, outputs, 4 << (len(widths) - 1 - index), downsampling)
-                for index, (inputs, outputs) in enumerate(zip(widths, widths[1:], strict=False))
-            )
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Map [N, C, H, W] to [N, channels[0], 4, 4]."""
-        return self.blocks(self.from_image(images))
-
-
 def minibatch_stddev(x: Tensor, group: int) -> Tensor:
     """Append one channel: the mean standard deviation over groups of consecutive samples; x [N, C, H, W].
 
-    A group holds the largest divisor of N that also divides `group`, so that the halves of a batch do not mix.
+    A group holds the largest divisor of N that divides `group`, so that the halves of a batch do not mix.
     """
     count, _, height, width = x.shape
     size = math.gcd(count, group)
@@ -87,38 +67,49 @@ def minibatch_stddev(x: Tensor, group: int) -> Tensor:
     return torch.cat([x, channel.to(x.dtype)], dim=1)
 
 
-class Discriminator(nn.Module):
+class _ResidualNetwork(nn.Module):
+    """Image to numbers: a 1x1 convolution, residual blocks down to 4x4, and a head; `downsampling` as in ResidualBlock.
+
+    `channels`: widths at 4x4, 8x8, ... up to the image's resolution; `statistics`: channels added to the 4x4 features.
+    """
+
+    def __init__(
+        self, image_channels: int, channels: list[int], outputs: int, downsampling: str, statistics: int = 0
+    ) -> None:
+        super().__init__()
+        narrowing = list(zip(channels[:0:-1], channels[-2::-1], strict=True))
+        sides = [4 << len(narrowing) - index for index in range(len(narrowing))]
+        first = FromImage(image_channels, channels[-1])
+        blocks = [ResidualBlock(*widths, side, downsampling) for widths, side in zip(narrowing, sides, strict=True)]
+        self.trunk = nn.Sequential(OrderedDict(from_image=first, blocks=nn.Sequential(*blocks)))
+        self.last = EqualizedConv2d(channels[0] + statistics, channels[0], 3, gain=ACTIVATION_GAIN)
+        self.hidden = EqualizedLinear(channels[0] * 16, channels[0], gain=ACTIVATION_GAIN)
+        self.output = EqualizedLinear(channels[0], outputs)
+
+    def head(self, features: Tensor) -> Tensor:
+        """Map [N, channels, 4, 4] to [N, outputs], float32."""
+        return self.output(leaky_relu(self.hidden(leaky_relu(self.last(features)).flatten(1)))).float()
+
+
+class Discriminator(_ResidualNetwork):
     """Realness of an image, given class probabilities when `classes` > 1: D(x, p) = sum_k p_k D_k(x) ([V] 4.1(2))."""
 
     def __init__(self, image_channels: int, channels: list[int], classes: int, group: int, downsampling: str) -> None:
-        super().__init__()
+        super().__init__(image_channels, channels, classes, downsampling, statistics=1)
         self.group = group
-        self.trunk = ResidualTrunk(image_channels, channels, downsampling)
-        self.last = EqualizedConv2d(channels[0] + 1, channels[0], 3, gain=ACTIVATION_GAIN)
-        self.hidden = EqualizedLinear(channels[0] * 16, channels[0], gain=ACTIVATION_GAIN)
-        self.output = EqualizedLinear(channels[0], classes)
 
     def forward(self, images: Tensor, probabilities: Tensor, group: int | None = None) -> Tensor:
         """Images [N, C, H, W], probabilities [N, classes] -> float32 scores [N] (one output: probabilities unused).
 
         `group` of the minibatch statistics; 1: every image is scored as if it came alone.
         """
-        x = leaky_relu(self.last(minibatch_stddev(self.trunk(images), group or self.group)))
-        scores = self.output(leaky_relu(self.hidden(x.flatten(1)))).float()
+        scores = self.head(minibatch_stddev(self.trunk(images), group or self.group))
         return scores[:, 0] if scores.shape[1] == 1 else (scores * probabilities).sum(dim=1)
 
 
-class Encoder(nn.Module):
+class Encoder(_ResidualNetwork):
     """E(x): image to w. No minibatch statistics: a code must not depend on its batch mates."""
-
-    def __init__(self, image_channels: int, channels: list[int], latent_dim: int, downsampling: str) -> None:
-        super().__init__()
-        self.trunk = ResidualTrunk(image_channels, channels, downsampling)
-        self.last = EqualizedConv2d(channels[0], channels[0], 3, gain=ACTIVATION_GAIN)
-        self.hidden = EqualizedLinear(channels[0] * 16, channels[0], gain=ACTIVATION_GAIN)
-        self.output = EqualizedLinear(channels[0], latent_dim)
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [N, C, H, W] in [-1, 1] to w [N, latent_dim], float32."""
-        x = leaky_relu(self.last(self.trunk(images)))
-        return self.output(leaky_relu(self.hidden(x.flatten(1)))).float()
+        return self.head(self.trunk(images))

@@ -81,7 +81,7 @@ def blur(x: Tensor, fir: Tensor, padding: int) -> Tensor:
 
 
 class _Mean2x2(torch.autograd.Function):
-    """The mean of 2x2 pixels; its gradient is drawn by interpolation, twice as fast as avg_pool2d's own on CPUs."""
+    """The mean of 2x2 pixels; its gradient, by interpolation, is twice as fast as avg_pool2d's own on CPUs."""
 
     @staticmethod
     def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
@@ -92,19 +92,15 @@ class _Mean2x2(torch.autograd.Function):
         return F.interpolate(gradients[0] * 0.25, scale_factor=2)
 
 
-def mean2x2(x: Tensor) -> Tensor:
-    """Map [N, C, H, W] to [N, C, H/2, W/2]."""
-    return _Mean2x2.apply(x)
+mean2x2 = _Mean2x2.apply
 
 
 def halving_matrix(side: int) -> Tensor:
     """Return the matrix [side / 2, side] that filters with [1, 3, 3, 1] and keeps every second value, zeros outside."""
-    matrix = torch.zeros(side // 2, side)
+    matrix = torch.zeros(side // 2, side + 2)
     for row in range(side // 2):
-        for column, tap in enumerate((1, 3, 3, 1), start=2 * row - 1):
-            if 0 <= column < side:
-                matrix[row, column] = tap / 8
-    return matrix
+        matrix[row, 2 * row : 2 * row + 4] = torch.tensor([1, 3, 3, 1]) / 8
+    return matrix[:, 1:-1].contiguous()
 
 
 def halve(x: Tensor, matrix: Tensor) -> Tensor:
@@ -126,14 +122,9 @@ class EqualizedLinear(nn.Module):
     """
 
     def __init__(
-        self,
-        inputs: int,
-        outputs: int,
-        lr_multiplier: float = 1.0,
-        bias: float = 0.0,
-        gain: float = 1.0,
+        self, inputs: int, outputs: int, lr_multiplier: float = 1.0, bias: float = 0.0, gain: float = 1.0,
         precise: bool = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         super().__init__()
         self.gains = {"weight": gain * lr_multiplier / math.sqrt(inputs), "bias": gain * lr_multiplier}
         self.weight = nn.Parameter(torch.randn(outputs, inputs) * (gain / math.sqrt(inputs)))
@@ -199,11 +190,7 @@ class ModulatedConv2d(nn.Module):
     def __init__(self, inputs: int, outputs: int, resolution: int, up: bool, noise: bool, zeros: bool = False) -> None:
         """`zeros`: as in `upsample`."""
         super().__init__()
-        self.gains = {
-            "weight": 1 / math.sqrt(inputs * 9),
-            "bias": ACTIVATION_GAIN,
-            "noise_strength": ACTIVATION_GAIN,
-        }
+        self.gains = {"weight": 1 / math.sqrt(inputs * 9), "bias": ACTIVATION_GAIN, "noise_strength": ACTIVATION_GAIN}
         self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3) * self.gains["weight"])
         self.bias = nn.Parameter(torch.zeros(outputs))
         self.noise_strength = nn.Parameter(torch.zeros(())) if noise else None
@@ -212,11 +199,10 @@ class ModulatedConv2d(nn.Module):
 
     def forward(self, x: Tensor, styles: Tensor, noise: Tensor | None = None) -> Tensor:
         """Map x [N, I, H, W], styles [N, I] to [N, O, H', W']; noise [N, 1, H', W'], or None for the fixed map."""
-        offset = self.offset(noise)
+        offset = self._offset(noise)
         return leaky_relu(modulated_conv2d(x, self.weight, styles, offset, self.up, ACTIVATION_GAIN, self.zeros))
 
-    def offset(self, noise: Tensor | None = None) -> Tensor:
-        """Return what is added to the convolution: bias and noise (None: the fixed map), broadcasting to the output."""
+    def _offset(self, noise: Tensor | None = None) -> Tensor:
         if self.noise_strength is None:
             return self.bias[:, None, None]
         noise = self.fixed_noise if noise is None else noise
@@ -233,14 +219,14 @@ class ModulatedConv2d(nn.Module):
         and its part of the demodulation.
         """
         taps, outputs = self.weight[0, 0].numel(), len(self.weight)
-        seen, padding = (upsample(x, self.zeros, 1), int(not self.zeros)) if self.up else (x, 1)
-        styled = seen * styles[:, :, None, None].to(seen.dtype)
+        inputs, padding = (upsample(x, self.zeros, 1), int(not self.zeros)) if self.up else (x, 1)
+        styled = inputs * styles[:, :, None, None].to(inputs.dtype)
         convolved = F.conv2d(styled, self.weight, padding=padding).permute(0, 2, 3, 1)
         _, height, width, _ = convolved.shape
         before = styles[row, channel]
         kernels = self.weight.permute(1, 2, 3, 0).reshape(-1, taps, outputs)[channel]
         kernels = kernels * (value - before)[:, None, None]
-        patches = F.unfold(seen[row, channel][:, None], self.weight.shape[-1], padding=padding)
+        patches = F.unfold(inputs[row, channel][:, None], self.weight.shape[-1], padding=padding)
         shared = convolved.reshape(len(x), height * width, outputs)
         shared = shared.expand(len(row), -1, -1) if len(x) == 1 else shared[row]
         out = torch.baddbmm(shared, patches.transpose(1, 2).to(shared.dtype), kernels.to(shared.dtype))
@@ -248,7 +234,7 @@ class ModulatedConv2d(nn.Module):
         norms = (styles.square() @ energy.t())[row] + (value.square() - before.square())[:, None] * energy.t()[channel]
         scale = ACTIVATION_GAIN * torch.rsqrt(norms + 1e-8)
         out = out.view(len(row), height, width, outputs).permute(0, 3, 1, 2)
-        return leaky_relu(torch.addcmul(self.offset().to(out.dtype), out, along_rows(scale.to(out.dtype), out)))
+        return leaky_relu(torch.addcmul(self._offset().to(out.dtype), out, along_rows(scale.to(out.dtype), out)))
 
 
 class ToImage(nn.Module):
@@ -276,10 +262,9 @@ def learning_gains(network: nn.Module) -> dict[str, float]:
     """Return the gain of every parameter of a network, by name: the equalised learning rate (Karras et al. 2018, 4.1).
 
     A parameter is gain x v, and v, normal at the start, is what the optimiser moves. Where StyleGAN2 multiplies in
-    every forward pass, here the weights hold the product and training keeps v (stylex/training/state.py).
+    every forward pass, here the weights hold the product and training keeps v (stylex/training/weights.py).
     """
     gains: dict[str, float] = {}
     for name, module in network.named_modules():
-        own = getattr(module, "gains", {})
-        gains |= {f"{name}.{key}".lstrip("."): gain for key, gain in own.items()}
+        gains |= {f"{name}.{key}".lstrip("."): gain for key, gain in getattr(module, "gains", {}).items()}
     return {name: gains.get(name, 1.0) for name, _ in network.named_parameters()}

@@ -12,8 +12,7 @@ from stylex.artifacts import load_tensors, save_tensors
 from stylex.config import StylexConfig
 from stylex.errors import ArtifactError
 from stylex.networks.discriminator import Discriminator, Encoder
-from stylex.networks.mapping import Mapping
-from stylex.networks.synthesis import Synthesis
+from stylex.networks.synthesis import Mapping, Synthesis
 
 
 class StylexNetworks(nn.Module):
@@ -30,8 +29,8 @@ class StylexNetworks(nn.Module):
         self.mapping = Mapping(sizes.latent_dim, sizes.mapping_layers, sizes.mapping_lr_multiplier)
         widths, w_plus_dim = sizes.widths("generator", resolution), sizes.latent_dim + self.condition_dim
         drawing = sizes.to_rgb, sizes.noise, sizes.to_rgb_styles, sizes.edges, sizes.clamped
-        told = sizes.condition_coordinates if self.condition_dim else None, self.condition_dim
-        self.synthesis = Synthesis(w_plus_dim, widths, image_channels, *drawing, *told)
+        condition = sizes.condition_coordinates if self.condition_dim else None, self.condition_dim
+        self.synthesis = Synthesis(w_plus_dim, widths, image_channels, *drawing, *condition)
         outputs, widths = classes if config.conditional_discriminator else 1, sizes.widths("discriminator", resolution)
         self.discriminator = Discriminator(
             image_channels, widths, outputs, sizes.minibatch_stddev_group, sizes.downsampling
@@ -62,13 +61,9 @@ def build_networks(
 
 def save_stylex(path: Path, networks: StylexNetworks, header: dict[str, str]) -> None:
     """Write all weights and the fixed noise maps, with what `load_stylex` needs in the header."""
-    shape = {
-        "resolution": networks.resolution,
-        "image_channels": networks.image_channels,
-        "classes": networks.classes,
-    }
+    shape = json.dumps({name: getattr(networks, name) for name in ("resolution", "image_channels", "classes")})
     config = networks.config.model_dump_json()
-    save_tensors(path, networks.state_dict(), {**header, "stylex_config": config, "shape": json.dumps(shape)})
+    save_tensors(path, networks.state_dict(), {**header, "stylex_config": config, "shape": shape})
 
 
 def load_stylex(path: Path, device: torch.device | str = "cpu") -> StylexNetworks:

@@ -11,10 +11,8 @@ from torch import Tensor
 class StyleVector(NamedTuple):
     """All styles of a batch, as data: analyses perturb `space` and carry `to_rgb` along."""
 
-    space: Tensor
-    """[N, K]: the StyleSpace coordinates."""
-    to_rgb: Tensor
-    """[N, R]: the styles of the ToRGB layers, which StyleSpace leaves out."""
+    space: Tensor  # [N, K], the StyleSpace coordinates
+    to_rgb: Tensor  # [N, R], the styles of the ToRGB layers, which StyleSpace leaves out
 
     def select(self, index: Tensor | slice) -> StyleVector:
         """Return the rows named by `index` (int64, bool or a slice)."""
@@ -45,12 +43,6 @@ class StyleSpaceLayout:
         layer = max(i for i, offset in enumerate(self.offsets) if offset <= style_index)
         return layer, style_index - self.offsets[layer]
 
-    def index(self, layer: int, channel: int) -> int:
-        """Return the flat index of a layer's channel; raise IndexError when there is none."""
-        if not 0 <= channel < self.widths[layer]:
-            raise IndexError(f"layer {layer} has channels 0..{self.widths[layer] - 1}, not {channel}")
-        return self.offsets[layer] + channel
-
     def rows(self) -> list[slice]:
         """Return the flat indices of each layer."""
         return [slice(offset, offset + width) for offset, width in zip(self.offsets, self.widths, strict=True)]
@@ -63,11 +55,10 @@ class StyleSpaceLayout:
 def move(space: Tensor, index: Tensor, extreme: Tensor, shift: float) -> Tensor:
     """Move coordinates towards their extremes: s + shift * (extreme - s), method.md's AttFind step.
 
-    space [N, K]; index [k] int64, of which one that comes twice is moved as the last says; extreme [k]. Returns a new
-    [N, K]; the input is untouched.
+    space [N, K], which is not changed; index [k] int64, where of one that comes twice the last counts; extreme [k].
     """
     moved = space.clone()
-    last = list({each: place for place, each in enumerate(index.tolist())}.values())
+    last = list({coordinate: place for place, coordinate in enumerate(index.tolist())}.values())
     index, extreme = index[last], extreme[last]
     current = space[:, index]
     moved[:, index] = current + shift * (extreme.to(space) - current)

@@ -1,7 +1,7 @@
-"""The synthesis network: StyleGAN2's skip generator, with styles as data ([L] 3.2; architecture.md).
+"""StyleGAN2's mapping network and its skip generator, with styles as data ([L] 3.2; architecture.md).
 
-`styles(w_plus)` computes every style; `render(styles)` turns styles into images. `render` runs layer by layer through
-`start` and `advance`, so that an analysis which perturbs layer l can share everything below it.
+`Synthesis.styles` computes every style; `render` turns styles into images, layer by layer through `start` and
+`advance`, so that an analysis that perturbs a layer can share everything below it.
 """
 
 from __future__ import annotations
@@ -12,11 +12,37 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from stylex.networks.layers import EqualizedLinear, LearnedStyles, ModulatedConv2d, ToImage, upsample
+from stylex.networks.layers import (
+    ACTIVATION_GAIN,
+    EqualizedLinear,
+    LearnedStyles,
+    ModulatedConv2d,
+    ToImage,
+    leaky_relu,
+    upsample,
+)
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
 from stylex.quantization import quantized
 
 Noise = Sequence[Tensor] | None
+
+
+class Mapping(nn.Module):
+    """M: z to w, by equalised fully connected layers with a small learning rate (Karras et al. 2019)."""
+
+    def __init__(self, latent_dim: int, layers: int, lr_multiplier: float) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(
+            EqualizedLinear(latent_dim, latent_dim, lr_multiplier, gain=ACTIVATION_GAIN, precise=True)
+            for _ in range(layers)
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """Map z [N, latent_dim] ~ N(0, I) to w [N, latent_dim], float32; z is normalised to unit second moment."""
+        x = z.float() * torch.rsqrt(z.float().square().mean(dim=1, keepdim=True) + 1e-8)
+        for layer in self.layers:
+            x = leaky_relu(layer(x))
+        return x
 
 
 @dataclass(frozen=True)
@@ -68,23 +94,27 @@ class Synthesis(nn.Module):
         self.to_image = nn.ModuleList(ToImage(width, image_channels) for width in drawn)
         self.layout = StyleSpaceLayout(tuple(layer.weight.shape[1] for layer in layers))
         self.to_rgb_layout = StyleSpaceLayout(tuple(drawn))
-        self.register_buffer("layer_widths", torch.tensor(self.layout.widths), persistent=False)
-        self.register_buffer("drawn_widths", torch.tensor(drawn), persistent=False)
         self._map_styles(w_plus_dim, condition_coordinates or 0, condition_dim, to_rgb_styles == "learned")
 
-    def _map_styles(self, w_plus_dim: int, told: int, condition_dim: int, learned: bool) -> None:
-        """Make the affine maps. Those of all layers are one: layer l owns the rows of its styles."""
+    def _map_styles(self, w_plus_dim: int, conditioned: int, condition_dim: int, learned: bool) -> None:
+        """Make the affine maps. Those of all layers are one: layer l owns the rows of its styles.
+
+        The coordinates of the condition lie in the middle of equal parts of StyleSpace.
+        """
         size, count = self.layout.size, self.to_rgb_layout.size
-        self.condition_dim = condition_dim if told else 0
-        index = [(2 * part + 1) * size // (2 * told) for part in range(told)]  # in the middle of equal parts
+        index = [(2 * part + 1) * size // (2 * conditioned) for part in range(conditioned)]
         others = [coordinate for coordinate in range(size) if coordinate not in index]
-        order = [place for _, place in sorted(zip(others + index, range(size), strict=True))]
-        self.register_buffer("condition_index", torch.tensor(index, dtype=torch.long), persistent=False)
-        self.register_buffer("style_order", torch.tensor(order), persistent=False)
+        self.condition_dim = condition_dim if conditioned else 0
         inputs = w_plus_dim - self.condition_dim
-        self.affine = EqualizedLinear(inputs, size - told, bias=1.0, precise=True)
-        self.condition_affine = EqualizedLinear(condition_dim, told, bias=1.0, precise=True) if told else None
+        self.affine = EqualizedLinear(inputs, size - conditioned, bias=1.0, precise=True)
+        self.condition_affine = None
+        if conditioned:
+            self.condition_affine = EqualizedLinear(condition_dim, conditioned, bias=1.0, precise=True)
         self.to_rgb_affine = LearnedStyles(count) if learned else EqualizedLinear(inputs, count, bias=1.0, precise=True)
+        order = torch.tensor(others + index).argsort().tolist()
+        constants = {"layer_widths": self.layout.widths, "drawn_widths": self.to_rgb_layout.widths}
+        for name, values in (constants | {"condition_index": index, "style_order": order}).items():
+            self.register_buffer(name, torch.tensor(values, dtype=torch.long), persistent=False)
 
     def styles(self, w_plus: Tensor) -> StyleVector:
         """Map w_plus [N, D], or one a layer [N, L, D], to all styles; always in float32."""
@@ -94,18 +124,17 @@ class Synthesis(nn.Module):
             if self.condition_affine is not None:
                 space = torch.cat([space, self.condition_affine(condition)], dim=1)[:, self.style_order]
             return StyleVector(space, self.to_rgb_affine(w))
-        each = [self.styles(of_layer) for of_layer in w_plus.unbind(1)]
-        space = [each[layer].space[:, rows] for layer, rows in enumerate(self.layout.rows())]
+        by_layer = [self.styles(w) for w in w_plus.unbind(1)]
+        space = [by_layer[layer].space[:, rows] for layer, rows in enumerate(self.layout.rows())]
         drawn = enumerate(self.to_rgb_layout.rows(), start=self.first_image)
-        to_rgb = [each[2 * block].to_rgb[:, rows] for block, rows in drawn]
+        to_rgb = [by_layer[2 * block].to_rgb[:, rows] for block, rows in drawn]
         return StyleVector(torch.cat(space, dim=1), torch.cat(to_rgb, dim=1))
 
     def with_condition(self, styles: StyleVector, condition: Tensor, chosen: Tensor) -> StyleVector:
         """Return the styles with the chosen [N, n] of the condition coordinates as `condition` [N, C] has them."""
         assert self.condition_affine is not None
-        space = styles.space.clone()
-        told = torch.where(chosen, self.condition_affine(condition), space[:, self.condition_index])
-        return styles._replace(space=space.index_copy(1, self.condition_index, told))
+        values = torch.where(chosen, self.condition_affine(condition), styles.space[:, self.condition_index])
+        return styles._replace(space=styles.space.index_copy(1, self.condition_index, values))
 
     def mix(self, first: StyleVector, second: StyleVector, from_second: Tensor) -> StyleVector:
         """Take the layers where from_second [N, L] is true from `second`, the others from `first`.

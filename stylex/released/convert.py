@@ -257,17 +257,8 @@ def logits_of(given: ReleasedLatents, config: ExperimentConfig, path: Path) -> T
 
 def write_effects(path: Path, layout: StyleSpaceLayout, latents: Latents, measured: MeasuredEffects) -> None:
     """Write the effects that the authors measured as the experiment's."""
-    located = [layout.locate(index) for index in range(layout.size)]
-    header = EffectsHeader(
-        class_names=latents.class_names,
-        shift=SHIFT,
-        precision="float32",
-        minima=latents.minima.tolist(),
-        maxima=latents.maxima.tolist(),
-        layers=[layer for layer, _ in located],
-        channels=[channel for _, channel in located],
-        provenance=latents.provenance | {"effects": f"measured by the authors of StylEx: {EFFECTS}"},
-    )
+    origin = latents.provenance | {"effects": f"measured by the authors of StylEx: {EFFECTS}"}
+    header = EffectsHeader.of(latents, layout, SHIFT, "float32", origin)
     with effects_writer(path, header) as writer:
         for identity, logits, effect in zip(latents.ids, measured.logits, measured.effects, strict=True):
             writer.add(identity, EffectsRow(torch.from_numpy(logits), torch.from_numpy(np.ascontiguousarray(effect))))
@@ -290,7 +281,7 @@ def compare_with_measured(
         )
     index = torch.linspace(0, size - 1, min(PROBES, size)).round().long()
     image = torch.arange(len(index)) * count // len(index)
-    targets = targets_of(latents.styles, torch.stack([latents.minima, latents.maxima]), shift=1.0)
+    targets = targets_of(latents.styles, latents.extremes, shift=1.0)
     direction = torch.tensor([0, 1]).repeat(len(index))
     image, index = image.repeat_interleave(2), index.repeat_interleave(2)
     moves = Moves(image.to(device), index.to(device), targets[image, direction, index].to(device))

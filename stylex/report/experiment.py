@@ -11,7 +11,7 @@ import pandas
 from stylex.artifacts import read_json, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
 from stylex.config.base import INCEPTION, POOLED, TOP
-from stylex.diagnosis.verdicts import GOOD, Finding, failures, judge
+from stylex.diagnosis.verdicts import GOOD, Finding, failures, findings_of
 from stylex.figures.names import ANIMATION_NAMES, figure_names
 from stylex.protocols import Protocol
 from stylex.report.basic_tables import class_list
@@ -201,7 +201,7 @@ def diagnosis(run: Run, name: str, of_moves: bool) -> tuple[str, Block]:
     findings = [Finding(row["measure"], row["value"], row["limit"]) for row in data.to_dict("records")]
     if of_moves:
         rows = main_rows(run, name)
-        findings += judge({"moves_distance": float(rows[POOLED]["frechet_ratio"])}, classes=len(rows) - 1)
+        findings += findings_of({"moves_distance": float(rows[POOLED]["frechet_ratio"])}, classes=len(rows) - 1)
     verdict = "; ".join(failures(findings)) or GOOD
     frame = pandas.DataFrame([
         {

@@ -14,7 +14,7 @@ import torch
 
 from stylex.artifacts import write_table
 from stylex.config import ExperimentPaths, experiment_paths
-from stylex.diagnosis import diagnose, tell
+from stylex.diagnosis import diagnose, log_findings
 from stylex.errors import AtWorkError, ConfigError
 from stylex.locks import exclusive
 from stylex.networks.model import save_stylex
@@ -205,4 +205,4 @@ def _finish(run: Run, state: TrainingState) -> None:
     save_stylex(run.paths.stylex_model, networks, run.origin | header)
     log_foreign(run)
     found = diagnose(networks, run.frozen.classifier, validation.split, run.config.seed, run.device)
-    tell(run.paths.name, found)
+    log_findings(run.paths.name, found)

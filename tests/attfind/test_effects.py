@@ -19,7 +19,6 @@ from stylex.errors import ArtifactError, AtWorkError, ConfigError
 from stylex.latents.table import Latents, read_latents, write_latents
 from stylex.locks import exclusive
 from stylex.networks.model import build_networks, load_stylex, save_stylex
-from stylex.networks.stylespace import StyleVector
 from stylex.protocols import Protocol
 
 NAME = "mnist"
@@ -53,19 +52,9 @@ def project(root):
         styles = networks.synthesis.styles(networks.w_plus(w, logits))
     scalar = torch.zeros(IMAGES)
     latents = Latents(
-        ids=[f"digit-{row:02d}" for row in range(IMAGES)],
-        labels=torch.arange(IMAGES) % 2,
-        logits=logits,
-        w=w,
-        styles=styles.space,
-        to_rgb_styles=styles.to_rgb,
-        reconstruction_l1=scalar,
-        reconstruction_perceptual=scalar,
-        reconstruction_logits=logits,
-        discriminator=scalar,
-        class_names=names,
-        provenance={},
-    )
+        [f"digit-{row:02d}" for row in range(IMAGES)], torch.arange(IMAGES) % 2, logits, w, styles.space, styles.to_rgb,
+        scalar, scalar, logits, scalar, class_names=names, provenance={},
+    )  # fmt: skip
     write_latents(paths.latents, latents)
     return root
 
@@ -106,11 +95,6 @@ def test_held_out_the_half_that_is_searched_is_measured_towards_its_own_extremes
     torch.testing.assert_close(half.effect[:, :, both], whole.effect[latents.searched][:, :, both], rtol=0, atol=1e-4)
 
 
-def test_a_protocol_that_the_experiment_has_not_is_refused(project):
-    with pytest.raises(ConfigError, match="protocol 'held_out' is none of attfind.protocols: same_images"):
-        compute_effects(project, NAME, "cpu", protocol=Protocol.HELD_OUT)
-
-
 def test_shards_hold_whole_groups_and_every_image_once():
     for shards in (1, 2, 7, 30):
         groups = [group for shard in range(shards) for group in shard_groups(23, 4, shard, shards)]
@@ -122,11 +106,11 @@ KILLED = """
 import sys
 from pathlib import Path
 from stylex.attfind import effects
-write = effects.Parts.write
-def slow(self, group, rows):
-    write(self, group, rows)
-    print(group.start, flush=True)
-effects.Parts.write = slow
+write = effects.write_part
+def slow(path, identity, rows):
+    write(path, identity, rows)
+    print(int(path.name[:7]), flush=True)
+effects.write_part = slow
 if sys.argv[2:]:
     effects.code_digest = lambda *modules, without: sys.argv[2]
 effects.compute_effects(Path(sys.argv[1]), "mnist", "cpu", 0)
@@ -157,12 +141,16 @@ def test_killed_at_any_group_it_goes_on_and_ends_with_the_same_bits(project):
     assert [entry.name for entry in path.parent.iterdir()] == [path.name], "parts are gone when the shard is there"
 
 
-def test_parts_of_other_options_are_not_used(project):
-    whole, paths = measured(project, 1), ExperimentPaths(project, NAME)
-    parts = paths.effects().with_suffix(".parts")
+def test_parts_of_other_options_and_torn_ones_are_measured_again(project):
+    whole = measured(project, 1)
+    parts = ExperimentPaths(project, NAME).effects().with_suffix(".parts")
     options(project, shift=0.5)
     killed_after_a_group(project)
     assert list(parts.iterdir())
+    assert same(measured(project, 1), whole)
+    killed_after_a_group(project)
+    (first, *_) = sorted(parts.glob("*.safetensors"))
+    first.write_bytes(first.read_bytes()[:-100])
     assert same(measured(project, 1), whole)
 
 
@@ -179,17 +167,16 @@ def test_parts_of_the_same_content_are_used_whatever_its_title_and_origin_are(pr
     assert killed_after_a_group(project, "of other code") == 0
 
 
-def test_a_torn_part_is_measured_again(project):
-    whole, paths = measured(project, 1), ExperimentPaths(project, NAME)
-    killed_after_a_group(project)
-    (first, *_) = sorted(paths.effects().with_suffix(".parts").glob("*.safetensors"))
-    first.write_bytes(first.read_bytes()[:-100])
-    assert same(measured(project, 1), whole)
-
-
-def test_a_shard_that_does_not_exist(project):
+def test_what_the_experiment_has_not_is_refused(project):
     with pytest.raises(ArtifactError, match=r"shard 1 does not exist: attfind.shards of mnist is 1"):
         compute_effects(project, NAME, "cpu", 1)
+    with pytest.raises(ConfigError, match="protocol 'held_out' is none of attfind.protocols: same_images"):
+        compute_effects(project, NAME, "cpu", protocol=Protocol.HELD_OUT)
+    paths = ExperimentPaths(project, NAME)
+    latents = read_latents(paths.latents)
+    write_latents(paths.latents, replace(latents, styles=latents.styles[:, 1:]))
+    with pytest.raises(ArtifactError, match=r"latents\.parquet has \d+ styles, the network \d+; encode again"):
+        compute_effects(project, NAME, "cpu")
 
 
 def test_shards_measured_differently_are_not_merged(project):
@@ -206,17 +193,12 @@ def test_the_discriminator_is_asked_with_what_the_classifier_says_of_each_image(
     effects = read_effects([ExperimentPaths(project, NAME).effects()])
     assert effects.discriminator_change.shape == effects.effect.shape[:3]
     paths = ExperimentPaths(project, NAME)
-    networks, classifier, latents = (
-        load_stylex(paths.stylex_model), load_classifier(paths.classifier.model), read_latents(paths.latents)
-    )  # fmt: skip
-    row, index = 4, 11
-    styles = latents.style_vector(torch.tensor([row]))
-    moved = styles.space.clone()
-    moved[0, index] = latents.maxima[index] * 1.0
+    networks, classifier = load_stylex(paths.stylex_model), load_classifier(paths.classifier.model)
+    latents, row, index = read_latents(paths.latents), 4, 11
     with torch.no_grad():
         own = latents.logits[row : row + 1].softmax(1)
-        before = networks.discriminator(networks.synthesis.render(styles), own)
-        changed = networks.synthesis.render(StyleVector(moved, styles.to_rgb))
+        before = networks.discriminator(networks.synthesis.render(latents.style_vector(torch.tensor([row]))), own)
+        changed = networks.synthesis.render(latents.moved(torch.tensor([row]), [(index, 1)], shift=1.0))
         after = networks.discriminator(changed, classifier(changed).softmax(1))
         alike = networks.discriminator(changed, own)
     expected = (after - before).abs()[0]

@@ -1,5 +1,6 @@
 """Explanations of single images against loops that render one image at a time."""
 
+import itertools
 import shutil
 from pathlib import Path
 
@@ -106,13 +107,13 @@ def test_independent_moves_each_of_the_largest_effects_of_this_image_alone(
             for direction in Direction:
                 alone = plain_logits(networks, classifier, styles, image, [(index, direction)])
                 effect[index, direction] = margin(alone, target)
-        best = [max(Direction, key=lambda way, index=index: effect[index, way]) for index in range(size)]
+        best = [max(Direction, key=lambda to, index=index: effect[index, to]) for index in range(size)]
         order = sorted(range(size), key=lambda index: -effect[index, best[index]])[:4]
         assert [(step.style_index, step.direction) for step in steps] == [(index, best[index]) for index in order]
-        assert_answers(networks, classifier, styles, image, target, steps, alone=True)
+        assert_recorded(networks, classifier, styles, image, target, steps, alone=True)
 
 
-def assert_answers(networks, classifier, styles, image, target, steps, alone=False):
+def assert_recorded(networks, classifier, styles, image, target, steps, alone=False):
     """What a step records is the classifier's answer to a full rendering of all moves so far, or of this one alone."""
     moves, before = [], plain_logits(networks, classifier, styles, image, [])
     for number, step in enumerate(steps, start=1):
@@ -134,19 +135,15 @@ def test_subset_is_greedy_given_what_is_moved_and_stops_at_the_flip(
         moves = []
         for step in steps:
             used = {index for index, _ in moves}
-            candidates = [
-                (index, way)
-                for index in range(networks.synthesis.layout.size)
-                for way in Direction
-                if index not in used
-            ]
+            free = [index for index in range(networks.synthesis.layout.size) if index not in used]
+            candidates = list(itertools.product(free, Direction))
             values = [
                 margin(plain_logits(networks, classifier, styles, image, [*moves, candidate]), target)
                 for candidate in candidates
             ]
             moves.append(candidates[values.index(max(values))])
             assert (step.style_index, step.direction) == moves[-1]
-        assert_answers(networks, classifier, styles, image, target, steps)
+        assert_recorded(networks, classifier, styles, image, target, steps)
         assert not any(step.flipped for step in steps[:-1]), "nothing is moved after the flip"
         assert steps[-1].flipped or len(steps) == 4
     assert any(steps[-1].flipped for steps in found), "the oracle must see a flip"
@@ -185,13 +182,15 @@ def test_what_single_moves_do_is_not_measured_again_and_leads_to_the_same_steps(
 
 
 @pytest.mark.parametrize("method", Method)
-def test_no_coordinate_is_moved_twice_and_there_are_no_more_than_there_are(
+def test_no_coordinate_is_moved_twice_and_an_image_at_all_its_extremes_has_no_step(
     networks, styles, targets, explainer_of, method
 ):
     size = networks.synthesis.layout.size
     for steps in explainer_of(shift=0.05).explain(styles, targets, method, size + 10):
         moved = [step.style_index for step in steps]
         assert len(set(moved)) == len(moved) <= size
+    alone = styles.select(slice(0, 1))
+    assert explainer_of(latents=latents_of(alone)).explain(alone, targets[:1], method, 3) == [[]]
 
 
 def test_a_step_of_subset_never_moves_away_from_the_target(networks, classifier, styles, targets, explainer_of):
@@ -210,16 +209,10 @@ def test_a_step_of_subset_never_moves_away_from_the_target(networks, classifier,
             logits = after
 
 
-@pytest.mark.parametrize("method", Method)
-def test_an_image_at_all_its_extremes_has_no_step(styles, targets, explainer_of, method):
-    alone = styles.select(slice(0, 1))
-    assert explainer_of(latents=latents_of(alone)).explain(alone, targets[:1], method, 3) == [[]]
-
-
 def test_only_the_search_is_in_bfloat16(networks, classifier, styles, targets, explainer_of):
     found = explainer_of(precision="bfloat16").explain(styles, targets, Method.INDEPENDENT, 3)
     for image, (target, steps) in enumerate(zip(targets.tolist(), found, strict=True)):
-        assert_answers(networks, classifier, styles, image, target, steps, alone=True)
+        assert_recorded(networks, classifier, styles, image, target, steps, alone=True)
 
 
 def test_latents_of_another_network_are_refused(styles, explainer_of):

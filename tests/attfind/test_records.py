@@ -45,18 +45,13 @@ def write_some(path, count):
     return base, effect
 
 
-def test_effects_round_trip_is_exact(tmp_path):
-    base, effect = write_some(tmp_path / "effects.parquet", 2 * ROW_GROUP + 3)
-    read = read_effects([tmp_path / "effects.parquet"])
-    assert read.header == HEADER
-    assert read.ids == [f"image-{row}" for row in range(2 * ROW_GROUP + 3)]
-    assert torch.equal(read.base_logits, base)
-    assert torch.equal(read.effect, effect)
-
-
-def test_effects_are_streamed_and_describe_themselves(tmp_path):
-    write_some(tmp_path / "effects.parquet", 2 * ROW_GROUP + 3)
-    file = pyarrow.parquet.ParquetFile(tmp_path / "effects.parquet")
+def test_effects_are_streamed_and_their_round_trip_is_exact(tmp_path):
+    path = tmp_path / "effects.parquet"
+    base, effect = write_some(path, 2 * ROW_GROUP + 3)
+    read = read_effects([path])
+    assert read.header == HEADER and read.ids == [f"image-{row}" for row in range(2 * ROW_GROUP + 3)]
+    assert torch.equal(read.base_logits, base) and torch.equal(read.effect, effect)
+    file = pyarrow.parquet.ParquetFile(path)
     assert file.metadata.num_row_groups == 3
     assert json.loads(file.schema_arrow.metadata[b"shape"]) == [2, 3, 2]
     assert file.schema_arrow.names == ["id", "base_logits", "effect"]
@@ -73,18 +68,15 @@ def test_an_interrupted_write_leaves_the_earlier_file(tmp_path):
 
 
 @pytest.mark.parametrize("keep", [0, 4, 200, -10])
-def test_damaged_effects(tmp_path, keep):
+def test_damaged_and_foreign_effects(tmp_path, keep):
     path = tmp_path / "effects.parquet"
     write_some(path, 5)
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ArtifactError, match=r"effects\.parquet is damaged"):
         read_effects([path])
-
-
-def test_foreign_parquet_as_effects(tmp_path):
-    pyarrow.parquet.write_table(pyarrow.table({"id": ["a"]}), tmp_path / "effects.parquet")
+    pyarrow.parquet.write_table(pyarrow.table({"id": ["a"]}), path)
     with pytest.raises(ArtifactError, match="damaged"):
-        read_effects([tmp_path / "effects.parquet"])
+        read_effects([path])
 
 
 def test_attributes_round_trip_keeps_class_names_as_text(tmp_path):

@@ -23,16 +23,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torchvision.models import resnet18
 
+from stylex.allocator import keep_freed_memory
 from stylex.artifacts import provenance, write_json
-from stylex.attfind.algorithms import Limits
-from stylex.attfind.engine import Moves, every_move, logits_of_moves, targets_of
-from stylex.attfind.screening import Screen, screened
+from stylex.attfind.engine import Moves, Screen, every_move, logits_of_moves, screened, targets_of
 from stylex.classifiers import load_classifier
 from stylex.classifiers.frozen import fold_normalisation
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import read_latents
-from stylex.memory import keep_freed_memory
 from stylex.networks.model import build_networks, load_stylex
 from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Synthesis
@@ -67,12 +65,10 @@ def the_loop(synthesis: Synthesis, classifier: nn.Module, styles: StyleVector, m
     """Return logits [M, classes] as [V]'s code gets them: one move, one image, everything anew."""
     logits = []
     with torch.inference_mode():
-        for image, index, value in zip(
-            *(column.tolist() for column in (moves.image, moves.index, moves.value)), strict=True
-        ):
-            space = styles.space[image : image + 1].clone()
-            space[0, index] = value
-            logits.append(classifier(synthesis.render(StyleVector(space, styles.to_rgb[image : image + 1]))))
+        for row in range(len(moves.index)):
+            move = moves.select(torch.tensor([row]))
+            styled = Moves(torch.zeros(1, dtype=torch.long), move.index, move.value).applied(styles.select(move.image))
+            logits.append(classifier(synthesis.render(styled)))
     return torch.cat(logits)
 
 
@@ -166,13 +162,11 @@ def screening(rounds: int) -> dict[str, float]:
             once = seconds(lambda: the_loop(synthesis, classifier, styles, some)) / SCREENED_PLAIN_MOVES  # noqa: B023
             start = time.perf_counter()
             with torch.autocast("cpu", torch.bfloat16, enabled=options.precision == "bfloat16"):
-                search = Screen(synthesis, classifier, styles, extremes, options.shift, options.batch_size)
-                found = screened(
-                    search, Limits(options.threshold, TOP, tolerance=options.tolerance), options.confidence, SEED
-                )
+                screen = Screen(synthesis, classifier, styles, extremes, options)
+                screened(screen, SEED)
             spent[0] += time.perf_counter() - start
             spent[1] += once * len(moves.index)
-            evaluations, total = evaluations + found.evaluations, total + len(moves.index)
+            evaluations, total = evaluations + screen.evaluations, total + len(moves.index)
         ours.append(spent[0])
         plain.append(spent[1])
         print(number + 1, f"screened {spent[0]:.2f} s, the loop {spent[1]:.0f} s", file=sys.stderr)
@@ -191,8 +185,8 @@ def demo_case(name: str) -> tuple:
         classifier = load_classifier(paths.classifier.model)
     except ArtifactError as error:
         raise SystemExit(f"error: {error}; the case `screened` needs the demo's models: `make demo`") from None
-    extremes = torch.stack([latents.minima, latents.maxima])
-    return synthesis.requires_grad_(False), classifier, latents.style_vector(), extremes, config.attfind
+    options = config.attfind.model_copy(update={"max_attributes": TOP})
+    return synthesis.requires_grad_(False), classifier, latents.style_vector(), latents.extremes, options
 
 
 def table(results: dict[str, dict[str, float]]) -> str:

@@ -30,12 +30,12 @@ import torch
 import yaml
 from plain import plain_state, plain_step
 
+from stylex.allocator import keep_freed_memory
 from stylex.artifacts import provenance, read_json, write_json
 from stylex.classifiers import Classifier, FeatureBackbone
 from stylex.classifiers.frozen import NetworkDescription, Role
 from stylex.config import load_experiment
 from stylex.datasets import ImageSplit, download, load_split, prepare
-from stylex.memory import keep_freed_memory
 from stylex.training.distributed import Processes
 from stylex.training.sampler import BatchSampler, FrozenNetworks, draw
 from stylex.training.state import initial_state, training_dtype

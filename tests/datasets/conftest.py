@@ -17,7 +17,7 @@ import numpy
 import pytest
 
 from stylex.artifacts import sha256, write_json
-from stylex.datasets import pixels, prepare
+from stylex.datasets import image_files, prepare
 from stylex.datasets.transfer import PinnedFile
 
 
@@ -125,14 +125,14 @@ def held_fixture() -> Callable[..., None]:
 
 def held(root: Path, *arguments: Any) -> None:
     """Prepare; the first file is read when somebody has opened the gate."""
-    read, gate = pixels.read_pixels, root / "gate"
+    read, gate = image_files.read_pixels, root / "gate"
 
     def read_behind_the_gate(*of_file: Any) -> Any:
         gate.read_bytes()
-        pixels.read_pixels = read
+        image_files.read_pixels = read
         return read(*of_file)
 
-    pixels.read_pixels = read_behind_the_gate
+    image_files.read_pixels = read_behind_the_gate
     prepare(root, *arguments)
 
 

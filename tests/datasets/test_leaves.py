@@ -7,7 +7,7 @@ from stylex.artifacts import read_json
 from stylex.config import DatasetConfig, DatasetPaths
 from stylex.datasets import download, leaves, load_split, prepare
 from stylex.datasets.factors import Factors, by_halves, read_factors
-from stylex.datasets.leaves import AGREEMENT, COUNT, FACTORS, SEEDS, draw_leaf, draw_leaves, labels_of, sample_factors
+from stylex.datasets.leaves import FACTORS, draw_leaf, draw_leaves, labels_of, regions, sample_factors
 from stylex.errors import ArtifactError, ConfigError
 
 PLAIN = dict.fromkeys(FACTORS, 0.5) | {"spots": 0.0, "curl": 0.0}
@@ -33,12 +33,15 @@ def few(root, monkeypatch):
 
 
 def test_factors_are_uniform_and_independent():
-    factors = sample_factors(COUNT, SEEDS["leaves"])
+    factors = sample_factors(leaves.COUNT, leaves.SEEDS["leaves"])
     correlations = numpy.corrcoef(factors.T) - numpy.eye(len(FACTORS))
-    assert numpy.abs(correlations).max() < 4 / COUNT**0.5  # four standard errors
+    assert numpy.abs(correlations).max() < 4 / leaves.COUNT**0.5  # four standard errors
     for factor in factors.T:
         counts = numpy.histogram(factor, bins=10, range=(0, 1))[0]
-        assert counts.sum() == COUNT and numpy.abs(counts - COUNT / 10).max() < 5 * (0.09 * COUNT) ** 0.5
+        assert (
+            counts.sum() == leaves.COUNT
+            and numpy.abs(counts - leaves.COUNT / 10).max() < 5 * (0.09 * leaves.COUNT) ** 0.5
+        )
 
 
 def test_the_first_factors_do_not_depend_on_how_many_there_are():
@@ -54,20 +57,20 @@ def test_the_label_is_the_sum_of_three_factors_above_one_and_a_half():
         (0, 0.6, 0.91, 0, 0, 0): 1,
     }
     assert labels_of(numpy.array(list(rows), float)).tolist() == list(rows.values())
-    factors = sample_factors(COUNT, SEEDS["leaves"])
+    factors = sample_factors(leaves.COUNT, leaves.SEEDS["leaves"])
     labels = labels_of(factors)
     assert numpy.array_equal(labels, factors[:, :3].sum(1) > 1.5)
-    assert abs(labels.mean() - 0.5) < 4 * 0.5 / COUNT**0.5
+    assert abs(labels.mean() - 0.5) < 4 * 0.5 / leaves.COUNT**0.5
 
 
 def test_the_planted_bias_is_of_the_background_alone():
-    seed, agreement = SEEDS["leaves-biased"], AGREEMENT["leaves-biased"]
-    biased, fair = sample_factors(COUNT, seed, agreement), sample_factors(COUNT, seed)
+    seed, agreement = leaves.SEEDS["leaves-biased"], leaves.AGREEMENT["leaves-biased"]
+    biased, fair = sample_factors(leaves.COUNT, seed, agreement), sample_factors(leaves.COUNT, seed)
     assert numpy.array_equal(biased[:, :5], fair[:, :5])
     agrees = (biased[:, 5] < 0.5) == labels_of(biased)
-    assert abs(agrees.mean() - 0.95) < 4 * (0.95 * 0.05 / COUNT) ** 0.5
+    assert abs(agrees.mean() - 0.95) < 4 * (0.95 * 0.05 / leaves.COUNT) ** 0.5
     counts = numpy.histogram(biased[:, 5], bins=10, range=(0, 1))[0]
-    assert numpy.abs(counts - COUNT / 10).max() < 5 * (0.09 * COUNT) ** 0.5
+    assert numpy.abs(counts - leaves.COUNT / 10).max() < 5 * (0.09 * leaves.COUNT) ** 0.5
 
 
 @pytest.mark.parametrize("resolution", [32, 64])
@@ -176,3 +179,91 @@ def test_halves_name_the_side_of_each_factor(few):
     halves = by_halves(split, Factors(split.ids[::-1], ("a", "b"), values[::-1]))
     assert halves.class_names == ("00", "01", "10", "11")
     assert halves.labels[:4].tolist() == [2, 1, 3, 0] and halves.ids == split.ids
+
+
+# Regions: which pixels a factor touches, by hand, and which it does not.
+SIDE = 64
+
+
+def rows(**factors):
+    """Return factors [1, 6] of an upright leaf without spots and curl, but for what is said."""
+    values = PLAIN | factors
+    return numpy.array([[values[name] for name in FACTORS]])
+
+
+def drawn(**factors):
+    """Return the image [H, W, 3], int."""
+    return draw_leaves(rows(**factors), SIDE)[0].transpose(1, 2, 0).astype(int)
+
+
+def region(name, **factors):
+    return regions(rows(**factors), SIDE)[name][0]
+
+
+def coverage(factors):
+    """Return the share of each pixel [N, H, W] that the leaves cover: the rest takes the ground's shade with it."""
+    ground = factors[:, [FACTORS.index("background")]]
+    black, white = (
+        draw_leaves(
+            numpy.where(numpy.arange(len(FACTORS)) == FACTORS.index("background"), shade + 0 * ground, factors), SIDE
+        )
+        for shade in (0.0, 1.0)
+    )
+    return 1 - (white[:, 0].astype(int) - black[:, 0]) / 185  # of SHADE, 40 to 225
+
+
+def test_the_ground_is_what_the_leaf_does_not_cover_and_the_blade_what_it_does():
+    factors = sample_factors(20, 1)
+    factors[:, FACTORS.index("spots")] = 0
+    found, covered = regions(factors, SIDE), coverage(factors)
+    assert not found["background"][covered >= 1].any() and found["yellowing"][covered >= 1].all()
+    assert found["background"][covered <= 0].all() and not found["yellowing"][covered <= 0].any()
+    assert (found["background"] | found["yellowing"]).all()  # both on the rim, and nothing between
+
+
+def test_spots_lie_within_the_leaf_where_they_are_at_their_largest():
+    factors = sample_factors(20, 2)
+    factors[:, FACTORS.index("spots")] = 1
+    found = regions(factors, SIDE)["spots"]
+    assert not found[coverage(factors) <= 0].any()
+    for image, mask in zip(draw_leaves(factors, SIDE), found, strict=True):
+        brown = (image == numpy.array(leaves.BROWN)[:, None, None]).all(axis=0)
+        assert brown.sum() > 20 and mask[brown].all() and mask.sum() < 2.5 * brown.sum()
+
+
+def test_a_blade_keeps_its_colour_below_a_spot():
+    brown = (drawn(spots=1.0) == leaves.BROWN).all(axis=2)
+    assert not region("yellowing", spots=1.0)[brown].any() and region("yellowing")[brown].all()
+
+
+@pytest.mark.parametrize("name", ["curl", "size", "angle"])
+def test_the_shape_acts_where_leaves_differ(name):
+    """At every pixel in which two images of the range differ."""
+    found = region(name)
+    for value in numpy.linspace(0, 1, leaves.STEPS):
+        differs = numpy.abs(drawn(**{name: value}) - drawn()).max(axis=2) > leaves.THRESHOLD
+        assert found[differs].all()
+    assert not found[[0, 0, -1, -1], [0, -1, 0, -1]].any()
+
+
+def test_size_leaves_the_smallest_leaf_and_the_outside_of_the_largest_alone():
+    found, inner, outer = region("size"), coverage(rows(size=0.0))[0], coverage(rows(size=1.0))[0]
+    rim = numpy.abs(numpy.arange(SIDE) - SIDE / 2 + 0.5) > 3  # without the midrib, whose width grows
+    assert not found[:, rim][inner[:, rim] >= 1].any() and not found[outer <= 0].any()
+    assert found[:, rim][((inner <= 0) & (outer >= 1))[:, rim]].all()
+
+
+@pytest.mark.parametrize("name", FACTORS)
+def test_a_region_does_not_depend_on_the_value_of_its_own_factor_and_does_on_others(name):
+    other = "angle" if name == "size" else "size"
+    assert numpy.array_equal(region(name, **{name: 0.3}), region(name, **{name: 0.8}))
+    assert not numpy.array_equal(region(name, **{other: 0.3}), region(name, **{other: 0.8}))
+
+
+def test_each_image_has_regions_of_its_own_none_of_them_empty():
+    factors = sample_factors(5, 3)
+    together = regions(factors, 32)
+    assert list(together) == list(FACTORS)
+    for name, masks in together.items():
+        assert masks.shape == (5, 32, 32) and masks.any(axis=(1, 2)).all() and not masks.all()
+        assert numpy.array_equal(masks[3], regions(factors[3:4], 32)[name][0])

@@ -28,6 +28,7 @@ def test_all_classes(prepared):
     assert split.ids[3] == "fashion_mnist-test-00003"
     assert split.raw().dtype == torch.uint8
     assert numpy.array_equal(split.raw()[:, 0, 2:30, 2:30].numpy(), raw)
+    assert not split.table.flags.owndata and not split.table.flags.writeable, "the images stay on disk"
 
 
 def test_images_are_in_minus_one_to_one(prepared):
@@ -49,6 +50,10 @@ def test_classes_are_relabelled_in_the_order_asked(prepared):
     assert split.labels.tolist() == [1, 0, 1, 0]
     assert split.ids == [everything.ids[index] for index in (5, 7, 15, 17)]
     assert torch.equal(split.raw(), everything.raw(torch.tensor([5, 7, 15, 17])))
+    indices = torch.tensor([3, 0])
+    part = split.part(indices)
+    assert torch.equal(part.images(), split.images(indices)) and torch.equal(part.labels, split.labels[indices])
+    assert part.ids == [split.ids[3], split.ids[0]] and part.class_names == split.class_names
 
 
 def test_one_against_rest(prepared):
@@ -56,20 +61,6 @@ def test_one_against_rest(prepared):
     assert split.class_names == ("rest", "bag")
     assert len(split) == 20
     assert split.labels.nonzero().flatten().tolist() == [8, 18]
-
-
-def test_a_part_has_the_images_asked_for(prepared):
-    split = load_split(prepared, config(classes=["sneaker", "sandal"]), "train")
-    indices = torch.tensor([3, 0])
-    part = split.part(indices)
-    assert torch.equal(part.images(), split.images(indices)) and torch.equal(part.labels, split.labels[indices])
-    assert part.ids == [split.ids[3], split.ids[0]] and part.class_names == split.class_names
-
-
-def test_the_images_stay_on_disk(prepared):
-    split = load_all_classes(prepared, "fashion_mnist", 32, "train")
-    assert not split.table.flags.owndata
-    assert not split.table.flags.writeable
 
 
 def test_splits_are_disjoint(prepared):

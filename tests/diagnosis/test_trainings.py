@@ -6,8 +6,7 @@ import pytest
 
 from stylex.artifacts import read_json, read_table
 from stylex.config import ExperimentPaths
-from stylex.diagnosis import write_diagnosis
-from stylex.diagnosis.diagnose import COLUMNS
+from stylex.diagnosis import COLUMNS, write_diagnosis
 from stylex.diagnosis.verdicts import CRITERIA
 from stylex.networks.model import StylexNetworks
 from stylex.networks.synthesis import Synthesis

@@ -9,8 +9,7 @@ import torch
 from torch import nn
 
 from stylex.artifacts import load_tensors, read_json, read_table
-from stylex.attfind.maps import map_name, mapped, read_maps
-from stylex.attfind.records import Attribute, Direction, write_attributes
+from stylex.attfind.records import Attribute, Direction, map_name, mapped, read_maps, write_attributes
 from stylex.errors import ArtifactError
 from stylex.evaluation.counterfactuals import Run
 from stylex.evaluation.maps import COLUMNS, maps, mean_change, numbers, smallest_area

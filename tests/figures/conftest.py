@@ -6,8 +6,7 @@ import pytest
 import torch
 
 from stylex.artifacts import save_tensors
-from stylex.attfind.maps import map_name, write_maps
-from stylex.attfind.records import Attribute, Direction, Effects, EffectsHeader
+from stylex.attfind.records import Attribute, Direction, Effects, EffectsHeader, map_name, write_maps
 from stylex.classifiers import Classifier
 from stylex.classifiers.frozen import NetworkDescription
 from stylex.classifiers.networks import build_network

@@ -83,7 +83,7 @@ def flipped(body, dice, most, end):
     return bytes(changed)
 
 
-def mended(body):
+def with_checksums(body):
     """Give each chunk of a PNG the checksum that it should have: the damage gets by."""
     parts, place = [body[:8]], 8
     while place + 12 <= len(body):
@@ -108,7 +108,7 @@ def damaged(body, dice):
         6: lambda: body[:place] + body[other : other + 30] + body[place + 30 :],
         7: lambda: body + dice.randbytes(40),
     }[kind]()
-    return mended(changed) if changed.startswith(b"\x89PNG") and dice.random() < 0.7 else changed
+    return with_checksums(changed) if changed.startswith(b"\x89PNG") and dice.random() < 0.7 else changed
 
 
 def reference(path):

@@ -15,7 +15,6 @@ from markdown_it import MarkdownIt
 
 from stylex.artifacts import TEXT, read_json, read_table, write_json, write_table
 from stylex.attfind import explanations, records
-from stylex.attfind.maps import map_name, read_maps, write_maps
 from stylex.attfind.records import (
     IMAGES_TOWARDS,
     Attribute,
@@ -23,9 +22,12 @@ from stylex.attfind.records import (
     EffectsHeader,
     EffectsRow,
     effects_writer,
+    map_name,
     read_attributes,
     read_effects,
+    read_maps,
     write_attributes,
+    write_maps,
 )
 from stylex.classifiers import build_network
 from stylex.classifiers.frozen import NetworkDescription, load_network, save_network

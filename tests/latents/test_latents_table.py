@@ -1,10 +1,15 @@
-"""latents.parquet: round trip, atomicity, damage."""
+"""latents.parquet: round trip, damage, halves, and moving coordinates."""
 
+from dataclasses import replace
+
+import pyarrow
+import pyarrow.parquet
 import pytest
 import torch
 
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, first_half, read_latents, vector_column, vectors, write_latents
+from stylex.protocols import Protocol
 
 
 def some_latents(count=5):
@@ -29,67 +34,61 @@ def some_latents(count=5):
     )
 
 
-def test_round_trip_is_exact(tmp_path):
-    written = some_latents()
-    write_latents(tmp_path / "latents.parquet", written)
-    read = read_latents(tmp_path / "latents.parquet")
+def test_round_trip_is_exact_and_columns_are_those_of_the_design(tmp_path):
+    path, written = tmp_path / "latents.parquet", some_latents()
+    write_latents(path, written)
+    read = read_latents(path)
     for name, value in vars(written).items():
         other = getattr(read, name)
         assert torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other, name
-
-
-def test_columns_are_those_of_the_design(tmp_path):
-    import pyarrow.parquet
-
-    write_latents(tmp_path / "latents.parquet", some_latents())
-    schema = pyarrow.parquet.read_schema(tmp_path / "latents.parquet")
+    schema = pyarrow.parquet.read_schema(path)
     assert str(schema.field("styles").type) == "fixed_size_list<element: float>[7]"
-    assert {"id", "label", "logits", "w", "reconstruction_l1", "reconstruction_logits", "discriminator"} <= set(
-        schema.names
-    )
+    columns = {"id", "label", "logits", "w", "reconstruction_l1", "reconstruction_logits", "discriminator"}
+    assert columns <= set(schema.names)
 
 
-def test_style_vector_selects_rows_and_copies_nothing_it_would_change():
+def test_extremes_are_over_the_searched_images():
+    latents = some_latents().under(Protocol.HELD_OUT)
+    searched = latents.styles[first_half(latents.ids, latents.labels)]
+    assert 0 < len(searched) < 5 and torch.equal(latents.measured, ~latents.searched)
+    expected = torch.stack([searched.min(0).values, searched.max(0).values])
+    assert torch.equal(latents.extremes, expected)
+    assert torch.equal(latents.minima, expected[0]) and torch.equal(latents.maxima, expected[1])
+
+
+def test_moved_coordinates_go_shift_times_the_way_to_their_extremes_and_the_last_move_of_one_counts():
     latents = some_latents()
-    chosen = latents.style_vector(torch.tensor([3, 1]))
-    assert torch.equal(chosen.space, latents.styles[[3, 1]])
-    assert torch.equal(chosen.to_rgb, latents.to_rgb_styles[[3, 1]])
-    assert torch.equal(latents.style_vector().space, latents.styles)
+    rows, before = torch.tensor([3, 1]), latents.styles.clone()
+    moved = latents.moved(rows, [(5, 1), (2, 0), (6, 0), (6, 1)], shift=1.5)
+    expected = before[rows]
+    for index, extremes in ((5, before.max(0)), (2, before.min(0)), (6, before.max(0))):
+        expected[:, index] += 1.5 * (extremes.values[index] - expected[:, index])
+    torch.testing.assert_close(moved.space, expected)
+    assert torch.equal(moved.to_rgb, latents.to_rgb_styles[rows]) and torch.equal(latents.styles, before)
+    assert torch.equal(latents.moved(rows, [], 1.5).space, latents.style_vector(rows).space)
+    assert torch.equal(latents.style_vector().space, before)
 
 
-def test_extremes_are_over_the_analysis_set():
+def test_rows_follow_the_ids():
     latents = some_latents()
-    assert torch.equal(latents.minima, latents.styles.min(0).values)
-    assert torch.equal(latents.maxima, latents.styles.max(0).values)
+    assert latents.rows(["image-4", "image-0", "image-4"]).tolist() == [4, 0, 4]
+    assert latents.rows([]).dtype == torch.int64
+    with pytest.raises(ArtifactError, match="latents.parquet has no image 'other'; run encode again"):
+        latents.rows(["image-1", "other"])
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1 and no more", b"PAR1" + bytes(100) + b"PAR1"])
+@pytest.mark.parametrize("content", [b"", b"PAR1 and no more", b"PAR1" + bytes(100) + b"PAR1", None, "foreign"])
 def test_damaged_file_is_an_artifact_error(tmp_path, content):
-    (tmp_path / "latents.parquet").write_bytes(content)
-    with pytest.raises(ArtifactError, match=r"latents\.parquet is damaged"):
-        read_latents(tmp_path / "latents.parquet")
-
-
-def test_truncated_file_is_an_artifact_error(tmp_path):
     path = tmp_path / "latents.parquet"
-    write_latents(path, some_latents())
-    path.write_bytes(path.read_bytes()[:-40])
-    with pytest.raises(ArtifactError, match="damaged"):
-        read_latents(path)
-
-
-def test_foreign_parquet_is_an_artifact_error(tmp_path):
-    import pyarrow
-    import pyarrow.parquet
-
-    pyarrow.parquet.write_table(pyarrow.table({"id": ["a"]}), tmp_path / "latents.parquet")
-    with pytest.raises(ArtifactError, match="damaged"):
-        read_latents(tmp_path / "latents.parquet")
-
-
-def test_missing_file_says_what_to_run(tmp_path):
     with pytest.raises(ArtifactError, match="does not exist; run"):
-        read_latents(tmp_path / "latents.parquet")
+        read_latents(path)
+    write_latents(path, some_latents())
+    if content == "foreign":
+        pyarrow.parquet.write_table(pyarrow.table({"id": ["a"]}), path)
+    else:
+        path.write_bytes(path.read_bytes()[:-40] if content is None else content)
+    with pytest.raises(ArtifactError, match=r"latents\.parquet is damaged"):
+        read_latents(path)
 
 
 def test_vector_columns_survive_slicing():
@@ -107,3 +106,4 @@ def test_the_halves_have_all_classes_and_follow_the_ids_alone():
     assert torch.equal(first_half([ids[row] for row in order], labels[order]), half[order])
     renamed = first_half([f"other-{row}" for row in range(len(labels))], labels)
     assert not torch.equal(renamed, half), "the order of the images plays no part, their ids do"
+    assert replace(some_latents(), protocol=Protocol.SAME_IMAGES).searched.all()

@@ -6,14 +6,6 @@ from stylex.networks.model import build_networks, load_stylex, save_stylex
 from stylex.training.sampler import draw
 
 
-def test_k_counts_the_styled_convolutions_and_not_to_rgb(networks, config):
-    a, b, c, d = config.networks.generator_channels
-    assert networks.synthesis.layout.size == a + (a + b) + (b + c) + (c + d)
-    styles = networks.synthesis.styles(torch.randn(2, 66))
-    assert styles.space.shape == (2, networks.synthesis.layout.size)
-    assert styles.to_rgb.shape == (2, a + b + c + d)
-
-
 @pytest.mark.parametrize(("kind", "dim"), [("probabilities", 2), ("logits", 2), ("none", 0)])
 def test_conditioning_is_the_same_on_both_paths(config, kind, dim):
     config = config.model_copy(update={"conditioning": kind})

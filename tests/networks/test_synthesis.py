@@ -1,9 +1,10 @@
-"""Styles as data: mixing, rendering in stages, and the generator's options."""
+"""Styles as data: their layout, moves, mixing, rendering in stages, and the generator's options."""
 
 import pytest
 import torch
 from torch.nn import functional as F
 
+from stylex.networks.stylespace import StyleSpaceLayout, move
 from stylex.networks.synthesis import Synthesis
 
 CHANNELS = [6, 5, 4]
@@ -34,13 +35,6 @@ def test_mixing_styles_is_styling_mixed_latents(synthesis):
     mixed = synthesis.mix(synthesis.styles(first), synthesis.styles(second), from_second)
     for ours, layer_by_layer in zip(mixed, synthesis.styles(w_plus), strict=True):
         torch.testing.assert_close(ours, layer_by_layer, atol=1e-6, rtol=1e-5)
-
-
-def test_mixing_none_or_all_is_one_of_the_two(synthesis):
-    first, second = (synthesis.styles(torch.randn(2, 7)) for _ in range(2))
-    for from_second, expected in ((torch.zeros(2, LAYERS).bool(), first), (torch.ones(2, LAYERS).bool(), second)):
-        for ours, theirs in zip(synthesis.mix(first, second, from_second), expected, strict=True):
-            assert torch.equal(ours, theirs)
 
 
 def test_k_does_not_depend_on_the_options(synthesis):
@@ -123,3 +117,25 @@ def test_condition_coordinates_follow_the_condition_alone_and_all_others_w_alone
     moved = synthesis.with_condition(before, changed["c"][:, 5:], torch.tensor([True, False, True, False]).expand(3, 4))
     assert torch.equal(moved.space[:, index[::2]], of_c.space[:, index[::2]])
     assert torch.equal(moved.space[:, index[1::2]], before.space[:, index[1::2]])
+
+
+def test_layout_locates_every_coordinate():
+    layout = StyleSpaceLayout((4, 4, 3))
+    expected = [(layer, channel) for layer, width in enumerate(layout.widths) for channel in range(width)]
+    assert layout.size == 11 and [layout.locate(index) for index in range(11)] == expected
+    with pytest.raises(IndexError, match="outside 0..10"):
+        layout.locate(11)
+    space = torch.arange(22.0).reshape(2, 11)
+    for part, rows in zip(layout.split(space), layout.rows(), strict=True):
+        assert torch.equal(part, space[:, rows])
+
+
+def test_a_move_goes_shift_times_the_way_and_leaves_its_input():
+    """Of a coordinate that [N]'s search chose in both directions the last move counts, from the image's own value."""
+    space = torch.tensor([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    before = space.clone()
+    moved = move(space, torch.tensor([2, 0]), torch.tensor([7.0, -1.0]), 2.0)
+    torch.testing.assert_close(moved, torch.tensor([[-3.0, 2.0, 11.0], [-6.0, 5.0, 8.0]]))
+    assert torch.equal(space, before)
+    moved = move(space[:1, :2], torch.tensor([0, 1, 0]), torch.tensor([-5.0, 3.0, 9.0]), 2.0)
+    torch.testing.assert_close(moved, torch.tensor([[17.0, 4.0]]))

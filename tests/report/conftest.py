@@ -36,8 +36,8 @@ from stylex.config import (
 )
 from stylex.config.base import KID_FOLDS
 from stylex.datasets import dataset_spec
-from stylex.diagnosis.diagnose import table as diagnosis_table
-from stylex.diagnosis.verdicts import judge
+from stylex.diagnosis import table as diagnosis_table
+from stylex.diagnosis.verdicts import findings_of
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.maps import maps
 from stylex.evaluation.quality import IMAGE_COLUMNS, SUMMARY_COLUMNS, summaries
@@ -283,7 +283,7 @@ def write_diagnosis(paths: ExperimentPaths, name: str, config: ExperimentConfig,
         "sample_diversity": 0.6,
         "own_nearest": 0.9 if config.method == "without_cst" else 0.16,
     }
-    write_table(paths.diagnosis, diagnosis_table(name, judge(measured, 2), 256, config.seed), origin)
+    write_table(paths.diagnosis, diagnosis_table(name, findings_of(measured, 2), 256, config.seed), origin)
 
 
 def write_counterfactuals(

@@ -11,8 +11,7 @@ from torch import nn
 from torch.func import functional_call
 
 from stylex.networks.layers import learning_gains
-from stylex.networks.mapping import Mapping
-from stylex.networks.synthesis import Synthesis
+from stylex.networks.synthesis import Mapping, Synthesis
 from stylex.training.state import NETWORKS, FlatWeights, initial_state
 
 REPOSITORY = Path(__file__).parents[2]

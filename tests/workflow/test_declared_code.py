@@ -31,7 +31,7 @@ def test_a_dataset_is_prepared_by_its_own_layout_and_no_other(rules):
     }
     assert layouts == {
         "mnist": {"datasets/layouts/records.py"},
-        "cub-200-2011": {f"datasets/layouts/{name}.py" for name in ("cub", "label_files", "records", "selection")},
+        "cub-200-2011": {f"datasets/layouts/{name}.py" for name in ("published", "records")},
     }
     assert "datasets/leaves.py" in files(rules["prepare leaves"])
 

@@ -69,7 +69,7 @@ BEGIN = "stylex.cli.__init__"
 ASKED = {f"stylex.config.{name}" for name in ("experiments", "finetuning", "training")}
 ASKED |= {"stylex.datasets.catalog", "stylex.datasets.download"}
 # What `train` says of its model when all is written; another limit is no reason to train again.
-SAID = {f"stylex/diagnosis/{name}.py" for name in ("diagnose", "measures", "verdicts")} | {"stylex/classifiers/metrics.py"}
+SAID = {f"stylex/diagnosis/{name}.py" for name in ("__init__", "verdicts")} | {"stylex/classifiers/metrics.py"}
 # How many images are in a batch changes no more than roundings; of which a suite consists, figures have as inputs.
 UNTOLD = {"experiments:attfind.batch_size", "experiments:evaluation.batch_size", "suites:experiments"}
 

@@ -157,7 +157,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("config/finetuning.py", AFTER_TRAIN | {"classifier", "backbone", "oracle"}),
         ("config/loading.py", set()),
         ("datasets/catalog.py", {"download", "prepare", *AFTER_TRAIN, "classifier", "backbone", "oracle"}),
-        ("datasets/layouts/cub.py", set()),
+        ("datasets/layouts/published.py", set()),
         ("datasets/layouts/__init__.py", set()),
         ("artifacts.py", set()),
     ],

@@ -27,7 +27,7 @@ from stylex.config.loading import unknown_name
 from stylex.slurm import STAGES
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.layouts import LAYOUTS
-from stylex.datasets.own import stamp
+from stylex.datasets.layouts.own import stamp
 from stylex.errors import ConfigError, StylexError
 from stylex.slurm import ReasonsOfFailures
 from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, check_names, figure_files, figure_names

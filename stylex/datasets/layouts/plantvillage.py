@@ -1,13 +1,13 @@
 """PlantVillage (Hughes and Salathé 2015, arXiv:1511.08060): photographs of leaves in folders <Crop>___<Disease>.
 
-The authors' copy (huggingface.co/datasets/mohanty/PlantVillage, github.com/spMohanty/PlantVillage-Dataset) and that of
-Kaggle hold color/Apple___Apple_scab/<UUID>___FREC_Scab 3335.JPG, and beside color a grey and a segmented version, which
-are not read. The copy of Mendeley (doi:10.17632/tywbtsjrjv.1) has lost the original file names, shortens the names of
-two crops, and adds a folder of backgrounds without leaves, which is not read.
+The authors' copy (huggingface.co/datasets/mohanty/PlantVillage, github.com/spMohanty/PlantVillage-Dataset) and that
+of Kaggle hold color/Apple___Apple_scab/<UUID>___FREC_Scab 3335.JPG, and beside color a grey and a segmented
+version, which are not read. The copy of Mendeley (doi:10.17632/tywbtsjrjv.1) has lost the original file names,
+shortens the names of two crops, and adds a folder of backgrounds without leaves, which is not read.
 
-The authors' leaf-map.json says which photographs show the same leaf. Its keys are original file names in lower case,
-without their endings; its values are lists of "<Crop>___<Disease>:::<leaf>", with several entries where two folders
-use the same name.
+The authors' leaf-map.json says which photographs show the same leaf: these share an identity. Its keys are original
+file names in lower case, without their endings; its values are lists of "<Crop>___<Disease>:::<leaf>", with several
+entries where two folders use the same name.
 """
 
 from __future__ import annotations
@@ -18,8 +18,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from stylex.datasets.layouts.records import ImageRecord, Listing
-from stylex.datasets.layouts.selection import check_label, select_classes
+from stylex.datasets.layouts.records import ImageRecord, Listing, check_label, select_classes
 from stylex.errors import DatasetError
 
 HEALTH = ("healthy", "sick")
@@ -27,45 +26,46 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 LEAF_MAP = "leaf-map.json"
 
 
-def list_images(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
+def plantvillage(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
     """List the photographs; those of one leaf share an identity where leaf-map.json is there.
 
-    `label` is health (the default: healthy, sick) or class: crop and disease as `class_name` spells them. Raises
+    label: health (the default: healthy, sick) or class: crop and disease as `plant_class` spells them. Raises
     `DatasetError` for an unknown label or class, a missing folder, or a damaged leaf-map.json.
     """
     check_label(label, ("health", "class"), "plantvillage")
-    colour, class_folders, leaf_map = _find(folder)
-    leaves = None if leaf_map is None else _read_leaf_map(leaf_map)
-    name_of = class_name if label == "class" else health
-    names = HEALTH if name_of is health else tuple(sorted(map(class_name, class_folders)))
-    records = [
-        ImageRecord(
-            id=f"{class_folder}/{path.name}",
-            path=path,
-            source=path.relative_to(folder).as_posix(),
-            label=names.index(name_of(class_folder)),
-            identity=None if leaves is None else f"{class_folder}/{_leaf(path, leaves)}",
-        )
-        for class_folder in class_folders
-        for path in (colour / class_folder).iterdir()
-        if path.suffix.lower() in SUFFIXES
-    ]
+    colour, class_folders, leaf_map = _plant_folders(folder)
+    leaves: dict[str, list[str]] | None = None
+    if leaf_map is not None:
+        try:
+            leaves = TypeAdapter(dict[str, list[str]]).validate_json(leaf_map.read_bytes())
+        except ValidationError as error:
+            what = f"{leaf_map} cannot be read: {error.errors()[0]['msg']}"
+            raise DatasetError(f"{what}; delete it and run `stylex download` again") from None
+    if label == "class":
+        names = tuple(sorted(map(plant_class, class_folders)))
+        labels = {each: names.index(plant_class(each)) for each in class_folders}
+    else:
+        names, labels = HEALTH, {each: int(not each.endswith("___healthy")) for each in class_folders}
+    records: list[ImageRecord] = []
+    for class_folder in class_folders:
+        for path in (colour / class_folder).iterdir():
+            if path.suffix.lower() in SUFFIXES:
+                leaf = None if leaves is None else f"{class_folder}/{_leaf(path, leaves)}"
+                id = f"{class_folder}/{path.name}"
+                records.append(
+                    ImageRecord(id, path, path.relative_to(folder).as_posix(), labels[class_folder], None, leaf)
+                )
     return select_classes(Listing(names, sorted(records, key=lambda record: record.id)), classes)
 
 
-def health(class_folder: str) -> str:
-    """Return healthy for <Crop>___healthy and sick for every disease."""
-    return HEALTH[0] if class_folder.endswith("___healthy") else HEALTH[1]
-
-
-def class_name(class_folder: str) -> str:
+def plant_class(class_folder: str) -> str:
     """Return a name that can be typed, the same in every copy: corn-common-rust for Corn_(maize)___Common_rust_."""
     crop, _, disease = class_folder.partition("___")
     plain_crop = re.sub(r"\(.*\)", "", crop)  # Mendeley leaves (maize) and (including_sour) away
     return re.sub("[^a-z0-9]+", "-", f"{plain_crop} {disease}".lower()).strip("-")
 
 
-def _find(folder: Path) -> tuple[Path, list[str], Path | None]:
+def _plant_folders(folder: Path) -> tuple[Path, list[str], Path | None]:
     """Return the folder of the colour photographs, its folders of classes, and leaf-map.json if it is there."""
     found: dict[Path, list[str]] = {}
     leaf_map = None
@@ -84,14 +84,6 @@ def _find(folder: Path) -> tuple[Path, list[str], Path | None]:
             " run `stylex download` again"
         )
     return chosen[0], found[chosen[0]], leaf_map
-
-
-def _read_leaf_map(path: Path) -> dict[str, list[str]]:
-    try:
-        return TypeAdapter(dict[str, list[str]]).validate_json(path.read_bytes())
-    except ValidationError as error:
-        reason = error.errors()[0]["msg"]
-        raise DatasetError(f"{path} cannot be read: {reason}; delete it and run `stylex download` again") from None
 
 
 def _leaf(path: Path, leaves: dict[str, list[str]]) -> str:

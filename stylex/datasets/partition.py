@@ -14,10 +14,10 @@ import numpy
 import numpy.typing
 
 from stylex.config.datasets import OFFICIAL, OWN, Shares
-from stylex.datasets.content import SPLITS
 from stylex.datasets.layouts.records import ImageRecord, listed
 from stylex.errors import DatasetError
 
+SPLITS = ("train", "val", "test")
 OWN_SHARES = {"train": 0.65, "val": 0.10, "test": 0.25}  # of a built-in dataset without an official test split
 OFFICIAL_SHARES = {"train": 0.90, "val": 0.10}  # of the official training split; the official test split stays
 
@@ -82,10 +82,10 @@ def split_records(records: Sequence[ImageRecord], shares: Shares) -> list[str]:
         divided = _divide([records[row] for row in training], {"train": 1 - shares.val, "val": shares.val})
         for row, part in zip(training, divided, strict=True):
             parts[row] = part
-    homes: dict[str, str] = {}
+    parts_of: dict[str, str] = {}
     for record, part in zip(records, parts, strict=True):
-        if record.identity is not None and homes.setdefault(record.identity, part) != part:
-            both = f"{homes[record.identity]} and {part}"
+        if record.identity is not None and parts_of.setdefault(record.identity, part) != part:
+            both = f"{parts_of[record.identity]} and {part}"
             raise DatasetError(f"'{record.identity}' is in {both} of the official split; give the dataset other shares")
     return parts
 

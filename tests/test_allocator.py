@@ -5,12 +5,12 @@ import sys
 
 import pytest
 
-from stylex.memory import keep_freed_memory
+from stylex.allocator import keep_freed_memory
 
 PROGRAM = """
 import resource, sys
 import numpy
-from stylex.memory import keep_freed_memory
+from stylex.allocator import keep_freed_memory
 if sys.argv[1] == "kept":
     assert keep_freed_memory()
 def step():

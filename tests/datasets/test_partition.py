@@ -4,8 +4,8 @@ import numpy
 import pytest
 
 from stylex.config.datasets import Shares
-from stylex.datasets.layouts import ImageRecord
-from stylex.datasets.splits import (
+from stylex.datasets.layouts.records import ImageRecord
+from stylex.datasets.partition import (
     OWN_SHARES,
     assign_identities,
     assign_splits,
@@ -17,55 +17,38 @@ from stylex.errors import DatasetError
 
 IDS = [f"image-{index}" for index in range(3000)]
 LABELS = (numpy.arange(3000) % 3).astype(numpy.uint8)
+OWNERS = [f"person {index % 700}" for index in range(3000)]  # 4 or 5 images each
+ORDER = numpy.random.default_rng(0).permutation(3000)
+SHARES = {"train": 0.5, "val": 0.25, "test": 0.25}
 
 
-def test_shares_hold_within_each_class():
+def test_shares_hold_within_each_class_in_any_order_of_the_images():
     splits = assign_splits(IDS, LABELS, OWN_SHARES)
     for label in range(3):
         counts = {name: int((splits[label == LABELS] == name).sum()) for name in OWN_SHARES}
         assert counts == {"train": 650, "val": 100, "test": 250}
+    shuffled = assign_splits([IDS[index] for index in ORDER], LABELS[ORDER], OWN_SHARES)
+    assert numpy.array_equal(shuffled, splits[ORDER])
 
 
-def test_a_split_belongs_to_the_id_and_not_to_the_order():
-    order = numpy.random.default_rng(0).permutation(3000)
-    shuffled = assign_splits([IDS[index] for index in order], LABELS[order], OWN_SHARES)
-    assert numpy.array_equal(shuffled, assign_splits(IDS, LABELS, OWN_SHARES)[order])
-
-
-def test_pinned_example():
-    """Splits never change: published numbers depend on them."""
-    splits = assign_splits(["a", "b", "c", "d"], numpy.zeros(4, numpy.uint8), {"train": 0.5, "val": 0.25, "test": 0.25})
-    assert splits.tolist() == ["test", "val", "train", "train"]
-
-
-OWNERS = [f"person {index % 700}" for index in range(3000)]  # 4 or 5 images each
-
-
-def test_identities_keep_together_and_the_shares_hold():
+def test_identities_keep_together_and_the_shares_hold_in_any_order():
     splits = assign_identities(OWNERS, OWN_SHARES)
     assert len(set(zip(OWNERS, splits, strict=True))) == 700
     for name, share in OWN_SHARES.items():
         assert abs(splits.count(name) - share * 3000) <= 5
+    assert assign_identities([OWNERS[index] for index in ORDER], OWN_SHARES) == [splits[index] for index in ORDER]
 
 
-def test_the_split_of_an_identity_does_not_depend_on_the_order():
-    order = numpy.random.default_rng(0).permutation(3000)
-    shuffled = assign_identities([OWNERS[index] for index in order], OWN_SHARES)
-    splits = assign_identities(OWNERS, OWN_SHARES)
-    assert shuffled == [splits[index] for index in order]
-
-
-def test_pinned_example_of_identities():
+def test_pinned_examples():
     """Splits never change: published numbers depend on them."""
-    splits = assign_identities(list("abcdabc"), {"train": 0.5, "val": 0.25, "test": 0.25})
-    assert splits == ["test", "val", "train", "train", "test", "val", "train"]
+    splits = assign_splits(["a", "b", "c", "d"], numpy.zeros(4, numpy.uint8), SHARES)
+    assert splits.tolist() == ["test", "val", "train", "train"]
+    assert assign_identities(list("abcdabc"), SHARES) == ["test", "val", "train", "train", "test", "val", "train"]
 
 
-def records(*told):
+def records(*rows):
     """Records of (part, identity)."""
-    return [
-        ImageRecord(str(number), Path(), str(number), 0, part, identity) for number, (part, identity) in enumerate(told)
-    ]
+    return [ImageRecord(str(number), Path(), str(number), 0, *row) for number, row in enumerate(rows)]
 
 
 def test_an_official_split_is_kept():
