@@ -72,10 +72,6 @@ def measures_of(
     images [n, C, H, W] in [-1, 1] on the networks' device, labels [n] int64. Samples of M(z), one per image, are
     conditioned on its logits; reconstructions also, with w kept, on those of a random image of another decision.
     """
-
-    def decisions_on(images: Tensor) -> Tensor:
-        return in_batches(classifier, images).argmax(dim=1).cpu()
-
     logits, w = in_batches(classifier, images), in_batches(networks.encoder, images)
     decided, top = logits.argmax(dim=1).cpu(), logits.cpu().topk(2, dim=1).values
     generator, size = torch.Generator().manual_seed(seed), (len(images), networks.config.networks.latent_dim)
@@ -89,12 +85,12 @@ def measures_of(
         "accuracy": recalls(labels.cpu(), decided).mean(),
         "margin": (top[:, 0] - top[:, 1]).median(),
         "discriminator_spread": torch.cat(scores).std(),
-        "rarest_class": recalls(decided, decisions_on(samples)).min(),
+        "rarest_class": recalls(decided, _decisions(classifier, samples)).min(),
     }
     if networks.condition_dim:
-        found["class_kept"] = (decisions_on(reconstructions) == decided).double().mean()
+        found["class_kept"] = (_decisions(classifier, reconstructions) == decided).double().mean()
     if other is not None:
-        swapped = decisions_on(in_batches(render, w, logits[other.to(images.device)]))
+        swapped = _decisions(classifier, in_batches(render, w, logits[other.to(images.device)]))
         found["condition_followed"] = recalls(decided[other], swapped).mean()
     # Without a condition samples are of any class: all pairs are compared, of the images, too.
     classes = decided if networks.condition_dim else torch.zeros_like(decided)
@@ -109,6 +105,10 @@ def measures_of(
 
 def _render(networks: StylexNetworks, w: Tensor, logits: Tensor) -> Tensor:
     return networks.synthesis.render(networks.synthesis.styles(networks.w_plus(w, logits)))
+
+
+def _decisions(classifier: Classifier, images: Tensor) -> Tensor:
+    return in_batches(classifier, images).argmax(dim=1).cpu()
 
 
 def in_batches(function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:

@@ -65,10 +65,12 @@ def the_loop(synthesis: Synthesis, classifier: nn.Module, styles: StyleVector, m
     """Return logits [M, classes] as [V]'s code gets them: one move, one image, everything anew."""
     logits = []
     with torch.inference_mode():
-        for row in range(len(moves.index)):
-            move = moves.select(torch.tensor([row]))
-            styled = Moves(torch.zeros(1, dtype=torch.long), move.index, move.value).applied(styles.select(move.image))
-            logits.append(classifier(synthesis.render(styled)))
+        for image, index, value in zip(
+            *(column.tolist() for column in (moves.image, moves.index, moves.value)), strict=True
+        ):
+            space = styles.space[image : image + 1].clone()
+            space[0, index] = value
+            logits.append(classifier(synthesis.render(StyleVector(space, styles.to_rgb[image : image + 1]))))
     return torch.cat(logits)
 
 

@@ -137,8 +137,13 @@ def serve(arguments: argparse.Namespace) -> None:
         if arguments.device == "cuda":
             torch.cuda.synchronize()
         print((time.perf_counter() - start) / STEPS, flush=True)
-    resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    resident = peak_resident()
     print(torch.cuda.max_memory_allocated() / 2**20 if arguments.device == "cuda" else resident)
+
+
+def peak_resident() -> float:
+    """Return the largest resident memory of this process so far, MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def measure(folder: Path, preset: str, arguments: argparse.Namespace) -> dict[str, float]:
