@@ -111,7 +111,8 @@ class Synthesis(nn.Module):
         if conditioned:
             self.condition_affine = EqualizedLinear(condition_dim, conditioned, bias=1.0, precise=True)
         self.to_rgb_affine = LearnedStyles(count) if learned else EqualizedLinear(inputs, count, bias=1.0, precise=True)
-        order = torch.tensor(others + index).argsort().tolist()
+        columns = others + index
+        order = sorted(range(len(columns)), key=columns.__getitem__)
         constants = {"layer_widths": self.layout.widths, "drawn_widths": self.to_rgb_layout.widths}
         for name, values in (constants | {"condition_index": index, "style_order": order}).items():
             self.register_buffer(name, torch.tensor(values, dtype=torch.long), persistent=False)

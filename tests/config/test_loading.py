@@ -1,6 +1,5 @@
 """Reading files and overrides: a repeated key, an unquoted name and an unknown key are one line that names it."""
 
-import ast
 import json
 import subprocess
 from pathlib import Path
@@ -53,18 +52,6 @@ def test_a_repeated_key_in_every_kind_of_file(root, name):
     assert str(caught.value) == (
         f"{path} is not valid YAML: line {second}: the key '{key}' stands in line {first} already; remove one"
     )
-
-
-def test_every_yaml_file_of_the_package_is_read_there():
-    importing = [
-        path.relative_to(ROOT).as_posix()
-        for path in sorted((ROOT / "stylex").rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Import | ast.ImportFrom)
-        and {"yaml", "ruamel"}
-        & {name.partition(".")[0] for name in [getattr(node, "module", None) or node.names[0].name]}
-    ]
-    assert importing == ["stylex/config/loading.py"]
 
 
 def test_no_file_of_the_repository_repeats_a_key():
