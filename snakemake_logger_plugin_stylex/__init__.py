@@ -6,8 +6,10 @@ terminal a live line of what is running below them. Snakemake's own words stay i
 
 from __future__ import annotations
 
+import re
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from logging import LogRecord
 from pathlib import Path
@@ -19,8 +21,6 @@ from rich.text import Text
 from snakemake_interface_logger_plugins.base import LogHandlerBase
 from snakemake_interface_logger_plugins.common import LogEvent
 from snakemake_interface_logger_plugins.settings import LogHandlerSettingsBase
-
-from snakemake_logger_plugin_stylex.estimate import NO_STAGES, Estimate
 
 __all__ = ["LogHandler", "LogHandlerSettings"]
 
@@ -40,8 +40,9 @@ class LogHandler(LogHandlerBase):
     def __post_init__(self) -> None:
         self.console = Console(file=sys.stdout, highlight=False, soft_wrap=True)
         self.stages = Stages()
-        self.live = Live(console=self.console, get_renderable=self._running) if self.console.is_terminal else None
-        if self.live:
+        self.live = None
+        if self.console.is_terminal:
+            self.live = Live(console=self.console, get_renderable=lambda: Text(self.stages.running()))
             self.live.start()
 
     def emit(self, record: LogRecord) -> None:
@@ -60,33 +61,62 @@ class LogHandler(LogHandlerBase):
             self.live.stop()
         super().close()
 
-    def _running(self) -> Text:
-        return Text(self.stages.running())
+    # Lines on standard output in place of Snakemake's own, all from events, not changed by --quiet or by its format.
+    writes_to_stream = has_filter = has_formatter = True  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+    writes_to_file = needs_rulegraph = False  # pyright: ignore[reportIncompatibleMethodOverride, reportAssignmentType]
+
+
+NO_STAGE = re.compile(
+    "all|data|default|experiment_.*|total"
+)  # rules that do nothing, and the sum in Snakemake's counts
+OTHER = 4.0
+# About the seconds of one job of the demo, of which only the proportions count.
+SECONDS = {
+    "train": 165.0, "counterfactuals": 58.0, "oracle": 50.0, "effects_aside": 50.0, "backbone": 38.0,
+    "classifier": 28.0, "effects": 27.0, "ganalyze": 20.0, "figures": 18.0,
+    "explanations": 14.0, "observer": 11.0, "frechet": 8.0,
+}  # fmt: skip
+
+
+class Estimate:
+    """Work planned and done, in the seconds of the table above."""
+
+    def __init__(self) -> None:
+        self.start = time.monotonic()
+        self.counts: dict[str, int] = {}
+        self.done, self.work, self.seconds = 0, 0.0, 0.0
 
     @property
-    def writes_to_stream(self) -> bool:
-        """On standard output, in place of Snakemake's own handler."""
-        return True
+    def total(self) -> int:
+        """Stages of the whole run."""
+        return sum(self.counts.values())
 
-    @property
-    def writes_to_file(self) -> bool:
-        """Not instead of the stream."""
-        return False
+    def plan(self, counts: Mapping[str, int]) -> None:
+        """Take how many jobs of each rule the run has, as Snakemake counts them."""
+        self.counts = {rule: count for rule, count in counts.items() if not NO_STAGE.fullmatch(rule)}
 
-    @property
-    def has_filter(self) -> bool:
-        """So that --quiet keeps no event from it."""
-        return True
+    def finished(self, rule: str, seconds: float) -> None:
+        """Count a job that took `seconds`."""
+        self.done += 1
+        self.work += SECONDS.get(rule, OTHER)
+        self.seconds += seconds
 
-    @property
-    def has_formatter(self) -> bool:
-        """Its lines are its own."""
-        return True
+    def left(self, running: Mapping[str, list[float]]) -> str:
+        """Return the time left as text, at the end that of all, or nothing while too little is done to tell.
 
-    @property
-    def needs_rulegraph(self) -> bool:
-        """Events suffice."""
-        return False
+        running: the seconds of what runs, by rule.
+        """
+        elapsed = time.monotonic() - self.start
+        if self.done == self.total:
+            return f"; {elapsed // 60:.0f} min {elapsed % 60:.0f} s in all"
+        planned = sum(SECONDS.get(rule, OTHER) * count for rule, count in self.counts.items())
+        speed = self.work / self.seconds if self.seconds else 0.0
+        begun = sum(min(SECONDS.get(rule, OTHER), speed * each) for rule, times in running.items() for each in times)
+        part = (self.work + begun) / planned if planned else 1.0
+        if part < 0.05:
+            return ""
+        minutes = elapsed * (1 - part) / part / 60
+        return f"; about {minutes:.0f} min left" if minutes >= 1 else "; less than a minute left"
 
 
 class Stages:
@@ -108,7 +138,7 @@ class Stages:
                 self.started[event["jobid"]] = event["rule_name"], does, time.monotonic()
             case LogEvent.JOB_FINISHED:
                 rule, does, start = self.started.pop(event["job_id"], ("", "", 0.0))
-                if not rule or rule in NO_STAGES:
+                if not rule or NO_STAGE.fullmatch(rule):
                     return None
                 seconds = time.monotonic() - start
                 self.estimate.finished(rule, seconds)

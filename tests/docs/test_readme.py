@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import typer
+import yaml
 from dvc.cli import parse_args
 from pydantic import BaseModel
 
@@ -36,6 +37,9 @@ PARTS = (
 )  # fmt: skip
 
 OPTIONAL = {"weights", "merge", "convert_released"}  # rules for what none of the demo's experiments asks for
+
+# Rules that are made in loops; those of workflow/stages.yaml besides.
+LOOPED = {"attributes", "baseline", "classifier", "backbone", "oracle", "regressor", "figures"}
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIG_FILE = re.compile(r"^`(config/\w+/[\w.-]+\.yaml)`:\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -165,7 +169,8 @@ def commands(page: Path) -> list[str]:
 def stages() -> set[str]:
     """The rules that the demo has."""
     texts = [path.read_text() for path in (ROOT / "workflow/rules").glob("*.smk")]
-    return {name for text in texts for name in re.findall(r"^rule (\w+):", text, re.MULTILINE)} - OPTIONAL
+    written = {name for text in texts for name in re.findall(r"^rule (\w+):", text, re.MULTILINE)}
+    return (written | LOOPED | set(yaml.safe_load((ROOT / "workflow/stages.yaml").read_text())["measures"])) - OPTIONAL
 
 
 def write_example(root: Path) -> list[str]:

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 
 ROOT = Path()
 # Its file alone: importing what else stylex.config has would be most of a verb's time, and most need the paths alone.
-PATHS = runpy.run_path("stylex/config/paths.py", run_name="stylex.config.paths")
+PATHS = runpy.run_path(str(Path(__file__).parent / "config/paths.py"), run_name="stylex.config.paths")
 DatasetPaths, ExperimentPaths, SuitePaths = (PATHS[f"{name}Paths"] for name in ("Dataset", "Experiment", "Suite"))
 backbone_paths, oracle_paths, regressor_paths = (PATHS[f"{name}_paths"] for name in ("backbone", "oracle", "regressor"))
 weights_path = PATHS["weights_path"]
 OF_EXPERIMENTS = (
-    "diagnose", "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet", "ganalyze",
-    "maps", "counterfactuals",
+    "diagnose", "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet",
+    "ganalyze", "maps", "counterfactuals",
 )  # fmt: skip
 OF_SECOND = ("study", "figures")  # their second argument is an experiment
 OF_SUITES = ("tables", "report")
@@ -92,7 +92,10 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
         case "tables":
             content = load_suite(first)
             metrics = [suite.metrics(name) for name in content.experiments]
-            return metrics + [suite.table(name, suffix) for name in content.tables for suffix in ("csv", "md", "tex")]
+            numbers = with_provenance(*(suite.table(name, "csv") for name in content.tables))
+            return (
+                metrics + numbers + [suite.table(name, suffix) for name in content.tables for suffix in ("md", "tex")]
+            )
         case "report":
             return [suite.report]
     raise SystemExit(f"no such verb: {verb}")

@@ -2,30 +2,44 @@
 
 import pytest
 
-MISTAKES = {
-    "batch_size: seven": ["config/experiments/mnist.yaml", "stylex.training.batch_size", "'seven'"],
-    "imagse: 7": ["config/experiments/mnist.yaml", "stylex.training.imagse", "did you mean 'images'?"],
+FILES = {
+    "config/experiments/mnist.yaml": ("  training:\n", "  training:\n    {}\n"),
+    "config/site.yaml": (None, "{}\n"),
+    "config/config.yaml": ("suite: demo", "{}"),
 }
+MISTAKES = [
+    ("config/experiments/mnist.yaml", "batch_size: seven", ["stylex.training.batch_size", "'seven'"]),
+    ("config/experiments/mnist.yaml", "imagse: 7", ["stylex.training.imagse", "did you mean 'images'?"]),
+    ("config/site.yaml", "gpus: 4", ["gpus = 4", "did you mean 'gpu'?"]),
+    ("config/config.yaml", "siute: demo", ["siute", "did you mean 'suite'?"]),
+]
 
 
-@pytest.mark.parametrize("mistake", MISTAKES)
-def test_mistake_in_an_experiment(virgin, mistake):
-    virgin.edit("config/experiments/mnist.yaml", "  training:\n", f"  training:\n    {mistake}\n")
-    assert_refused(virgin.snakemake(), MISTAKES[mistake])
+@pytest.mark.parametrize(("file", "mistake", "named"), MISTAKES)
+def test_mistake_in_a_file(virgin, file, mistake, named):
+    old, new = FILES[file]
+    if old is None:
+        (virgin.root / file).write_text(new.format(mistake))
+    else:
+        virgin.edit(file, old, new.format(mistake))
+    assert_refused(virgin.snakemake(), [file, *named])
     assert virgin.executed() == []
 
 
-def test_mistake_in_the_site(virgin):
-    (virgin.root / "config/site.yaml").write_text("gpus: 4\n")
-    assert_refused(virgin.snakemake("-n"), ["config/site.yaml", "gpus = 4", "did you mean 'gpu'?"])
-
-
-def test_unknown_suite(virgin):
-    assert_refused(virgin.snakemake("-n", "--config", "suite=dmeo"), ["'dmeo'", "did you mean 'demo'?"])
-
-
-def test_unknown_key_on_the_command_line(virgin):
-    assert_refused(virgin.snakemake("-n", "--config", "siute=demo"), ["'siute'", "did you mean 'suite'?"])
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("suite=dmeo", ["'dmeo'", "did you mean 'demo'?"]),
+        ("siute=demo", ["'siute'", "did you mean 'suite'?"]),
+        ("experiment={stylex: {trainign: {images: 7}}}", ["stylex.trainign", "did you mean 'training'?"]),
+        ("experiment={stylex.training.imagse: 7}", ["stylex.training.imagse", "did you mean 'images'?"]),
+        ("experiment={stylex.training.batch_size: seven}", ["stylex.training.batch_size", "'seven'"]),
+        ("experiment=7", ["--config experiment", "keys and values go here"]),
+        ("experiment={seed", ["--config experiment", "expected"]),
+    ],
+)
+def test_mistake_on_the_command_line(virgin, text, named):
+    assert_refused(virgin.snakemake("-n", "--config", text), named)
 
 
 @pytest.mark.parametrize("name", ["2024_01", "1e3", "007", "nan"])
@@ -55,6 +69,7 @@ def test_two_experiments_with_one_figure(virgin):
 
 def assert_refused(result, named):
     assert result.returncode == 2
-    lines = [line for line in result.stderr.splitlines() if not line.startswith("Using workflow specific profile")]
+    said = ("Using workflow specific profile", "Config file config/config.yaml is extended")
+    lines = [line for line in result.stderr.splitlines() if not line.startswith(said)]
     assert len(lines) == 1 and lines[0].startswith("error: ")
     assert all(text in lines[0] for text in named)

@@ -60,7 +60,11 @@ def test_a_folder_of_ones_own(through_the_rules, pictures, tmp_path):
     (tmp_path / "photos/cat/up").symlink_to("..")  # round and round, past the dogs
     own = PETS | {"folder": str(tmp_path / "photos"), "shares": {"train": 0.5, "val": 0.25, "test": 0.25}}
     project, manifest, metrics = through_the_rules("pets", own, classes=["dog", "cat"])
-    assert {split: sum(each.values()) for split, each in manifest["counts"].items()} == {"train": 16, "val": 8, "test": 8}
+    assert {split: sum(each.values()) for split, each in manifest["counts"].items()} == {
+        "train": 16,
+        "val": 8,
+        "test": 8,
+    }
     assert manifest["counts"]["test"] == {"cat": 4, "dog": 4} and manifest["duplicates"]["dropped"] == 0
     assert metrics["class_names"] == ["dog", "cat"]
     assert not list((project.root / "data/raw/pets").glob("*.png"))

@@ -28,12 +28,6 @@ def test_jobs_find_the_image_where_it_is_built():
     assert f"/{image}" in (ROOT / ".gitignore").read_text().split()
 
 
-def test_every_rule_that_computes_names_the_conda_environment():
-    for path in (ROOT / "workflow/rules").glob("*.smk"):
-        rules = re.split(r"^(?=rule )", path.read_text(), flags=re.MULTILINE)[1:]
-        assert all("    conda:\n        ENVIRONMENT\n" in rule for rule in rules), path
-
-
 def test_catalogue_finds_what_it_looks_for():
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
     assert usage["mandatory-flags"] == {"desc": "None is needed.", "flags": []}

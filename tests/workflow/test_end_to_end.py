@@ -5,6 +5,8 @@ Each verb records what it runs and reads (recorder/), to be compared with what i
 
 import ast
 import json
+import re
+from base64 import urlsafe_b64decode
 from pathlib import Path
 
 import numpy
@@ -73,6 +75,9 @@ SAID = {f"stylex/diagnosis/{name}.py" for name in ("__init__", "verdicts")} | {"
 # How many images are in a batch changes no more than roundings; of which a suite consists, figures have as inputs.
 UNTOLD = {"experiments:attfind.batch_size", "experiments:evaluation.batch_size", "suites:experiments"}
 
+# What a stage resumes from or locks is of no other's concern.
+WORKING = re.compile(r"/checkpoints/|\.parts/|/\.\d+\.(lock|preparing)")
+
 pytestmark = pytest.mark.slow
 
 
@@ -89,33 +94,9 @@ def finished(computing):
 
 
 def test_every_artifact_is_there(finished):
-    paths, suite = ExperimentPaths(finished.root, "tiny"), SuitePaths(finished.root, "tiny")
-    files = [
-        backbone_paths(finished.root, "tiny").model,
-        oracle_paths(finished.root, "tiny").model,
-        paths.classifier.model,
-        paths.stylex_model,
-        paths.stylex_history,
-        paths.stylex_samples,
-        paths.diagnosis,
-        paths.latents,
-        paths.effects(),
-        paths.independent,
-        paths.subset,
-        paths.ganalyze,
-        paths.maps,
-        paths.map_numbers,
-        paths.samples,
-        paths.counterfactuals,
-        paths.counterfactual_images,
-        paths.study_page,
-        paths.study_key,
-        paths.observer,
-        suite.report,
-        *(suite.figure("tiny", name, suffix) for name, suffix in figure_files()),
-        *(suite.table(name, suffix) for name in SUITE["tables"] for suffix in ("csv", "md", "tex")),
-    ]
-    assert not [file for file in files if not file.is_file() or file.stat().st_size == 0]
+    suite, files = SuitePaths(finished.root, "tiny"), made_by_rules(finished)
+    assert len(files) > 150 and suite.report.relative_to(finished.root).as_posix() in files
+    assert not [file for file in files if (finished.root / file).stat().st_size == 0]
 
 
 def test_tables_hold_the_numbers_of_the_experiment(finished):
@@ -183,39 +164,73 @@ def test_a_rule_declares_the_files_that_run(finished, rules):
         left_out = {f"{each.replace('.', '/')}.py" for each in (*LEFT_OUT, *ASKED & set(rule.without), BEGIN)}
         said = SAID if "stylex.diagnosis" in rule.without else set()
         told = {path.relative_to(ROOT).as_posix() for path in counted} | left_out | said
-        ran = {f"stylex/{file}" for record in records(finished, rule) for file in record["ran"]}
+        ran = {f"stylex/{file}" for record in records(finished, rule.verb) for file in record["ran"]}
         assert ran <= told, (name, sorted(ran - told))
 
 
 def test_a_rule_declares_the_keys_that_are_read_and_no_other(finished, rules):
     for name, rule in chain(finished, rules).items():
         told = declared_keys(finished, name)
-        files = {tuple(each.split(":")) for record in records(finished, rule) for each in record["read"]}
+        files = {tuple(each.split(":")) for record in records(finished, rule.verb) for each in record["read"]}
         read = {f"{file.split('/')[0]}:{key}" for file, key in files}
         assert {key for key in read if not any(within(key, each) for each in told)} <= UNTOLD, name
         unread = {each for each in told if not any(within(key, each) for key in read)}
         assert not {each for each in unread if not each.startswith("suites:")}, name
 
 
+def test_a_verb_reads_and_writes_what_its_rules_declare(finished, rules):
+    made, verbs, wrong = made_by_rules(finished), {}, {}
+    for name, rule in chain(finished, rules).items():
+        verbs.setdefault(rule.verb, set()).add(name)
+    for verb, names in verbs.items():
+        outputs = {file for file, job in made.items() if job["rule"] in names}
+        inputs = {path for file in outputs for path in made[file]["input"]}
+        files = [record["files"] for record in records(finished, verb)]
+        read, written = ({path for each in files for path in each[how]} for how in ("read", "written"))
+        # A manifest and the record of a download have the checksums of what lies beside them.
+        beside = tuple(
+            f"{Path(path).parent}/" for path in inputs | outputs if path.endswith(("manifest.json", "source.json"))
+        )
+        others = {path for path in read | written if not path.startswith(beside) and not WORKING.search(path)}
+        found = {
+            "undeclared": {path for path in others - inputs - outputs if (finished.root / path).is_file()},
+            # Tables and report share a list of inputs; which of them they read depends on the suite.
+            "unread": {
+                path
+                for path in inputs - read
+                if path.startswith(("data/", "results/")) and verb not in ("tables", "report")
+            },
+            "not written": outputs - written,
+        }
+        wrong |= {(verb, how): sorted(paths) for how, paths in found.items() if paths}
+    assert wrong == {}
+
+
+def made_by_rules(project):
+    """Return Snakemake's record of each file that a rule made."""
+    files = (project.root / ".snakemake/metadata").iterdir()
+    return {urlsafe_b64decode(path.name).decode(): json.loads(path.read_text()) for path in files}
+
+
 def chain(project, rules):
     """Return the rules that ran, as Snakemake's records name them."""
-    ran = {json.loads(path.read_text())["rule"] for path in (project.root / ".snakemake/metadata").iterdir()}
+    ran = {job["rule"] for job in made_by_rules(project).values()}
     chain = {name: rules[{"prepare": "prepare mnist"}.get(name, name)] for name in ran}
     assert len(chain) > 20
     return chain
 
 
-def records(project, rule):
-    """Return what the processes of a rule's verb have recorded."""
+def records(project, verb):
+    """Return what the processes of a verb have recorded."""
     every = [json.loads(path.read_text()) for path in (project.root / "records").iterdir()]
-    found = [each for each in every if " ".join([*each["verb"], ""]).startswith(f"{rule.verb} ")]
-    assert found, rule
+    found = [each for each in every if " ".join([*each["verb"], ""]).startswith(f"{verb} ")]
+    assert found, verb
     return found
 
 
 def declared_keys(project, rule):
     """Return the keys, by kind of file, of which the parameters of a rule's jobs held the values."""
-    jobs = [json.loads(path.read_text()) for path in (project.root / ".snakemake/metadata").iterdir()]
+    jobs = made_by_rules(project).values()
     texts = [ast.literal_eval(text) for job in jobs if job["rule"] == rule for text in job["params"]]
     keys = set()
     for value in [json.loads(text) for text in texts if isinstance(text, str) and text.startswith("{")]:

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from snakemake_interface_logger_plugins.common import LogEvent
 
-from snakemake_logger_plugin_stylex import Stages, estimate
+import snakemake_logger_plugin_stylex as plugin
+from snakemake_logger_plugin_stylex import Stages
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -15,7 +16,7 @@ REPOSITORY = Path(__file__).parents[2]
 def clock(monkeypatch):
     """The seconds that pass, for the test to set."""
     now = [0.0]
-    monkeypatch.setattr(estimate.time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(plugin.time, "monotonic", lambda: now[0])
     return now
 
 
@@ -28,15 +29,15 @@ def ends(job):
 
 
 def test_each_stage_has_its_seconds_and_the_time_left_follows_the_machine(clock):
-    stages, train = Stages(), estimate.SECONDS["train"]
+    stages, train = Stages(), plugin.SECONDS["train"]
     counts = {"prepare": 1, "train": 2, "all": 1, "total": 4}
     assert stages.told({"event": LogEvent.RUN_INFO, "stats": counts}) == "3 stages"
     for job, rule in enumerate(("prepare", "train", "train")):
         assert stages.told(begins(job, rule)) is None
-    clock[0] = 2 * estimate.OTHER  # a machine half as fast as the table's
+    clock[0] = 2 * plugin.OTHER  # a machine half as fast as the table's
     line = stages.told(ends(0))
-    assert line is not None and line.startswith(f"[1/3] {2 * estimate.OTHER:4.0f} s  Doing prepare")
-    assert f"({2 * estimate.OTHER:.0f} s)" in stages.running() and stages.running().startswith("Doing train")
+    assert line is not None and line.startswith(f"[1/3] {2 * plugin.OTHER:4.0f} s  Doing prepare")
+    assert f"({2 * plugin.OTHER:.0f} s)" in stages.running() and stages.running().startswith("Doing train")
     clock[0] = 2 * train
     assert stages.told(ends(1)) == f"[2/3]  {2 * train:.0f} s  Doing train; less than a minute left"
     clock[0] = 125.6
@@ -46,10 +47,10 @@ def test_each_stage_has_its_seconds_and_the_time_left_follows_the_machine(clock)
 
 
 def test_half_way_through_one_training_the_other_half_is_left(clock):
-    stages, train = Stages(), estimate.SECONDS["train"]
+    stages, train = Stages(), plugin.SECONDS["train"]
     stages.told({"event": LogEvent.RUN_INFO, "stats": {"prepare": 1, "train": 1}})
     stages.told(begins(0, "prepare"))
-    clock[0] = estimate.OTHER
+    clock[0] = plugin.OTHER
     stages.told(begins(1, "train"))
     stages.told(ends(0))
     clock[0] += train / 2
@@ -65,7 +66,9 @@ def test_snakemake_loads_it_and_says_where_a_failure_is_written_down(virgin):
     assert (virgin.root / "record.txt").read_text() == result.stdout
     lines = result.stdout.splitlines()
     assert lines[0] == "2 stages" and re.fullmatch(r"\[1/2\] +\d+ s  Downloading mnist.*", lines[1]), lines
-    assert re.fullmatch(r"\[2/2\] +\d+ s  Preparing mnist at 32x32; 0 min \d+ s in all", lines[2]) and len(lines) == 3, lines
+    assert (
+        re.fullmatch(r"\[2/2\] +\d+ s  Preparing mnist at 32x32; 0 min \d+ s in all", lines[2]) and len(lines) == 3
+    ), lines
     virgin.edit("stylex/__main__.py", "ROOT = Path()", "ROOT = Path()\nraise SystemExit(2)")
     (virgin.root / target).unlink()
     result = virgin.snakemake("--forceall", target, "--logger", "stylex")

@@ -42,7 +42,9 @@ def test_the_recording_of_the_demo_is_of_todays_stages(virgin):
     planned = sorted(re.findall(r"^ *Job \d+: (.+)$", result.stdout + result.stderr, re.MULTILINE))
     lines = (ROOT / "docs/demo.txt").read_text().splitlines()
     start = lines.index(f"{len(planned)} stages") + 1
-    stages = [re.fullmatch(r"\[ *(\d+)/(\d+)\] +\d+ s  ([^;]+)(?:; (.+))?", line) for line in lines[start:][: len(planned)]]
+    stages = [
+        re.fullmatch(r"\[ *(\d+)/(\d+)\] +\d+ s  ([^;]+)(?:; (.+))?", line) for line in lines[start:][: len(planned)]
+    ]
     assert all(stages)
     assert [(int(each[1]), int(each[2])) for each in stages] == [(n, len(planned)) for n in range(1, len(planned) + 1)]
     assert sorted(each[3] for each in stages) == planned
@@ -51,7 +53,7 @@ def test_the_recording_of_the_demo_is_of_todays_stages(virgin):
 
 
 def test_all_suites_together_are_planned_in_seconds(virgin):
-    """In one plan, as most of a short one is Snakemake's own start. One of the seconds reads our code, for its digests."""
+    """In one plan, as most of a short one is Snakemake's own start. One of the seconds reads our code."""
     together = sorted({name for suite in SUITES for name in load_suite(virgin.root, suite).experiments})
     content = {"title": "All suites", "experiments": together, "tables": ["classifiers", "sufficiency"]}
     (virgin.root / "config/suites/all.yaml").write_text(yaml.safe_dump(content))

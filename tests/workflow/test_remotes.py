@@ -1,4 +1,4 @@
-"""`dvc push` and `dvc pull` against a folder, an SSH server and an S3 server (docs/dvc.md).
+"""`dvc push` and `dvc pull` against an SSH server and an S3 server (docs/dvc.md); test_sync.py does so with a folder.
 
 The servers listen on a free port of this machine, and end with the test that started them.
 """
@@ -52,7 +52,7 @@ def ssh_daemon() -> str | None:
 
 @contextmanager
 def ssh_server(daemon: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Serve SFTP with keys of its own; yield the URL of an empty folder and the private key of the one who may log in."""
+    """Serve SFTP with keys of its own; yield the URL of an empty folder and the private key of its user."""
     for name in ("host", "user"):
         command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", str(folder / name)]
         subprocess.run(command, check=True)
@@ -127,11 +127,6 @@ def assert_travels(recorded, tmp_path, url: str, options: dict[str, str], enviro
     assert colleague.planned() == {}
     assert colleague.done("dvc", "status").strip() == "Data and pipelines are up to date."
     assert colleague.done("git", "status", "--porcelain") == ""
-
-
-def test_folder(recorded, tmp_path):
-    assert_travels(recorded, tmp_path, str(tmp_path / "store"), {}, {})
-    assert any((tmp_path / "store/files/md5").iterdir())
 
 
 def test_ssh(recorded, tmp_path):

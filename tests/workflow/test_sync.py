@@ -44,7 +44,8 @@ def trained_images(project):
 def outputs(project):
     """Return what dvc.lock says of every output but Snakemake's records, which hold times."""
     stages = yaml.safe_load((project.root / "dvc.lock").read_text())["stages"]
-    return {out["path"]: out["md5"] for stage in stages.values() for out in stage["outs"] if out["path"] != RECORDS}
+    outs = [out for stage in stages.values() for out in stage["outs"]]
+    return {out["path"]: out["md5"] for out in outs if not out["path"].startswith(".snakemake/")}
 
 
 def test_virgin_repro_computes_each_job_once_and_leaves_the_checkout_clean(recorded):
@@ -68,6 +69,34 @@ def test_clone_and_pull_leave_nothing_to_do(clone):
     assert trained_images(clone) == 24000
 
 
+def test_a_stage_can_be_pulled_alone(recorded, clone, tmp_path):
+    """Its records come with it; beside results of another version, Snakemake sees which are not current."""
+    alone, colleague = (recorded.project.clone_to(tmp_path / name) for name in ("alone", "colleague"))
+    alone.done("dvc", "pull", "experiment@mnist")
+    assert alone.planned("experiment_mnist") == {}
+    assert "experiment_mnist" not in alone.planned()
+    alone.edit("config/experiments/mnist.yaml", "    images: 24000", "    images: 64000")
+    assert alone.planned("experiment_mnist")["train"] == 1
+    colleague.done("dvc", "pull")
+    train_longer(clone)
+    clone.done("dvc", "repro")
+    clone.commit("Longer training")
+    clone.done("dvc", "push")
+    colleague.done("git", "pull", "--quiet", str(clone.root))
+    colleague.done("dvc", "pull", "report")
+    assert colleague.planned()["train"] == 1 and trained_images(colleague) == 24000
+    colleague.done("dvc", "pull")
+    assert_in_step(colleague)
+    assert trained_images(colleague) == 64000
+
+
+def test_results_of_an_unrecorded_run_that_are_thrown_away_take_their_records_with_them(clone):
+    train_longer(clone)
+    assert clone.snakemake().returncode == 0 and trained_images(clone) == 64000
+    clone.done("dvc", "checkout", "--force")
+    assert trained_images(clone) == 24000 and clone.planned()["train"] == 1
+
+
 def test_changed_parameter_reruns_what_depends_on_it_through_either_door_and_time_travels(recorded, clone, tmp_path):
     other = tmp_path / "other"
     shutil.copytree(clone.root, other, symlinks=True)
@@ -78,7 +107,7 @@ def test_changed_parameter_reruns_what_depends_on_it_through_either_door_and_tim
     assert clone.executed() == AFTER_TRAINING
     assert other.snakemake().returncode == 0
     assert other.executed() == AFTER_TRAINING
-    assert "modified:           .snakemake/metadata" in other.done("dvc", "status", "report")
+    assert "deleted:            .snakemake/bundles/suites/demo.json" in other.done("dvc", "status", "report")
     other.done("dvc", "repro")
     for project in (clone, other):
         assert_in_step(project)
@@ -136,6 +165,7 @@ def test_without_records_of_what_made_the_results_nothing_is_recorded(clone, los
     planned = clone.planned()
     assert planned["train"] == 1
     lose(clone.root)
+    shutil.rmtree(clone.root / ".snakemake/bundles", ignore_errors=True)
     result = clone.run("dvc", "repro")
     assert result.returncode != 0
     assert f"error: {RECORDS} has no record of what made " in result.stderr
@@ -144,9 +174,16 @@ def test_without_records_of_what_made_the_results_nothing_is_recorded(clone, los
     assert clone.planned() == planned
 
 
+def test_a_lost_record_is_taken_from_its_bundle(clone):
+    train_longer(clone)
+    planned = clone.planned()
+    lose_that_of_a_model(clone.root)
+    assert clone.planned() == planned
+
+
 def test_results_known_to_be_current_can_be_given_records_again(clone):
     lose_all(clone.root)
-    assert clone.run("dvc", "repro", "--force", "--single-item", "train@mnist").returncode != 0
+    assert clone.run("dvc", "repro", "--force", "--single-item", "experiment@mnist").returncode != 0
     clone.done("snakemake", "--cores", "1", "--touch", "--forceall")
     clone.done("dvc", "repro")
     assert_in_step(clone)
@@ -168,8 +205,8 @@ def test_job_that_was_killed_is_run_again_and_not_refused(clone):
     assert clone.executed() == ["train"]
     stand_in.write_text(text)
     clone.done("snakemake", "--unlock")
-    clone.done("dvc", "repro", "--single-item", "train@mnist-without-cst")
-    assert clone.executed() == ["diagnose", "train"]
+    clone.done("dvc", "repro", "--single-item", "experiment@mnist-without-cst")
+    assert clone.executed() == [each for each in AFTER_TRAINING if each not in ("figures", "report", "tables")]
 
 
 def test_parts_of_latents_stay_on_the_machine_that_made_them(unrecorded, tmp_path):

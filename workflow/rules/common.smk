@@ -7,8 +7,15 @@ import sys
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-# The package beside this Snakefile, and the interpreter that runs Snakemake, whatever else is installed.
-sys.path.insert(0, str(Path.cwd()))
+import yaml
+from snakemake.logging import logger
+
+# The package beside this Snakefile, wherever Snakemake works, and the interpreter that runs Snakemake, whatever else is
+# installed.
+SOURCE = Path(str(workflow.current_basedir)).parents[1]
+if (SOURCE / "stylex").is_dir():
+    sys.path.insert(0, str(SOURCE))
+    os.environ.update(PYTHONPATH=os.pathsep.join(filter(None, [str(SOURCE), os.getenv("PYTHONPATH")])))
 os.environ.update(PATH=f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', os.defpath)}")
 
 from stylex.project import load_project
@@ -17,13 +24,14 @@ from stylex.config import (
     ExperimentPaths,
     SuitePaths,
     backbone_paths,
+    load_pipeline,
     oracle_paths,
     recomputed_user_study,
     regressor_paths,
     weights_path,
 )
-from stylex.config.experiments import INCEPTION
-from stylex.config.loading import unknown_name
+from stylex.config.base import INCEPTION
+from stylex.config.loading import OVERRIDES, parse_overrides, unknown_name
 from stylex.slurm import STAGES
 from stylex.datasets.catalog import dataset_spec
 from stylex.datasets.layouts import LAYOUTS
@@ -34,7 +42,9 @@ from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, c
 from stylex.pretrained import WEIGHTS
 from stylex.protocols import Protocol
 from stylex.source import CHECKED, code_digest
-from snakemake.logging import logger
+
+sys.path.insert(1, str(SOURCE / "workflow"))
+import records
 
 
 def stop(message):
@@ -42,31 +52,67 @@ def stop(message):
     raise SystemExit(2)
 
 
-def asked_suite():
-    """The suite that `--config suite=NAME` names, as it is written: Snakemake takes 2024_01 for the number 202401."""
-    written = [each.partition("=") for each in workflow.config_settings.config_args or []]
-    names = [value.strip("'\"") for key, _, value in written if key == "suite"]
-    return names[-1] if names else str(config["suite"]) if "suite" in config else None
+def written(key):
+    """The texts that `--config KEY=…` has, as they are written: Snakemake reads 2024_01 as the number 202401."""
+    pairs = [each.partition("=") for each in workflow.config_settings.config_args or []]
+    return [text for name, _, text in pairs if name == key]
 
 
-unknown = sorted(set(config) - {"suite"})
-if unknown:
-    stop(f"--config {unknown[0]}: {unknown_name('key', unknown[0], ['suite'])}")
-try:
-    PROJECT = load_project(Path(), asked_suite())
-    check_names(PROJECT.suite_name, PROJECT.suite.experiments)
-except ConfigError as error:
-    stop(error)
+def overrides():
+    """Other values of keys of the experiments, as `--config 'experiment={seed: 7}'`, in JSON for `STYLEX_OVERRIDES`."""
+    # Of files of configuration and of a module first; Snakemake leaves what the command line says as texts.
+    contents = [config["experiment"], *map(yaml.safe_load, written("experiment"))]
+    if not all(isinstance(each, dict) for each in contents):
+        raise ConfigError(
+            "--config experiment: keys and values go here, as 'experiment={stylex.training.images: 1000}'"
+        )
+    texts = [f"experiment.{key}={json.dumps(value)}" for content in contents for key, value in content.items()]
+    return parse_overrides(texts)
+
+
+def checked(load):
+    """What `load` returns; a mistake in the configuration is one line and exit code 2."""
+    try:
+        return load()
+    except StylexError as error:
+        stop(error)
+    except yaml.YAMLError as error:
+        stop(f"--config experiment: {' '.join(str(error).split())}")
+
+
+checked(lambda: load_pipeline(Path()))  # says more clearly than Snakemake what is wrong with the file
+
+
+configfile: "config/config.yaml"
+
+
+if unknown := sorted(set(config) - {"suite", "experiment"}):
+    stop(f"--config {unknown[0]}: {unknown_name('key', unknown[0], ['suite', 'experiment'])}")
+if config.get("experiment") is not None:
+    os.environ[OVERRIDES] = checked(overrides)  # for the verbs, too
+PROJECT = checked(lambda: load_project(Path(), str([config["suite"], *written("suite")][-1]).strip("'\"")))
+checked(lambda: check_names(PROJECT.suite_name, PROJECT.suite.experiments))
 
 SUITE = PROJECT.suite_name
 SUITE_PATHS = SuitePaths(Path(), SUITE)
 EXPERIMENT = ExperimentPaths(Path(), "{experiment}")
 ASIDE = ExperimentPaths(Path(), "{experiment}", aside="{protocol}")  # of a protocol that is not the main one
-BACKBONE = backbone_paths(Path(), "{backbone}")
-ORACLE = oracle_paths(Path(), "{oracle}")
-REGRESSOR = regressor_paths(Path(), "{regressor}")
 DATASET = DatasetPaths(Path(), "{dataset}")
+# The networks that measure: where each is, and how those of the suite are configured.
+NETWORKS = {
+    "backbone": (backbone_paths(Path(), "{backbone}"), PROJECT.backbones),
+    "oracle": (oracle_paths(Path(), "{oracle}"), PROJECT.oracles),
+    "regressor": (regressor_paths(Path(), "{regressor}"), PROJECT.regressors),
+}
 ENVIRONMENT = "../../environment.yml"
+TABLES = yaml.safe_load((Path(workflow.source_path("../stages.yaml"))).read_text())
+MEASURES = TABLES["measures"]
+KEYS = TABLES["keys"] | {name: measure["keys"] for name, measure in MEASURES.items()}
+# Which experiments differ only by their seed depends on every key.
+if "factors" in PROJECT.suite.tables:
+    KEYS["tables"] += ["seed", "evaluation.factor_threshold"]
+if "seeds" in PROJECT.suite.tables:
+    KEYS["tables"] += ["seed", "classifier", "stylex", "attfind", "evaluation"]
 
 # Of a CPU job that runs torch. At 32x32 a second thread saves a training step 13 % (docs/method-notes.md), a second
 # experiment beside it doubles the work done. Larger networks on a CPU: `--set-threads train=8`.
@@ -91,7 +137,7 @@ def training_sharing(wildcards, threads):
 
 def group_of(stage):
     """The `group:` of a small stage: those of one experiment share a Slurm job. Without Slurm it has no meaning."""
-    return f"{STAGES[stage].group}-{{experiment}}"
+    return f"{STAGES[stage].group}-{{experiment}}" if STAGES[stage].group else None
 
 
 wildcard_constraints:
@@ -116,37 +162,7 @@ FOR_CLASSIFIERS = (*CHECKED, "stylex.config.training")
 def code_of(verb, without=CHECKED):
     """A digest of the code that a verb runs, as a parameter, so that editing it reruns the rule."""
     command = f"stylex.cli.{verb.replace('-', '_').replace(' ', '.')}"
-    return lambda wildcards: digest_of(command, without=without)
-
-
-def sections(*keys):
-    """The values of an experiment's configuration that a stage depends on, by dotted key, as JSON."""
-
-    return lambda wildcards: json.dumps(selected(wildcards.experiment, keys))
-
-
-def suite_sections(*keys):
-    """The suite, and the named sections of each of its experiments, as JSON."""
-    experiments = {name: selected(name, keys) for name in PROJECT.suite.experiments}
-    return json.dumps({"suite": PROJECT.suite.model_dump(mode="json"), **experiments})
-
-
-# What the tables of a suite say beside their numbers; which experiments differ only by their seed depends on every key.
-TABLE_KEYS = [
-    "released",
-    "released_images",
-    "domain",
-    "published_domain",
-    "published_method",
-    "dataset",
-    "classifier_of",
-    "stylex.conditioning",
-]
-TABLE_KEYS += ["attfind.protocols", "attfind.shift", "evaluation.explanation_steps"]
-if "factors" in PROJECT.suite.tables:
-    TABLE_KEYS += ["seed", "evaluation.factor_threshold"]
-if "seeds" in PROJECT.suite.tables:
-    TABLE_KEYS += ["seed", "classifier", "stylex", "attfind", "evaluation"]
+    return lambda wildcards: digest_of(command, without=tuple(without))
 
 
 @functools.cache
@@ -159,13 +175,29 @@ def selected(experiment, keys):
     return {key: functools.reduce(dict.__getitem__, key.split("."), content) for key in keys}
 
 
+def sections(rule, more=()):
+    """The values of the keys of an experiment that a rule depends on, as JSON."""
+    return lambda wildcards: json.dumps(selected(wildcards.experiment, [*KEYS[rule], *more]))
+
+
+def suite_sections(rule):
+    """The suite, and the values of the keys of each of its experiments, as JSON."""
+    experiments = {name: selected(name, KEYS[rule]) for name in PROJECT.suite.experiments}
+    return json.dumps({"suite": PROJECT.suite.model_dump(mode="json"), **experiments})
+
+
+def effects_sections(wildcards):
+    """What the effects depend on; a screened search measures for one threshold and tolerance."""
+    keys = ["protocols", "shift", "precision", "discriminator_filter", "shards", "engine"]
+    if PROJECT.experiments[wildcards.experiment].attfind.engine == "screened":
+        keys += ["confidence", "threshold", "tolerance", "max_attributes"]
+    return json.dumps(selected(wildcards.experiment, ["seed", *(f"attfind.{key}" for key in keys)]))
+
+
 @functools.cache
 def dataset(name):
     """What is known of a dataset, whether an experiment of the suite uses it or not."""
-    try:
-        return dataset_spec(Path(), name)
-    except ConfigError as error:
-        stop(error)
+    return checked(lambda: dataset_spec(Path(), name))
 
 
 def described(name, **keys):
@@ -174,22 +206,8 @@ def described(name, **keys):
     return file.model_dump_json(**keys) if file else ""
 
 
-@functools.cache
-def own_stamp(name):
-    """What tells of a user's own images whether they may have changed: names, sizes and times."""
-    try:
-        return stamp(Path(), dataset(name))
-    except StylexError as error:
-        stop(error)
-
-
-def own_table(wildcards):
-    file = dataset(wildcards.dataset).file
-    return [file.csv] if file and file.csv else []
-
-
-def raw_record(wildcards):
-    return DatasetPaths(Path(), dataset(wildcards.dataset).raw).raw / "source.json"
+# What tells of a user's own images whether they may have changed: names, sizes and times.
+own_stamp = functools.cache(lambda name: checked(lambda: stamp(Path(), dataset(name))))
 
 
 def preparation_code(wildcards):
@@ -203,50 +221,13 @@ def preparation_code(wildcards):
     return digest_of(verb, LAYOUTS[file.layout], without=without)
 
 
-def manifest(wildcards):
-    dataset = PROJECT.experiments[wildcards.experiment].dataset
-    return DatasetPaths(Path(), dataset.name).manifest(dataset.resolution)
+def manifest_of(dataset, resolution):
+    return DatasetPaths(Path(), dataset).manifest(resolution)
 
 
-def originals_manifest(wildcards):
-    """The dataset that has the analysed images themselves; those of a released model may be another's."""
-    experiment = PROJECT.experiments[wildcards.experiment]
-    dataset = experiment.released_images or experiment.dataset.name
-    return DatasetPaths(Path(), dataset).manifest(experiment.dataset.resolution)
-
-
-def backbone_manifest(wildcards):
-    config = PROJECT.backbones[wildcards.backbone]
-    return DatasetPaths(Path(), config.dataset).manifest(config.resolution)
-
-
-def backbone_model(wildcards):
-    return backbone_paths(Path(), PROJECT.experiments[wildcards.experiment].stylex.perceptual_backbone).model
-
-
-def frechet_backbone(wildcards):
-    """The backbone whose features are compared; a released model has none."""
-    return [] if PROJECT.experiments[wildcards.experiment].released else backbone_model(wildcards)
-
-
-def regressor_manifest(wildcards):
-    config = PROJECT.regressors[wildcards.regressor]
-    return DatasetPaths(Path(), config.dataset).manifest(config.resolution)
-
-
-def oracle_manifest(wildcards):
-    config = PROJECT.oracles[wildcards.oracle]
-    return DatasetPaths(Path(), config.dataset).manifest(config.resolution)
-
-
-def oracle_model(wildcards):
-    """The oracle that is asked about counterfactuals, where there is one."""
-    oracle = PROJECT.experiments[wildcards.experiment].evaluation.oracle
-    return [oracle_paths(Path(), oracle).model] if oracle else []
-
-
-def factor_regressor(wildcards):
-    return regressor_paths(Path(), PROJECT.experiments[wildcards.experiment].evaluation.factor_regressor)
+def weights_of(name, file, wanted=True):
+    """A file of weights, published or given, where one is wanted."""
+    return [weights_path(Path(), name or "", file)] if wanted and (name or file) else []
 
 
 def paths_of(experiment):
@@ -254,29 +235,76 @@ def paths_of(experiment):
     return ExperimentPaths(Path(), experiment, PROJECT.experiments[experiment].classifier_of)
 
 
-def classifier_model(wildcards):
-    return paths_of(wildcards.experiment).classifier.model
-
-
-def attribute_lists(wildcards):
-    """The lists of attributes of an experiment by its main protocol."""
-    method = PROJECT.experiments[wildcards.experiment].method
-    return list(paths_of(wildcards.experiment).attribute_lists(method).values())
-
-
-def by_protocols(wildcards):
+def by_protocols(experiment, paths):
     """The paths of an experiment by each of its protocols."""
-    attfind, paths = PROJECT.experiments[wildcards.experiment].attfind, paths_of(wildcards.experiment)
-    return [paths.under(protocol, attfind.protocol) for protocol in attfind.protocols]
+    return [paths.under(protocol, experiment.attfind.protocol) for protocol in experiment.attfind.protocols]
 
 
-def all_attribute_lists(wildcards):
-    method = PROJECT.experiments[wildcards.experiment].method
-    return [path for paths in by_protocols(wildcards) for path in paths.attribute_lists(method).values()]
+def compared(experiment, paths):
+    """What the figure of methods shows: sufficiency of all of the suite that explain the same classifier, same images."""
+    beside = {name: PROJECT.experiments[name].dataset for name in PROJECT.suite.experiments}
+    every = [paths_of(name) for name, dataset in beside.items() if dataset == experiment.dataset]
+    return [each.sufficiency for each in every if each.classifier == paths.classifier]
 
 
-def all_attributes(wildcards):
-    return [paths.attributes for paths in by_protocols(wildcards)]
+def fid_weights(evaluation):
+    return weights_of(INCEPTION, evaluation.inception_weights, INCEPTION in evaluation.frechet_extractors)
+
+
+# Inputs of an experiment, by its configuration and its paths: those of one that differ with the configuration.
+INPUTS = {
+    "model": lambda each, paths: paths.stylex_model,
+    "history": lambda each, paths: paths.stylex_history,
+    "manifest": lambda each, paths: manifest_of(each.dataset.name, each.dataset.resolution),
+    # of the analysed images themselves; those of a released model may be another dataset's
+    "originals": lambda each, paths: manifest_of(each.released_images or each.dataset.name, each.dataset.resolution),
+    "classifier": lambda each, paths: paths.classifier.model,
+    "initial_weights": lambda each, paths: weights_of(each.classifier.imagenet_weights, each.classifier.initial_file),
+    "backbone": lambda each, paths: backbone_paths(Path(), each.stylex.perceptual_backbone).model,
+    # a released model has no backbone
+    "frechet_backbone": lambda each, paths: [] if each.released else INPUTS["backbone"](each, paths),
+    "oracle": lambda each, paths: [oracle_paths(Path(), name).model for name in [each.evaluation.oracle] if name],
+    "regressor": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).model,
+    "regressor_metrics": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).metrics,
+    "fid_weights": lambda each, paths: fid_weights(each.evaluation),
+    "lpips_weights": lambda each, paths: weights_of(
+        each.stylex.lpips_network, each.stylex.lpips_weights, bool(each.stylex.lpips_network)
+    ),
+    "encoded": lambda each, paths: list(map(paths.encoded, range(each.attfind.encode_shards))),
+    "effects": lambda each, paths: paths.effects_shards(each.attfind.shards),
+    "attribute_lists": lambda each, paths: list(paths.attribute_lists(each.method).values()),
+    "all_attribute_lists": lambda each, paths: [
+        path for one in by_protocols(each, paths) for path in one.attribute_lists(each.method).values()
+    ],
+    "all_attributes": lambda each, paths: [one.attributes for one in by_protocols(each, paths)],
+    "compared": compared,
+}
+
+
+def given(name):
+    """An input by its name in `INPUTS`, or else a path of ExperimentPaths."""
+    if name not in INPUTS:
+        return getattr(EXPERIMENT, name)
+    return lambda wildcards: INPUTS[name](PROJECT.experiments[wildcards.experiment], paths_of(wildcards.experiment))
+
+
+def network_inputs(kind):
+    """The inputs of a classifier's, backbone's, oracle's or regressor's training."""
+    if kind == "classifier":
+        return {"manifest": given("manifest"), "weights": given("initial_weights")}
+    configs = NETWORKS[kind][1]
+
+    def manifest(wildcards):
+        return manifest_of(configs[wildcards[kind]].dataset, configs[wildcards[kind]].resolution)
+
+    def weights(wildcards):
+        return weights_of(configs[wildcards[kind]].imagenet_weights, configs[wildcards[kind]].initial_file)
+
+    return {"manifest": manifest, "weights": weights}
+
+
+def network_config(kind):
+    return lambda wildcards: NETWORKS[kind][1][wildcards[kind]].model_dump_json()
 
 
 def effects_aside(wildcards):
@@ -284,30 +312,9 @@ def effects_aside(wildcards):
     return paths.under(wildcards.protocol, attfind.protocol).effects_shards(attfind.shards)
 
 
-def compared(wildcards):
-    """What the figure of methods shows: sufficiency of all of the suite that explain the same classifier, same images."""
-    explained, dataset = paths_of(wildcards.experiment).classifier, PROJECT.experiments[wildcards.experiment].dataset
-    every = [paths_of(name) for name in PROJECT.suite.experiments if PROJECT.experiments[name].dataset == dataset]
-    return [paths.sufficiency for paths in every if paths.classifier == explained]
-
-
-def fid_weights(wildcards):
-    """The weights of pytorch-fid's Inception, where the experiment asks for a FID."""
-    evaluation = PROJECT.experiments[wildcards.experiment].evaluation
-    wanted = INCEPTION in evaluation.frechet_extractors
-    return [weights_path(Path(), INCEPTION, evaluation.inception_weights)] if wanted else []
-
-
-def lpips_weights(wildcards):
-    """The weights of LPIPS's network, where the experiment asks for LPIPS."""
-    stylex = PROJECT.experiments[wildcards.experiment].stylex
-    return [weights_path(Path(), stylex.lpips_network, stylex.lpips_weights)] if stylex.lpips_network else []
-
-
-def initial_weights(config):
-    """The file of weights that a training starts from, where it does: published, or given."""
-    name, file = config.imagenet_weights, config.initial_file
-    return [weights_path(Path(), name or "", file)] if name or file else []
+def experiments_where(condition):
+    """The names of the experiments that are so, as a constraint of the wildcard."""
+    return "|".join(name for name, each in PROJECT.experiments.items() if condition(each)) or "-"
 
 
 def figures_of(experiment, names):
@@ -320,13 +327,14 @@ def suite_figures():
     return [path for name, each in experiments.items() for path in figures_of(name, figure_names(each))]
 
 
+def with_provenance(path):
+    """A file, and beside a CSV table the one that says where its numbers come from."""
+    return [path, path.with_suffix(".provenance.json")] if path.suffix == ".csv" else [path]
+
+
 def suite_tables():
-    return [SUITE_PATHS.table(name, suffix) for name in PROJECT.suite.tables for suffix in ("csv", "md", "tex")]
-
-
-def with_provenance(table):
-    """A CSV table and the file beside it that says where its numbers come from."""
-    return [table, table.with_suffix(".provenance.json")]
+    files = [SUITE_PATHS.table(name, suffix) for name in PROJECT.suite.tables for suffix in ("csv", "md", "tex")]
+    return [path for file in files for path in with_provenance(file)]
 
 
 def of_all_experiments(artifacts):
@@ -348,7 +356,7 @@ def table_inputs(paths):
         tables += [paths.factors, paths.factor_fit] if "factors" in PROJECT.suite.tables else []
     numbers = [path for table in tables for path in with_provenance(table)]
     classifier = paths.classifier.model if experiment.released else paths.classifier.metrics
-    return [*numbers, classifier, paths.stylex_model, paths.latents, *effects_of(paths.name)]
+    return [*numbers, classifier, paths.stylex_model, paths.latents, *INPUTS["effects"](experiment, paths)]
 
 
 def report_inputs(paths):
@@ -360,52 +368,13 @@ def report_inputs(paths):
     return [*maps, *pictures, *with_provenance(paths.diagnosis)]
 
 
-def experiments_where(condition):
-    """The names of the experiments that are so, as a constraint of the wildcard."""
-    return "|".join(name for name, each in PROJECT.experiments.items() if condition(each)) or "-"
-
-
-def encoded_shards(wildcards):
-    paths = paths_of(wildcards.experiment)
-    return list(map(paths.encoded, range(PROJECT.experiments[wildcards.experiment].attfind.encode_shards)))
-
-
-def effects_of(experiment):
-    """All shards of the effects of an experiment."""
-    return paths_of(experiment).effects_shards(PROJECT.experiments[experiment].attfind.shards)
-
-
-def effects_sections(wildcards):
-    """What the effects depend on; a screened search measures for one threshold and tolerance."""
-    keys = ["protocols", "shift", "precision", "discriminator_filter", "shards", "engine"]
-    if PROJECT.experiments[wildcards.experiment].attfind.engine == "screened":
-        keys += ["confidence", "threshold", "tolerance", "max_attributes"]
-    return sections("seed", *(f"attfind.{key}" for key in keys))(wildcards)
-
-
-def effects(wildcards):
-    return effects_of(wildcards.experiment)
+def results_of(paths):
+    """All that a suite needs of one experiment."""
+    figures = [] if PROJECT.experiments[paths.name].released else [paths.ganalyze]
+    return [*table_inputs(paths), *report_inputs(paths), *figures]
 
 
 def answers_of_people():
     """Answers that people gave, here or in the published studies: read where there are some, never waited for."""
     people = of_all_experiments(lambda paths: [paths.study_people])
     return [path for path in (*people, recomputed_user_study(Path())) if path.is_file()]
-
-
-def refuse_unrecorded():
-    """Stop when Snakemake has no record of a result, and does not hold it for incomplete either; to call after all rules.
-
-    Under `dvc repro` outputs persist and Snakemake decides what is stale. Where the record of one output of a job is
-    missing, it cannot see that parameters or code changed, and DVC would write down a provenance that is not true.
-    """
-    outputs = [output for rule in workflow.rules for output in rule.output]
-    for path in sorted(path for top in ("data/processed", "data/raw", "results") for path in Path(top).rglob("*")):
-        name = urlsafe_b64encode(str(path).encode()).decode()
-        known = any(Path(".snakemake", state, name).is_file() for state in ("metadata", "incomplete"))
-        if not known and any(output.match(str(path)) for output in outputs):
-            stop(
-                f".snakemake/metadata has no record of what made {path}: `dvc checkout` brings back results and records as"
-                " DVC has them; if you know that all results are current, `snakemake --cores 1 --touch --forceall` makes"
-                " records"
-            )

@@ -7,6 +7,7 @@ rule download:
         DATASET.raw / "source.json",
     log:
         "results/logs/datasets/{dataset}/download.log",
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -23,6 +24,7 @@ rule weights:
         weights_path(Path(), "{weights}"),
     log:
         "results/logs/weights/{weights}.log",
+    localrule: True
     conda:
         ENVIRONMENT
     params:
@@ -35,8 +37,8 @@ rule weights:
 
 rule prepare:
     input:
-        source=raw_record,
-        own=own_table,
+        source=lambda wildcards: DatasetPaths(Path(), dataset(wildcards.dataset).raw).raw / "source.json",
+        own=lambda wildcards: list(filter(None, [getattr(dataset(wildcards.dataset).file, "csv", None)])),
     output:
         DATASET.manifest("{resolution}"),
     log:

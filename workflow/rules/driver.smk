@@ -1,21 +1,18 @@
-# What is kept for the case that the Snakemake that submits jobs, the driver, is killed and they are not: `stylex resume`;
-# and how records are written that DVC may have linked.
+# What is kept for the case that the Snakemake that submits jobs, the driver, is killed and they are not: `stylex resume`.
 import platform
 
 from snakemake.persistence import PersistenceBase
-from snakemake.persistence.file import FilePersistence
 
 # Of the driver, where that runs in a job itself; the Slurm executor removes it from the environment.
 DRIVER_JOB = os.environ.get("SLURM_JOB_ID", "")
 
 record = PersistenceBase.finished
-write_in_place = FilePersistence._io_write
 
 
 async def record_without_driver(self, job):
     """Write down what a job ran with, in the job: a result without it would count as current after any change.
 
-    Snakemake leaves that to the driver, but for --immediate-submit, where there is none.
+    Snakemake leaves that to the driver, but for --immediate-submit, where there is none; it has no other switch.
     """
     settings = self.dag.workflow.remote_execution_settings
     settings.immediate_submit = True
@@ -25,16 +22,28 @@ async def record_without_driver(self, job):
         settings.immediate_submit = False
 
 
-def write_anew(self, subject, json_value, id, **options):
-    """Write a record as a new file: the old one may be a link to DVC's cache, and what is written into it the cache's."""
-    Path(self._record_path(subject, id)).unlink(missing_ok=True)
-    write_in_place(self, subject, json_value, id, **options)
-
-
 if workflow.remote_exec:
     PersistenceBase.finished = record_without_driver
-FilePersistence._io_write = write_anew
 
 
 onstart:
     Path(".snakemake/driver").write_text(f"{platform.node()} {os.getpid()} {DRIVER_JOB}\n")
+    records.forget(str(path) for job in workflow.dag.needrun_jobs() for path in job.output)
+
+
+def refuse_unrecorded():
+    """Stop when Snakemake has no record of a result, and does not hold it for incomplete either; to call after all rules.
+
+    Under `dvc repro` outputs persist and Snakemake decides what is stale. Where the record of one output of a job is
+    missing, it cannot see that parameters or code changed, and DVC would write down a provenance that is not true.
+    """
+    outputs = [output for rule in workflow.rules for output in rule.output]
+    recorded = {records.made_file(path) for path in records.RECORDS.rglob("*") if path.is_file()}
+    for path in sorted(path for top in ("data/processed", "data/raw", "results") for path in Path(top).rglob("*")):
+        incomplete = Path(".snakemake/incomplete", urlsafe_b64encode(str(path).encode()).decode()).is_file()
+        if str(path) not in recorded and not incomplete and any(output.match(str(path)) for output in outputs):
+            stop(
+                f".snakemake/metadata has no record of what made {path}: `dvc checkout` brings back results and records as"
+                " DVC has them; if you know that all results are current, `snakemake --cores 1 --touch --forceall` makes"
+                " records"
+            )

@@ -1,7 +1,8 @@
 """Python imports this at its start where PYTHONPATH says so: each verb then writes down what it ran and read.
 
 Into a file of the folder RUN_RECORDS: its command line, the files of the package of which a function ran, but for what
-runs as a module is imported, and the keys of configuration files that were read, but for what only checks a file.
+runs as a module is imported, the keys of configuration files that were read, but for what only checks a file, and the
+data and results that were opened to be read or written.
 """
 
 from __future__ import annotations
@@ -11,13 +12,16 @@ import atexit
 import json
 import os
 import sys
+from collections.abc import Callable
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 PACKAGE = f"{Path.cwd() / 'stylex'}{os.sep}"
 ran: set[str] = set()
 read: set[str] = set()
+opened: dict[str, set[str]] = {"read": set(), "written": set()}
 
 
 def begin() -> None:
@@ -30,6 +34,8 @@ def begin() -> None:
     SourceFileLoader.get_code = watched
     sys.path.insert(0, os.getcwd())
     watch_sections()
+    sys.addaudithook(watch_files)
+    watch_readers()
     atexit.register(write)
 
 
@@ -90,10 +96,47 @@ def watch_sections() -> None:
     loading._validate, Section.__getattribute__ = remembered, noted
 
 
+def watch_files(event: str, arguments: tuple) -> None:
+    """Note the data and results that Python opens; a file that is written gets its name at the end."""
+    if event == "open" and isinstance(arguments[0], str | os.PathLike):
+        note("written" if (arguments[2] or 0) & (os.O_WRONLY | os.O_RDWR) else "read", arguments[0])
+    elif event == "os.rename":
+        note("written", arguments[1])
+
+
+def watch_readers() -> None:
+    """Note what is read past Python."""
+    import pyarrow.parquet
+    import safetensors
+
+    for module, name in (
+        (safetensors, "safe_open"),
+        (pyarrow.parquet, "ParquetFile"),
+        (pyarrow.parquet, "read_schema"),
+    ):
+        setattr(module, name, noting(getattr(module, name)))
+
+
+def noting(reader: Callable[..., Any]) -> Callable[..., Any]:
+    def noted(path: object, *arguments: object, **options: object) -> object:
+        if isinstance(path, str | os.PathLike):
+            note("read", path)
+        return reader(path, *arguments, **options)
+
+    return noted
+
+
+def note(how: str, path: str | os.PathLike) -> None:
+    path = os.path.relpath(path)
+    if path.startswith(("data/", "results/")) and not path.endswith(".tmp"):
+        opened[how].add(path)
+
+
 def write() -> None:
     """Write the record, named after the process."""
     files = sorted(file.removeprefix(PACKAGE) for file in ran)
     record = {"verb": sys.orig_argv[3:], "ran": files, "read": sorted(read)}
+    record["files"] = {how: sorted(paths) for how, paths in opened.items()}
     Path(os.environ["RUN_RECORDS"], f"{os.getpid()}.json").write_text(json.dumps(record))
 
 

@@ -13,8 +13,9 @@ from safetensors.torch import load_file
 from stylex.config import ExperimentPaths, SuitePaths
 
 SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["sufficiency", "frechet", "user_study"]}
-CHANGES = {"attfind.shards": 2, "stylex.training.images": 1024, "stylex.training.checkpoint_interval": 32}
+CHANGES = {"stylex.training.images": 1024, "stylex.training.checkpoint_interval": 32}
 COMMAND = ("snakemake", "--cores", "8", "--profile", "slurm")
+OVERRIDES = ("--config", "experiment={attfind.shards: 2}")  # of the command line, for the jobs, too
 ON_GPU = {"backbone", "classifier", "train", "diagnose", "encode", "effects", "analysis-tiny", "figures-tiny"}
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]  # 150 s of CPU: long on a busy machine
@@ -25,7 +26,7 @@ def finished(computing, connect, failing):
     """The project after one run on the cluster, without a config/site.yaml. `failing` runs meanwhile, to save time."""
     project = connect(computing)
     project.configure_tiny(SUITE, CHANGES)
-    with project.start(*COMMAND) as run:
+    with project.start(*COMMAND, *OVERRIDES) as run:
         assert run.wait() == 0, project.said()
     return project
 
@@ -39,7 +40,7 @@ def jobs(finished, slurm):
 
 def test_the_report_is_there_and_nothing_is_left_to_do(finished):
     assert SuitePaths(finished.root, "tiny").report.is_file()
-    assert finished.planned() == {}
+    assert finished.planned(*OVERRIDES) == {}
 
 
 def test_small_stages_share_jobs_and_local_rules_were_not_submitted(jobs):

@@ -50,7 +50,17 @@ def submitted(project, *options):
     """Run our training as a Slurm job on two nodes; return its exit code and what it said."""
     log = project.root / "job.log"
     log.unlink(missing_ok=True)
-    command = ["sbatch", "--wait", "--nodes=2", "--ntasks=2", "--cpus-per-task=3", "--mem=4000", "-o", str(log), "--wrap"]
+    command = [
+        "sbatch",
+        "--wait",
+        "--nodes=2",
+        "--ntasks=2",
+        "--cpus-per-task=3",
+        "--mem=4000",
+        "-o",
+        str(log),
+        "--wrap",
+    ]
     subprocess.run(
         [*command, "exec " + " ".join([*TRAIN, *options])], cwd=project.root, env=project.environment, timeout=900
     )
