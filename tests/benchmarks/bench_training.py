@@ -70,8 +70,19 @@ def make_project(folder: Path) -> None:
     shutil.copytree(ROOT / "config", folder / "config")
     download(folder, "mnist")
     for preset in CASES:
-        resolution = int(preset.rpartition("-")[2])
-        prepare(folder, "mnist", resolution)
+        prepare(folder, "mnist", resolution_of(preset))
+    write_experiments(folder)
+
+
+def resolution_of(preset: str) -> int:
+    """Return the resolution with which a preset's name ends."""
+    return int(preset.rpartition("-")[2])
+
+
+def write_experiments(folder: Path) -> None:
+    """Write the experiments that are timed, and their backbones."""
+    for preset in CASES:
+        resolution = resolution_of(preset)
         backbone = {"extends": "backbone-32", "dataset": "mnist", "resolution": resolution}
         (folder / f"config/backbones/bench-{preset}.yaml").write_text(yaml.safe_dump(backbone))
         experiment = {
