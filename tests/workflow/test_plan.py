@@ -135,19 +135,20 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
     [
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
-        ("attfind/explanations.py", {"explanations", "figures"} | MEASURED),
-        ("evaluation/wu_2021.py", BASELINE | AFTER_LISTS - {"frechet", "maps"}),
-        ("evaluation/cout.py", MEASURED),
-        ("evaluation/paired.py", {"tables", "report"}),
-        ("evaluation/random_lists.py", {"sufficiency", "figures"} | MEASURED),
-        ("evaluation/maps.py", {"maps", "figures", "report"}),
-        ("evaluation/regions.py", set()),  # of leaves alone
-        ("evaluation/ganalyze.py", {"ganalyze", "figures"} | MEASURED),
+        ("attfind/explanations.py", {"explanations", "frechet", "figures"} | MEASURED),
+        ("evaluation/baselines.py", BASELINE | {"ganalyze"} | AFTER_LISTS - {"frechet", "maps"}),
+        ("evaluation/quality.py", MEASURED),
+        ("evaluation/sufficiency.py", {"sufficiency", "figures"} | MEASURED),
+        ("evaluation/maps.py", {"maps", "figures"} | MEASURED),
+        ("evaluation/frechet.py", {"frechet", "figures"} | MEASURED),
+        ("evaluation/factors.py", set()),  # of leaves alone
         ("evaluation/intervals.py", {"samples", "sufficiency", "study", "observer", "figures"} | MEASURED),
         ("study/observer.py", {"observer", "tables", "report"}),
         ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
         ("diagnosis/verdicts.py", {"diagnose", "tables", "report"}),
+        ("diagnosis/verdicts.yaml", {"diagnose", "tables", "report"}),
+        ("report/claims.yaml", {"report"}),
         ("classifiers/training.py", AFTER_TRAIN | {"classifier", "backbone", "oracle"}),
         ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"report"}),
@@ -164,7 +165,7 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
 )
 def test_changed_code_reruns_its_stages(built, module, rules):
     with (built.root / "stylex" / module).open("a") as file:
-        file.write("CHANGED = True\n")
+        file.write("changed: {limit: 1}\n" if module.endswith(".yaml") else "CHANGED = True\n")
     assert set(built.planned()) == rules
 
 
