@@ -253,6 +253,11 @@ def test_size_leaves_the_smallest_leaf_and_the_outside_of_the_largest_alone():
     assert found[:, rim][((inner <= 0) & (outer >= 1))[:, rim]].all()
 
 
+def test_an_angle_sweeps_both_sides_alike():
+    found = region("angle")
+    assert (found == found[:, ::-1]).mean() > 0.97 and found[:, : SIDE // 2].any()
+
+
 @pytest.mark.parametrize("name", FACTORS)
 def test_a_region_does_not_depend_on_the_value_of_its_own_factor_and_does_on_others(name):
     other = "angle" if name == "size" else "size"
