@@ -286,9 +286,9 @@ def test_each_probability_beside_a_picture_is_that_of_its_file(finished, monkeyp
         sweeps.append(render_sweep(*arguments))
         return sweeps[-1]
 
-    for module in (animations, attributes, comparison, explanations, reconstructions, explanations):
+    for module in (animations, attributes, comparison, explanations, reconstructions):
         monkeypatch.setattr(module, "show", recorded)
-    monkeypatch.setattr(make, "sweep_of", recorded_sweep)
+    monkeypatch.setattr(make, "render_sweep", recorded_sweep)
     for name in ("tiny", "tiny-without-cst"):
         classifier = load_classifier(experiment_paths(finished.root, name).classifier.model)
         experiment_figures(finished.root, "tiny", name, "cpu")
