@@ -142,7 +142,7 @@ def images_to_turn(latents: Latents, target: str, against: str | None) -> Tensor
 
 def apply_attributes(latents: Latents, rows: Tensor, attributes: Sequence[Attribute], shift: float) -> StyleVector:
     """Return the styles of the images `rows` [n] with every attribute moved by `shift` towards its extreme."""
-    return apply_moves(latents, rows, [attributes] * len(rows), shift)
+    return latents.moved(rows, [attribute.move for attribute in attributes], shift)
 
 
 def apply_moves(
