@@ -39,8 +39,9 @@ def save(name: str) -> None:
     files = [path for path in sorted(RECORDS.rglob("*")) if path.is_file() and bundle_of(made_file(path)) == bundle]
     text = json.dumps({path.relative_to(RECORDS).as_posix(): path.read_text() for path in files}, indent=0)
     bundle.parent.mkdir(parents=True, exist_ok=True)
-    bundle.unlink(missing_ok=True)
-    bundle.write_text(text)
+    written = bundle.with_suffix(".tmp")
+    written.write_text(text)
+    written.replace(bundle)
     _take(bundle)
 
 

@@ -30,7 +30,7 @@ from stylex.project import load_project
 ROOT = Path(__file__).parents[2]
 README = ROOT / "README.md"
 EXPERIMENT_PAGE = ROOT / "docs/own-experiment.md"
-PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [README, ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 PARTS = (
     "Snakefile", "workflow", "profiles", "slurm", "config", "environment.yml", "stylex", "Makefile", "pyproject.toml",
     "requirements.lock",

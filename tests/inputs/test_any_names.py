@@ -21,11 +21,11 @@ from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.config import ExperimentPaths, SuitePaths, backbone_paths, load_experiment
 from stylex.config.base import POOLED
 from stylex.datasets import download, load_split, prepare
-from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, load_stylex, save_stylex
+from stylex.networks.stylespace import StyleVector
 from stylex.report.basic_tables import sufficiency_table
 from stylex.report.run import Run
 
@@ -160,20 +160,32 @@ def analyse(root, names):
 
 
 def flips_of_images(root, names):
-    """Return n and the flipped ones of each class and k, from images as a file holds them."""
+    """Return n and the flipped ones of each class and k, from images as a file holds them; nothing is asked of tables.
+
+    Which images are turned, and where each coordinate goes, is worked out here again.
+    """
     paths, config = ExperimentPaths(root, "anything"), load_experiment(root, "anything")
     latents, classifier = read_latents(paths.latents), load_classifier(paths.classifier.model)
-    synthesis, lists, found = load_stylex(paths.stylex_model).synthesis, read_attributes(paths.attributes), {}
+    synthesis, lists = load_stylex(paths.stylex_model).synthesis, read_attributes(paths.attributes)
+
+    @torch.no_grad()
+    def decided(space, to_rgb):
+        levels = ((synthesis.render(StyleVector(space, to_rgb)) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
+        return classifier(levels.float() / 127.5 - 1).argmax(dim=1)
+
+    styles, to_rgb, found = latents.styles, latents.to_rgb_styles, {}
+    decisions, extremes = decided(styles, to_rgb), (styles.min(dim=0).values, styles.max(dim=0).values)
     for target, name in enumerate(names):
-        rows = images_to_turn(latents, name, None)
-        flipped = torch.zeros(len(rows), dtype=torch.bool)
+        others = decisions != target
+        flipped = torch.zeros(int(others.sum()), dtype=torch.bool)
         for k in KS:
-            if len(rows):
-                styles = apply_attributes(latents, rows, lists[name][:k], config.attfind.shift)
-                with torch.no_grad():
-                    levels = ((synthesis.render(styles) + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
-                    flipped |= classifier(levels.float() / 127.5 - 1).argmax(dim=1) == target
-            found[name, k] = len(rows), int(flipped.sum())
+            space = styles[others].clone()
+            for one in lists[name][:k]:
+                start, extreme = styles[others, one.style_index], extremes[one.direction][one.style_index]
+                space[:, one.style_index] = start + config.attfind.shift * (extreme - start)
+            if len(space):
+                flipped |= decided(space, to_rgb[others]) == target
+            found[name, k] = len(flipped), int(flipped.sum())
     for k in KS:
         found[POOLED, k] = tuple(map(sum, zip(*(found[name, k] for name in names), strict=True)))
     return found
