@@ -13,41 +13,29 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stylex.classifiers import perceptual_distance
 from stylex.config import StylexConfig
-from stylex.losses import (
-    classifier_divergence,
+from stylex.networks.model import StylexNetworks
+from stylex.precision import autocast_to
+from stylex.training.distributed import Processes
+from stylex.training.losses import (
+    AUTOENCODER_TERMS,
+    ENCODER_TERMS,
+    NOISE_TERMS,
+    Fakes,
+    GeneratorPass,
     discriminator_loss,
-    energy_distance,
     generator_loss,
-    l1,
+    generator_terms,
     path_length_penalty,
     path_lengths,
     r1_penalty,
 )
-from stylex.networks.model import StylexNetworks
-from stylex.precision import autocast_to
-from stylex.training.distributed import Processes
 from stylex.training.sampler import BatchSampler, FrozenNetworks, RandomNumbers, RealBatch, augment, draw
 from stylex.training.state import TrainingState, rate_factor
 
 Terms = dict[str, Tensor]
 DISCRIMINATOR = ("discriminator",)
 GENERATOR = ("encoder", "mapping", "synthesis")
-GENERATOR_TERMS = (
-    "reconstruction_x", "reconstruction_perceptual", "reconstruction_w", "classifier", "classifier_noise", "mapping",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Fakes:
-    """The output of one forward pass of the generator."""
-
-    images: Tensor
-    w: Tensor
-    logits: Tensor  # [N, classes]: the condition of the generator
-    unmixed: Tensor  # [N] bool: all coordinates have that condition
-    discriminator_logits: Tensor  # [N, classes], without gradient: the condition of D, that of the generator or C(fake)
 
 
 @dataclass(frozen=True)
@@ -78,7 +66,10 @@ class Step:
         self.measures_paths = (
             self.adversarial and bool(self.losses.path_length) and state.step % self.losses.path_length_interval == 0
         )
-        self.hinge, self.reverse = self.losses.adversarial == "hinge", self.losses.classifier_divergence == "reverse"
+        self.hinge = self.losses.adversarial == "hinge"
+        self.terms = ENCODER_TERMS if self.from_encoder else NOISE_TERMS
+        if not self.adversarial:
+            self.terms = {name: ENCODER_TERMS[name] for name in AUTOENCODER_TERMS}
         self.parts = list(self._divide(reals))
         self.fakes: Fakes | None = None
 
@@ -103,7 +94,7 @@ class Step:
             if self.adversarial and losses.r1_gamma and state.step % losses.r1_interval == 0:
                 terms |= self._update(DISCRIMINATOR, self.r1_terms, {"r1": losses.r1_gamma * losses.r1_interval})
             self.networks.discriminator.requires_grad_(False)
-            weights = {name: getattr(losses, name) for name in GENERATOR_TERMS}
+            weights = {name: getattr(losses, name) for name in self.terms}
             terms |= self._update(GENERATOR, self.generator_terms, weights)
             self.networks.discriminator.requires_grad_(True)
             if self.measures_paths:
@@ -179,37 +170,13 @@ class Step:
         return {"r1": r1_penalty(self._scores(images, part.random.view("real_r1"), part.reals.logits), images)}
 
     def generator_terms(self, part: Part) -> Terms:
-        """Return G's adversarial loss and, on encoder steps, L_rec and L_cls; of an autoencoder, that of pixels."""
-        fakes = self.fakes or self.generate(part)
-        if not self.adversarial:
-            return self._encoder_terms(part, fakes)
-        scores = self._scores(fakes.images, part.random.view("fake_generator"), fakes.discriminator_logits)
-        terms = {"g_adversarial": generator_loss(scores, self.hinge)}
-        if self.from_encoder:
-            terms |= self._encoder_terms(part, fakes)
-        elif self.losses.classifier_noise:
-            terms["classifier_noise"], unmixed = fakes.images.new_zeros(()), fakes.unmixed
-            if unmixed.any():
-                logits = self.frozen.training_classifier(fakes.images[unmixed])
-                divergence = classifier_divergence(logits, fakes.logits[unmixed], self.reverse)
-                terms["classifier_noise"] = divergence * unmixed.float().mean()
-        return terms
-
-    def _encoder_terms(self, part: Part, fakes: Fakes) -> Terms:
-        """Return the unweighted terms of L_rec and L_cls; terms of weight 0 are not computed."""
-        losses, images, reals = self.losses, fakes.images, part.reals
-        terms = {"reconstruction_x": l1(images, reals.images)}
-        if self.adversarial and losses.reconstruction_perceptual:
-            features = self.frozen.perceptual.features(images)
-            terms["reconstruction_perceptual"] = perceptual_distance(features, reals.features).mean()
-        if self.adversarial and losses.reconstruction_w:
-            terms["reconstruction_w"] = l1(self.networks.encoder(images), fakes.w)
-        if self.adversarial and losses.classifier:
-            logits = self.frozen.training_classifier(images)
-            terms["classifier"] = classifier_divergence(logits, reals.logits, self.reverse)
-        if losses.mapping:
-            terms["mapping"] = energy_distance(self.networks.mapping(part.random.z.flatten(0, 1)), fakes.w.detach())
-        return terms
+        """Return G's adversarial loss, but of an autoencoder, and the terms of this kind of step, unweighted."""
+        fakes, terms = self.fakes or self.generate(part), {}
+        if self.adversarial:
+            scores = self._scores(fakes.images, part.random.view("fake_generator"), fakes.discriminator_logits)
+            terms["g_adversarial"] = generator_loss(scores, self.hinge)
+        given = GeneratorPass(self.losses, self.networks, self.frozen, part.reals, part.random, fakes)
+        return terms | generator_terms(given, self.terms)
 
     def path_length_terms(self, part: Part) -> Terms:
         """Return the path-length penalty on half the batch, as StyleGAN2 does, and the mean length."""

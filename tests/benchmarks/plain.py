@@ -16,7 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from stylex.classifiers import perceptual_distance
-from stylex.losses import (
+from stylex.networks.layers import fir_kernel, learning_gains
+from stylex.networks.model import StylexNetworks, build_networks
+from stylex.training.losses import (
     classifier_divergence,
     discriminator_loss,
     generator_loss,
@@ -24,8 +26,6 @@ from stylex.losses import (
     path_lengths,
     r1_penalty,
 )
-from stylex.networks.layers import fir_kernel, learning_gains
-from stylex.networks.model import StylexNetworks, build_networks
 from stylex.training.sampler import augment
 
 

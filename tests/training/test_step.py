@@ -6,9 +6,9 @@ import pytest
 import torch
 from plain import plain_state, plain_step
 
-from stylex.losses import classifier_divergence
 from stylex.networks.layers import learning_gains
 from stylex.training.distributed import Processes
+from stylex.training.losses import classifier_divergence
 from stylex.training.state import AVERAGED
 from stylex.training.step import GENERATOR, advance, with_classes_exchanged
 

@@ -9,7 +9,7 @@ pytestmark = pytest.mark.slow
 
 SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["classifiers"]}
 MODEL = "results/experiments/tiny/stylex/model.safetensors"
-LOSS = "stylex/losses.py"
+LOSS = "stylex/training/losses.py"
 OLD, NEW = "else F.softplus(-fake_scores).mean()", "else 2 * F.softplus(-fake_scores).mean()"
 CHANGES = {
     "classifier.epochs": 1,

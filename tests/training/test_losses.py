@@ -2,7 +2,7 @@ import math
 
 import torch
 
-from stylex.losses import (
+from stylex.training.losses import (
     classifier_divergence,
     discriminator_loss,
     energy_distance,
