@@ -96,14 +96,14 @@ def is_explanation(path: Path) -> bool:
 def explain(
     experiment: ExperimentArgument,
     images: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGE_FILE", help="Default: images of the analysis.")
+        list[Path] | None, typer.Argument(metavar="IMAGE_FILE", help="Default: the analysed images.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="Class to turn into; default: the second most probable.")] = None,
+    target: Annotated[str | None, typer.Option(help="Target class; default: the second most probable.")] = None,
     method: Annotated[
         Method, typer.Option(help="subset: greedy, until the flip; independent: the largest effects, each alone.")
     ] = Method.SUBSET,
     attributes: Annotated[
-        int | None, typer.Option(min=1, help="Coordinates moved at the most; default: evaluation.explanation_steps.")
+        int | None, typer.Option(min=1, help="Most coordinates to move; default: evaluation.explanation_steps.")
     ] = None,
     output: Annotated[
         Path | None, typer.Option(help="Folder; default: results/experiments/EXPERIMENT/explanations.")
@@ -111,10 +111,10 @@ def explain(
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Explain single images: which style coordinates turn the classifier's decision, step by step.
+    """Explain single images: which style coordinates change the classifier's decision, step by step.
 
-    Each image file gives <name>.png and <name>.json. Without image files: independent.csv and subset.csv of the first
-    images of the analysis (evaluation.explained_images).
+    Each image file gives <name>.png and <name>.json. Without image files: independent.csv and subset.csv for the first
+    analysed images (evaluation.explained_images).
     """
     from stylex.config import ExperimentPaths
 
@@ -194,7 +194,7 @@ class Explained:
             )
 
     def probabilities(self, column: str) -> dict[str, float]:
-        """Return the classifier's answer by class; column: `logits` of the image or `reconstruction_logits`."""
+        """Return the probability of each class; column: `logits` of the image or `reconstruction_logits`."""
         return dict(zip(self.class_names, self.columns[column].softmax(dim=1)[0].tolist(), strict=True))
 
     @property
@@ -204,7 +204,7 @@ class Explained:
 
     @property
     def predicted(self) -> str:
-        """The classifier's answer to the reconstruction."""
+        """The classifier's decision on the reconstruction."""
         return self.class_names[int(self.columns["reconstruction_logits"].argmax())]
 
     def content(self) -> dict[str, Any]:

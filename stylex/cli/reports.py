@@ -1,4 +1,4 @@
-"""Verbs on a finished suite: its figures, tables, page and summary."""
+"""Commands for a finished suite: its figures, tables, page and summary."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def figures(
 
 
 def tables(suite: SuiteArgument) -> None:
-    """Write results/<suite>/tables as CSV, Markdown and LaTeX, with the published figures beside ours, and metrics."""
+    """Write results/<suite>/tables (CSV, Markdown and LaTeX, with published figures beside ours), and metrics."""
     from stylex.report import tables
 
     tables(Path(), suite)
@@ -43,7 +43,7 @@ def report(suite: SuiteArgument) -> None:
 
 
 def summary(suite: SuiteArgument) -> None:
-    """Say where the report is, the numbers of each experiment that matter most, and what to try next."""
+    """Print the main numbers of each experiment, where the report is, and a next command."""
     from stylex.report.writing import summary
 
     typer.echo("\n".join(summary(Path(), suite)))
