@@ -1,7 +1,6 @@
 """Explanations of single images against loops that render one image at a time."""
 
 import itertools
-import shutil
 from pathlib import Path
 
 import pytest
@@ -10,23 +9,19 @@ from paper_training import as_papers
 
 from stylex.attfind.explanations import Explainer, first_of_each_class, margins, runners_up
 from stylex.attfind.records import Direction, Method
-from stylex.classifiers import Classifier, build_network
-from stylex.classifiers.frozen import NetworkDescription
 from stylex.config import load_experiment
 from stylex.errors import ArtifactError
-from stylex.latents.table import Latents
 from stylex.networks.model import build_networks
 from stylex.networks.stylespace import StyleVector, move
+from tests.builders import latents_of, random_classifier
 
 SHIFT, IMAGES, CLASSES = 2.0, 5, 3
 REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def config(tmp_path_factory):
-    root = tmp_path_factory.mktemp("project")
-    shutil.copytree(REPOSITORY / "config", root / "config")
-    config = load_experiment(root, "mnist")
+def config():
+    config = load_experiment(REPOSITORY, "mnist")
     return config.model_copy(update={"stylex": as_papers(config.stylex)})
 
 
@@ -47,24 +42,14 @@ def styles(networks):
 @pytest.fixture(scope="module")
 def classifier(networks, styles):
     """Random, but undecided on average, so that moves of styles can turn it."""
-    torch.manual_seed(1)
-    description = NetworkDescription(
-        role="classifier", name="random", architecture="resnet18", width=0.125, channels=1, resolution=16,
-        class_names=("a", "b", "c"),
-    )  # fmt: skip
-    network = Classifier(build_network("resnet18", 1, CLASSES, 0.125), description)
+    network = random_classifier("abc", 16)
     network.network.head.bias -= network(networks.synthesis.render(styles)).mean(0)
     return network
 
 
-def latents_of(styles):
-    nothing = torch.zeros(len(styles.space), CLASSES)
-    scalar = nothing[:, 0]
-    return Latents(
-        ids=[f"image-{row}" for row in range(len(nothing))], labels=scalar.long(), logits=nothing, w=nothing,
-        styles=styles.space, to_rgb_styles=styles.to_rgb, reconstruction_l1=scalar, reconstruction_perceptual=scalar,
-        reconstruction_logits=nothing, discriminator=scalar, class_names=("a", "b", "c"), provenance={},
-    )  # fmt: skip
+def latents_with(styles):
+    columns = {"styles": styles.space, "to_rgb_styles": styles.to_rgb, "class_names": ("a", "b", "c")}
+    return latents_of(len(styles.space), **columns)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +57,7 @@ def explainer_of(config, networks, classifier, styles):
     def build(batch_size=16, precision="float32", shift=SHIFT, latents=None):
         changes = {"batch_size": batch_size, "precision": precision, "shift": shift}
         options = config.attfind.model_copy(update=changes)
-        return Explainer(networks, classifier, latents or latents_of(styles), options, "cpu")
+        return Explainer(networks, classifier, latents or latents_with(styles), options, "cpu")
 
     return build
 
@@ -190,7 +175,7 @@ def test_no_coordinate_is_moved_twice_and_an_image_at_all_its_extremes_has_no_st
         moved = [step.style_index for step in steps]
         assert len(set(moved)) == len(moved) <= size
     alone = styles.select(slice(0, 1))
-    assert explainer_of(latents=latents_of(alone)).explain(alone, targets[:1], method, 3) == [[]]
+    assert explainer_of(latents=latents_with(alone)).explain(alone, targets[:1], method, 3) == [[]]
 
 
 def test_a_step_of_subset_never_moves_away_from_the_target(networks, classifier, styles, targets, explainer_of):
@@ -216,7 +201,7 @@ def test_only_the_search_is_in_bfloat16(networks, classifier, styles, targets, e
 
 
 def test_latents_of_another_network_are_refused(styles, explainer_of):
-    other = latents_of(StyleVector(styles.space[:, :-1], styles.to_rgb))
+    other = latents_with(StyleVector(styles.space[:, :-1], styles.to_rgb))
     with pytest.raises(ArtifactError, match=r"the latents have \d+ styles, the network \d+; encode again"):
         explainer_of(latents=other)
 
