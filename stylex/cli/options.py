@@ -9,7 +9,6 @@ import typer
 
 from stylex.allocator import keep_freed_memory
 from stylex.errors import DeviceError
-from stylex.protocols import Protocol
 
 
 class Device(StrEnum):
@@ -25,7 +24,7 @@ SuiteArgument = Annotated[str, typer.Argument(help="A file of config/suites, wit
 DatasetArgument = Annotated[str, typer.Argument(help="A dataset of the catalog (`stylex datasets` lists them).")]
 DeviceOption = Annotated[Device, typer.Option(help="auto: cuda where there is one.")]
 ProtocolOption = Annotated[
-    Protocol | None, typer.Option(help="One of attfind.protocols; default: the main one, which is the first.")
+    str | None, typer.Option(help="One of attfind.protocols; default: the main one, which is the first.")
 ]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 

@@ -15,11 +15,11 @@ from stylex.attfind.records import read_effects
 from stylex.classifiers import build_network, load_classifier
 from stylex.classifiers.frozen import NetworkDescription, load_network, save_network
 from stylex.config import ExperimentPaths, load_experiment
+from stylex.config.base import Protocol
 from stylex.errors import ArtifactError, AtWorkError, ConfigError
 from stylex.latents.table import Latents, read_latents, write_latents
 from stylex.locks import exclusive
 from stylex.networks.model import build_networks, load_stylex, save_stylex
-from stylex.protocols import Protocol
 
 NAME = "mnist"
 IMAGES = 23

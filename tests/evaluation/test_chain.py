@@ -21,6 +21,7 @@ from stylex.config import (
     experiment_paths,
     load_experiment,
 )
+from stylex.config.base import Protocol
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.evaluation import counterfactuals
@@ -33,7 +34,6 @@ from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, load_stylex, save_stylex
 from stylex.pretrained import WEIGHTS
-from stylex.protocols import Protocol
 
 NAME = "mnist"
 

@@ -13,6 +13,7 @@ from stylex.attfind.effects import compute_effects
 from stylex.attfind.records import Attribute, Direction, read_attributes, write_attributes
 from stylex.attfind.selection import select
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment, regressor_paths
+from stylex.config.base import Protocol
 from stylex.datasets import download, leaves, prepare
 from stylex.errors import ConfigError
 from stylex.evaluation.factors import (
@@ -34,7 +35,6 @@ from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, save_stylex
 from stylex.networks.stylespace import StyleSpaceLayout
-from stylex.protocols import Protocol
 
 NAMES = ("spots", "size", "angle")
 
