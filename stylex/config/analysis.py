@@ -80,7 +80,8 @@ class AttFindConfig(Section):
         description="Only images are analysed whose reconstruction gets at least this score of the discriminator ([V]"
         " 4.1: 'skips encoded images the discriminator deems unrealistic'); 0: as likely real as generated. All images"
         " of the split are asked about, then images of those that pass are chosen; the provenance of latents.parquet"
-        " says how many pass. Not the filter of [N], which is discriminator_filter. Without it: all.",
+        " says how many pass. Goes with encode_shards: 1 only. Not the filter of [N], which is discriminator_filter."
+        " Without it: all.",
     )
     shift: Annotated[float, Field(gt=0, le=10)] = Field(
         description="A coordinate moves by shift x (extreme - value); the extremes are over the images searched."

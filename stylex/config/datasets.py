@@ -144,8 +144,8 @@ class DatasetFile(Section):
     title: str = Field(description="Printed before a download and kept in the manifest.")
     layout: Name = Field(
         description="How images and labels are found: folders (one for each class), table (a CSV with the columns path,"
-        " label and, if wanted, split and identity), or a published layout: afhq, celeba, cub, ffhq, messidor2,"
-        " plantvillage."
+        " label and, if wanted, split and identity), or a published layout by its name, as afhq,"
+        " celeba or ffhq."
     )
     label: str | None = Field(
         None, description="Which label, of a layout that has several: Male of CelebA, a column of a table."

@@ -177,7 +177,10 @@ class OracleConfig(MeasuringConfig):
 
 
 class RegressorConfig(MeasuringConfig):
-    """A network that tells the known factors of a drawn dataset from an image: config/regressors/<name>.yaml."""
+    """A network that tells the known factors of a drawn dataset from an image: config/regressors/<name>.yaml.
+
+    It has no classes, so that label_smoothing and balance stay what they are.
+    """
 
     @field_validator("label_smoothing", "balance")
     @classmethod
