@@ -132,6 +132,15 @@ def test_schema_is_valid_and_accepts_every_file_as_it_is_written(kind):
         jsonschema.validate(yaml.safe_load(path.read_text()), SCHEMAS[kind])
 
 
+def test_every_preset_satisfies_the_schema_of_what_extends_it():
+    presets = sorted((ROOT / "config/presets").glob("*.yaml"))
+    of_networks = {path for path in presets if path.name.startswith(("backbone-", "oracle-"))}
+    assert len(presets) > len(of_networks) > 1
+    for path in presets:
+        kind = "backbone" if path in of_networks else "experiment"
+        jsonschema.validate(yaml.safe_load(path.read_text()), SCHEMAS[kind])
+
+
 @pytest.mark.parametrize(
     ("kind", "content"),
     [
