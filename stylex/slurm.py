@@ -91,12 +91,12 @@ OWN_KEYS = {
 
 
 class StageOverride(Section):
-    """Where this site differs from the table, for one stage."""
+    """Where this site differs from the table of stages (stylex/slurm.py), for one of them."""
 
     memory_mb: Positive | None = Field(
-        default=None, description="Of its first attempt, in MB. Without it: the table's."
+        default=None, description="Memory of the first attempt, in MB. Without it: the table's."
     )
-    minutes: Positive | None = Field(default=None, description="Of its first attempt. Without it: the table's.")
+    minutes: Positive | None = Field(default=None, description="Time of the first attempt. Without it: the table's.")
 
 
 _BY_STAGE: dict[str, Any] = dict.fromkeys(STAGES, (StageOverride, StageOverride()))

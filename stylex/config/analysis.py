@@ -48,7 +48,7 @@ class DiscriminatorFilter(Section):
     effect: float = Field(
         description="Only images are looked at whose logit the move raises by more than this. [N]: 0.2."
     )
-    images: Positive = Field(description="As many of them are looked at, the first ones, for each move. [N]: 10.")
+    images: Positive = Field(description="As many images are looked at, the first ones, for each move. [N]: 10.")
 
 
 class UnstableFilter(Section):
@@ -59,8 +59,8 @@ class UnstableFilter(Section):
 
     effect: Weight = Field(description="In logits, of a move on any class, whether it raises or lowers it. [N]: 2.")
     count: Count = Field(
-        description="Effects larger than that, over both directions, all coordinates and all classes, that an image may"
-        " have. [N]: 750."
+        description="Effects larger than effect, over both directions, all coordinates and all classes, that an image"
+        " may have. [N]: 750."
     )
 
 
@@ -71,9 +71,9 @@ class AttFindConfig(Section):
     images: Annotated[int, Field(ge=2)] = Field(description="Images analysed at the most.")
     sampling: Literal["balanced", "natural"] = Field(
         "balanced",
-        description="Which of them. balanced: evenly over the classes, the same whatever the seed; natural: drawn at"
-        " random by seed, so that classes have the shares that they have in the split ([L] Table 3: '1000 randomly"
-        " chosen images').",
+        description="Which images of the split. balanced: evenly over the classes, the same whatever the seed; natural:"
+        " drawn at random by seed, so that classes have the shares that they have in the split ([L] Table 3: '1000"
+        " randomly chosen images').",
     )
     min_realism: float | None = Field(
         None,
@@ -203,11 +203,11 @@ class BaselinesConfig(Section):
     """Other ways to a counterfactual, on the same generator and images: how far each of them goes at the most."""
 
     latent_steps: Positive = Field(default=60, description="Steps of Adam in W (Latent-CF, xGEM).")
-    latent_rate: Rate = Field(default=0.1, description="Its rate, in standard deviations of each coordinate of w.")
+    latent_rate: Rate = Field(default=0.1, description="Rate of Adam, in standard deviations of each coordinate of w.")
     latent_distance: Weight = Field(
         default=0.1,
-        description="Weight of the mean squared distance to the image's own w, in these, beside the cross-entropy of"
-        " the target class.",
+        description="Weight of the mean squared distance to the image's own w, in standard deviations, beside the"
+        " cross-entropy of the target class.",
     )
     ganalyze_steps: Positive = Field(
         default=20, description="Values of alpha tried along the direction of GANalyze, evenly up to its reach."
@@ -229,8 +229,9 @@ class EvaluationConfig(Section):
     frechet_extractors: Annotated[list[Literal["backbone", "inception"]], once("an extractor")] = Field(
         ["backbone"],
         min_length=1,
-        description="Whose features it compares. backbone: those of stylex.perceptual_backbone; inception: those of"
-        " pytorch-fid's network, which makes the distance a FID. With both, frechet.csv has rows of both.",
+        description="Whose features the Fréchet distance compares. backbone: those of stylex.perceptual_backbone;"
+        " inception: those of pytorch-fid's network, which makes the distance a FID. With both, frechet.csv has rows of"
+        " both.",
     )
     inception_weights: str | None = Field(
         None,
@@ -280,7 +281,9 @@ class EvaluationConfig(Section):
         description="Images, for each target class, that are explained one by one for the table counterfactuals.",
     )
     counterfactual_diversity: Positive = Field(
-        8, description="Of these, images that are explained up to three times, each time by other coordinates."
+        8,
+        description="Of the counterfactual_searches, images that are explained up to three times, each time by other"
+        " coordinates.",
     )
     counterfactual_reals: Annotated[int, Field(ge=2)] = Field(
         2000, description="Images of the target class that counterfactuals are compared with, at the most."

@@ -159,7 +159,7 @@ class DatasetFile(Section):
     channels: Literal[1, 3] = Field(3, description="3: RGB; 1: grey.")
     licence: str = Field(description="Printed before a download and kept in the manifest.")
     access: str | None = Field(
-        None, description="What must be done or agreed to before a download; printed and kept likewise."
+        None, description="What must be done or agreed to before a download; printed and kept, too."
     )
     raw: Name | None = Field(
         None,

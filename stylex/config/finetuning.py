@@ -43,12 +43,12 @@ class FineTuningConfig(Section):
         " with ReLU for ReLU6. docs/classifiers.md has more on each.",
     )
     epochs: Positive = Field(
-        description="Of the network, the weights of the epoch with the best balanced accuracy on validation images are"
-        " kept; of several such, or of a regressor, those with the lowest loss."
+        description="Epochs of training. The one with the best balanced accuracy on validation images is kept; of"
+        " several such, or of a regressor, the one with the lowest loss."
     )
     batch_size: Positive = Field(description="Images a step.")
-    learning_rate: Rate = Field(description="Of the optimiser; with one_cycle, its peak.")
-    weight_decay: Weight = Field(0.0, description="Of the optimiser.")
+    learning_rate: Rate = Field(description="Learning rate; with one_cycle, its peak.")
+    weight_decay: Weight = Field(0.0, description="Weight decay of the optimiser.")
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="Share of each label spread over all classes."
     )

@@ -80,8 +80,8 @@ class NetworksConfig(Section):
         " resolution (4 x in encoder and discriminator), twice as many at every halving, at most fmap_max."
         " {channel_base: 16384, channel_max: 512} is StyleGAN2's: base / side, at most channel_max."
     )
-    encoder_channels: Widths = Field(description="Of the encoder, likewise.")
-    discriminator_channels: Widths = Field(description="Of the discriminator, likewise.")
+    encoder_channels: Widths = Field(description="Of the encoder; see generator_channels.")
+    discriminator_channels: Widths = Field(description="Of the discriminator; see generator_channels.")
     minibatch_stddev_group: Positive = Field(
         description="Images over which the discriminator takes a standard deviation; divides the batch size."
     )
@@ -139,11 +139,13 @@ class LossesConfig(Section):
     r1_gamma: Weight = Field(description="R1 penalty of the discriminator at real images.")
     r1_interval: Positive = Field(description="Discriminator steps between two applications of R1.")
     path_length: Weight = Field(description="Path-length penalty of the generator.")
-    path_length_interval: Positive = Field(description="Generator steps between two applications of it.")
+    path_length_interval: Positive = Field(description="Generator steps between two applications of that penalty.")
     path_length_decay: Rate = Field(description="Rate of the running mean of path lengths.")
     reconstruction_x: Weight = Field(description="L1 distance of pixels between an image and its reconstruction.")
-    reconstruction_perceptual: Weight = Field(description="Perceptual distance between them; see stylex.perceptual.")
-    reconstruction_w: Weight = Field(description="L1 distance between their w.")
+    reconstruction_perceptual: Weight = Field(
+        description="Perceptual distance between an image and its reconstruction; see stylex.perceptual."
+    )
+    reconstruction_w: Weight = Field(description="L1 distance of w between an image and its reconstruction.")
     classifier: Weight = Field(
         description="Divergence between the classifier's answers to the reconstruction and to the image."
     )
@@ -184,20 +186,20 @@ class TrainingConfig(Section):
         " less memory and more time.",
     )
     learning_rate: Rate = Field(
-        description="Of Adam, of the generator and the mapping. Weights are scaled as in StyleGAN2 (equalised learning"
-        " rate), so rates are some ten times those of plain networks."
+        description="Learning rate of the generator and the mapping. Weights are scaled as in StyleGAN2 (equalised"
+        " learning rate), so rates are some ten times those of plain networks."
     )
-    encoder_learning_rate: Rate = Field(description="Of the encoder.")
+    encoder_learning_rate: Rate = Field(description="Learning rate of the encoder.")
     discriminator_learning_rate: Rate | None = Field(
-        None, description="Of the discriminator. Without it: learning_rate."
+        None, description="Learning rate of the discriminator. Without it: learning_rate."
     )
-    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(description="Of Adam.")
+    beta1: Annotated[float, Field(ge=0, lt=1)] = Field(description="First decay rate of Adam.")
     generator_beta1: Annotated[float, Field(ge=0, lt=1)] | None = Field(
         None,
         description="beta1 of generator, mapping and encoder: reconstruction gains by momentum, an adversary does not."
         " Without it: beta1, as the discriminator's.",
     )
-    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(description="Of Adam.")
+    beta2: Annotated[float, Field(ge=0, lt=1)] = Field(description="Second decay rate of Adam.")
     warmup_images: Count = Field(
         0,
         description="The learning rates rise linearly over so many images at the beginning. Neither paper has it.",
