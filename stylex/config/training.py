@@ -264,10 +264,10 @@ class TrainingConfig(Section):
         return self
 
 
-WITHOUT_CONDITION = {  # what conditioning none switches off
-    "networks": {"condition_coordinates": None},
-    "losses": {"classifier_noise": 0.0},
-    "training": {"counterfactuals": 0.0, "mixed_conditions": 0.0, "told": "image"},
+OF_CONDITION = {  # keys that conditioning none leaves at their defaults, which switch them off
+    "networks": ("condition_coordinates",),
+    "losses": ("classifier_noise",),
+    "training": ("counterfactuals", "mixed_conditions", "told"),
 }
 
 
@@ -322,10 +322,14 @@ class StylexConfig(Section):
         """Switch off what is of the condition, where there is none: StylEx without it is the same in all else."""
         if not isinstance(content, Mapping) or content.get("conditioning") != "none":
             return content
-        sections = {name: content.get(name) or {} for name in WITHOUT_CONDITION}
+        sections = {name: content.get(name) or {} for name in OF_CONDITION}
         if not all(isinstance(section, Mapping) for section in sections.values()):
             return content  # which another validator refuses
-        return {**content, **{name: {**section, **WITHOUT_CONDITION[name]} for name, section in sections.items()}}
+        kept = {
+            name: {key: value for key, value in section.items() if key not in OF_CONDITION[name]}
+            for name, section in sections.items()
+        }
+        return {**content, **kept}
 
     @model_validator(mode="after")
     def _without_classifier(self) -> StylexConfig:
