@@ -9,7 +9,6 @@ import typer
 
 from stylex.allocator import keep_freed_memory
 from stylex.errors import DeviceError
-from stylex.protocols import Protocol
 
 
 class Device(StrEnum):
@@ -24,7 +23,7 @@ ExperimentArgument = Annotated[str, typer.Argument(help="The name of a file in c
 SuiteArgument = Annotated[str, typer.Argument(help="The name of a file in config/suites, without .yaml.")]
 DatasetArgument = Annotated[str, typer.Argument(help="A dataset that `stylex datasets` lists.")]
 DeviceOption = Annotated[Device, typer.Option(help="auto: cuda if available.")]
-ProtocolOption = Annotated[Protocol | None, typer.Option(help="One of attfind.protocols; default: the first.")]
+ProtocolOption = Annotated[str | None, typer.Option(help="One of attfind.protocols; default: the first.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 
 

@@ -12,10 +12,9 @@ import pandas
 from stylex.artifacts import read_json
 from stylex.attfind.records import IMAGES_TOWARDS
 from stylex.config import ExperimentConfig, load_experiment
-from stylex.config.base import INCEPTION, KID_FOLDS, POOLED
+from stylex.config.base import INCEPTION, KID_FOLDS, POOLED, Protocol
 from stylex.errors import ArtifactError
 from stylex.evaluation.intervals import wilson_interval
-from stylex.protocols import Protocol
 from stylex.report.captions import text
 from stylex.report.published import PROTOCOLS, read_published, with_published
 from stylex.report.run import Row, Run

@@ -8,9 +8,8 @@ from typing import Any
 
 import pandas
 
-from stylex.config.base import INCEPTION, POOLED, TOP
+from stylex.config.base import INCEPTION, POOLED, TOP, Protocol
 from stylex.evaluation.intervals import bootstrap, mcnemar
-from stylex.protocols import Protocol
 from stylex.report.captions import text
 from stylex.report.published import LABELS, PROTOCOLS, direction, label
 from stylex.report.run import Row, Run

@@ -16,9 +16,8 @@ import pandas
 from scipy.stats import fisher_exact, spearmanr
 
 from stylex.config import ExperimentConfig
-from stylex.config.base import KID_FOLDS, POOLED, TOP
+from stylex.config.base import KID_FOLDS, POOLED, TOP, Protocol
 from stylex.evaluation.intervals import bootstrap, images_interval, student_interval, wilson_interval
-from stylex.protocols import Protocol
 from stylex.report.comparisons import PAIRED
 from stylex.report.factors import all_covered_by_chance, covered, covered_by_chance, once, purity_gain
 from stylex.report.published import LABELS, METHODS, PROTOCOLS, SOURCES

@@ -14,11 +14,11 @@ from stylex.attfind.records import read_effects
 from stylex.classifiers import load_classifier
 from stylex.classifiers.frozen import load_network, save_network
 from stylex.config import ExperimentPaths
+from stylex.config.base import Protocol
 from stylex.errors import ArtifactError, AtWorkError, ConfigError
 from stylex.latents.table import read_latents, write_latents
 from stylex.locks import exclusive
 from stylex.networks.model import load_stylex, save_stylex
-from stylex.protocols import Protocol
 from tests.builders import configure, latents_of, narrow, save_random_network
 
 NAME = "mnist"

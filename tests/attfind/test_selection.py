@@ -26,7 +26,7 @@ from stylex.attfind.selection import (
     without_effects,
 )
 from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
-from stylex.config.experiments import DiscriminatorFilter, UnstableFilter
+from stylex.config.analysis import DiscriminatorFilter, UnstableFilter
 from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError
 
 TO_MIN, TO_MAX = Direction.TO_MIN, Direction.TO_MAX

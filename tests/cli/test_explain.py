@@ -15,13 +15,13 @@ from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.cli import main
 from stylex.cli.explanations import read_images
 from stylex.config import DatasetPaths, ExperimentPaths, backbone_paths, load_experiment
+from stylex.config.base import Protocol
 from stylex.datasets import dataset_spec, load_split
 from stylex.datasets.decoding import decode
 from stylex.figures.explanations import COLUMNS, read_steps
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, save_stylex
-from stylex.protocols import Protocol
 
 NAME = "mnist"
 

@@ -11,7 +11,7 @@ from stylex.artifacts import load_tensors, read_json
 from stylex.attfind.records import Direction, read_attributes
 from stylex.cli import main
 from stylex.config import ExperimentPaths
-from stylex.config.experiments import GanalyzeConfig
+from stylex.config.analysis import GanalyzeConfig
 from stylex.errors import AttributesNotFoundError, ConfigError
 from stylex.evaluation.baselines import (
     assessor,

@@ -20,6 +20,7 @@ from stylex.config import (
     experiment_paths,
     load_experiment,
 )
+from stylex.config.base import Protocol
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.evaluation import counterfactuals
@@ -32,7 +33,6 @@ from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
 from stylex.pretrained import WEIGHTS
-from stylex.protocols import Protocol
 from tests.builders import balance, configure, save_random_network, save_random_stylex
 
 NAME = "mnist"

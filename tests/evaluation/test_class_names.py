@@ -21,14 +21,13 @@ from stylex.artifacts import read_json
 from stylex.attfind.explanations import explain_analysed
 from stylex.attfind.records import Attribute, Direction, write_attributes
 from stylex.config import ExperimentPaths, backbone_paths, experiment_paths, load_experiment
-from stylex.config.base import POOLED
+from stylex.config.base import POOLED, Protocol
 from stylex.datasets import download, prepare
 from stylex.errors import ConfigError
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents, write_latents
 from stylex.project import load_checked_experiment
-from stylex.protocols import Protocol
 from stylex.report.basic_tables import subset_table
 from stylex.report.comparisons import paired_table
 from stylex.report.run import Run

@@ -13,6 +13,7 @@ from stylex.attfind.effects import compute_effects
 from stylex.attfind.records import Attribute, Direction, read_attributes, write_attributes
 from stylex.attfind.selection import select
 from stylex.config import ExperimentPaths, backbone_paths, regressor_paths
+from stylex.config.base import Protocol
 from stylex.datasets import download, leaves, prepare
 from stylex.errors import ConfigError
 from stylex.evaluation.factors import (
@@ -33,7 +34,6 @@ from stylex.evaluation.sufficiency import sufficiency
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.stylespace import StyleSpaceLayout
-from stylex.protocols import Protocol
 from tests.builders import latents_of, save_random_network, save_random_stylex
 
 NAMES = ("spots", "size", "angle")

@@ -10,12 +10,12 @@ from torch import nn
 
 from stylex.artifacts import load_tensors, read_json, read_table
 from stylex.attfind.records import Attribute, Direction, map_name, mapped, read_maps, write_attributes
+from stylex.config.base import Protocol
 from stylex.errors import ArtifactError
 from stylex.evaluation.counterfactuals import Run
 from stylex.evaluation.maps import COLUMNS, maps, mean_change, numbers, smallest_area
 from stylex.latents.table import read_latents, write_latents
 from stylex.networks.model import load_stylex
-from stylex.protocols import Protocol
 from stylex.quantization import quantized
 from tests.builders import latents_of
 

@@ -9,12 +9,12 @@ from torch import nn
 
 from stylex.attfind.records import Attribute, Direction
 from stylex.config import load_experiment
+from stylex.config.base import Protocol
 from stylex.errors import ConfigError
 from stylex.evaluation.counterfactuals import images_to_turn, target_classes
 from stylex.evaluation.intervals import bootstrap, wilson_interval
 from stylex.evaluation.sufficiency import COLUMNS, first_flips, random_list, sufficiency_rows
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
-from stylex.protocols import Protocol
 from tests.builders import latents_of
 
 

@@ -7,9 +7,9 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from stylex.config.base import Protocol
 from stylex.errors import ArtifactError
 from stylex.latents.table import SCALARS, first_half, read_latents, vector_column, vectors, write_latents
-from stylex.protocols import Protocol
 from tests.builders import latents_of
 
 

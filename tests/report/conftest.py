@@ -34,7 +34,7 @@ from stylex.config import (
     load_experiment,
     load_suite,
 )
-from stylex.config.base import KID_FOLDS
+from stylex.config.base import KID_FOLDS, Protocol
 from stylex.datasets import dataset_spec
 from stylex.diagnosis import table as diagnosis_table
 from stylex.diagnosis.verdicts import findings_of
@@ -45,7 +45,6 @@ from stylex.evaluation.samples import shares
 from stylex.figures.make import experiment_figures
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import StylexNetworks, build_networks, save_stylex
-from stylex.protocols import Protocol
 from stylex.report import render, tables
 
 REPOSITORY = Path(__file__).parents[2]

@@ -156,7 +156,7 @@ def test_comments_and_docstrings_rerun_nothing(built):
 
 
 def test_new_key_reruns_what_is_told_the_whole_section(built):
-    built.edit("stylex/config/experiments.py", "    split: Split", "    another_key: int = 3\n    split: Split")
+    built.edit("stylex/config/analysis.py", "    split: Split", "    another_key: int = 3\n    split: Split")
     assert set(built.planned()) == {"report"}
 
 
