@@ -7,34 +7,27 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import pandas
 
 from stylex.artifacts import read_json
 from stylex.attfind.records import IMAGES_TOWARDS
 from stylex.config import ExperimentConfig, load_experiment
-from stylex.config.base import INCEPTION, KID_FOLDS, POOLED
+from stylex.config.base import INCEPTION, POOLED
 from stylex.errors import ArtifactError
 from stylex.evaluation.intervals import wilson_interval
 from stylex.protocols import Protocol
 from stylex.report.captions import text
 from stylex.report.published import PROTOCOLS, with_published
-from stylex.report.run import Run
-from stylex.report.table import (
-    NOTHING, Block, Row, Table, about, by_k, concatenated, grid, groups, interval, number, of, percent,
-)  # fmt: skip
+from stylex.report.run import Run, stacked
+from stylex.report.table import NOTHING, Block, Row, Table, about, by_k, grid, groups, interval, number, of, percent
 
-SUFFICIENCY = (
-    "experiment", "domain", "method", "protocol", "target_class", "k", "shift", "n", "flipped", "fraction", "low",
-    "high", "seed", "published",
-)  # fmt: skip
 SEEDS = ("experiments", "domain", "method", "protocol", "target_class", "k", "seeds", "mean", "sd")
-SAMPLES = ("experiment", "domain", "method", "images", "class_name", "n", "count", "fraction", "low", "high", "seed")
 SUBSET = (
     "experiment", "domain", "method", "selection", "target_class", "k", "shift", "n", "flipped", "fraction", "low",
     "high", "seed",
 )  # fmt: skip
-FRECHET = ("experiment", "protocol", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd", *KID_FOLDS)
 SHOWN = (1, 5, 10, 40)  # the k of a reader's table; [L] and [V] report 10, [L] 40 for one domain
 SHOWN_OF_IMAGES = (1, 2, 3, 5, 10)  # of single images
 KINDS = {"analysed": "Images", "reconstructed": "Reconstructions", "generated": "Random samples"}
@@ -100,7 +93,7 @@ def _wilson(fraction: float, n: int) -> str:
 
 def samples_table(run: Run) -> Table:
     """Build the table of the classes of random samples ([L] 4.2.3) from each experiment's samples.csv."""
-    data = concatenated([run.table(name, "samples") for name in run.experiments], SAMPLES)
+    data = run.stacked("samples")
     cells = about("experiment", "domain", "method") | {
         "Class": "class_name",
         "n images": lambda row: row["at"]["analysed"]["n"],
@@ -114,11 +107,10 @@ def samples_table(run: Run) -> Table:
 def sufficiency_table(run: Run) -> Table:
     """Build the table of flipped decisions ([L] Table 3, [V] Table 1) from each experiment's sufficiency.csv."""
     published = run.published("sufficiency")
-    parts = [
+    data = stacked(
         with_published(run.table(name, "sufficiency"), published, config.published_domain, config.published_method)
         for name, config in run.experiments.items()
-    ]
-    data = concatenated(parts, SUFFICIENCY)
+    )
     domains = list(dict.fromkeys(data["domain"]))  # methods of a domain stand together
     together = data.sort_values("domain", key=lambda names: names.map(domains.index), kind="stable")
 
@@ -143,7 +135,7 @@ def seeds_table(run: Run) -> Table:
     for names in seed_groups(run.experiments):
         measured = over_seeds(pandas.concat([run.table(name, "sufficiency") for name in names], ignore_index=True))
         parts.append(measured.assign(experiments=" ".join(names), domain=run.experiments[names[0]].domain))
-    data = concatenated(parts, SEEDS)
+    data = stacked(parts).reindex(columns=list(SEEDS))
 
     def spread(row: Row | None) -> str:
         if row is None:
@@ -231,14 +223,14 @@ def fractions(steps: pandas.DataFrame, images: Mapping[str, int], most: int) -> 
 
 def frechet_table(run: Run) -> Table:
     """Build the table of distances to the dataset's images ([V] 5.2, figure 3) from each experiment's frechet.csv."""
-    data = concatenated([run.table(name, "frechet") for name in run.experiments], FRECHET)
+    data = run.stacked("frechet")
     blocks = tuple(_curves(Protocol(str(protocol)), part) for protocol, part in data.groupby("protocol", sort=False))
     return Table("frechet", "Distance to the dataset's images", data, blocks)
 
 
-def _curves(protocol: Protocol, data: pandas.DataFrame) -> Block:
+def _curves(protocol: Protocol, data: Any) -> Block:
     """Return the curves of all experiments by one protocol, side by side."""
-    columns: dict[str, pandas.Series] = {}
+    columns: dict[str, Any] = {}
     for (experiment, extractor), part in data.groupby(["experiment", "extractor"], sort=False):
         curve, name = part.set_index("n_attributes"), f"{experiment} (n = {part['n'].iloc[0]})"
         distance = "FID" if extractor == INCEPTION else f"Fréchet distance, {extractor}"

@@ -31,7 +31,7 @@ class Measure:
 
     def find(self, run: Run) -> list[Finding]:
         """Return what the numbers of a run say; nothing where the run does not have them."""
-        return _called(RULES.__getitem__, self.rule, run.experiments, _called(_evidence, self.evidence, run))
+        return list(_called(RULES.__getitem__, self.rule, run.experiments, _called(_evidence, self.evidence, run)))
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def _called(named: Callable[[str], Any], call: Mapping[str, Any], *given: Any) -> list[Any]:
+def _called(named: Callable[[str], Any], call: Mapping[str, Any], *given: Any) -> Iterable[Any]:
     """Call the function that claims.yaml names, with its parameters there."""
     return named(call["name"])(*given, **{key: value for key, value in call.items() if key != "name"})
 
 
-def _evidence(name: str) -> Callable[..., list[Any]]:
+def _evidence(name: str) -> Callable[..., Iterable[Any]]:
     return next(getattr(module, name) for module in (evidence, comparisons, factors) if hasattr(module, name))
 
 
@@ -123,7 +123,7 @@ def judge(run: Run, of: Iterable[Claim] | None = None) -> list[Judged]:
     return [
         Judged(
             claim,
-            _called(_evidence, claim.published, run) if claim.published else [],
+            list(_called(_evidence, claim.published, run)) if claim.published else [],
             [(measure, measure.find(run)) for measure in claim.measures],
         )
         for claim in (claims() if of is None else of)

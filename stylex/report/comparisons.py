@@ -6,9 +6,10 @@ What is said of a claim about counterfactuals is here, too.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator
 from itertools import combinations
 from math import isnan
+from typing import Any
 
 import pandas
 
@@ -19,19 +20,11 @@ from stylex.report.captions import text
 from stylex.report.published import LABELS, PROTOCOLS, direction, label
 from stylex.report.rules import Evidence, Verdict, beyond, share
 from stylex.report.run import Run, anchor, grouped
-from stylex.report.table import (
-    Block, Cell, Row, Table, about, concatenated, grid, interval, number, of, percent,
-)  # fmt: skip
+from stylex.report.table import Block, Cell, Row, Table, about, grid, interval, number, of, percent
 
 PAIRED = (
     "domain", "protocol", "target_class", "experiment_a", "method_a", "experiment_b", "method_b", "k", "n", "only_a",
     "only_b", "difference", "low", "high", "p",
-)  # fmt: skip
-COUNTERFACTUALS = (
-    "experiment", "domain", "method", "protocol", "target_class", "n", "images", "flipped", "validity", "validity_low",
-    "validity_high", "agreed", "agreement", "agreement_low", "agreement_high", "neither", "extractor", "n_real",
-    "n_compared", "frechet_distance", "frechet_reconstructions", "frechet_ratio", "frechet_halves", "kid", "kid_sd",
-    "cout", "l1", "perceptual", "diversity", "sparsity", "shift", "seed",
 )  # fmt: skip
 JUDGED = (
     "protocol", "method", "target_class", "n_compared", "extractor", "frechet_distance", "frechet_reconstructions",
@@ -108,7 +101,7 @@ def compared(a: pandas.DataFrame, b: pandas.DataFrame, seed: int, k: int = TOP) 
     return rows
 
 
-def _counts(part: pandas.DataFrame, k: int, seed: int) -> dict[str, float]:
+def _counts(part: Any, k: int, seed: int) -> dict[str, float]:
     """Return the measured columns of a row; part: decisions, with the k at which they flip on either side."""
     a, b = (part[f"first_k_{side}"].astype(float) <= k for side in "ab")
     gains = (a.astype(int) - b.astype(int)).groupby(part["id"]).agg(["sum", "size"])  # 1 or -1 where one side flips
@@ -120,7 +113,7 @@ def _counts(part: pandas.DataFrame, k: int, seed: int) -> dict[str, float]:
 
 def counterfactuals_table(run: Run) -> Table:
     """Build the table of whether flipped images look like their class from each experiment's counterfactuals.csv."""
-    data = concatenated([run.table(name, "counterfactuals") for name in run.experiments], COUNTERFACTUALS)
+    data = run.stacked("counterfactuals")
     pooled = data["target_class"] == POOLED
     configs = [run.experiments[name] for name in data["experiment"]]
     main = data["protocol"] == [config.attfind.protocol for config in configs]
@@ -170,12 +163,12 @@ DISTANCES: dict[str, Cell] = {
 }
 
 
-def _block(caption: str, data: pandas.DataFrame, cells: Mapping[str, Cell]) -> Block:
+def _block(caption: str, data: pandas.DataFrame, cells: dict[str, Cell]) -> Block:
     method, towards = of((LABELS | OTHERS).__getitem__, "method"), of(direction, "target_class")
     return grid(caption, data.to_dict("records"), about("experiment") | {"Method": method, "Towards": towards} | cells)
 
 
-def target_likeness(run: Run, flipped: float, agreed: float, furthest: float) -> list[Evidence]:
+def target_likeness(run: Run, flipped: float, agreed: float, furthest: float) -> Iterator[Evidence]:
     """Hold flips, an oracle's agreement and the distance of AttFind's counterfactuals against their bounds.
 
     flipped, agreed: fractions of the images. furthest: times as far from the images of the class as reconstructions.
@@ -186,7 +179,6 @@ def target_likeness(run: Run, flipped: float, agreed: float, furthest: float) ->
         if row["target_class"] == POOLED
     }
     images = grouped(run.main(run.rows_of_all("counterfactual_images", *JUDGED_IMAGES)), "experiment", "method")
-    found = []
     for (name, method), rows in images.items():
         if method != "stylex" or (name, method) not in summaries:
             continue
@@ -200,8 +192,7 @@ def target_likeness(run: Run, flipped: float, agreed: float, furthest: float) ->
         far = Verdict.CONTRADICTS if ratio > furthest else Verdict.SUPPORTS
         verdicts.append(Verdict.UNDECIDED if isnan(ratio) else far)  # NaN: too few flipped images
         judged = {"enough": set(verdicts) == {Verdict.SUPPORTS}, "too_few": Verdict.CONTRADICTS in verdicts}
-        found.append(Evidence(name, anchor(name, "counterfactuals"), f"{sentence} One training.", judged))
-    return found
+        yield Evidence(name, anchor(name, "counterfactuals"), f"{sentence} One training.", judged)
 
 
 def _asked(rows: list[Row]) -> bool:

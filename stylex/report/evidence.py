@@ -7,10 +7,11 @@ counterfactuals and of known factors stands beside their tables, in comparisons.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import product
 from math import isnan, nan
 from statistics import mean
+from typing import Any
 
 import pandas
 from scipy.stats import spearmanr
@@ -26,6 +27,7 @@ from stylex.report.table import Row, percent
 
 SUFFICIENCY = ("target_class", "k", "n", "flipped", "low", "high", "shift", "seed", "method")
 
+
 def _largest(rows: Iterable[Row]) -> list[Row]:
     """Return, for each experiment, StylEx's row of all directions of the largest k up to `TOP` that has images."""
     chosen = [row for row in rows if row["method"] == "stylex" and row["target_class"] == POOLED]
@@ -33,7 +35,7 @@ def _largest(rows: Iterable[Row]) -> list[Row]:
     return [max(group, key=lambda row: row["k"]) for group in grouped(chosen, "experiment").values()]
 
 
-def flips(run: Run, experiments: str = "all", bounds: dict[str, float] | None = None) -> list[Evidence]:
+def flips(run: Run, experiments: str = "all", bounds: dict[str, float] | None = None) -> Iterator[Evidence]:
     """Return the fraction of decisions that flip within the top ten attributes.
 
     experiments: `all`, of `many_classes` (more than two), or with a `published_domain`.
@@ -41,7 +43,6 @@ def flips(run: Run, experiments: str = "all", bounds: dict[str, float] | None = 
     rows = run.main(run.rows_of_suite("sufficiency", "experiment", "protocol", *SUFFICIENCY))
     own = [row for row in rows if row["method"] == "stylex" and row["target_class"] != POOLED]
     directions = grouped(own, "experiment", "k")
-    found = []
     for row in _largest(rows):
         name = row["experiment"]
         classes = directions.get((name, row["k"]), [])
@@ -52,8 +53,7 @@ def flips(run: Run, experiments: str = "all", bounds: dict[str, float] | None = 
         }
         if belongs[experiments]:
             values = {"low": row["low"], "high": row["high"]} | (bounds or {})
-            found.append(Evidence(name, anchor(name, "sufficiency"), _flipped(row, classes), values))
-    return found
+            yield Evidence(name, anchor(name, "sufficiency"), _flipped(row, classes), values)
 
 
 def flips_of_small_models(run: Run, pixels: int) -> list[Evidence]:
@@ -77,12 +77,11 @@ def _flipped(row: Row, classes: list[Row]) -> str:
     return f"{text}; least towards {worst['target_class']}: {share(worst['flipped'], worst['n'], 'flip')}."
 
 
-def published_flips_repeated(run: Run, percentage_points: int) -> list[Evidence]:
+def published_flips_repeated(run: Run, percentage_points: int) -> Iterator[Evidence]:
     """Hold the released models, on the papers' images, against what the replication published of them."""
     figures = {(row["domain"], row["method"], row["k"]): row["value"] for row in records(run.published("sufficiency"))}
     rows = run.rows_of_suite("sufficiency", "experiment", "protocol", *SUFFICIENCY)
     released = [row for row in rows if run.experiments[row["experiment"]].runs("convert-released")]
-    found = []
     for row in _largest(row for row in released if row["protocol"] == Protocol.SAME_IMAGES):
         name, config = row["experiment"], run.experiments[row["experiment"]]
         value = figures.get((config.published_domain, config.published_method, row["k"]))
@@ -91,31 +90,27 @@ def published_flips_repeated(run: Run, percentage_points: int) -> list[Evidence]
         away = row["flipped"] / row["n"] - value
         close, apart = round(abs(away), 6) <= percentage_points / 100, not row["low"] <= value <= row["high"]
         sentence = f"{_flipped(row, [])} Published: {percent(value)} %, so {points(away)} points away."
-        found.append(Evidence(name, anchor(name, "sufficiency"), sentence, {"enough": close, "too_few": apart}))
-    return found
+        yield Evidence(name, anchor(name, "sufficiency"), sentence, {"enough": close, "too_few": apart})
 
 
-def later_flips(run: Run) -> list[Evidence]:
+def later_flips(run: Run) -> Iterator[Evidence]:
     """Of the images that the first attribute leaves, compare what the following ones flip with what random moves do."""
     random = grouped(run.rows_of_all("random_flips", "id", "target_class", "draw", "first_k"), "experiment")
     rows = run.rows_of_all("flips", "method", "protocol", "id", "target_class", "first_k")
-    found = []
     for (name,), own in grouped(run.main(row for row in rows if row["method"] == "stylex"), "experiment").items():
         where = (name, anchor(name, "sufficiency"))
         if all(row["first_k"] == 1 for row in own):
             sentence = f"The first attribute flips all {len(own)} decisions, {run.protocol(name)}: none is left."
-            found.append(Evidence(*where, sentence, {"low": nan, "high": nan}))
+            yield Evidence(*where, sentence, {"low": nan, "high": nan})
         elif (name,) in random:
-            found.append(Evidence(*where, *_against_random_lists(run, name, own, random[name,])))
-    return found
+            yield Evidence(*where, *_against_random_lists(run, name, own, random[name,]))
 
 
 def _against_random_lists(run: Run, name: str, own: list[Row], random: list[Row]) -> tuple[str, dict[str, float]]:
     """Return sentence and interval; random: of the images that the first attribute leaves, by draw."""
-    keys = ["id", "target_class"]
-    lists = pandas.DataFrame(random).merge(pandas.DataFrame(own), on=keys, validate="many_to_one")
+    lists: Any = pandas.DataFrame(random).merge(pandas.DataFrame(own), on=["id", "target_class"])
     for column, side in (("chance", "x"), ("own", "y")):  # whether the decision flips after the first attribute
-        lists[column] = pandas.to_numeric(lists[f"first_k_{side}"]).between(2, TOP).astype(int)
+        lists[column] = lists[f"first_k_{side}"].astype(float).between(2, TOP).astype(int)
     gains = (lists["own"] - lists["chance"]).groupby([lists["id"], lists["draw"]]).sum().unstack()
     decisions = lists.groupby("id")["target_class"].nunique()
     low, high = bootstrap(gains, run.experiments[name].seed, decisions)
@@ -130,9 +125,8 @@ def _against_random_lists(run: Run, name: str, own: list[Row], random: list[Row]
     return sentence, {"low": low, "high": high}
 
 
-def paired_flips(run: Run, better: str, worse: str, one_model: bool = False) -> list[Evidence]:
+def paired_flips(run: Run, better: str, worse: str, one_model: bool = False) -> Iterator[Evidence]:
     """Compare two methods on the same images, all directions; one_model: two ways to select within one model."""
-    found = []
     for row in run.rows_of_suite("paired", *PAIRED):
         if (row["method_a"], row["method_b"]) == (worse, better):
             row |= {"experiment_a": row["experiment_b"], "experiment_b": row["experiment_a"]}
@@ -152,32 +146,27 @@ def paired_flips(run: Run, better: str, worse: str, one_model: bool = False) -> 
             f"{'' if ours == theirs else ' of each'}."
         )
         values = {"difference": row["difference"], "p": row["p"]}
-        found.append(Evidence(row["domain"], "table-paired", sentence, values, (ours, theirs)))
-    return found
+        yield Evidence(row["domain"], "table-paired", sentence, values, (ours, theirs))
 
 
-def right_answers(run: Run, by: str) -> list[Evidence]:
+def right_answers(run: Run, by: str) -> Iterator[Evidence]:
     """Return the fraction of right answers, of two possible ones, about attributes of StylEx; by: people, observer."""
-    return [
-        Evidence(row["experiment"], "table-user_study", f"{_answers(row, by)}.",
-                 {"low": row[f"{by}_low"], "high": row[f"{by}_high"]})
-        for row in _answered(run, by)
-        if row["method"] == "stylex"
-    ]  # fmt: skip
+    for row in _answered(run, by):
+        if row["method"] == "stylex":
+            values = {"low": row[f"{by}_low"], "high": row[f"{by}_high"]}
+            yield Evidence(row["experiment"], "table-user_study", f"{_answers(row, by)}.", values)
 
 
-def answers_compared(run: Run, by: str) -> list[Evidence]:
+def answers_compared(run: Run, by: str) -> Iterator[Evidence]:
     """Compare right answers about StylEx with those about the baseline, of models that explain one classifier."""
     rows = grouped(_answered(run, by), "method")
     explained = {name: config.classifier_of or name for name, config in run.experiments.items()}
-    found = []
     for ours, theirs in product(rows.get(("stylex",), []), rows.get(("wu_2021",), [])):
         sides = ours["experiment"], theirs["experiment"]
         if explained[sides[0]] == explained[sides[1]]:
             values = {"difference": ours[f"{by}_accuracy"] - theirs[f"{by}_accuracy"]}
             text = f"StylEx: {_answers(ours, by)}. Wu et al.: {_answers(theirs, by)}. One training of each."
-            found.append(Evidence(ours["domain"], "table-user_study", text, values, sides))
-    return found
+            yield Evidence(ours["domain"], "table-user_study", text, values, sides)
 
 
 def _answered(run: Run, by: str) -> list[Row]:
@@ -204,57 +193,50 @@ def _share(name: str, artifact: str, successes: int, n: int, text: str, end: str
     return Evidence(name, anchor(name, artifact), share(successes, n, text) + end, {"low": low, "high": high})
 
 
-def accuracy(run: Run) -> list[Evidence]:
+def accuracy(run: Run) -> Iterator[Evidence]:
     """Return the accuracy on the test images; a shared classifier counts once."""
     first: dict[str, Row] = {}
     for row in run.rows_of_suite("classifiers", "experiment", "n_test", "accuracy"):
         first.setdefault(run.experiments[row["experiment"]].classifier_of or row["experiment"], row)
-    return [
-        _share(row["experiment"], "classifier", round(row["accuracy"] * row["n_test"]), row["n_test"],
-               "test images are classified right")
-        for row in first.values()
-    ]  # fmt: skip
+    for row in first.values():
+        right = round(row["accuracy"] * row["n_test"])
+        yield _share(row["experiment"], "classifier", right, row["n_test"], "test images are classified right")
 
 
-def class_kept(run: Run) -> list[Evidence]:
+def class_kept(run: Run) -> Iterator[Evidence]:
     """Return the fraction of reconstructions that get the image's class, of trainings that know the classifier."""
-    text = "reconstructions get the class of their image"
-    return [
-        _share(row["experiment"], "latents", round(row["class_kept"] * n), n, text)
-        for row in run.rows_of_suite("classifiers", "experiment", "n_reconstructed", "class_kept")
-        if (n := row["n_reconstructed"]) > 0 and run.experiments[row["experiment"]].method == "stylex"
-    ]
+    for row in run.rows_of_suite("classifiers", "experiment", "n_reconstructed", "class_kept"):
+        name, n = row["experiment"], row["n_reconstructed"]
+        if n > 0 and run.experiments[name].method == "stylex":
+            yield _share(
+                name, "latents", round(row["class_kept"] * n), n, "reconstructions get the class of their image"
+            )
 
 
-def subset_flips(run: Run) -> list[Evidence]:
+def subset_flips(run: Run) -> Iterator[Evidence]:
     """Return the fraction of images that a greedy choice of coordinates flips."""
-    rows = run.rows_of_suite("subset", "experiment", "method", "selection", "target_class", "k", "n", "flipped", "shift")
-    return [
-        _share(row["experiment"], "subset", row["flipped"], row["n"],
-               f"images flip within {row['k']} coordinates chosen for the very image", f", shift {row['shift']:g}.")
-        for row in _largest(row for row in rows if row["selection"] == "subset")
-    ]  # fmt: skip
+    rows = run.rows_of_suite("subset", "experiment", "selection", *SUFFICIENCY[:4], "shift", "method")
+    for row in _largest(row for row in rows if row["selection"] == "subset"):
+        text = f"images flip within {row['k']} coordinates chosen for the very image"
+        yield _share(row["experiment"], "subset", row["flipped"], row["n"], text, f", shift {row['shift']:g}.")
 
 
-def own_coordinates(run: Run) -> list[Evidence]:
+def own_coordinates(run: Run) -> Iterator[Evidence]:
     """Count the images whose strongest coordinate is not the first attribute of their target class."""
     attributes = run.rows_of_all("attributes", "target_class", "rank", "style_index")
     first = {(row["experiment"], row["target_class"]): row["style_index"] for row in attributes if row["rank"] == 1}
     explained = run.rows_of_all("independent", "id", "target_class", "step", "style_index")
     known = [row for row in explained if row["step"] == 1 and (row["experiment"], row["target_class"]) in first]
     text = "explained images have another strongest coordinate than the first attribute of their target class"
-    found = []
     for (name,), rows in grouped(known, "experiment").items():
         own = sum(row["style_index"] != first[name, row["target_class"]] for row in rows)
-        found.append(_share(name, "independent", own, len(rows), text))
-    return found
+        yield _share(name, "independent", own, len(rows), text)
 
 
-def distance_curve(run: Run) -> list[Evidence]:
+def distance_curve(run: Run) -> Iterator[Evidence]:
     """Correlate the distance to the dataset's images with the number of attributes, in disjoint groups of images."""
     columns = ("experiment", "protocol", "n_attributes", "n", "extractor", "frechet_distance", *KID_FOLDS)
     rows = run.main(run.rows_of_suite("frechet", *columns))
-    found = []
     for (name, extractor), curve in grouped(rows, "experiment", "extractor").items():
         curve = sorted(curve, key=lambda row: row["n_attributes"])
         unmoved = len({row["frechet_distance"] for row in curve}) == 1
@@ -278,13 +260,11 @@ def distance_curve(run: Run) -> list[Evidence]:
             f" at most {highest['frechet_distance']:.2f} with {highest['n_attributes']} (n = {first['n']} images,"
             f" {PROTOCOLS[first['protocol']]}); {text}. One training."
         )
-        found.append(Evidence(name, anchor(name, "frechet"), sentence, {"low": low, "high": high}))
-    return found
+        yield Evidence(name, anchor(name, "frechet"), sentence, {"low": low, "high": high})
 
 
-def error_left(run: Run, datasets: list[str], stagnant: float, fallen: float) -> list[Evidence]:
+def error_left(run: Run, datasets: list[str], stagnant: float, fallen: float) -> Iterator[Evidence]:
     """Compare the last reconstruction error of a training with its first; stagnant, fallen: fractions of the first."""
-    found = []
     history = run.rows_of_all("stylex_history", "images", "val_l1")
     for (name,), rows in grouped(history, "experiment").items():
         measured = [row for row in rows if not isnan(row["val_l1"])]
@@ -298,8 +278,7 @@ def error_left(run: Run, datasets: list[str], stagnant: float, fallen: float) ->
             f" {100 * left:.0f} %. One training, so no interval."
         )
         judged = {"enough": left > stagnant, "too_few": left < fallen}
-        found.append(Evidence(name, anchor(name, "stylex"), sentence, judged))
-    return found
+        yield Evidence(name, anchor(name, "stylex"), sentence, judged)
 
 
 def published_flips(run: Run, models: bool = False) -> list[str]:

@@ -10,18 +10,18 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, combinations
 from math import comb, isnan, nan
 from statistics import mean, stdev
+from typing import Any, TypeAlias
 
 import numpy
 import pandas
-from pandas import DataFrame
 from scipy.stats import fisher_exact
 
 from stylex.config.base import POOLED
 from stylex.report.captions import text
 from stylex.report.published import direction, label
 from stylex.report.rules import LEVEL, Evidence, p_value, points, share
-from stylex.report.run import Run, anchor, grouped
-from stylex.report.table import NOTHING, Block, Row, Table, concatenated, interval, percent
+from stylex.report.run import Run, anchor, grouped, stacked
+from stylex.report.table import NOTHING, Block, Row, Table, interval, percent
 
 COLUMNS = (
     "experiment", "domain", "model", "seed", "method", "target_class", "rank", "style_index", "direction", "n",
@@ -37,6 +37,7 @@ SHOWN = (1, 3, 5, 10)  # the k of a reader's table
 LISTED = 5  # attributes that are named one by one
 EQUALS = 8  # random moves that a move is held against, of 64 for each class
 REGIONS = {"Inside, %": "inside", "Area, %": "area", "IoU, %": "iou", "IoU by chance, %": "iou_chance"}
+Moves: TypeAlias = Any  # a pandas.DataFrame, of which type checkers cannot tell what a selection gives
 FIT = {"R² of images": "r2_images", "R² of reconstructions": "r2_reconstructions", "Weight": "logit_weight"}
 
 
@@ -48,7 +49,7 @@ def factors_table(run: Run) -> Table:
         parts.append(run.table(name, "factors").assign(**common, threshold=config.evaluation.factor_threshold))
         fits.append(run.table(name, "factor_fit").assign(**common))
     changes = [str(column) for column in parts[0].columns if str(column) not in COLUMNS]
-    data, fit = concatenated(parts, (*COLUMNS, *changes)), pandas.concat(fits, ignore_index=True)
+    data, fit = stacked(parts).reindex(columns=[*COLUMNS, *changes]), pandas.concat(fits, ignore_index=True)
     moves = data.infer_objects()
     first = [_first_moves(text(key, listed=LISTED), moves, cell) for key, cell in
              (("first_factors", _move), ("first_regions", _place))]  # fmt: skip
@@ -57,12 +58,12 @@ def factors_table(run: Run) -> Table:
     return Table("factors", "Attributes measured against known factors", data, blocks)
 
 
-def covered(moves: DataFrame, factors: Iterable[str], k: int) -> set[str]:
+def covered(moves: Moves, factors: Iterable[str], k: int) -> set[str]:
     """Return those of `factors` that some move of rank <= k, of any class, moves most, by more than its threshold."""
     return set(moves.loc[(moves["rank"] <= k) & _strong(moves), "factor"]) & set(factors)
 
 
-def covered_by_chance(moves: DataFrame, factors: Iterable[str], k: int) -> float:
+def covered_by_chance(moves: Moves, factors: Iterable[str], k: int) -> float:
     """Return how many of `factors` k of these random moves a class, drawn without replacement, cover on average.
 
     Of R moves of a class, c cover a factor: k of them miss it with the probability C(R - c, k) / C(R, k); classes are
@@ -71,7 +72,7 @@ def covered_by_chance(moves: DataFrame, factors: Iterable[str], k: int) -> float
     return sum(1 - _missed(moves, {factor}, k) for factor in factors)
 
 
-def all_covered_by_chance(moves: DataFrame, factors: Sequence[str], k: int) -> float:
+def all_covered_by_chance(moves: Moves, factors: Sequence[str], k: int) -> float:
     """Return the probability that k of these random moves a class, drawn as above, cover every one of `factors`.
 
     By inclusion and exclusion over the sets of factors that are missed.
@@ -80,7 +81,7 @@ def all_covered_by_chance(moves: DataFrame, factors: Sequence[str], k: int) -> f
     return sum((-1) ** len(missed) * _missed(moves, set(missed), k) for missed in sets)
 
 
-def _missed(moves: DataFrame, factors: set[str], k: int) -> float:
+def _missed(moves: Moves, factors: set[str], k: int) -> float:
     """Return the probability that k of these random moves a class cover none of `factors`."""
     hits, missed = (moves["factor"].isin(factors) & _strong(moves)).groupby(moves["target_class"]), 1.0
     for size, hit in zip(hits.size().tolist(), hits.sum().tolist(), strict=True):
@@ -88,11 +89,11 @@ def _missed(moves: DataFrame, factors: set[str], k: int) -> float:
     return missed
 
 
-def _strong(moves: DataFrame) -> pandas.Series:
+def _strong(moves: Moves) -> Moves:
     return moves["change"].abs() > moves["threshold"]  # False for NaN: nothing was moved
 
 
-def once(moves: DataFrame) -> DataFrame:
+def once(moves: Moves) -> Moves:
     """Return each coordinate of an experiment and method once, by its first rank in the list of any class.
 
     The lists of two classes share coordinates: what one and the same coordinate moves is no second finding.
@@ -100,7 +101,7 @@ def once(moves: DataFrame) -> DataFrame:
     return moves.sort_values("rank", kind="stable").drop_duplicates(["experiment", "method", "style_index"])
 
 
-def purity_gain(own: DataFrame, chance: DataFrame) -> float:
+def purity_gain(own: Moves, chance: Moves) -> float:
     """Return how much purer moves are than random ones of equal size, mean difference of fractions; nan without either.
 
     The size of a move is the sum of the absolute mean changes of all factors, in sd. Each of `own` is held against the
@@ -122,7 +123,7 @@ def over_seeds(values: Iterable[float], text: Callable[[float], str]) -> str:
     return text(mean(known)) + (f" ± {text(stdev(known))}" if len(known) > 1 else "")
 
 
-def _coverage(moves: DataFrame, causes: list[str]) -> Block:
+def _coverage(moves: Moves, causes: list[str]) -> Block:
     longest = moves.loc[moves["method"] != CHANCE, "rank"].max()
     shown = [k for k in SHOWN if not k > longest]
     lines = []
@@ -132,22 +133,22 @@ def _coverage(moves: DataFrame, causes: list[str]) -> Block:
             lines.append(line | _line(part, method == CHANCE, causes, shown))
     limits = " or ".join(sorted(f"{limit:g}" for limit in moves["threshold"].unique()))
     numeric = ("Seeds", "n", "Moves", "Purity, %", "Of a cause, %", *(f"Causes, k = {k}" for k in shown))
-    return Block(text("factors", causes=", ".join(causes), limits=limits), DataFrame(lines), numeric)
+    return Block(text("factors", causes=", ".join(causes), limits=limits), pandas.DataFrame(lines), numeric)
 
 
 def _label(model: str, method: str) -> str:
     return f"random moves, {label(model)}" if method == CHANCE else label(method)
 
 
-def _seeds(part: DataFrame) -> list[DataFrame]:
+def _seeds(part: Moves) -> list[Moves]:
     return [moves for _, moves in part.groupby("experiment", sort=False)]
 
 
-def _line(part: DataFrame, chance: bool, causes: list[str], shown: Sequence[int]) -> dict[str, object]:
+def _line(part: Moves, chance: bool, causes: list[str], shown: Sequence[int]) -> dict[str, object]:
     """Return the measured cells of one method and target class; `part` has the moves of all seeds."""
     seeds = _seeds(part)
 
-    def causes_of(moves: DataFrame, k: int) -> float:
+    def causes_of(moves: Moves, k: int) -> float:
         return covered_by_chance(moves, causes, k) if chance else len(covered(moves, causes, k))
 
     known = set(part["factor"])
@@ -166,11 +167,11 @@ def _line(part: DataFrame, chance: bool, causes: list[str], shown: Sequence[int]
     return cells | {"Moved by the list": NOTHING if chance else moved or "none"}
 
 
-def _mean(moves: DataFrame, column: str) -> float:
+def _mean(moves: Moves, column: str) -> float:
     return float(once(moves)[column].astype(float).mean())
 
 
-def _first_moves(caption: str, moves: DataFrame, cell: Callable[[Row], str]) -> Block:
+def _first_moves(caption: str, moves: Moves, cell: Callable[[Row], str]) -> Block:
     """Return a line for each list of attributes, with the text of each of its first moves."""
     lines = []
     keys, ranks = ["experiment", "method", "target_class"], range(1, LISTED + 1)
@@ -178,7 +179,7 @@ def _first_moves(caption: str, moves: DataFrame, cell: Callable[[Row], str]) -> 
         by_rank = {row["rank"]: cell(row) for row in part.to_dict("records")}
         line = {"Experiment": experiment, "Method": label(method), "Target class": target}
         lines.append(line | {f"{rank}": by_rank.get(rank, NOTHING) for rank in ranks})
-    return Block(caption, DataFrame(lines))
+    return Block(caption, pandas.DataFrame(lines))
 
 
 def _move(row: Row) -> str:
@@ -193,37 +194,37 @@ def _place(row: Row) -> str:
     return f"{row['factor']} {interval(row, 'inside')} / {percent(row['area'])}"
 
 
-def _regions(moves: DataFrame) -> Block:
+def _regions(moves: Moves) -> Block:
     lines, keys = [], ["domain", "model", "method", "factor"]
     for (domain, model, method, factor), part in moves.loc[moves["inside"].notna()].groupby(keys, sort=False):
         seeds = _seeds(part)
         line = {"Domain": domain, "Method": _label(model, method), "Factor": factor, "Seeds": len(seeds)}
         line["Moves"] = " / ".join(str(len(once(each))) for each in seeds)
-        lines.append(line | {title: over_seeds([_mean(each, key) for each in seeds], percent) for title, key in REGIONS.items()})
-    return Block(text("regions"), DataFrame(lines), ("Seeds", "Moves", *REGIONS))
+        line |= {title: over_seeds([_mean(each, key) for each in seeds], percent) for title, key in REGIONS.items()}
+        lines.append(line)
+    return Block(text("regions"), pandas.DataFrame(lines), ("Seeds", "Moves", *REGIONS))
 
 
-def _fit(fit: DataFrame) -> Block:
+def _fit(fit: Moves) -> Block:
     lines = []
     for (domain, model, factor), part in fit.groupby(["domain", "model", "factor"], sort=False):
         line = {"Domain": domain, "Method": label(model), "Factor": factor}
         line |= {"Cause": "yes" if part["cause"].iloc[0] else "no", "Seeds": len(part)}
         lines.append(line | {title: over_seeds(part[key], "{:.2f}".format) for title, key in FIT.items()})
-    return Block(text("factor_fit"), DataFrame(lines), ("Seeds", *FIT))
+    return Block(text("factor_fit"), pandas.DataFrame(lines), ("Seeds", *FIT))
 
 
-def _moves(run: Run) -> Iterator[tuple[str, DataFrame, DataFrame]]:
+def _moves(run: Run) -> Iterator[tuple[str, Moves, Moves]]:
     """Yield the measured moves of models trained with the classifier: of attributes, and random ones."""
-    moves = DataFrame(run.rows_of_suite("factors", *JUDGED), columns=list(JUDGED))
+    moves = pandas.DataFrame(run.rows_of_suite("factors", *JUDGED), columns=list(JUDGED))
     for name, part in moves.loc[moves["model"] == "stylex"].groupby("experiment", sort=False):
         own, chance = (part.loc[part["method"] == method] for method in ("stylex", CHANCE))
         if len(own) and len(chance):
             yield str(name), own, chance
 
 
-def causes_moved(run: Run) -> list[Evidence]:
+def causes_moved(run: Run) -> Iterator[Evidence]:
     """Compare how often an attribute, and how often a random move, moves a cause of the label the most."""
-    found = []
     for name, *moves in _moves(run):
         own, chance = (once(each.loc[each["factor"].fillna("") != ""])["cause"].astype(bool) for each in moves)
         if not len(own) or not len(chance):
@@ -236,26 +237,22 @@ def causes_moved(run: Run) -> list[Evidence]:
             f" that random moves take {percent(by_chance)} % (Fisher's exact test, {p_value(p)})."
         )
         values = {"difference": hits / len(own) - by_chance, "p": p}
-        found.append(Evidence(name, anchor(name, "factors"), sentence, values))
-    return found
+        yield Evidence(name, anchor(name, "factors"), sentence, values)
 
 
-def purity(run: Run) -> list[Evidence]:
+def purity(run: Run) -> Iterator[Evidence]:
     """Compare the purity of attributes with that of random moves of equal size."""
-    found = []
     for name, own, chance in _moves(run):
         gain = purity_gain(own, chance)
         if not isnan(gain):
             said = f"{points(gain)} points against random moves of equal size. One training."
-            found.append(Evidence(name, anchor(name, "factors"), said, {"difference": gain}))
-    return found
+            yield Evidence(name, anchor(name, "factors"), said, {"difference": gain})
 
 
-def causes_covered(run: Run) -> list[Evidence]:
+def causes_covered(run: Run) -> Iterator[Evidence]:
     """Count the causes of the label that some attribute moves the most, and far enough; random moves beside them."""
     fit = [row for row in run.rows_of_all("factor_fit", "factor", "cause") if row["cause"]]
     known = {name: [row["factor"] for row in rows] for (name,), rows in grouped(fit, "experiment").items()}
-    found = []
     for name, own, chance in _moves(run):
         if name not in known:
             continue
@@ -269,16 +266,14 @@ def causes_covered(run: Run) -> list[Evidence]:
             f" {covered_by_chance(chance, causes, longest):.2f} on average, and all with {p_value(p)}."
         )
         judged = {"enough": not missing and p < LEVEL, "too_few": len(reached) < len(missing)}
-        found.append(Evidence(name, anchor(name, "factors"), sentence, judged))
-    return found
+        yield Evidence(name, anchor(name, "factors"), sentence, judged)
 
 
-def bias_found(run: Run, top: int, planted: Mapping[str, str]) -> list[Evidence]:
+def bias_found(run: Run, top: int, planted: Mapping[str, str]) -> Iterator[Evidence]:
     """Look for a factor that was made to follow the label among the first attributes; random moves beside them.
 
     planted: that factor, by dataset. top: the rank up to which an attribute must move it.
     """
-    found = []
     for name, own, chance in _moves(run):
         factor = planted.get(run.experiments[name].dataset.name)
         if factor is None:
@@ -291,5 +286,4 @@ def bias_found(run: Run, top: int, planted: Mapping[str, str]) -> list[Evidence]
             f" {top} random moves per class does so with {p_value(p)}. One training."
         )
         judged = {"enough": best is not None and best <= top and p < LEVEL, "too_few": best is None}
-        found.append(Evidence(name, anchor(name, "factors"), sentence, judged))
-    return found
+        yield Evidence(name, anchor(name, "factors"), sentence, judged)

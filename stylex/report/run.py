@@ -55,11 +55,15 @@ class Run:
         """Return the rows of the same artifact."""
         return records(self.table(experiment, name))
 
+    def stacked(self, name: str) -> pandas.DataFrame:
+        """Return that artifact of all experiments; raise `ArtifactError` when one is missing or damaged."""
+        return stacked(self.table(each, name) for each in self.experiments)
+
     def rows_of_all(self, name: str, *columns: str) -> list[Row]:
         """Return the rows of that artifact of every experiment that has it; none when a column is missing."""
         having = [each for each in self.experiments if (each, name) in self._read or self._file(each, name).is_file()]
-        frames = [self.table(each, name).assign(experiment=each).astype(object) for each in having]
-        return _rows_with(pandas.concat(frames, ignore_index=True), columns) if frames else []
+        frames = [self.table(each, name).assign(experiment=each) for each in having]
+        return _rows_with(stacked(frames), columns) if frames else []
 
     def rows_of_suite(self, name: str, *columns: str) -> list[Row]:
         """Return the rows of a table of the suite; none when it is not built or a column is missing."""
@@ -125,6 +129,11 @@ def load_run(root: Path, suite: str) -> tuple[SuiteConfig, Run]:
     """Load a suite and its experiments, in its order; raise `ConfigError` when a file is wrong."""
     config = load_suite(root, suite)
     return config, Run(root, {name: load_experiment(root, name) for name in config.experiments})
+
+
+def stacked(frames: Iterable[pandas.DataFrame]) -> pandas.DataFrame:
+    """Stack the frames of several experiments, even where a column is empty throughout one of them."""
+    return pandas.concat([frame.astype(object) for frame in frames], ignore_index=True)
 
 
 def records(frame: pandas.DataFrame) -> list[Row]:

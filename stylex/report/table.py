@@ -85,11 +85,6 @@ def to_latex(table: Table) -> str:
     return "\n".join(blocks)
 
 
-def concatenated(frames: Iterable[pandas.DataFrame], columns: Iterable[str]) -> pandas.DataFrame:
-    """Stack the frames of several experiments, with exactly these columns, even where one is empty throughout."""
-    return pandas.concat([frame.astype(object) for frame in frames], ignore_index=True).reindex(columns=list(columns))
-
-
 def grid(caption: str, rows: Iterable[Row], cells: Mapping[str, Cell]) -> Block:
     """Return a block with a line for each row; cells: by heading the name of a column, or what writes the cell."""
     lines = [
