@@ -120,7 +120,7 @@ def people_rows(method: str, answers: Any, seed: int) -> list[dict[str, object]]
     return [common | row for row in (*by_question.to_dict("records"), total | summary)]
 
 
-def word_rows(answers: pandas.DataFrame) -> list[tuple[object, ...]]:
+def word_rows(answers: Any) -> list[tuple[object, ...]]:
     """Return the rows of words.csv; answers: to part 2, with their key."""
     return [
         (*place, word, count, len(given))

@@ -177,7 +177,7 @@ def long_table(answers: pandas.DataFrame, key: list[str]) -> pandas.DataFrame:
     long = answers.set_axis(range(1, len(key) + 1), axis=1).rename_axis("participant").reset_index()
     long = long.melt("participant", var_name="question", value_name="answer")
     long["correct_answer"] = [key[question - 1] for question in long["question"]]
-    return long[long["answer"] != ""]
+    return long.query("answer != ''")
 
 
 def word_table(source: str, block: str, texts: pandas.DataFrame) -> pandas.DataFrame:
