@@ -112,7 +112,8 @@ def purity_gain(own: Moves, chance: Moves) -> float:
     if not len(own) or not len(chance):
         return nan
     nearest = numpy.abs(of_chance - sizes[:, None]).argsort(axis=1, kind="stable")[:, :EQUALS]
-    return float((own["purity"] - chance["purity"].to_numpy()[nearest].mean(axis=1)).mean())
+    purities = chance["purity"].to_numpy()
+    return mean(one - mean(purities[rows].tolist()) for one, rows in zip(own["purity"].tolist(), nearest, strict=True))
 
 
 def over_seeds(values: Iterable[float], text: Callable[[float], str]) -> str:
@@ -168,7 +169,8 @@ def _line(part: Moves, chance: bool, causes: list[str], shown: Sequence[int]) ->
 
 
 def _mean(moves: Moves, column: str) -> float:
-    return float(once(moves)[column].astype(float).mean())
+    values = once(moves)[column].astype(float).tolist()
+    return mean(values) if values else nan
 
 
 def _first_moves(caption: str, moves: Moves, cell: Callable[[Row], str]) -> Block:
