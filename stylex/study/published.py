@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import floor, isclose
 from pathlib import Path
+from typing import Any
 
 import pandas
 import yaml
@@ -174,8 +175,8 @@ def long_table(answers: pandas.DataFrame, key: list[str]) -> pandas.DataFrame:
 
     An empty answer is left out.
     """
-    long = answers.set_axis(range(1, len(key) + 1), axis=1).rename_axis("participant").reset_index()
-    long = long.melt("participant", var_name="question", value_name="answer")
+    cells: Any = answers.set_axis(range(1, len(key) + 1), axis=1).stack()
+    long = cells.rename_axis(["participant", "question"]).reset_index(name="answer")
     long["correct_answer"] = [key[question - 1] for question in long["question"]]
     return long.query("answer != ''")
 
