@@ -137,40 +137,42 @@ def answers(tmp_path, content):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_answers_are_what_the_participant_wrote(tmp_path, encoding, end):
-    read = answers(tmp_path, end.join([*ROWS, ""]).encode(encoding))
-    assert read["answer"].tolist() == ["A", 'thick "strokes", and é', "N/A", "None"]
+@pytest.mark.parametrize("separator", [",", ";", "\t"])  # a spreadsheet's
+def test_answers_are_what_the_participant_wrote(tmp_path, encoding, end, separator):
+    text = end.join([*ROWS, ""]).replace(",", separator)
+    read = answers(tmp_path, text.encode(encoding))
+    assert read["answer"].tolist() == ["A", f'thick "strokes"{separator} and é', "N/A", "None"]
     assert read["question"].tolist() == ["1-01", "2-01", "2-02", "2-03"]
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("\n".join(ROWS).encode("cp1252"), r"line 3: the byte 0xe9 is no UTF-8, as when a spreadsheet saved it"),
-        ("\n".join(ROWS).encode("utf-16"), "is no UTF-8 text but UTF-16"),
-        ("\n".join(ROWS).encode("utf-16-le"), "is no UTF-8 text but UTF-16"),
-        ("\n".join(ROWS).replace(",", ";").encode(), "is separated by semicolons, not by commas"),
-        ("\n".join(ROWS).replace(",", "\t").encode(), "is separated by tabs, not by commas"),
-        ("\n".join([*ROWS, 's1,p1,2-04,"open', "s1,p1,2-05,thin"]).encode(), "line 6: unexpected end of data"),
-        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,"thin"']).encode(), "line 6: .* expected after"),
-        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,thin"']).encode(), "line 6: an answer of several lines"),
-        ("\n".join([*ROWS, "s1,p1,2-04,long, thin"]).encode(), "line 6: 5 cells where the header has 4"),
-        ("\n".join([*ROWS, "s1,p1"]).encode(), "line 6: 2 cells where the header has 4"),
+        ("\n".join(ROWS).encode("cp1252"), 'line 3: byte 0xe9 is no UTF-8; .* "CSV UTF-8"'),
+        ("\n".join(ROWS).encode("utf-16"), 'is in UTF-16; .* "CSV UTF-8"'),
+        ("\n".join(ROWS).encode("utf-16-le"), 'line 1: a NUL byte, as in UTF-16; .* "CSV UTF-8"'),
+        ("\n".join([*ROWS, 's1,p1,2-04,"open', "s1,p1,2-05,thin"]).encode(), "line 6: a quote .* is not closed"),
+        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,"thin"']).encode(), "line 6: a quote .*expected after"),
+        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,thin"']).encode(), "line 6: a quote .* goes on to line 7"),
+        ("\n".join([*ROWS, "s1,p1,2-04,long, thin"]).encode(), "line 6: 5 cells, the header has 4"),
+        ("\n".join([*ROWS, "s1,p1"]).encode(), "line 6: 2 cells, the header has 4"),
     ],
 )
-def test_a_file_that_was_written_anew_is_said_how_to_save_and_never_to_delete(tmp_path, content, said):
+def test_a_file_that_was_written_anew_is_said_how_to_mend_and_never_to_delete(tmp_path, content, said):
     with pytest.raises(StudyError, match=said) as caught:
         answers(tmp_path, content)
     text = str(caught.value)
-    assert "answers.csv" in text and 'save it as "CSV UTF-8"' in text and "delete" not in text and "damaged" not in text
+    assert "answers.csv" in text and "; " in text and "delete" not in text and "damaged" not in text
     assert (tmp_path / "answers.csv").read_bytes() == content
 
 
-def test_columns_that_are_there_are_shown_with_their_spaces(tmp_path):
+def test_columns_that_are_there_are_shown_and_spaces_around_them_do_not_count(tmp_path):
     assert list(answers(tmp_path, b" study ,participant,question,\tanswer\ns,p,q,a\n"))[:4] == list(ANSWER_COLUMNS)
-    with pytest.raises(StudyError, match=r"has no column 'answer', but 'study', 'participant', 'question', ' Answer'"):
+    with pytest.raises(
+        StudyError, match=r"no column 'answer': line 1 has 'study', 'participant', 'question', 'Answer'"
+    ):
         answers(tmp_path, b"study,participant,question, Answer\n")
-    with pytest.raises(StudyError, match="has no column 'study', but nothing"):
+    with pytest.raises(StudyError, match="has no column 'study': line 1 has nothing"):
         answers(tmp_path, b"")
 
 
