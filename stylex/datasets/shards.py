@@ -11,7 +11,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -45,19 +44,14 @@ class Findings:
 
     summary: ImageSummary
     unreadable: list[dict[str, str]] = field(default_factory=list)  # file, reason
-    duplicates: Counter[str] = field(default_factory=Counter)  # "dropped", and how many of them …
-    conflicts: list[str] = field(default_factory=list)  # pairs with the same pixels and different labels
-
-    def duplicate(self, other_label: bool, other_split: bool) -> None:
-        """Count an image that has the pixels of an earlier one."""
-        self.duplicates["dropped"] += 1
-        self.duplicates["with_another_label"] += other_label
-        self.duplicates["in_another_split"] += other_split
+    dropped: int = 0  # with the pixels of an earlier one
+    in_another_split: int = 0  # of these, than the earlier one
+    conflicts: list[str] = field(default_factory=list)  # pairs of these with different labels
 
     def record(self) -> dict[str, Any]:
         """Return the part of the manifest."""
-        keys = ("dropped", "with_another_label", "in_another_split")
-        duplicates = {key: self.duplicates[key] for key in keys}
+        of_split, of_label = self.in_another_split, len(self.conflicts)
+        duplicates = {"dropped": self.dropped, "with_another_label": of_label, "in_another_split": of_split}
         return {"unreadable": self.unreadable, "duplicates": duplicates} | self.summary.record()
 
 
