@@ -18,7 +18,7 @@ from stylex.datasets.factors import Factors
 from stylex.datasets.images import Bytes, ImageInfo, read_image
 from stylex.datasets.partition import OFFICIAL_SHARES, OWN_SHARES, assign_splits
 from stylex.datasets.shards import Content, Row
-from stylex.errors import DatasetError, ImageError
+from stylex.errors import ImageError
 
 SIDE, PADDED_SIDE = 28, 32  # pixels: digits and garments get a margin of two zeros
 CHUNK = 1024  # images that are padded, resized or drawn at a time
@@ -93,7 +93,7 @@ def read_file(spec: DatasetSpec, path: Path, resolution: int) -> tuple[Bytes, Im
 
 
 def decode(spec: DatasetSpec, folder: Path) -> Iterator[RawImages]:
-    """Yield the raw images of `spec` found in `folder`; raise `ImageError` or `DatasetError` naming a damaged file."""
+    """Yield the raw images of `spec` found in `folder`; raise `ImageError` naming a damaged or missing file."""
     assert spec.class_names, "stated of every built-in dataset"
     for part, prefix in PARTS.items() if spec.format == "idx" else [("all", "")]:
         if spec.format == "csv":
@@ -101,7 +101,7 @@ def decode(spec: DatasetSpec, folder: Path) -> Iterator[RawImages]:
             images, labels = read_csv(path)
         else:
             path, label_path = (folder / f"{prefix}-{kind}-ubyte.gz" for kind in ("images-idx3", "labels-idx1"))
-            images, labels = read_idx(path, 3, ImageError), read_idx(label_path, 1)
+            images, labels = read_idx(path, 3), read_idx(label_path, 1)
         count, classes = len(labels), len(spec.class_names)
         if count != len(images):
             raise _damaged(label_path, f"has {count} labels for {len(images)} images")
@@ -110,44 +110,41 @@ def decode(spec: DatasetSpec, folder: Path) -> Iterator[RawImages]:
         yield RawImages(part, path.name, images, labels)
 
 
-def read_idx(path: Path, dimensions: int, error: type[DatasetError] = DatasetError) -> Bytes:
-    """Read a gzipped IDX file, MNIST's format, of `dimensions` axes; raise `error` naming a malformed file.
+def read_idx(path: Path, dimensions: int) -> Bytes:
+    """Read a gzipped IDX file, MNIST's format, of `dimensions` axes; raise `ImageError` naming a malformed file.
 
     The layout: two zero bytes, the type (8 = unsigned byte), the number of axes, each length as a big-endian 32-bit
     integer, then the values in C order.
     """
-    content, header = _gunzip(path, error), 4 + 4 * dimensions
+    content, header = _gunzip(path), 4 + 4 * dimensions
     if len(content) < header or content[:4] != bytes((0, 0, 8, dimensions)):
-        raise _damaged(path, f"cannot be read: it is not an IDX file of unsigned bytes with {dimensions} axes", error)
+        raise _damaged(path, f"cannot be read: it is not an IDX file of unsigned bytes with {dimensions} axes")
     shape = tuple(int(size) for size in numpy.frombuffer(content[4:header], ">u4"))
     if (found := len(content) - header) != math.prod(shape):
-        raise _damaged(path, f"cannot be read: its header says {math.prod(shape)} bytes, it has {found}", error)
+        raise _damaged(path, f"cannot be read: its header says {math.prod(shape)} bytes, it has {found}")
     return numpy.frombuffer(content, numpy.uint8, offset=header).reshape(shape)
 
 
 def read_csv(path: Path) -> tuple[Bytes, Bytes]:
-    """Read a gzipped CSV of one image a row, 784 pixels and the label: images [N, 28, 28] and labels [N].
-
-    Raises `ImageError`.
-    """
-    lines = _gunzip(path, ImageError).decode("ascii", "replace").splitlines()
+    """Read a gzipped CSV of one image a row, 784 pixels and the label: images [N, 28, 28] and labels [N]."""
+    lines = _gunzip(path).decode("ascii", "replace").splitlines()
     try:
         table = numpy.loadtxt(lines, numpy.uint8, delimiter=",", ndmin=2)
     except ValueError as error:
-        raise _damaged(path, f"cannot be read: {' '.join(str(error).split())}", ImageError) from None
+        raise _damaged(path, f"cannot be read: {' '.join(str(error).split())}") from None
     if table.shape[1] != (columns := SIDE * SIDE + 1):
-        raise _damaged(path, f"cannot be read: a row has {table.shape[1]} columns, expected {columns}", ImageError)
+        raise _damaged(path, f"cannot be read: a row has {table.shape[1]} columns, expected {columns}")
     return table[:, :-1].reshape(-1, SIDE, SIDE), table[:, -1].copy()
 
 
-def _gunzip(path: Path, error: type[DatasetError]) -> bytes:
+def _gunzip(path: Path) -> bytes:
     try:
         return gzip.decompress(path.read_bytes())
     except FileNotFoundError:
         raise _damaged(path, "does not exist") from None
     except (EOFError, zlib.error, OSError) as reason:
-        raise _damaged(path, f"cannot be read: {reason}", error) from None
+        raise _damaged(path, f"cannot be read: {reason}") from None
 
 
-def _damaged(path: Path, what: str, error: type[DatasetError] = DatasetError) -> DatasetError:
-    return error(f"{path} {what}; delete it and run `stylex download {path.parent.name}` again")
+def _damaged(path: Path, what: str) -> ImageError:
+    return ImageError(f"{path} {what}; delete it and run `stylex download {path.parent.name}` again")

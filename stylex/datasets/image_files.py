@@ -155,9 +155,8 @@ def _rows(files: ImageFiles, channels: int, resolution: int, processes: int, fin
 def _report(files: ImageFiles, findings: Findings) -> None:
     where = f"config/datasets/{files.name}.yaml"
     if unreadable := findings.unreadable:
-        named = ", ".join(f"{each['file']} ({each['reason']})" for each in unreadable[:NAMED])
-        more = " and others" if len(unreadable) > NAMED else ""
-        what = f"{len(unreadable)} of {len(files.records)} images of '{files.name}' cannot be read: {named}{more}"
+        named = listed([f"{each['file']} ({each['reason']})" for each in unreadable], NAMED)
+        what = f"{len(unreadable)} of {len(files.records)} images of '{files.name}' cannot be read: {named}"
         if len(unreadable) > (most := files.file.max_unreadable):
             raise ImageError(f"{what}; fix or remove them, or raise max_unreadable, which is {most}, in {where}")
         logger.warning("%s; they are left out and listed in the manifest", what)

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy
 import numpy.typing
 
-from stylex.datasets.layouts.records import listed
+from stylex.datasets.layouts.records import Box, listed
 from stylex.errors import ImageError
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from stylex.config.datasets import DatasetFile
 
 Bytes = numpy.typing.NDArray[numpy.uint8]
-Box = tuple[float, float, float, float]  # left, upper, right, lower in pixels
 MODES = {1: "L", 3: "RGB"}
 FULL = 65535  # white, where all of 16 bits are used
 NAMED = 3  # files that a line names

@@ -12,8 +12,9 @@ import numpy
 from stylex.config import DatasetConfig, DatasetPaths
 from stylex.datasets.built_in import read_file
 from stylex.datasets.catalog import DatasetSpec, dataset_spec
-from stylex.datasets.images import Box, Bytes, ImageInfo, ImageSummary, Rendering, read_image
+from stylex.datasets.images import Bytes, ImageInfo, ImageSummary, Rendering, read_image
 from stylex.datasets.layouts import load_layout
+from stylex.datasets.layouts.records import Box
 
 if TYPE_CHECKING:
     import torch

@@ -8,8 +8,8 @@ to which every later copy must agree. Files that were put into the folder by han
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
+import re
 from pathlib import Path
 
 from stylex.artifacts import read_json, write_json
@@ -66,19 +66,9 @@ def published(address: str, name: str) -> PinnedFile:
     size = response.headers.get("Content-Length", "")
     if response.status_code != 200 or not size.isdecimal():
         raise DownloadError(f"{address}{name} answered {response.status_code}, Content-Length {size or 'none'}")
-    return PinnedFile(name, int(size), md5=_md5(response.headers.get("x-goog-hash", "")))
-
-
-def _md5(header: str) -> str | None:
-    """Return the hex digest in a header such as 'crc32c=n03x6A==,md5=Ojk9c3dhfxgoKVVHYwFbHQ=='."""
-    for part in header.split(","):
-        algorithm, _, value = part.strip().partition("=")
-        if algorithm == "md5":
-            try:
-                return base64.b64decode(value, validate=True).hex()
-            except binascii.Error:
-                return None
-    return None
+    # as in crc32c=n03x6A==,md5=Ojk9c3dhfxgoKVVHYwFbHQ==
+    md5 = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", response.headers.get("x-goog-hash", ""))
+    return PinnedFile(name, int(size), md5=base64.b64decode(md5[1]).hex() if md5 else None)
 
 
 def unpack(folder: Path, model: str) -> None:

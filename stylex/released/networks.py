@@ -10,7 +10,6 @@ its layers, and a normalisation's statistics share the scope of its scale.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -36,16 +35,13 @@ ACTIVATIONS = {"mobilenet_v1": "Relu6", "mobilenet_v1_relu": "Relu"}  # the oper
 Layout = Callable[[np.ndarray], np.ndarray]
 
 
-@dataclass(frozen=True)
-class Variables:
+class Variables(NamedTuple):
     """The variables of one released model by name, as `tensorflow_export` wrote them."""
 
     source: Path
     values: dict[str, np.ndarray]
-    trainable: list[str]
-    """Names in the order of the model's trainable variables."""
-    operations: dict[str, int]
-    """How often each operation is in the graph; of MobileNet only."""
+    trainable: list[str]  # names in the order of the model's trainable variables
+    operations: dict[str, int]  # how often each operation is in the graph; of MobileNet only
 
 
 class Stored(NamedTuple):
@@ -89,8 +85,7 @@ def unchanged(value: np.ndarray) -> np.ndarray:
 def convert_networks(models: dict[str, Variables], config: ExperimentConfig, ignored: Iterable[str]) -> StylexNetworks:
     """Return generator, encoder and discriminator with the released values.
 
-    ignored: names of variables that are known to have no place here. Raises `ArtifactError`, naming them, for variables
-    that are missing, not known, or of another shape.
+    Raises `ArtifactError` for variables that are missing, of another shape, or neither known nor `ignored`.
     """
     networks = StylexNetworks(config.stylex, config.dataset.resolution, CHANNELS, len(class_names(config)))
     blocks = config.dataset.resolution.bit_length() - 2
@@ -173,25 +168,25 @@ def _generator(blocks: int, mapping_layers: int) -> dict[str, Stored]:
 def _residual(blocks: int, ours: str, top: str, prefix: str, block: str, output: str) -> dict[str, Stored]:
     """Return where the parameters of the encoder or the discriminator are."""
     side = 4 << (blocks - 1)
-    image, hidden = f"{top}/{prefix}FromRGB{side}x{side}", f"{top}/{prefix}Dense"
+    image, hidden = f"{prefix}FromRGB{side}x{side}", f"{prefix}Dense"
     table = {
-        f"{ours}.trunk.from_image.weight": _one(f"{image}/StyleGAN2Conv2D/weight", kernel),
-        f"{ours}.trunk.from_image.bias": _one(f"{image}/FusedBiasActivation/FromRGBBias", vector),
-        f"{ours}.last.weight": _one(f"{top}/Conv4x4/weight", kernel),
-        f"{ours}.last.bias": _one(f"{top}/{prefix}ConvBiasAct4x4/ConvBiasAct4x4", vector),
-        f"{ours}.hidden.weight": _one(f"{hidden}4x4/weight", matrix),
-        f"{ours}.hidden.bias": _one(f"{hidden}BiasAct4x4/DenseBiasAct4x4", vector),
-        f"{ours}.output.weight": _one(f"{top}/{output}/weight", matrix),
-        f"{ours}.output.bias": _one(f"{top}/{prefix}OutputBiasAct/OutputBiasAct", vector),
+        "trunk.from_image.weight": (f"{image}/StyleGAN2Conv2D/weight", kernel),
+        "trunk.from_image.bias": (f"{image}/FusedBiasActivation/FromRGBBias", vector),
+        "last.weight": ("Conv4x4/weight", kernel),
+        "last.bias": (f"{prefix}ConvBiasAct4x4/ConvBiasAct4x4", vector),
+        "hidden.weight": (f"{hidden}4x4/weight", matrix),
+        "hidden.bias": (f"{hidden}BiasAct4x4/DenseBiasAct4x4", vector),
+        "output.weight": (f"{output}/weight", matrix),
+        "output.bias": (f"{prefix}OutputBiasAct/OutputBiasAct", vector),
     }
     for index, side in enumerate(4 << block for block in range(blocks - 1, 0, -1)):
-        mine, theirs = f"{ours}.trunk.blocks.{index}", f"{top}/{block}Block{side}x{side}"
-        table[f"{mine}.first.weight"] = _one(f"{theirs}/Conv0/weight", kernel)
-        table[f"{mine}.first.bias"] = _one(f"{theirs}/Conv0Bias/BiasAct0", vector)
-        table[f"{mine}.second.weight"] = _one(f"{theirs}/Conv1Down/weight", kernel)
-        table[f"{mine}.second.bias"] = _one(f"{theirs}/Conv1DownBiasAct/BiasAct1", vector)
-        table[f"{mine}.skip.weight"] = _one(f"{theirs}/Skip/weight", kernel)
-    return table
+        mine, theirs = f"trunk.blocks.{index}", f"{block}Block{side}x{side}"
+        table[f"{mine}.first.weight"] = f"{theirs}/Conv0/weight", kernel
+        table[f"{mine}.first.bias"] = f"{theirs}/Conv0Bias/BiasAct0", vector
+        table[f"{mine}.second.weight"] = f"{theirs}/Conv1Down/weight", kernel
+        table[f"{mine}.second.bias"] = f"{theirs}/Conv1DownBiasAct/BiasAct1", vector
+        table[f"{mine}.skip.weight"] = f"{theirs}/Skip/weight", kernel
+    return {f"{ours}.{name}": _one(f"{top}/{theirs}", layout) for name, (theirs, layout) in table.items()}
 
 
 def _one(name: str, layout: Layout) -> Stored:
@@ -203,8 +198,7 @@ def convert_classifier(
 ) -> tuple[ImageNetwork, NetworkDescription]:
     """Return MobileNet with the released values, and its description.
 
-    ignored: names of variables that are known to have no place here. Raises `ArtifactError`, naming them, for those
-    that are missing, not known, or of another shape, and when the graph's activation is not classifier.architecture's.
+    Raises `ArtifactError` as `convert_networks`, and when the graph's activation is not classifier.architecture's.
     """
     side, classes = config.dataset.resolution, class_names(config)
     description = NetworkDescription.of("classifier", name, config.classifier, CHANNELS, side, tuple(classes))
@@ -213,20 +207,16 @@ def convert_classifier(
     trainable = sum(1 for _ in network.parameters())
     if len(variables.trainable) != trainable:
         _refuse(variables, {"missing": {f"{trainable} trainable variables, there are {len(variables.trainable)}"}})
-    parts = list(_mobilenet(network, iter(variables.trainable)))
-    missing, misshapen = set(), set()
-    for tensor, source, layout in parts:
-        if source not in variables.values:
-            missing.add(source)
-            continue
+    parts, misshapen = list(_mobilenet(network, iter(variables.trainable))), set()
+    wanted = {source for _, source, _ in parts}
+    missing, unknown = wanted - set(variables.values), set(variables.values) - wanted - set(ignored)
+    for tensor, source, layout in (part for part in parts if part[1] not in missing):
         stored = variables.values[source]
         value = layout(stored) if stored.ndim >= tensor.dim() else stored
-        if value.shape != tuple(tensor.shape):
+        if value.shape == tuple(tensor.shape):
+            tensor.data.copy_(torch.from_numpy(value.astype(np.float32)))
+        else:
             misshapen.add(f"{source} {list(stored.shape)} for {list(tensor.shape)}")
-            continue
-        with torch.no_grad():
-            tensor.copy_(torch.from_numpy(value.astype(np.float32)))
-    unknown = set(variables.values) - {source for _, source, _ in parts} - set(ignored)
     _refuse(variables, {"missing": missing, "of another shape": misshapen, "not known here": unknown})
     return network.eval(), description
 

@@ -36,11 +36,6 @@ def test_unknown_class_names_key_and_remedy(root, question):
         validate_dataset(root, DatasetConfig(name="fashion_mnist", resolution=32, **question))
 
 
-def test_known_classes_pass(root):
-    validate_dataset(root, DatasetConfig(name="mnist", resolution=32, classes=[3, 8]))  # type: ignore[list-item]
-    validate_dataset(root, DatasetConfig(name="mnist", resolution=32, one_vs_rest="3"))
-
-
 @pytest.mark.parametrize(
     ("name", "message"),
     [

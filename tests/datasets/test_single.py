@@ -12,7 +12,7 @@ from PIL import Image
 
 from stylex.config import DatasetConfig, DatasetPaths
 from stylex.datasets import dataset_spec, download, leaves, load_all_classes, prepare, read_files
-from stylex.datasets.decoding import decode
+from stylex.datasets.built_in import decode
 from stylex.errors import ConfigError, ImageError
 
 COUNT = 40  # images of a class
