@@ -28,10 +28,9 @@ from stylex.errors import ConfigError
 
 @dataclass(frozen=True)
 class Source:
-    """Where all files of a dataset can be had.
+    """Where all files of a dataset can be had; without any, images are drawn, or a user's own are used in place.
 
-    One of `mirrors`, `kaggle`, `page`, `pip` and `apt` is given, or there are no files: `stylex prepare` draws the
-    images, or a user's own are used in place.
+    One of `mirrors`, `kaggle`, `page`, `pip` and `apt` is given where there are files.
     """
 
     label: str
@@ -126,10 +125,7 @@ def _origin(root: Path, path: Path, name: str) -> DatasetFile:
 
 
 def own_images(root: Path, spec: DatasetSpec) -> Path | None:
-    """Return the folder or the table of a user's own images; None: the files are downloaded, or there are none.
-
-    Raises `ConfigError` when there is no such folder or table.
-    """
+    """Return the folder or table of a user's own images, if they are; raise `ConfigError` when it is not there."""
     file = spec.file
     if file is None or file.own is None:
         return None
@@ -195,10 +191,7 @@ def validate_oracle(root: Path, config: DatasetConfig, trained: str) -> None:
 
 
 def validate_released_images(root: Path, name: str | None) -> None:
-    """Raise `ConfigError` when the images of a released model are to be found in a dataset that does not number them.
-
-    name: what `released_images` says; None: they are not to be had.
-    """
+    """Raise `ConfigError` unless the dataset `name`, which `released_images` says, if any, numbers its images."""
     if name is None:
         return
     _check_name(root, "released_images", name)

@@ -21,9 +21,8 @@ logger = logging.getLogger("stylex")
 def download(root: Path, name: str, offline: bool = False) -> None:
     """Download dataset `name` to data/raw/<name>, verify it, and record in source.json where it came from.
 
-    Title, licence and conditions are logged before the first byte is asked for, and recorded. `offline`: nothing but
-    that folder and the shared cache is looked at. Files that are there already and match their pins are not fetched
-    again. Raises `ConfigError` for an unknown name or a folder of own images that is not there,
+    Title, licence and conditions are logged before the first byte is asked for. `offline`: nothing but that folder and
+    the shared cache is looked at. Raises `ConfigError` for an unknown name or a folder of own images that is not there,
     `DownloadError` (or `ChecksumError`) when no source works, `StorageError` when the folder cannot be written.
     """
     spec = dataset_spec(root, dataset_spec(root, name).raw)

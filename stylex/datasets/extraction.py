@@ -80,9 +80,9 @@ def check_file(path: Path, expected: str) -> None:
 def extract(archive: Path, folder: Path, limits: Limits = Limits()) -> None:  # noqa: B008
     """Unpack `archive` into the new `folder`, which appears only when it is whole.
 
-    Raises `DatasetError`, naming the archive and the member, for names that are absolute, contain `..` or collide,
-    for links, devices and encrypted members, for more than the limits allow, for a damaged archive, and when the
-    folder exists; `StorageError` when it cannot be written. A process that does the same at the same time is no error.
+    Raises `DatasetError`, naming the archive and the member, for names that are absolute, contain `..` or collide, for
+    links, devices and encrypted members, for more than the limits allow, for damage, and when the folder exists. A
+    process that does the same at the same time is no error.
     """
     if folder.exists():
         raise DatasetError(f"{folder} exists already; delete it to extract {archive} again")

@@ -101,8 +101,8 @@ def _content(path: Path) -> str | None:
 def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[str, str]) -> ImageFiles:
     """Unpack the raw files in `folder`, whose sha256 are `checksums`, and list the images.
 
-    Raises `ConfigError` when a user's own images are not where the dataset's file says, or a class has a name that none
-    can have, `DatasetError` when the images are not as the layout expects.
+    Raises `ConfigError` for own images that are not there and for a class name that none can have, `DatasetError` when
+    the images are not as the layout expects.
     """
     file, folder = spec.file, own_images(root, spec) or folder
     assert file is not None
@@ -176,10 +176,7 @@ def available_processes() -> int:
 def _prepared(
     records: Sequence[ImageRecord], channels: int, side: int, rendering: Rendering, processes: int
 ) -> Iterator[tuple[ImageRecord, Bytes, Answer]]:
-    """Yield all records in their order with their pixels [channels, side, side].
-
-    The pixels are overwritten when the next batch is asked for. Raises `DatasetError` when a process dies.
-    """
+    """Yield all records with their pixels [channels, side, side], which the next batch overwrites."""
     size = channels * side * side
     rows = max(1, min(BATCH_IMAGES, BATCH_BYTES // size))
     batches = [records[start : start + rows] for start in range(0, len(records), rows)]

@@ -1,9 +1,8 @@
 """An image file to a square of a fixed side, in 8 bits per channel without transparency.
 
-Used for whole datasets and for `stylex explain` alike. Transparent pixels are put on a stated colour. Grey of 16 bits
-is scaled so that a stated value is white, as instruments write 12 bits into files of 16; of 16 bits in colour, Pillow
-gives the upper 8. One filter everywhere: Lanczos with antialiasing (its support grows with the reduction), applied to
-the whole image as the file has it: JPEG files are not decoded at a reduced scale.
+Transparent pixels are put on a stated colour. Grey of 16 bits is scaled so that a stated value is white, as instruments
+write 12 bits into files of 16; of 16 bits in colour, Pillow gives the upper 8. One filter everywhere: Lanczos with
+antialiasing, applied to the whole image as the file has it: JPEG files are not decoded at a reduced scale.
 """
 
 from __future__ import annotations
@@ -84,8 +83,8 @@ def read_image(
 def read_pixels(path: Path, pixels: Bytes, box: Box | None = None, rendering: Rendering = DEFAULT) -> ImageInfo:
     """Read an image file into `pixels` [channels, side, side]: upright, opaque, grey or RGB, resized.
 
-    box: left, upper, right, lower in pixels of the upright image; its central square is taken, as far as it lies in the
-    image; None: that of the whole image. Raises `ImageError` with the reason, without the path.
+    box: in pixels of the upright image; its central square is taken, as far as it lies in the image. Raises
+    `ImageError` with the reason, without the path.
     """
     from PIL import Image
 

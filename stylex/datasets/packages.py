@@ -1,8 +1,7 @@
 """Fetch pinned files with programs that users have: pip, apt-get, and Kaggle's client. Nothing is installed.
 
-Kaggle's client, https://github.com/Kaggle/kaggle-api, is no dependency: it is asked for when a dataset needs it. It
-knows the user's credentials, retries, and continues an interrupted file by itself. Public files may come without
-credentials, so that only it can say whether some are missing.
+Kaggle's client, https://github.com/Kaggle/kaggle-api, is asked for when a dataset needs it. It knows the user's
+credentials, retries, and continues an interrupted file. Public files may come without credentials.
 """
 
 from __future__ import annotations
@@ -80,8 +79,8 @@ def _apt_download(package: str, workspace: Path, archive: PinnedFile) -> None:
 def fetch_kaggle(source: Source, folder: Path) -> None:
     """Bring the files of `source` to `folder`; <dataset name>.zip is the archive of the whole dataset.
 
-    Processes wait for each other. Raises `DownloadError` with the steps to take when the client is missing or refused,
-    `ChecksumError` when a file is not the pinned one, `StorageError` when the folder cannot be written.
+    Processes wait for each other. Raises as `fetch_package`, with the steps to take when the client is missing or
+    refused.
     """
     assert source.kaggle
     steps = (

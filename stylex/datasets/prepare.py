@@ -1,9 +1,8 @@
 """`stylex prepare`: decode or draw a dataset into memory-mappable Arrow shards and a manifest.
 
-data/processed/<dataset>/<resolution>/<split>-NNNNN.arrow (see stylex.datasets.shards) and manifest.json. The bytes
-depend only on the raw files, the dataset's file, the resolution and the versions in the manifest, not on the number of
-processes. Everything is written beside that folder and moved into it at the end, the manifest last. A drawn dataset has
-factors.parquet, too.
+The bytes in data/processed/<dataset>/<resolution> depend only on the raw files, the dataset's file, the resolution and
+the versions in the manifest, not on the number of processes. Everything is written beside that folder and moved into it
+at the end, the manifest last.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ logger = logging.getLogger("stylex")
 def prepare(root: Path, name: str, resolution: int, processes: int | None = None) -> Path:
     """Prepare dataset `name` at `resolution` and return the manifest; do nothing when a valid one is there.
 
-    processes: that decode image files; default: one per core. Of two processes that prepare the same, the second waits
-    for the first. Raises `ConfigError` (unknown name, impossible resolution), `DatasetError` (not downloaded, or not as
-    its layout expects), `ImageError` (a file cannot be decoded) or `StorageError`; earlier artifacts are intact then.
+    processes: that decode image files; default: one per core. Raises `ConfigError` (unknown name, impossible
+    resolution), `DatasetError` (not downloaded, or not as its layout expects), `ImageError` (a file cannot be decoded)
+    or `StorageError`; earlier artifacts are intact then.
     """
     spec = dataset_spec(root, name)
     try:

@@ -73,9 +73,8 @@ def fetch(url: str, file: PinnedFile, target: Path) -> str:
     """Bring `file` to `target` from the shared cache or from `url`, and return which it was.
 
     Continues `<target>.part` if an earlier attempt left one, unless the file has no digest, as nothing would tell a
-    mixture of two versions. Processes that want the same target wait for each other. Raises `DownloadError` when the
-    server cannot be read to the end (the part stays, to be resumed), `ChecksumError` when what it serves is not the
-    pinned file (nothing stays), `StorageError` when the target cannot be written.
+    mixture of two versions. Processes wait for each other. Raises `DownloadError` when the server cannot be read to the
+    end (the part stays), `ChecksumError` for another file than the pinned one (nothing stays), `StorageError`.
     """
     part = target.with_name(f"{target.name}.part")
     with storage_errors(target):
@@ -144,10 +143,7 @@ def _receive(url: str, file: PinnedFile, part: Path) -> None:
 
 
 def from_cache(file: PinnedFile, target: Path) -> bool:
-    """Bring `file` from the cache to `target` and say whether the cache had it; a wrong entry counts as missing.
-
-    Raises `StorageError` when the target cannot be written.
-    """
+    """Bring `file` from the cache to `target` and say whether the cache had it; a wrong entry counts as missing."""
     for entry in _entries(file):
         if is_present(entry, file):
             _link(entry, target)

@@ -96,8 +96,8 @@ class MeasuredEffects(NamedTuple):
 def convert_released(root: Path, name: str, device: str, request: Request = Request()) -> list[Differences]:  # noqa: B008
     """Fetch and convert the released model, compare it with what its authors measured, then write its artifacts.
 
-    Raises `ConfigError` when the experiment is none of a released model, `DownloadError` when files cannot be had, and
-    `ArtifactError` when they do not fit or answer otherwise; then nothing is written.
+    Raises `ConfigError` when the experiment is none of a released model, and `ArtifactError` when its files do not fit
+    or answer otherwise; then nothing is written.
     """
     config, paths, folder = load_experiment(root, name), experiment_paths(root, name), released_folder(root)
     _check(name, config)
@@ -141,8 +141,7 @@ def read_export(
 ) -> tuple[dict[str, Variables], dict[str, Tensor]]:
     """Return the variables of each model, and the effects, of the files in `folder`; TensorFlow reads them once.
 
-    digests: sha256 of the released files by name; an export of others is made again. Raises `ArtifactError` when
-    `python` cannot be run or has no TensorFlow, or when a file is damaged.
+    digests: sha256 of the released files by name; an export of others is made again.
     """
     path = folder / EXPORT
     sources = json.dumps({name: digest for name, digest in digests.items() if name != LATENTS}, sort_keys=True)

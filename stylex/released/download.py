@@ -1,8 +1,8 @@
-"""The six files of the released model: fetched once, recorded, and unpacked.
+"""The six files of the released model, whose addresses stand in the notebook [N]: fetched once, recorded, unpacked.
 
-Their addresses stand in the notebook [N]. Nobody has published their sizes or checksums: the server is asked for both
-(Cloud Storage says a file's MD5 in the header x-goog-hash), and what came the first time is recorded in released.json,
-to which every later copy must agree. Files that were put into the folder by hand are recorded as they are.
+Nobody has published sizes or checksums: the server is asked for both (Cloud Storage says a file's MD5 in the header
+x-goog-hash), and what came first is recorded in released.json, to which every later copy must agree. Files that were
+put into the folder by hand are recorded as they are.
 """
 
 from __future__ import annotations
@@ -27,10 +27,7 @@ logger = logging.getLogger("stylex")
 
 
 def fetch_released(root: Path, address: str = ADDRESS) -> dict[str, str]:
-    """Bring all files to data/weights/explaining-in-style, unless they are there; return the sha256 of each by name.
-
-    Raises `DownloadError` when a file cannot be had, `ChecksumError` when one is not the one recorded.
-    """
+    """Bring all files to their folder, unless they are there, as recorded; return the sha256 of each by name."""
     folder = released_folder(root)
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     for name in FILES:
@@ -72,10 +69,7 @@ def published(address: str, name: str) -> PinnedFile:
 
 
 def unpack(folder: Path, model: str) -> None:
-    """Unpack the SavedModel of `model` beside its archive, the first time.
-
-    Raises `DatasetError` for an archive that is not safe, `ArtifactError` for one of something else.
-    """
+    """Unpack the SavedModel of `model` beside its archive, the first time; raise `ArtifactError` for something else."""
     if not (folder / model).is_dir():
         extract(folder / f"{model}.savedmodel.zip", folder / model)
     inside = folder / model / f"{model}.savedmodel"

@@ -34,10 +34,7 @@ class ReleasedLatents(NamedTuple):
 
 
 def read_latents_pickle(path: Path, classes: int) -> ReleasedLatents:
-    """Read a list of pairs of an image's number and an array [1, w + classes].
-
-    Raises `ArtifactError`, in one line, for anything else, and for a pickle that names anything but numpy's arrays.
-    """
+    """Read a list of pairs of a number and an array [1, w + classes]; raise `ArtifactError` for anything else."""
     with require(path).open("rb") as file:
         try:
             content = _ArraysOnly(file).load()

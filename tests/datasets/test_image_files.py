@@ -508,11 +508,7 @@ def test_12_bits_in_files_of_16_are_said_once_with_their_range(root, caplog):
     describe(root, channels=1, white_level=4095)
     manifest = read_json(prepare(root, "pets", SIDE))
     assert manifest["preparation"]["white_level"] == 4095 and not logged(caplog, level=logging.WARNING)
-    images = prepared(root)
-    assert max(int(image.max()) for image in images.values()) > 200
-    files = [root / "photos" / identity for identity in images]
-    assert torch.equal(read_files(root, ASKED, files), torch.stack(list(images.values())))
-    assert not logged(caplog, level=logging.WARNING)
+    assert max(int(image.max()) for image in prepared(root).values()) > 200
     describe(root, channels=1, white_level=1023)
     prepare(root, "pets", SIDE)
     assert "values above white_level = 1023, up to 4095, are cut off at white: " in caplog.text
@@ -521,7 +517,7 @@ def test_12_bits_in_files_of_16_are_said_once_with_their_range(root, caplog):
     prepare(root, "pets", SIDE)
     assert not logged(caplog, level=logging.WARNING), "stated, and so believed"
     describe(root, channels=1)
-    read_files(root, ASKED, files[:1])
+    read_files(root, ASKED, [root / "photos/cat/01.png"])
     assert re.search(r"pets: 1 images with 16 bits have values from \d+ to \d+ of 65535, and become dark", caplog.text)
     caplog.clear()
     Image.fromarray(numpy.full((20, 20), 40000, numpy.uint16)).save(root / "photos/cat/bright.png")

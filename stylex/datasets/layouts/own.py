@@ -95,10 +95,8 @@ def folders(folder: Path, label: str | None, classes: Classes) -> Listing:
 
     As long as a folder holds no image and one folder that has folders itself, as an unpacked archive often does, the
     search goes on inside it. Folders that could be two things, as splits with a stray folder beside them that could be
-    classes, are refused with both readings: where the dataset's file names the classes, that decides.
-
-    There is one label, so `label` must be None. Raises `DatasetError` for fewer than two class folders, a class without
-    an image or a folder, and folders that can be read in two ways; logs links that lead to a folder a second time.
+    classes, are refused with both readings: where the dataset's file names the classes, that decides. Raises
+    `DatasetError` for fewer than two class folders and a class without an image or a folder, too.
     """
     if label is not None:
         raise DatasetError(f"label = '{label}': class folders are one label; remove it")
@@ -277,9 +275,8 @@ def _table_of(folder: Path) -> Path:
 def stamp(root: Path, spec: DatasetSpec) -> str:
     """Return a digest of the names, sizes and times of a user's own images; empty for other datasets.
 
-    It tells Snakemake, without reading the images, whether they may have changed since they were prepared. Raises
-    `ConfigError` when there is no such folder or table, `DatasetError` for a table that is wrong, a folder that cannot
-    be read or a name that is no text.
+    It tells Snakemake, without reading the images, whether they may have changed since they were prepared. Raises what
+    `own_images`, `table`, `Tree` and `check_names` raise.
     """
     place, file = own_images(root, spec), spec.file
     if place is None or file is None:

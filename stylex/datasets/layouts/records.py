@@ -139,8 +139,7 @@ def find_file(folder: Path, *names: str) -> Path:
 def find_images(folder: Path, pattern: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Return the files that match `pattern` and end in one of `suffixes`, by name without ending, sorted.
 
-    Hidden files, which macOS adds to archives, are left out. Raises `DatasetError` when there is none, and when two
-    have the same name.
+    Hidden files, which macOS adds to archives, are left out. Raises `DatasetError` for none, and for two of one name.
     """
     images: dict[str, Path] = {}
     for path in sorted(folder.glob(pattern)):
