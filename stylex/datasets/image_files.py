@@ -29,7 +29,7 @@ from stylex.artifacts import sha256
 from stylex.config.datasets import DatasetFile, Shares
 from stylex.datasets.catalog import DatasetSpec, check_classes, own_images
 from stylex.datasets.extraction import unpack
-from stylex.datasets.images import NAMED, Bytes, ImageInfo, ImageSummary, Rendering, read_pixels
+from stylex.datasets.images import NAMED, Bytes, ImageInfo, Rendering, read_pixels
 from stylex.datasets.layouts import load_layout
 from stylex.datasets.layouts.records import ImageRecord, check_names, listed
 from stylex.datasets.partition import check_splits, default_shares, split_records
@@ -125,20 +125,20 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
 
 def content(files: ImageFiles, channels: int, resolution: int, processes: int) -> Content:
     """Return the images; asking for the last row raises `ImageError` when more are unreadable than may be."""
-    findings = Findings(ImageSummary(Rendering.of(files.file)))
+    findings = Findings(Rendering.of(files.file))
     return Content(Counter(files.splits), _rows(files, channels, resolution, processes, findings), findings)
 
 
 def _rows(files: ImageFiles, channels: int, resolution: int, processes: int, findings: Findings) -> Iterator[Row]:
     """Yield the first of all images with the same pixels: neither its label nor its split has a say."""
     first: dict[bytes, tuple[ImageRecord, str]] = {}
-    prepared = _prepared(files.records, channels, resolution, findings.summary.rendering, processes)
+    prepared = _prepared(files.records, channels, resolution, findings.rendering, processes)
     for (record, pixels, answer), split in zip(prepared, files.splits, strict=True):
         if isinstance(answer, str):
             findings.unreadable.append({"file": record.source, "reason": answer})
             continue
         digest, info = answer
-        findings.summary.add(record.source, info)
+        findings.add(record.source, info)
         if digest in first:
             earlier, earlier_split = first[digest]
             findings.dropped += 1
@@ -165,7 +165,7 @@ def _report(files: ImageFiles, findings: Findings) -> None:
     if conflicts := findings.conflicts:
         what = f"{len(conflicts)} of these have another class than the one that is kept; fix the labels"
         logger.warning("%s: %s: %s", files.name, what, listed(conflicts, NAMED))
-    findings.summary.report(files.name, where)
+    findings.report(files.name, where)
 
 
 def available_processes() -> int:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
@@ -62,17 +63,15 @@ def prepare(root: Path, name: str, resolution: int, processes: int | None = None
                 check_file(raw / file, expected)
         else:
             content = image_files.content(files, spec.channels, resolution, processes or available_processes())
-        shape = (spec.channels, resolution, resolution)
-        class_names = header["class_names"]
-        shards, counts = _write(content, name, class_names, shape, workspace)
-        of_classes = {(split, each): count for split, by_class in counts.items() for each, count in by_class.items()}
-        check_splits(name, files.present() if files else class_names, of_classes)
+        shape, class_names = (spec.channels, resolution, resolution), header["class_names"]
+        shards, found = _write(content, name, class_names, shape, workspace)
+        check_splits(name, files.present() if files else class_names, found)
+        counts = {split: {each: found[split, each] for each in class_names} for split in SPLITS}
         findings = content.findings.record() if content.findings else {}
         _replace(workspace, manifest, header | findings | {"counts": counts, "shards": shards})
     divided = ", ".join(f"{split} {_images_by_class(by_class)}" for split, by_class in counts.items())
     logger.info("%s, split %s: %s", name, header["preparation"]["splits"], divided)
-    images = sum(of_classes.values())
-    logger.info("%s at %d: prepared %d images in %s", name, resolution, images, manifest.parent)
+    logger.info("%s at %d: prepared %d images in %s", name, resolution, found.total(), manifest.parent)
     return manifest
 
 
@@ -95,10 +94,7 @@ def _header(
 ) -> dict[str, Any]:
     """Return the part of the manifest that is known before any image is decoded: a change of it prepares anew."""
     return {
-        "dataset": spec.name,
-        "title": spec.title,
-        "licence": spec.licence,
-        "access": spec.access,
+        **spec.terms,
         "class_names": list((files.class_names if files else spec.class_names) or ()),
         "channels": spec.channels,
         "resolution": resolution,
@@ -124,14 +120,13 @@ def _is_valid(manifest: Path, header: dict[str, Any], files: ImageFiles | None) 
 
 def _write(
     content: Content, name: str, class_names: list[str], shape: tuple[int, int, int], workspace: Path
-) -> tuple[dict[str, list[Entry]], dict[str, dict[str, int]]]:
+) -> tuple[dict[str, list[Entry]], Counter[tuple[str, str]]]:
     """Write the images [C, H, W] of `shape`; return the manifest's entries and the images by split and class."""
-    counts = {split: dict.fromkeys(class_names, 0) for split in SPLITS}
-    total = sum(content.planned.values())
+    counts, total = Counter(), sum(content.planned.values())
     with ShardWriter(workspace, name, shape, content.planned) as writer, progress(f"prepare {name}", total) as counter:
         for row in content.rows:
             writer.add(row)
-            counts[row.split][class_names[row.label]] += 1
+            counts[row.split, class_names[row.label]] += 1
             counter.advance(1)
         shards = writer.finish()
     if content.factors is not None:

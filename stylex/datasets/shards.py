@@ -36,10 +36,9 @@ class Row(NamedTuple):
 
 
 @dataclass
-class Findings:
+class Findings(ImageSummary):
     """What was left out and what was seen of the rest, complete when all rows were asked for."""
 
-    summary: ImageSummary
     unreadable: list[dict[str, str]] = field(default_factory=list)  # file, reason
     dropped: int = 0  # with the pixels of an earlier one
     in_another_split: int = 0  # of these, than the earlier one
@@ -49,7 +48,7 @@ class Findings:
         """Return the part of the manifest."""
         of_split, of_label = self.in_another_split, len(self.conflicts)
         duplicates = {"dropped": self.dropped, "with_another_label": of_label, "in_another_split": of_split}
-        return {"unreadable": self.unreadable, "duplicates": duplicates} | self.summary.record()
+        return {"unreadable": self.unreadable, "duplicates": duplicates} | super().record()
 
 
 class Content(NamedTuple):
