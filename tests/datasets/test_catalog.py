@@ -2,10 +2,11 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from stylex.config import DatasetConfig
 from stylex.datasets import DATASETS, dataset_spec, validate_dataset
-from stylex.datasets.catalog import validate_explained
+from stylex.datasets.catalog import SOURCES, validate_explained
 from stylex.errors import ConfigError
 
 
@@ -19,6 +20,11 @@ def test_datasets_are_consistent():
         for file in (file for source in spec.sources for file in source.files):
             assert len(file.sha256) == 64
             assert file.size > 0
+
+
+def test_a_mistyped_pin_of_the_catalog_is_an_error():
+    with pytest.raises(ValidationError, match=r"files\.0\.sha265"):
+        SOURCES.validate_python([{"label": "a mirror", "files": [{"name": "a.gz", "sha265": "0" * 64}]}])
 
 
 def test_unknown_dataset_names_the_closest(root):
