@@ -71,11 +71,6 @@ class DatasetSpec:
         """The dataset in whose folder of data/raw the files are."""
         return (self.file.raw if self.file else None) or self.name
 
-    @property
-    def terms(self) -> dict[str, str | None]:
-        """What records and manifests say of it."""
-        return {"dataset": self.name, "title": self.title, "licence": self.licence, "access": self.access}
-
 
 def _built_in() -> dict[str, DatasetSpec]:
     specs = {}

@@ -88,7 +88,8 @@ def _write_record(spec: DatasetSpec, source: Source, folder: Path, origins: dict
     for file in source.files:
         path = folder / file.name
         files[file.name] = {"size": path.stat().st_size, "sha256": file.sha256 or digest(path, "sha256")}
-    write_json(folder / RECORD, spec.terms | {"source": source.label, "files": files, "origins": origins})
+    known = {"dataset": spec.name, "title": spec.title, "licence": spec.licence, "access": spec.access}
+    write_json(folder / RECORD, known | {"source": source.label, "files": files, "origins": origins})
 
 
 def _with_recorded_pins(source: Source, folder: Path) -> Source:

@@ -93,8 +93,8 @@ def _header(
     spec: DatasetSpec, files: ImageFiles | None, resolution: int, source: str, checksums: dict[str, str]
 ) -> dict[str, Any]:
     """Return the part of the manifest that is known before any image is decoded: a change of it prepares anew."""
-    return {
-        **spec.terms,
+    known = {"dataset": spec.name, "title": spec.title, "licence": spec.licence, "access": spec.access}
+    return known | {
         "class_names": list((files.class_names if files else spec.class_names) or ()),
         "channels": spec.channels,
         "resolution": resolution,
