@@ -17,7 +17,7 @@ from stylex.cli.explanations import read_images
 from stylex.config import DatasetPaths, ExperimentPaths, backbone_paths, load_experiment
 from stylex.config.base import Protocol
 from stylex.datasets import dataset_spec, load_split
-from stylex.datasets.decoding import decode
+from stylex.datasets.built_in import decode
 from stylex.figures.explanations import COLUMNS, read_steps
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents

@@ -1,18 +1,15 @@
 """What a person owns is not overwritten, and never to be deleted: files beside an image, answers, weights, tables."""
 
-import json
 import os
 import shutil
 from pathlib import Path
 
-import numpy
 import pytest
 from PIL import Image
 
 from stylex.artifacts import atomic_path, storage_errors, write_text
 from stylex.cli.explanations import Method, Request, check_folder
 from stylex.errors import ArtifactError, ConfigError, ImageError, StorageError, StudyError
-from stylex.figures.explanations import Tile, assemble, save_explanation
 from stylex.pretrained import read_weights
 from stylex.report.published import read_published
 from stylex.study.answers import ANSWER_COLUMNS, read_answer_file
@@ -50,24 +47,11 @@ def test_a_file_beside_an_image_that_is_no_explanation_stays(photo, suffix, cont
 def test_a_picture_a_folder_and_a_link_of_that_name_stay_too(photo):
     png = photo.with_suffix(".png")
     Image.new("RGB", (8, 8), "blue").save(png)
-    for replace in (
-        lambda: None,
-        lambda: (png.unlink(), png.mkdir()),
-        lambda: (png.rmdir(), png.symlink_to("nowhere")),
-    ):
-        replace()
+    for replace in (None, lambda: (png.unlink(), png.mkdir()), lambda: (png.rmdir(), png.symlink_to("nowhere"))):
+        if replace:
+            replace()
         with pytest.raises(ImageError, match=r"overwrite .*IMG_1\.png, which is none itself"):
             request(photo, output=photo.parent).outputs()
-
-
-def test_an_explanation_that_was_written_before_may_be_replaced(photo, tmp_path):
-    tile = Tile(numpy.zeros((8, 8, 1), numpy.float32), "original", 0.5)
-    step = {"layer": 0, "channel": 1, "direction": "to_max", "probability_before": 0.1, "probability_after": 0.9}
-    one = assemble("a", "b", tile, numpy.zeros((2, 8, 8, 1), numpy.float32), [step | {"flipped": True}], Method.SUBSET)
-    save_explanation(tmp_path / "IMG_1.png", one, "experiment mnist, config 0123, seed 0")
-    told = {"experiment": "mnist", "image": "x", "steps": [], "provenance": {}}
-    (tmp_path / "IMG_1.json").write_text(json.dumps(told))
-    assert request(photo, output=tmp_path).outputs() == [tmp_path / "IMG_1.png"]
 
 
 def test_an_output_that_is_a_file_or_below_one_is_refused_before_anything_is_computed(photo, tmp_path):
@@ -95,14 +79,6 @@ def test_names_as_long_as_the_file_system_takes_are_written_and_longer_ones_refu
     longer.write_bytes(b"")
     with pytest.raises(ImageError, match=r"its name is too long to write b*.*\.json beside it; rename a copy"):
         request(longer, output=tmp_path).outputs()
-
-
-def test_a_name_of_bytes_that_are_no_text_is_explained_like_any_other(tmp_path):
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg"))
-    path.write_bytes(b"")
-    (figure,) = request(path, output=tmp_path).outputs()
-    write_text(figure, "content")
-    assert os.fsencode(figure.name) == b"caf\xe9.png" and figure.read_text() == "content"
 
 
 def test_what_cannot_be_written_says_why(tmp_path):
