@@ -19,11 +19,11 @@ from PIL import ImageDraw, ImageFont
 
 from stylex.artifacts import atomic_path
 from stylex.attfind.records import Attribute, Direction
-from stylex.figures.attributes import strongest
+from stylex.figures.attributes import strongest, top_attributes
+from stylex.figures.catalog import ANIMATION_SECONDS
 from stylex.figures.experiment import AnalysedExperiment
 from stylex.figures.fonts import one_font
-from stylex.figures.names import ANIMATION_SECONDS
-from stylex.figures.style import COLUMN_WIDTH, INK, LOWERED, RAISED, Board, levels, show, styled
+from stylex.figures.style import COLUMN_WIDTH, INK, LOWERED, RAISED, Board, levels, note, show, styled
 from stylex.networks.stylespace import StyleVector
 
 OF_EACH_SIDE = 2  # images not classified as the attribute's class, and images classified so
@@ -47,6 +47,16 @@ class Sweep:
     chances: NDArray[numpy.float32]  # [STEPS + 1, n]
     direction: Direction  # the one that raises P(class)
     others: int  # images before the first that is classified as the class
+
+
+def animation(experiment: AnalysedExperiment, number: int) -> tuple[Figure, list[PIL.Image.Image]]:
+    """Return the still and the frames of the attribute `number` of the figure of top attributes."""
+    found = top_attributes(experiment.attributes, number)
+    sweep = render_sweep(experiment, found[number - 1], number) if number <= len(found) else None
+    if sweep is None:
+        missing = f"AttFind found no attribute {number}."
+        return note(missing), [note_picture(missing)]
+    return draw_still(sweep), frames(sweep)
 
 
 def render_sweep(experiment: AnalysedExperiment, attribute: Attribute, number: int) -> Sweep | None:

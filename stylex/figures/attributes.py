@@ -27,9 +27,10 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylex.attfind.records import Attribute, Direction, Effects
+from stylex.attfind.records import Attribute, Direction, Effects, read_maps
+from stylex.errors import AttributesNotFoundError
 from stylex.figures.experiment import AnalysedExperiment, opposite
-from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED, Board, Image, edge, show, styled
+from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED, Board, Image, edge, note, show, styled
 from stylex.latents.table import Latents
 
 LABEL_WIDTH, PAIR_GAP, BLOCK_GAP, ROW_GAP, MARGIN = 0.74, 0.05, 0.1, 0.09, 0.05  # inches
@@ -72,6 +73,28 @@ class AttributeRow:
     pairs: tuple[Pair | None, Pair | None]
     change: NDArray[numpy.float32]
     """[H, W] in [0, 2]: mean change of each pixel, over the channels and the images measured; NaN: there are none."""
+
+
+def attributes_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the top attributes of all classes, as figure 4 of [L]; raise `AttributesNotFoundError` without any."""
+    attributes = top_attributes(experiment.attributes, experiment.config.evaluation.figure_attributes)
+    if not attributes:
+        path = experiment.paths.attributes
+        raise AttributesNotFoundError(f"{path} holds no attribute; lower attfind.threshold or train longer")
+    return _figure_of(experiment, attributes)
+
+
+def class_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the top attributes of one class, as figure 6 of [L]."""
+    shown = experiment.config.evaluation.figure_attributes
+    attributes = experiment.attributes.get(experiment.class_name, [])[:shown]
+    if not attributes:
+        return note(f"AttFind found no attribute that raises P({experiment.class_name}).")
+    return _figure_of(experiment, attributes)
+
+
+def _figure_of(experiment: AnalysedExperiment, attributes: list[Attribute]) -> Figure:
+    return draw_attributes(render_attributes(experiment, attributes, read_maps(experiment.paths.maps, attributes)))
 
 
 def top_attributes(by_class: dict[str, list[Attribute]], count: int) -> list[Attribute]:

@@ -52,6 +52,11 @@ class ComparedImage:
     tiles: tuple[Cell, ...]
 
 
+def comparison_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return StylEx beside Grad-CAM and GANalyze."""
+    return draw_comparison(render_compared(experiment), experiment.class_name, read_direction(experiment)[1])
+
+
 def choose_compared(latents: Latents, target: int) -> tuple[list[int], list[int]]:
     """Return rows of measured images not classified y, and of those classified y, at most `OF_EACH_SIDE` each.
 

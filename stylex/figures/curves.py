@@ -11,7 +11,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from stylex.artifacts import read_table
+from stylex.config import ExperimentConfig, experiment_paths, load_experiment, load_suite
 from stylex.config.base import INCEPTION, POOLED
+from stylex.figures.experiment import AnalysedExperiment
 from stylex.figures.style import COLOURS, INK, panels, series_style, styled
 
 METHODS = {"stylex": "StylEx", "without_cst": "StylEx without CST", "wu_2021": "Wu et al."}
@@ -39,6 +41,50 @@ GROUPS = {  # panel title: column: its name in the legend
 }
 FROM_ZERO = (RATES, "Training images a second")  # noise should not look like a trend
 LOGARITHMIC = ("Penalties",)  # R1 and path length differ by orders of magnitude
+
+
+def sufficiency_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the curve of the experiment's own method, without the baseline's."""
+    own = _sufficiency(experiment.paths.root, experiment.paths.name, experiment.config)
+    return draw_sufficiency(own.loc[own["method"] == experiment.config.method])
+
+
+def methods_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the curves of all methods of the suite that explain the same classifier."""
+    return draw_methods(methods_of_classifier(experiment.paths.root, experiment.suite, experiment.paths.name))
+
+
+def frechet_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the distances of the main protocol."""
+    return draw_frechet(_main(read_table(experiment.paths.frechet, text=("protocol",)), experiment.config))
+
+
+def history_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return how the training went."""
+    return draw_history(read_history(experiment.paths.stylex_history))
+
+
+def methods_of_classifier(root: Path, suite: str, name: str) -> pandas.DataFrame:
+    """Return the rows of sufficiency.csv of all of the suite that explain the same classifier on the same images."""
+    explained, dataset = experiment_paths(root, name).classifier, load_experiment(root, name).dataset
+    configs = {each: load_experiment(root, each) for each in load_suite(root, suite).experiments}
+    parts = [
+        _sufficiency(root, each, config)
+        for each, config in configs.items()
+        if config.dataset == dataset and experiment_paths(root, each).classifier == explained
+    ]
+    return pandas.concat(parts, ignore_index=True)
+
+
+def _sufficiency(root: Path, name: str, config: ExperimentConfig) -> pandas.DataFrame:
+    """Return the experiment's rows of sufficiency.csv by its main protocol, of all methods."""
+    path = experiment_paths(root, name).sufficiency
+    return _main(read_table(path, text=("method", "protocol", "target_class")), config)
+
+
+def _main(frame: pandas.DataFrame, config: ExperimentConfig) -> pandas.DataFrame:
+    """Return the rows of the main protocol."""
+    return frame.loc[frame["protocol"] == config.attfind.protocol]
 
 
 @styled()

@@ -24,10 +24,11 @@ from torch import Tensor
 
 from stylex.artifacts import atomic_path, read_table
 from stylex.attfind.records import Attribute, Direction, Effects, Method
-from stylex.errors import ArtifactError
+from stylex.errors import ArtifactError, AttributesNotFoundError
+from stylex.figures.catalog import SHOWN_ALONE
 from stylex.figures.experiment import AnalysedExperiment, faithful
 from stylex.figures.fonts import use_fonts
-from stylex.figures.style import COLUMN_WIDTH, DPI, INK, RAISED, Board, Image, edge, show, styled
+from stylex.figures.style import COLUMN_WIDTH, DPI, INK, RAISED, Board, Image, edge, note, show, styled
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector, move
 from stylex.networks.synthesis import Synthesis
@@ -63,6 +64,25 @@ class Explanation:
     title: str
     tiles: tuple[Tile, ...]
     method: Method
+
+
+def independent_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return single images explained by independent selection, as figure 7 of [L]."""
+    return _figure_of(experiment, experiment.paths.independent, SHOWN_ALONE, Method.INDEPENDENT)
+
+
+def subset_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return single images explained by subset selection, as figure 8 of [L]."""
+    steps = experiment.config.evaluation.explanation_steps
+    return _figure_of(experiment, experiment.paths.subset, steps, Method.SUBSET)
+
+
+def _figure_of(experiment: AnalysedExperiment, path: Path, steps: int, method: Method) -> Figure:
+    """Draw the explanations of a table; raise `AttributesNotFoundError` without any."""
+    rows = [row for row in read_steps(path) if row["step"] <= steps]
+    if not rows:
+        raise AttributesNotFoundError(f"{path} explains no image; raise attfind.shift or train longer")
+    return draw_explanations(render_explanations(experiment, rows, method))
 
 
 def assemble(
@@ -180,6 +200,14 @@ def save_explanation(path: Path, explanation: Explanation, provenance: str) -> N
     with styled(), atomic_path(path) as temporary:
         use_fonts(figure)
         figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None, "Description": provenance})
+
+
+def teaser_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return one image and its top attributes, as figure 1 of [L]."""
+    teaser = render_teaser(experiment)
+    if teaser is None:
+        return note(f"No attribute raises P({experiment.class_name}) on an analysed image.")
+    return draw_teaser(*teaser)
 
 
 def render_teaser(experiment: AnalysedExperiment) -> tuple[str, list[Tile]] | None:

@@ -38,6 +38,12 @@ class Reconstruction:
     kept: bool  # the decision is the same
 
 
+def reconstructions_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return images, reconstructions and differences."""
+    spaced, worst = choose_reconstructions(experiment.latents.reconstruction_l1)
+    return draw_reconstructions(render_reconstructions(experiment, spaced), render_reconstructions(experiment, worst))
+
+
 def choose_reconstructions(error: Tensor, count: int = IN_A_LINE) -> tuple[list[int], list[int]]:
     """Return the rows with the largest errors, and before them rows evenly spaced in rank, smallest first; error [N].
 

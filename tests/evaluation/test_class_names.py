@@ -24,8 +24,7 @@ from stylex.config.base import POOLED
 from stylex.datasets import download, prepare
 from stylex.errors import ConfigError
 from stylex.evaluation.sufficiency import sufficiency
-from stylex.figures.curves import draw_methods, draw_sufficiency
-from stylex.figures.make import methods_of_classifier
+from stylex.figures.curves import draw_methods, draw_sufficiency, methods_of_classifier
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents, write_latents
 from stylex.networks.model import build_networks, save_stylex

@@ -59,7 +59,7 @@ def make_experiment(root: Path, channels: int, side: int) -> AnalysedExperiment:
     save_tensors(paths.ganalyze, {"theta": theta}, {"target_class": "bright", "reach": str(REACH), "error": "1.0"})
     maps = {map_name(each): torch.rand(side, side) for name in NAMES for each in found[name]}
     write_maps(paths.maps, maps, {})
-    return AnalysedExperiment(config, paths, latents, effects, found, networks, classifier, split)
+    return AnalysedExperiment(config, paths, "suite", latents, effects, found, networks, classifier, split)
 
 
 @torch.no_grad()

@@ -10,7 +10,7 @@ from PIL import Image
 
 from stylex.attfind.records import Direction
 from stylex.figures.animations import STEPS, draw_still, frames, note_picture, positions, render_sweep, save_gif
-from stylex.figures.names import ANIMATION_SECONDS
+from stylex.figures.catalog import ANIMATION_SECONDS
 from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED
 from stylex.networks.stylespace import StyleVector
 

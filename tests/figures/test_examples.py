@@ -147,7 +147,7 @@ def test_the_printed_probability_is_that_of_the_image_shown():
     source = latents([0, 0, 1, 1], ("4", "9"))
     records = effects(source, no_effect(source), shift=2.0)
     config = SimpleNamespace(attfind=SimpleNamespace(shift=2.0), evaluation=SimpleNamespace(batch_size=2))
-    analysed = AnalysedExperiment(config, None, source, records, {}, Flat(), Mean(), None)  # pyright: ignore
+    analysed = AnalysedExperiment(config, None, "", source, records, {}, Flat(), Mean(), None)  # pyright: ignore
     (chosen,) = choose_examples([attribute("9", 1, 1)], records, source)
     change = torch.rand(4, 4)
     (row,) = render_attributes(analysed, [attribute("9", 1, 1)], [change])

@@ -20,10 +20,10 @@ from stylex.attfind.records import read_attributes
 from stylex.classifiers import load_classifier
 from stylex.config import ExperimentPaths, SuitePaths, backbone_paths, experiment_paths, load_experiment, oracle_paths
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn
-from stylex.figures import animations, attributes, comparison, explanations, make, reconstructions
+from stylex.figures import animations, attributes, comparison, explanations, reconstructions
 from stylex.figures.animations import render_sweep
 from stylex.figures.make import experiment_figures
-from stylex.figures.names import figure_files
+from stylex.figures.catalog import figure_files
 from stylex.figures.style import show
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
@@ -288,7 +288,7 @@ def test_each_probability_beside_a_picture_is_that_of_its_file(finished, monkeyp
 
     for module in (animations, attributes, comparison, explanations, reconstructions):
         monkeypatch.setattr(module, "show", recorded)
-    monkeypatch.setattr(make, "render_sweep", recorded_sweep)
+    monkeypatch.setattr(animations, "render_sweep", recorded_sweep)
     for name in ("tiny", "tiny-without-cst"):
         classifier = load_classifier(experiment_paths(finished.root, name).classifier.model)
         experiment_figures(finished.root, "tiny", name, "cpu")
