@@ -21,6 +21,7 @@ from dataclasses import dataclass
 import numpy
 import torch
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
@@ -30,14 +31,24 @@ from torch import Tensor
 from stylex.attfind.records import Attribute, Direction, Effects, read_maps
 from stylex.errors import AttributesNotFoundError
 from stylex.figures.experiment import AnalysedExperiment, opposite
-from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED, Board, Image, edge, note, show, styled
+from stylex.figures.style import (
+    LOWERED,
+    MARGIN,
+    RAISED,
+    Board,
+    Image,
+    common,
+    edge,
+    frame_of,
+    note,
+    show,
+    squares,
+    styled,
+)
 from stylex.latents.table import Latents
 
-LABEL_WIDTH, PAIR_GAP, BLOCK_GAP, ROW_GAP, MARGIN = 0.74, 0.05, 0.1, 0.09, 0.05  # inches
+LABEL_WIDTH, PAIR_GAP, BLOCK_GAP, ROW_GAP = 0.74, 0.05, 0.1, 0.09  # inches
 HEADER, BLOCK_TITLE, FOOTER, BAR = 0.4, 0.13, 0.27, 0.05  # inches
-SIDE = (COLUMN_WIDTH - LABEL_WIDTH - 2 * PAIR_GAP - 2 * BLOCK_GAP - MARGIN) / 5  # of an image
-MAP_LEFT = COLUMN_WIDTH - MARGIN - SIDE
-BLOCK_LEFT = LABEL_WIDTH, LABEL_WIDTH + 2 * SIDE + PAIR_GAP + BLOCK_GAP
 MAP_COLOURS = colormaps["magma"]  # perceptually uniform; black: no change
 
 
@@ -186,51 +197,46 @@ def render_attributes(
 
 @styled()
 def draw_attributes(rows: Sequence[AttributeRow]) -> Figure:
-    """Draw one row per attribute; raise `ValueError` when there is none."""
-    if not rows:
-        raise ValueError("no attribute to draw")
-    heads = [_common_class(rows, block) for block in (0, 1)]
+    """Draw one row per attribute, at least one."""
+    side, lefts = squares([PAIR_GAP, BLOCK_GAP, PAIR_GAP, BLOCK_GAP], LABEL_WIDTH - MARGIN)
+    blocks = [(lefts[0], lefts[1]), (lefts[2], lefts[3])]
+    heads = [common(pair.class_name for row in rows if (pair := row.pairs[block]) is not None) for block in (0, 1)]
     title = 0.0 if all(heads) else BLOCK_TITLE  # one heading per column, or one per block when the classes differ
-    board = Board(HEADER + len(rows) * (SIDE + title + ROW_GAP) + FOOTER)
+    board = Board(HEADER + len(rows) * (side + title + ROW_GAP) + FOOTER)
     scale = Normalize(0, largest_change(rows))
     for index, row in enumerate(rows):
-        top = HEADER + index * (SIDE + title + ROW_GAP) + title
-        _label(board, row, top + SIDE / 2)
-        for left, pair in zip(BLOCK_LEFT, row.pairs, strict=True):
-            _draw_pair(board, pair, left, top)
-            if title and pair is not None:
-                board.text(left + SIDE + PAIR_GAP / 2, top - 0.03, pair.class_name, 6, ha="center", va="bottom")
-        axes = board.axes(MAP_LEFT, top, SIDE)
+        top = HEADER + index * (side + title + ROW_GAP) + title
+        _label(board, row, top + side / 2)
+        for (left, right), pair in zip(blocks, row.pairs, strict=True):
+            first, second = board.axes(left, top, side), board.axes(right, top, side)
+            if pair is None:
+                second.set_axis_off()
+                _no_image(first)
+                continue
+            show(first, pair.reconstruction, f"{pair.before:.2f}")
+            show(second, pair.counterfactual, f"{pair.after:.2f}", frame_of(pair.raises))
+            if title:
+                board.text(left + side + PAIR_GAP / 2, top - 0.03, pair.class_name, 6, ha="center", va="bottom")
+        axes = board.axes(lefts[-1], top, side)
         if numpy.isnan(row.change).any():
-            axes.set_axis_off()
-            axes.text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=axes.transAxes)
+            _no_image(axes)
         else:
             axes.imshow(row.change, cmap=MAP_COLOURS, norm=scale, interpolation="nearest")
             edge(axes, None, 0)
-    for left, head in zip(BLOCK_LEFT, heads, strict=True):
-        _column_name(board, left, "recon-\nstruction")
-        _column_name(board, left + SIDE + PAIR_GAP, "counter-\nfactual")
+    for left, text in zip(lefts, [*["recon-\nstruction", "counter-\nfactual"] * 2, "mean\nchange"], strict=True):
+        board.text(left + side / 2, HEADER - 0.03, text, ha="center", va="bottom", linespacing=1.0)
+    for (left, _), head in zip(blocks, heads, strict=True):
         if head is not None and not title:
-            board.text(left + SIDE + PAIR_GAP / 2, MARGIN, f"classified {head}", 7, ha="center", weight="bold")
-    _column_name(board, MAP_LEFT, "mean\nchange")
+            board.text(left + side + PAIR_GAP / 2, MARGIN, f"classified {head}", 7, ha="center", weight="bold")
     for line, (colour, text) in enumerate(((RAISED, "▢ P raised"), (LOWERED, "▢ P lowered"))):
         board.text(MARGIN, MARGIN + 0.02 + 0.1 * line, text, color=colour, weight="bold")
-    _colour_bar(board, scale)
+    _colour_bar(board, lefts[-1], side, scale)
     return board.figure
 
 
 def largest_change(rows: Sequence[AttributeRow]) -> float:
     """Return the end of the scale of all maps; 1 where nothing changes in any of them."""
     return float(numpy.nanmax([0.0, *(row.change.max() for row in rows)])) or 1.0
-
-
-def _common_class(rows: Sequence[AttributeRow], block: int) -> str | None:
-    names = {pair.class_name for row in rows if (pair := row.pairs[block]) is not None}
-    return names.pop() if len(names) == 1 else None
-
-
-def _column_name(board: Board, left: float, text: str) -> None:
-    board.text(left + SIDE / 2, HEADER - 0.03, text, ha="center", va="bottom", linespacing=1.0)
 
 
 def _label(board: Board, row: AttributeRow, middle: float) -> None:
@@ -240,19 +246,13 @@ def _label(board: Board, row: AttributeRow, middle: float) -> None:
     board.text(MARGIN, middle + 0.13, row.details, 5, va="center", color="#555555", linespacing=1.2)
 
 
-def _draw_pair(board: Board, pair: Pair | None, left: float, top: float) -> None:
-    first, second = board.axes(left, top, SIDE), board.axes(left + SIDE + PAIR_GAP, top, SIDE)
-    if pair is None:
-        for one in (first, second):
-            one.set_axis_off()
-        first.text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=first.transAxes)
-        return
-    show(first, pair.reconstruction, f"{pair.before:.2f}")
-    show(second, pair.counterfactual, f"{pair.after:.2f}", RAISED if pair.raises else LOWERED)
+def _no_image(axes: Axes) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=axes.transAxes)
 
 
-def _colour_bar(board: Board, scale: Normalize) -> None:
-    axes = board.axes(MAP_LEFT, board.height - FOOTER, SIDE, BAR)
+def _colour_bar(board: Board, left: float, width: float, scale: Normalize) -> None:
+    axes = board.axes(left, board.height - FOOTER, width, BAR)
     mapping = ScalarMappable(scale, MAP_COLOURS)
     bar = board.figure.colorbar(mapping, cax=axes, orientation="horizontal", ticks=[0, scale.vmax])
     bar.set_ticklabels(["0", f"{scale.vmax:.2g}"])
@@ -261,4 +261,4 @@ def _colour_bar(board: Board, scale: Normalize) -> None:
     for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
         label.set_horizontalalignment(side)
     text = "mean |x′ − x|, pixels in [−1, 1]"
-    board.text(MAP_LEFT - BLOCK_GAP, board.height - FOOTER + BAR / 2, text, 5, ha="right", va="center")
+    board.text(left - BLOCK_GAP, board.height - FOOTER + BAR / 2, text, 5, ha="right", va="center")
