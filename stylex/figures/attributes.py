@@ -1,16 +1,9 @@
-"""The figure of the top attributes, as figure 4 of [L]: which attributes and images it shows, and how it is drawn.
+"""The figure of the top attributes, as figure 4 of [L], of all classes or of one.
 
-Attributes: the lists of all target classes, merged by rank (equal ranks: the larger mean effect first); a coordinate in
-two lists appears once. Images: for each attribute and block the image whose probability of the target class changes the
-most in the intended direction, by AttFind's records. Images that the classifier gets right and whose reconstruction
-error, where it is known, is at most the median of their block's come first, and an image that an earlier row shows
-comes last.
-
-A row is one attribute. It has a block for each class: the reconstruction of an image, and beside it, framed, the
-counterfactual in which this one style coordinate is moved. The probability of the row's target class is printed in the
-corner of each image. One block moves the coordinate to raise the target class, on an image of another class; the other
-moves it the opposite way, on an image of that class. The map on the right shows where the attribute acts: the mean
-change of each pixel, over all images measured; all maps of a figure share one scale.
+Its caption (catalog.yaml) says which attributes and images it shows. A row is one attribute. It has a block for each
+class: the reconstruction of an image, and beside it, framed, the counterfactual in which this one style coordinate is
+moved: on an image of another class to raise the target class, on an image of that class the opposite way. The map on
+the right is the mean change of each pixel over all images measured; all maps of a figure share one scale.
 """
 
 from __future__ import annotations
@@ -26,7 +19,6 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor
 
 from stylex.attfind.records import Attribute, Direction, Effects, read_maps
 from stylex.errors import AttributesNotFoundError
@@ -92,7 +84,7 @@ def attributes_figure(experiment: AnalysedExperiment) -> Figure:
     if not attributes:
         path = experiment.paths.attributes
         raise AttributesNotFoundError(f"{path} holds no attribute; lower attfind.threshold or train longer")
-    return _figure_of(experiment, attributes)
+    return draw_attributes(render_attributes(experiment, attributes))
 
 
 def class_figure(experiment: AnalysedExperiment) -> Figure:
@@ -101,11 +93,7 @@ def class_figure(experiment: AnalysedExperiment) -> Figure:
     attributes = experiment.attributes.get(experiment.class_name, [])[:shown]
     if not attributes:
         return note(f"AttFind found no attribute that raises P({experiment.class_name}).")
-    return _figure_of(experiment, attributes)
-
-
-def _figure_of(experiment: AnalysedExperiment, attributes: list[Attribute]) -> Figure:
-    return draw_attributes(render_attributes(experiment, attributes, read_maps(experiment.paths.maps, attributes)))
+    return draw_attributes(render_attributes(experiment, attributes))
 
 
 def top_attributes(by_class: dict[str, list[Attribute]], count: int) -> list[Attribute]:
@@ -172,27 +160,24 @@ def _ranked(attribute: Attribute, raises: bool, effects: Effects, latents: Laten
     return order[: int(candidates.sum())].tolist()
 
 
-def render_attributes(
-    experiment: AnalysedExperiment, attributes: Sequence[Attribute], maps: Sequence[Tensor]
-) -> list[AttributeRow]:
-    """Render reconstructions and counterfactuals, classify the very images that are shown; maps [H, W]: of each."""
-    names = experiment.latents.class_names
-    rows = []
+def render_attributes(experiment: AnalysedExperiment, attributes: Sequence[Attribute]) -> list[AttributeRow]:
+    """Render reconstructions and counterfactuals, classify the very images that are shown; read the maps."""
     chosen = choose_examples(attributes, experiment.effects, experiment.latents)
-    for number, (attribute, examples, change) in enumerate(zip(attributes, chosen, maps, strict=True), start=1):
-        target = names.index(attribute.target_class)
-        pairs: list[Pair | None] = []
-        for example in examples:
-            if example is None:
-                pairs.append(None)
-                continue
-            moved = experiment.styles(example.image, [(attribute.style_index, example.direction)])
-            images, probabilities = experiment.rendered([experiment.styles(example.image), moved])
-            before, after = probabilities[:, target].tolist()
-            pairs.append(Pair(names[example.predicted], example.raises, *images, before=before, after=after))
+    maps, rows = read_maps(experiment.paths.maps, attributes), []
+    for attribute, (first, second), change in zip(attributes, chosen, maps, strict=True):
+        pairs = _rendered(experiment, attribute, first), _rendered(experiment, attribute, second)
         details = f"layer {attribute.layer}\nchannel {attribute.channel}"
-        rows.append(AttributeRow(number, attribute.target_class, details, (pairs[0], pairs[1]), change.numpy()))
+        rows.append(AttributeRow(len(rows) + 1, attribute.target_class, details, pairs, change.numpy()))
     return rows
+
+
+def _rendered(experiment: AnalysedExperiment, attribute: Attribute, example: Example | None) -> Pair | None:
+    if example is None:
+        return None
+    names, moves = experiment.latents.class_names, [(attribute.style_index, example.direction)]
+    images, chances = experiment.rendered([experiment.styles(example.image), experiment.styles(example.image, moves)])
+    before, after = chances[:, names.index(attribute.target_class)].tolist()
+    return Pair(names[example.predicted], example.raises, images[0], images[1], before, after)
 
 
 @styled()

@@ -1,9 +1,7 @@
 """StylEx beside other explanations, as figure 2 of [L]: Grad-CAM, one learned direction, and one attribute at a time.
 
-A row is one image. Grad-CAM (Selvaraju et al. 2017, computed by captum on the last convolutional stage) shows where the
-evidence for the classifier's decision lies. GANalyze moves w along the one direction theta of `stylex ganalyze`, both
-ways by its reach. StylEx moves one attribute of the class y each: on images of other classes in the direction that
-AttFind found, on images of y the opposite way.
+A row is one image; the caption (catalog.yaml) says which images, and how each is changed. Grad-CAM (Selvaraju et al.
+2017) is computed by captum on the last convolutional stage; theta is the one direction of `stylex ganalyze`.
 """
 
 from __future__ import annotations
