@@ -21,7 +21,7 @@ from stylex.figures.experiment import AnalysedExperiment
 from stylex.figures.style import COLUMN_WIDTH, MARGIN, RAISED, Board, Image, edge, show, squares, styled
 
 IN_A_LINE = 6
-LABEL, GAP, TITLE, CAPTION, SCALE = 0.6, 0.05, 0.17, 0.15, 0.3  # inches
+LABEL, GAP, TITLE, CAPTION, SCALE = 0.6, 0.05, 0.17, 0.22, 0.3  # inches
 DIFFERENCES = "RdBu_r"  # told apart with any colour vision
 LARGEST = 1.0  # of a difference, in units of pixels in [-1, 1]: full colour
 
@@ -92,8 +92,8 @@ def draw_reconstructions(spaced: Sequence[Reconstruction], worst: Sequence[Recon
             frame = None if one.kept else RAISED
             show(board.axes(left, top + line, side), one.reconstruction, f"{one.after:.2f}", frame, small=True)
             _difference(board.axes(left, top + 2 * line, side), (one.reconstruction - one.original).mean(axis=2))
-            text = f"{short[one.class_name]}  {one.error:.3f}"
-            board.text(left + side / 2, top + 3 * line, text, size=5, ha="center")
+            text = f"{short[one.class_name]}\n{one.error:.3f}"
+            board.text(left + side / 2, top + 3 * line - 0.02, text, size=5, ha="center")
     left, width, top = lefts[0] + side, line, board.height - SCALE + 0.1
     _difference(board.axes(left, top, width, 0.08), numpy.linspace(-LARGEST, LARGEST, 201)[None], "auto")
     board.text(left - 0.04, top - 0.005, f"darker by {LARGEST:g}", ha="right")

@@ -52,5 +52,5 @@ def test_drawing(channels):
     thin = "#BBBBBB"  # of differences
     assert frames_of(figure)[:6] == [None, None, thin, None, RAISED, thin]
     assert float(numpy.asarray(figure.axes[2].images[0].get_array()).mean()) == pytest.approx(0.5)
-    assert "ankle-b…  0.500" in [text.get_text() for text in figure.texts]
+    assert "ankle-b…\n0.500" in [text.get_text() for text in figure.texts]
     assert_apart(figure)
