@@ -40,7 +40,7 @@ def validate(
     """Check a suite, and every experiment, dataset and network that measures; say what the suite will run."""
     from stylex.config.loading import available, load_backbone_config, load_oracle_config, load_suite
     from stylex.datasets.catalog import dataset_names, dataset_spec
-    from stylex.figures.names import check_names
+    from stylex.figures.catalog import check_names
     from stylex.project import load_checked_experiment, load_project
 
     root = Path()

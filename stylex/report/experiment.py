@@ -12,7 +12,7 @@ from stylex.artifacts import read_json, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
 from stylex.config.base import INCEPTION, POOLED, TOP, Protocol
 from stylex.diagnosis.verdicts import GOOD, Finding, failures, findings_of
-from stylex.figures.names import ANIMATION_NAMES, figure_names
+from stylex.figures.catalog import ANIMATION_NAMES, figure_names
 from stylex.report.basic_tables import class_list
 from stylex.report.captions import ORIGINS, SAMPLES, caption, text
 from stylex.report.comparisons import main_rows

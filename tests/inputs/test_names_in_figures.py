@@ -18,10 +18,10 @@ from stylex.errors import ConfigError
 from stylex.figures import fonts
 from stylex.figures.animations import STEPS, Sweep, draw_still, frames
 from stylex.figures.attributes import AttributeRow, Pair, draw_attributes
+from stylex.figures.catalog import check_names
 from stylex.figures.comparison import Cell, ComparedImage, draw_comparison
 from stylex.figures.curves import draw_history, draw_methods, draw_sufficiency
 from stylex.figures.explanations import Tile, assemble, draw_explanations, draw_teaser
-from stylex.figures.names import check_names
 from stylex.figures.reconstructions import Reconstruction, draw_reconstructions, shortened
 from stylex.figures.style import note, save, styled
 

@@ -19,8 +19,8 @@ from stylex.config import ExperimentPaths, SuitePaths, load_experiment, load_sui
 from stylex.errors import ArtifactError
 from stylex.evaluation.maps import maps
 from stylex.evaluation.sufficiency import sufficiency
+from stylex.figures.catalog import ANIMATION_NAMES, FIGURE_NAMES, RELEASED
 from stylex.figures.make import experiment_figures
-from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES, RELEASED
 from stylex.released.convert import convert_released
 from stylex.report import render, tables
 from stylex.report.basic_tables import class_list

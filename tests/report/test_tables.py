@@ -16,7 +16,7 @@ from stylex.errors import ArtifactError, ConfigError
 from stylex.evaluation.factors import OVERLAP
 from stylex.evaluation.intervals import mcnemar, wilson_interval
 from stylex.evaluation.sufficiency import COLUMNS as SUFFICIENCY
-from stylex.figures.make import methods_of_classifier
+from stylex.figures.curves import methods_of_classifier
 from stylex.project import load_project
 from stylex.report import factors, tables
 from stylex.report.basic_tables import classifier_row, fractions, over_seeds, seed_groups

@@ -76,7 +76,7 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             built = [ours.study_page, *with_provenance(ours.study_key)]
             return built if first == "build" else with_provenance(ours.observer)
         case "figures":
-            from stylex.figures.names import figure_files, figure_names
+            from stylex.figures.catalog import figure_files, figure_names
 
             names = figure_names(load_experiment(rest[0]))
             return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files(names)]

@@ -29,7 +29,7 @@ from stylex.config import (
 )
 from stylex.datasets import download, leaves, prepare
 from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn
-from stylex.figures import animations, attributes, comparison, explanations, make, reconstructions
+from stylex.figures import animations, attributes, comparison, explanations, reconstructions
 from stylex.figures.animations import render_sweep
 from stylex.figures.make import experiment_figures
 from stylex.figures.style import show
@@ -332,7 +332,7 @@ def test_each_probability_beside_a_picture_is_that_of_its_file(finished, monkeyp
 
     for module in (animations, attributes, comparison, explanations, reconstructions):
         monkeypatch.setattr(module, "show", recorded)
-    monkeypatch.setattr(make, "render_sweep", recorded_sweep)
+    monkeypatch.setattr(animations, "render_sweep", recorded_sweep)
     for name in ("tiny", "tiny-without-cst"):
         classifier = load_classifier(experiment_paths(finished.root, name).classifier.model)
         experiment_figures(finished.root, "tiny", name, "cpu")

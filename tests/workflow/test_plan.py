@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stylex.figures.names import RELEASED, figure_files
+from stylex.figures.catalog import RELEASED, figure_files
 
 # …_aside: by the other protocol.
 AFTER_LISTS = {"sufficiency", "frechet", "maps", "counterfactuals", "study", "observer", "figures", "tables", "report"}

@@ -38,7 +38,7 @@ from stylex.datasets.layouts import LAYOUTS
 from stylex.datasets.layouts.own import stamp
 from stylex.errors import ConfigError, StylexError
 from stylex.slurm import ReasonsOfFailures
-from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, check_names, figure_files, figure_names
+from stylex.figures.catalog import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, check_names, figure_files, figure_names
 from stylex.pretrained import WEIGHTS
 from stylex.source import CHECKED, code_digest
 
