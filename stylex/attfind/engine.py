@@ -25,6 +25,7 @@ import torch
 from scipy.special import stdtrit
 from torch import Tensor
 
+from stylex.attfind.records import threshold_in_logits
 from stylex.config import AttFindConfig
 from stylex.networks.layers import ModulatedConv2d
 from stylex.networks.stylespace import StyleVector
@@ -234,7 +235,7 @@ def _search(screen: Screen, target: int, images: Tensor) -> Iterator[list[Reques
     target_class = screen.base[images].argmax(dim=1) == target
     others, own = images[~target_class], images[target_class]
     yield [(others[:FIRST_IMAGES], torch.arange(2 * size))]
-    left, used = others, torch.zeros(size, dtype=torch.bool)
+    left, used, threshold = others, torch.zeros(size, dtype=torch.bool), threshold_in_logits(options, screen.base)
     found: list[int] = []
     while len(found) < options.max_attributes and len(left):
         if len(left) <= LAST_IMAGES:
@@ -244,7 +245,7 @@ def _search(screen: Screen, target: int, images: Tensor) -> Iterator[list[Reques
             break
         found.append(best)
         used[best % size] = True
-        explained = screen.effect.flatten(1, 2)[left, best, target] > options.threshold
+        explained = screen.effect.flatten(1, 2)[left, best, target] > threshold
         left = left[~explained]
     yield [(own[:SHOWN], (torch.tensor(found, dtype=torch.int64) + size) % (2 * size))]
 

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import atomic_path, load_tensors, read_table, save_tensors, write_table
+from stylex.config import AttFindConfig
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, damage_reported, json_metadata, read_parquet, vector_column, vectors
 from stylex.networks.stylespace import StyleSpaceLayout
@@ -189,6 +190,14 @@ class Attribute:
     def move(self) -> tuple[int, Direction]:
         """The coordinate and where it moves, as `Latents.moved` takes them."""
         return self.style_index, self.direction
+
+
+def threshold_in_logits(options: AttFindConfig, logits: Tensor) -> float:
+    """Return the threshold of Algorithm 1; logits [N, classes]: of the searched reconstructions."""
+    if options.threshold_margins is None:
+        return options.threshold
+    first, second = logits.double().topk(2, dim=1).values.unbind(dim=1)
+    return options.threshold_margins * float((first - second).median())
 
 
 def write_attributes(path: Path, attributes: list[Attribute], provenance: dict[str, str]) -> None:

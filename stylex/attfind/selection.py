@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import provenance
-from stylex.attfind.records import Attribute, Direction, Effects, read_effects, write_attributes
+from stylex.attfind.records import Attribute, Direction, Effects, read_effects, threshold_in_logits, write_attributes
 from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
 from stylex.config.analysis import DiscriminatorFilter, UnstableFilter, unknown_class
 from stylex.config.base import POOLED
@@ -148,6 +148,7 @@ def select(root: Path, name: str, protocol: str | None = None) -> None:
     options, protocol = config.attfind, config.attfind.known_protocol(protocol)
     paths = ExperimentPaths(root, name).under(protocol, options.protocol)
     effects = read_effects(paths.effects_shards(options.shards))
+    options = options.model_copy(update={"threshold": threshold_in_logits(options, effects.base_logits)})
     origin = provenance(config.digest(), config.seed) | {"protocol": protocol, "shift": str(effects.header.shift)}
     origin |= {option: str(getattr(options, option)) for option in OPTIONS}
     origin["against"] = options.against or POOLED  # a class may be called None

@@ -112,6 +112,11 @@ class AttFindConfig(Section):
         description="t of Algorithm 1, in logits: an image whose logit rises by more is explained and leaves the"
         " search. In the searches of [N] it is what algorithm says."
     )
+    threshold_margins: Weight | None = Field(
+        None,
+        description="threshold as a multiple of the median margin of the searched reconstructions' decisions: of the"
+        " difference of their two largest logits. In place of threshold.",
+    )
     tolerance: Weight = Field(
         0.0,
         description="Of algorithm paper alone, in logits: a coordinate is discarded when both its moves have a larger"

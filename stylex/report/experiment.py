@@ -247,9 +247,12 @@ def how_found(config: ExperimentConfig, merged: bool) -> str:
         mean = "The lists of both classes are merged, and the mean effect is over all images."
     if attfind.algorithm == "image_fraction":
         mean = "Ranked by the images that the move raises by more than the threshold; the mean is over all."
+    threshold = f"{attfind.threshold:g} logits"
+    if attfind.threshold_margins is not None:
+        threshold = f"{attfind.threshold_margins:g} times the median margin of decisions"
     return (
-        f"Attributes found by AttFind: {SEARCHES[attfind.algorithm]} (threshold {attfind.threshold:g} logits, against"
-        f" {against}), {measured}. {mean}"
+        f"Attributes found by AttFind: {SEARCHES[attfind.algorithm]} (threshold {threshold}, against {against}),"
+        f" {measured}. {mean}"
     )
 
 

@@ -2,6 +2,7 @@
 
 import itertools
 import operator
+from statistics import median_low
 
 import pandas
 import pytest
@@ -496,6 +497,14 @@ def test_the_stage_merges_the_lists_of_two_classes(root):
     assert origin["merged"].startswith("the lists of both classes")
     found, origin = stage(root, effects, algorithm="notebook", threshold=5.5, against="5")
     assert set(found) == {"3"} and "merged" not in origin
+
+
+def test_a_threshold_in_margins_is_of_the_median_margin(root):
+    effects = effects_of(OF_THE_PAPER, DECISIONS, "49")
+    margins = (effects.base_logits[:, 0] - effects.base_logits[:, 1]).abs().tolist()
+    found, origin = stage(root, effects, threshold_margins=2.0 / median_low(margins))
+    assert float(origin["threshold"]) == pytest.approx(2.0)
+    assert found == stage(root, effects, threshold=2.0)[0]
 
 
 def test_the_stage_writes_the_table_and_why_each_search_ended(root):

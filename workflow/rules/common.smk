@@ -189,7 +189,7 @@ def effects_sections(wildcards):
     """What the effects depend on; a screened search measures for one threshold and tolerance."""
     keys = ["protocols", "shift", "precision", "discriminator_filter", "shards", "engine"]
     if PROJECT.experiments[wildcards.experiment].attfind.engine == "screened":
-        keys += ["confidence", "threshold", "tolerance", "max_attributes"]
+        keys += ["confidence", "threshold", "threshold_margins", "tolerance", "max_attributes"]
     return json.dumps(selected(wildcards.experiment, ["seed", *(f"attfind.{key}" for key in keys)]))
 
 
