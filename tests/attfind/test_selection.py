@@ -501,6 +501,7 @@ def test_the_stage_merges_the_lists_of_two_classes(root):
 
 def test_a_threshold_in_margins_is_of_the_median_margin(root):
     effects = effects_of(OF_THE_PAPER, DECISIONS, "49")
+    effects.base_logits.mul_(torch.arange(1, len(DECISIONS) + 1)[:, None])
     margins = (effects.base_logits[:, 0] - effects.base_logits[:, 1]).abs().tolist()
     found, origin = stage(root, effects, threshold_margins=2.0 / median_low(margins))
     assert float(origin["threshold"]) == pytest.approx(2.0)
