@@ -30,13 +30,14 @@ from stylex.cli.explanations import explain
 from stylex.cli.models import backbone, classifier, convert_released, diagnose, oracle, regressor, train
 from stylex.cli.project import RESUME_SETTINGS, datasets, download, prepare, resume, schemas, validate, weights
 from stylex.cli.reports import figures, report, summary, tables
+from stylex.cli.starter import init, run
 from stylex.errors import StylexError
 
 VERBS = {
     function.__name__.replace("_", "-"): function
     for function in (
-        datasets, validate, schemas, download, prepare, weights, backbone, oracle, regressor, classifier, train,
-        diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors, explain, ganalyze,
+        init, run, datasets, validate, schemas, download, prepare, weights, backbone, oracle, regressor, classifier,
+        train, diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors, explain, ganalyze,
         maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
     )
 }  # fmt: skip
