@@ -97,6 +97,10 @@ def look_at(place: Path, labels: Path | None) -> Images:
     paths = tuple(record.path for record in records) or tuple(sorted(Tree(place).images_below(place)))
     if not paths:
         raise DatasetError(f"--images {place}: no image is there; put them into one folder per class")
+    if listing is None:
+        raise DatasetError(
+            f"--images {place}: nothing says what is on the images; put them into one folder per class, or give --labels"
+        )
     labelled = Counter(record.label for record in records)
     counts = {name: labelled[position] for position, name in enumerate(names)}
     side, channels, notes = _headers(paths)
