@@ -1,0 +1,86 @@
+"""Verbs that begin with a folder of images: `init` writes the files of an experiment on them, `run` runs it, too."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from stylex.cli.analysis import summary
+from stylex.cli.options import Device, DeviceOption, select_device
+
+LAST_LINES = 3  # of Snakemake's log, when it has failed
+
+ImagesOption = Annotated[Path, typer.Option(help="Folder of images: one folder per class, or see --labels.")]
+LabelsOption = Annotated[
+    Path | None, typer.Option(help="CSV with the columns path and label; paths are relative to it.")
+]
+MinutesOption = Annotated[float, typer.Option(min=1, help="What the whole run may take on this machine.")]
+NameOption = Annotated[str | None, typer.Option(help="Of the files to write; default: the name of the folder.")]
+
+
+def init(
+    images: ImagesOption,
+    labels: LabelsOption = None,
+    minutes: MinutesOption = 60,
+    name: NameOption = None,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Write the files of an experiment on a folder of images, with sizes and a budget measured on this machine."""
+    from stylex.starter import refuse_existing, suite_name
+
+    suite = suite_name(name, images)
+    refuse_existing(Path(), suite)
+    _begin(suite, images, labels, minutes, device)
+    typer.echo(f"Run it: stylex run --images {shlex.quote(str(images))} --name {suite}")
+    typer.echo(f"    or: snakemake --cores {os.cpu_count()} --config suite={suite}")
+
+
+def run(
+    images: ImagesOption,
+    labels: LabelsOption = None,
+    minutes: MinutesOption = 60,
+    name: NameOption = None,
+    cores: Annotated[int | None, typer.Option(min=1, help="Default: all of this machine.")] = None,
+    device: DeviceOption = Device.AUTO,
+) -> None:
+    """Do what `init` does, unless its files are there, and run the whole chain to the report; goes on where it was."""
+    from stylex.starter import files_of, suite_name
+
+    suite = suite_name(name, images)
+    if all(path.is_file() for path in files_of(Path(), suite)):
+        typer.echo(f"The files of '{suite}' are there already, and are used as they are")
+    else:
+        _begin(suite, images, labels, minutes, device)
+    log, record = (Path("results/logs") / f"{suite}.{ending}" for ending in ("log", "txt"))
+    log.parent.mkdir(parents=True, exist_ok=True)
+    command = [sys.executable, "-m", "snakemake", "--cores", str(cores or os.cpu_count()), "--logger", "stylex"]
+    command += ["--logger-stylex-record", str(record), "--config", f"suite={suite}"]
+    with log.open("w", encoding="utf-8") as messages:
+        code = subprocess.run(command, stderr=messages, check=False).returncode
+    if code:
+        last = log.read_text(encoding="utf-8").splitlines()[-LAST_LINES:]
+        typer.echo("\n".join([*last, f"All of it: {log}"]), err=True)
+        raise typer.Exit(code)
+    summary(suite)
+
+
+def _begin(suite: str, images: Path, labels: Path | None, minutes: float, device: Device) -> None:
+    from stylex.starter import files_of, look_at, plan, refuse_existing, write
+
+    root = Path()
+    refuse_existing(root, suite)
+    found = look_at(images, labels)
+    typer.echo("\n".join(found.lines()))
+    chosen = plan(root, suite, found, minutes, select_device(device, 1), None)
+    size = chosen.preset.resolution
+    typer.echo(f"{size}x{size} pixels, {chosen.images} training images: this machine does {chosen.rate:.0f} per second")
+    if chosen.images < chosen.preset.needed:
+        typer.echo(f"  good pictures take {chosen.preset.needed} or more: raise --minutes")
+    write(root, suite, found, chosen, minutes, None)
+    typer.echo("\n".join(["Written:", *(f"  {path}" for path in files_of(root, suite))]))
