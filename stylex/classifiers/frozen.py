@@ -136,7 +136,12 @@ def save_network(
 
 def load_network(path: Path, role: Role) -> tuple[ImageNetwork, NetworkDescription]:
     """Read a network on the CPU; raise `ArtifactError` when it is missing, damaged or plays another role."""
-    tensors, header = load_tensors(path)
+    return _network(path, role, *load_tensors(path))
+
+
+def _network(
+    path: Path, role: Role, tensors: dict[str, Tensor], header: dict[str, str]
+) -> tuple[ImageNetwork, NetworkDescription]:
     try:
         description = NetworkDescription.model_validate_json(header.get(HEADER, ""))
         network = description.build()
@@ -151,7 +156,12 @@ def load_network(path: Path, role: Role) -> tuple[ImageNetwork, NetworkDescripti
 
 def load_classifier(path: Path, device: str = "cpu") -> Classifier:
     """Load the classifier of `path`; raise `ArtifactError` when it is missing, damaged or no classifier."""
-    return Classifier(*load_network(path, "classifier")).to(device)
+    tensors, header = load_tensors(path)
+    if '"declaration":' in header.get(HEADER, ""):  # the user's own
+        from stylex.classifiers.imported import unpack
+
+        return unpack(path, tensors, header, device)
+    return Classifier(*_network(path, "classifier", tensors, header)).to(device)
 
 
 def load_backbone(path: Path, device: str = "cpu") -> FeatureBackbone:

@@ -27,7 +27,16 @@ from stylex.cli.analysis import (
     sufficiency,
 )
 from stylex.cli.explanations import explain
-from stylex.cli.models import backbone, classifier, convert_released, diagnose, oracle, regressor, train
+from stylex.cli.models import (
+    backbone,
+    check_classifier,
+    classifier,
+    convert_released,
+    diagnose,
+    oracle,
+    regressor,
+    train,
+)
 from stylex.cli.project import RESUME_SETTINGS, datasets, download, prepare, resume, schemas, validate, weights
 from stylex.cli.reports import figures, report, summary, tables
 from stylex.errors import StylexError
@@ -35,9 +44,9 @@ from stylex.errors import StylexError
 VERBS = {
     function.__name__.replace("_", "-"): function
     for function in (
-        datasets, validate, schemas, download, prepare, weights, backbone, oracle, regressor, classifier, train,
-        diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors, explain, ganalyze,
-        maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
+        datasets, validate, schemas, download, prepare, weights, backbone, oracle, regressor, classifier,
+        check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors,
+        explain, ganalyze, maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
     )
 }  # fmt: skip
 

@@ -24,7 +24,7 @@ from stylex.config.base import (
     each_once,
 )
 from stylex.config.datasets import DatasetConfig
-from stylex.config.finetuning import ClassifierConfig
+from stylex.config.imported import AnyClassifier
 from stylex.config.training import StylexConfig
 from stylex.errors import ConfigError
 from stylex.protocols import Protocol
@@ -300,7 +300,7 @@ class ExperimentConfig(Section):
     )
     seed: Annotated[int, Field(ge=0, lt=2**31)]
     dataset: DatasetConfig
-    classifier: ClassifierConfig
+    classifier: AnyClassifier
     stylex: StylexConfig
     attfind: AttFindConfig
     evaluation: EvaluationConfig
@@ -364,6 +364,8 @@ class ExperimentConfig(Section):
                 f"the released effects are of all images: set attfind.protocols: [{Protocol.SAME_IMAGES}], or released:"
                 " latents to measure them anew"
             )
+        if self.released and self.classifier.imported:
+            raise ValueError("a released model has a classifier of its own: leave out classifier.file, or `released`")
         if self.released_images is not None and self.released is None:
             raise ValueError("released_images are those of a released model: leave it out, or add `released`")
         if self.released_images is not None and self.evaluation.frechet_extractors != [INCEPTION]:

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -75,6 +75,11 @@ class FineTuningConfig(Section):
     )
 
     @property
+    def label(self) -> str:
+        """What the report calls the network."""
+        return self.architecture
+
+    @property
     def imagenet_weights(self) -> str | None:
         """The published weights that training starts from, by name; None: from scratch, or from a given file."""
         return self.architecture if self.pretrained == IMAGENET else None
@@ -115,6 +120,8 @@ class FineTuningConfig(Section):
 
 class ClassifierConfig(FineTuningConfig):
     """The classifier to be explained."""
+
+    imported: ClassVar[bool] = False
 
     min_accuracy: Annotated[float, Field(ge=0, le=1)] = Field(
         0.0, description="Balanced accuracy on validation images below which the experiment stops; [L] 4 asks for 0.95."

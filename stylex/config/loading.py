@@ -27,12 +27,14 @@ from stylex.config.base import NAME, Section
 from stylex.config.datasets import DatasetFile
 from stylex.config.experiments import ExperimentConfig, PipelineConfig, SuiteConfig
 from stylex.config.finetuning import BackboneConfig, OracleConfig, RegressorConfig
+from stylex.config.imported import KINDS, TRAINED
 from stylex.config.paths import SHARED, ExperimentPaths
 from stylex.config.training import LIST, NOTATIONS
 from stylex.errors import ConfigError
 
 Model = TypeVar("Model", bound=Section)
 OVERRIDES = "STYLEX_OVERRIDES"
+TAGGED = NOTATIONS | KINDS  # sections that stand for each other
 WHOLE = ("generator_channels", "encoder_channels", "discriminator_channels")  # one value, in one of several notations
 NUMBERS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}  # equal in several spellings
 # Keys whose values are names that may be numbers, and what YAML takes a name for that is not quoted.
@@ -327,6 +329,8 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key not in WHOLE
+        if key == "classifier" and both and "file" in value:  # not trained: what a preset says of training goes
+            both = "file" in merged[key]
         merged[key] = _merge(merged[key], value) if both else value
     return merged
 
@@ -341,11 +345,11 @@ def _validate(model: type[Model], content: dict[str, Any], path: Path) -> Model:
 
 
 def _explain(model: type[Section], item: Any) -> str:
-    location = ".".join(str(part) for part in item["loc"] if part not in (LIST, *NOTATIONS)) or "(whole file)"
+    location = ".".join(str(part) for part in item["loc"] if part not in (LIST, *TAGGED)) or "(whole file)"
     value = repr(item["input"])
     value = value if len(value) <= 60 else value[:57] + "..."
     if item["type"] == "extra_forbidden":
-        known = _keys(model, item["loc"][:-1])
+        known = _keys(model, item["loc"][:-1]) + ["file"] * (item["loc"][-2:-1] == (TRAINED,))
         return f"{location} = {value}: {unknown_name('key', str(item['loc'][-1]), known)}"
     if item["type"] == "missing":
         return f"{location}: required key is missing; add it or extend a preset that has it"
@@ -360,14 +364,17 @@ def _explain(model: type[Section], item: Any) -> str:
 
 
 def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
+    models = [model]
     for part in location:
         if isinstance(part, int):  # an item of a list, whose model is known already
             continue
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = NOTATIONS.get(part, _model_in(field.annotation) if field else None)
-    return sorted(model.model_fields) if hasattr(model, "model_fields") else []
+        fields = [each.model_fields[part] for each in models if part in each.model_fields]
+        models = (
+            [TAGGED[part]] if part in TAGGED else [each for field in fields for each in _models_in(field.annotation)]
+        )
+    return sorted({key for each in models for key in each.model_fields})
 
 
-def _model_in(annotation: Any) -> Any:
-    """Return the section that an annotation is about: that of `Section`, `Section | None` and `list[Section]`."""
-    return next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)
+def _models_in(annotation: Any) -> list[Any]:
+    """Return the sections that an annotation is about: of `Section`, `Section | None`, `list[Section]` and unions."""
+    return [each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields")]
