@@ -46,7 +46,10 @@ MEMBERS = re.compile(
 OPERATORS = re.compile(
     r"torch\.ops\.(aten|prims|torchvision|higher_order)\.\w+(\.\w+)?|_operator\.[a-z]\w*|math\.\w+|torch\.sym_\w+"
 )
-SHAPES = re.compile(r"(\b([su]\d+|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|int_oo|oo|\d+)\b|[-+*/(), <>=])*")
+SHAPES = re.compile(
+    r"('[su]\d+'|\b([su]?\d+|Symbol|Integer|Rational|Add|Mul|Pow|Max|Min|Mod|PythonMod|FloorDiv|CleanDiv|CeilDiv|oo"
+    r"|int_oo|positive|nonnegative|negative|zero|integer|True|False)\b|[-+*/(), <>=])*"
+)
 OPSET = 17  # of ONNX, up to which onnx2torch knows nearly all operators
 
 
@@ -354,7 +357,7 @@ def _torchscript(path: Path, device: str) -> tuple[nn.Module, str | bytes]:
 
 def _exported(path: Path, device: str) -> tuple[Network, str | None, tuple[int | None, ...]]:
     _check_archive(path)
-    extra: dict[str, Any] = {}
+    extra = {NAME: ""}
     program = torch.export.load(path, extra_files=extra)
     if torch.device(device).type != "cpu":
         from torch.export.passes import move_to_device_pass
@@ -432,9 +435,9 @@ def lowered(model: Any) -> Any:
     their axes as an input, and GELU is one operator. `allowzero` tells of empty tensors, which images are not. What
     this misses is found when the result is compared with that of onnxruntime.
     """
-    onnx = _required("onnx")
-    model = onnx.inliner.inline_local_functions(model)
-    model = onnx.inliner.inline_selected_functions(model, [("", "Gelu")], exclude=False, inline_schema_functions=True)
+    onnx, inliner = _required("onnx"), _required("onnx.inliner")
+    model = inliner.inline_local_functions(model)
+    model = inliner.inline_selected_functions(model, [("", "Gelu")], exclude=False, inline_schema_functions=True)
     constants = {each.name: each for each in model.graph.initializer}
     constants |= {
         node.output[0]: node.attribute[0].t
@@ -508,6 +511,8 @@ def _of_weights(source: Source) -> tuple[Metadata, str]:
     }  # fmt: skip
     inputs |= own.inputs.model_dump(exclude_none=True)
     labels = own.classes or config.get("label_names")
+    if isinstance(labels, dict):  # by the number of the output
+        labels = [labels[key] for key in sorted(labels, key=int)]
     return Metadata(classes=labels, output=own.output or "logits", inputs=InputsConfig.model_validate(inputs)), origin
 
 

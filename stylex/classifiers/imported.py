@@ -115,10 +115,11 @@ class Declaration(Section):
         if (target := self.resize or size) != tuple(images.shape[2:]):
             if self.interpolation == "nearest":
                 images = functional.interpolate(images, target, mode="nearest-exact")
-            else:
-                images = functional.interpolate(images, target, mode=self.interpolation, antialias=self.antialias)
-            if self.interpolation == "bicubic":  # which overshoots, and a byte does not
-                images = images.clamp(0, 1)
+            elif self.interpolation == "bilinear":
+                images = functional.interpolate(images, target, mode="bilinear", antialias=self.antialias)
+            else:  # overshoots, and the bytes of Pillow do not: neither after its rows nor after its columns
+                for part in ((images.shape[2], target[1]), target):
+                    images = functional.interpolate(images, part, mode="bicubic", antialias=self.antialias).clamp(0, 1)
         top, left = (round((whole - part) / 2) for whole, part in zip(target, size, strict=True))
         return images[:, :, top : top + size[0], left : left + size[1]]
 

@@ -45,8 +45,8 @@ VERBS = {
     function.__name__.replace("_", "-"): function
     for function in (
         datasets, validate, schemas, download, prepare, weights, backbone, oracle, regressor, classifier,
-        check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors,
-        explain, ganalyze, maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
+        check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet,
+        factors, explain, ganalyze, maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
     )
 }  # fmt: skip
 
