@@ -33,7 +33,7 @@ TOLERANCE = 1e-5  # of logits in float32, relative and absolute
 MATES = 1e-4  # of logits: another size of a batch adds up in another order
 LEVELS = 1.5  # of 255: the user's own transform rounds resized images to bytes, mostly twice; here nothing is rounded
 PROBABILITY = 0.01  # how much of an answer that rounding may change
-GAIN = 0.1  # of accuracy, by which another declaration must do better to be named
+GAIN = 0.1  # of accuracy, by which another declaration must do better to be named; above chance also half of the errors
 NEAR_CHANCE = 0.05  # above the share of the largest class
 AFFINE: dict[Range, tuple[float, float]] = {"0..1": (1, 0), "0..255": (255, 0), "-1..1": (2, -1)}
 BYTES = ((103.939, 116.779, 123.68), (1.0, 1.0, 1.0))  # of Caffe's networks: blue, green, red
@@ -254,11 +254,12 @@ def _accuracy(classifier: ImportedClassifier, images: Tensor, labels: Tensor) ->
     tried = [(accuracy(_logits(classifier, each.declaration, images), labels), each) for each in _attempts(declared)]
     tried += _permuted(logits, labels, classifier)
     best = max((score for score, _ in tried), default=0.0)
-    if best >= found + GAIN:
+    unknowing = found <= majority + NEAR_CHANCE
+    if best - found >= (GAIN if unknowing else max(GAIN, (1 - found) / 2)):
         close = [each.suspicion for score, each in tried if score >= best - GAIN / 10]
         suspicions = ", or ".join(close[:3])
         return Check(name, False, f"{suspicions}: accuracy {found:.2f} as declared, {best:.2f} with it")
-    if found <= majority + NEAR_CHANCE:
+    if unknowing:
         return Check(name, False, f"{text}: it knows nothing of these images, whatever is declared")
     return Check(name, True, text)
 

@@ -203,7 +203,9 @@ def own_runtime(source: Source, device: str = "cpu") -> Runtime:
     with _one_line(source):
         if source.format == Format.ONNX:
             runtime = _required("onnxruntime")
-            session = runtime.InferenceSession(str(source.path), providers=["CPUExecutionProvider"])
+            options = runtime.SessionOptions()
+            options.log_severity_level = 3  # errors alone
+            session = runtime.InferenceSession(str(source.path), options, providers=["CPUExecutionProvider"])
             name = session.get_inputs()[0].name
 
             def run(images: Tensor) -> Tensor:
@@ -562,16 +564,19 @@ class _Logits(nn.Module):
 
 def _transformers(folder: Path) -> _Logits:
     package = _required("transformers")
-    bars = package.utils.logging.is_progress_bar_enabled()
-    package.utils.logging.disable_progress_bar()
+    logging = package.utils.logging
+    bars, verbosity = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     try:  # code of the folder's own is refused, as is a pickle
         model, found = package.AutoModelForImageClassification.from_pretrained(
             folder, local_files_only=True, use_safetensors=True, trust_remote_code=False, dtype=torch.float32,
             output_loading_info=True,
         )  # fmt: skip
     finally:
+        logging.set_verbosity(verbosity)
         if bars:
-            package.utils.logging.enable_progress_bar()
+            logging.enable_progress_bar()
     if missing := sorted(map(str, [*found["missing_keys"], *found["mismatched_keys"]])):
         raise ConfigError(f"classifier.file: {folder} lacks the weights of {missing[0]}: it holds no classifier")
     return _Logits(model)

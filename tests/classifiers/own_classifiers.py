@@ -16,7 +16,7 @@ from PIL import Image
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from stylex.datasets import prepare
+from stylex.datasets import download, prepare
 
 CLASSES = ("ember", "flame", "orchid")
 COLOURS = ((110, 25, 60), (250, 60, 30), (200, 60, 200))
@@ -180,6 +180,7 @@ def prepared_project(root: Path) -> Path:
     write_config(root, "datasets/discs.yaml", dataset)
     write_config(root, "backbones/tiny.yaml", {"extends": "backbone-32", "dataset": "discs"})
     shutil.copytree(Path(__file__).parents[2] / "config/presets", root / "config/presets")
+    download(root, "discs")
     prepare(root, "discs", SIDE)
     return root
 
