@@ -88,6 +88,11 @@ class FrozenNetwork(nn.Module):
 class Classifier(FrozenNetwork):
     """C, the classifier to be explained."""
 
+    @property
+    def last_maps(self) -> nn.Module | None:
+        """The last module whose output are maps [N, C, H, W], for Grad-CAM; None where there is none."""
+        return self.network.stages[-1]
+
 
 class Oracle(FrozenNetwork):
     """A classifier of all classes of the dataset, trained apart from everything, that says what an image shows.

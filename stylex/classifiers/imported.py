@@ -171,6 +171,31 @@ class ImportedClassifier(Classifier):
         """Map images [N, C, H, W] in [-1, 1] to float32 logits [N, class_names]."""
         return self.declaration.logits(self.outputs(images))[:, self.columns]
 
+    @property
+    def last_maps(self) -> nn.Module | None:
+        """The last module whose output are maps [N, C, H, W]; None where tokens follow, or no module can be looked at.
+
+        TorchScript and torch.export run no modules of their own.
+        """
+        if isinstance(self.user_network, torch.jit.ScriptModule):
+            return None
+        seen: list[tuple[nn.Module, int]] = []
+
+        def record(module: nn.Module, _: Any, output: Any) -> None:
+            if isinstance(output, Tensor) and output.dim() in (3, 4) and min(output.shape[2:]) > 1:
+                seen.append((module, output.dim()))
+
+        hooks = [
+            each.register_forward_hook(record) for each in self.user_network.modules() if not list(each.children())
+        ]
+        try:
+            with torch.no_grad():
+                self(self.anchor.new_zeros(1, self.channels, self.resolution, self.resolution))
+        finally:
+            for hook in hooks:
+                hook.remove()
+        return seen[-1][0] if seen and seen[-1][1] == 4 and self.declaration.layout == CHANNELS else None
+
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Self:
         """Go to another device only: its number format is the user's."""
         return super()._apply(lambda value: value.to(fn(value.new_empty(0)).device), recurse)

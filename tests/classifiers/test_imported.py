@@ -4,6 +4,7 @@ import copy
 import json
 import pickle
 import shutil
+import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -22,6 +23,7 @@ from stylex.classifiers.imported import ImportedClassifier, read_imported, save_
 from stylex.config import ExperimentPaths, ImportedClassifierConfig, load_experiment
 from stylex.datasets import load_split
 from stylex.errors import AccuracyError, ArtifactError, ConfigError
+from stylex.figures.comparison import grad_cam
 from stylex.quantization import from_uint8
 
 
@@ -434,3 +436,35 @@ def test_the_stage_stops_below_min_accuracy_and_where_a_check_fails(prepared):
     with pytest.raises(ConfigError, match=r"classifier\.classes are probably in the order \[ember, flame, orchid\]"):
         fine_tune(prepared, "tiny")
     assert not paths.model.exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [("function", "Conv2d"), ("ONNX", "Conv"), ("TorchScript", None), ("torch.export", None), ("timm", None)],
+)
+def test_grad_cam_finds_the_last_maps_where_there_are_any(tmp_path, monkeypatch, pixels, kind, name):
+    if kind == "function":
+        classifier = read(tmp_path, own.define(monkeypatch, own.trained), **own.DECLARED)
+        assert classifier.last_maps is own.trained()[4]
+    elif kind == "timm":
+        classifier = read(tmp_path, own.save_timm(tmp_path / "vit", own.timm_vit()))
+    else:
+        classifier = read(tmp_path, SAVED[kind](tmp_path, own.trained()), **own.DECLARED)
+    layer = classifier.last_maps
+    assert (layer is None) == (name is None)
+    heat = grad_cam(classifier, from_uint8(pixels[:2]), torch.tensor([0, 1]))
+    assert heat.shape == (2, own.SIDE, own.SIDE) and heat.isfinite().all() and heat.min() >= 0 and 0 < heat.max() <= 1
+    if layer is not None:
+        expected = grad_cam(
+            read(tmp_path, own.define(monkeypatch, own.trained), **own.DECLARED),
+            from_uint8(pixels[:2]),
+            torch.tensor([0, 1]),
+        )
+        torch.testing.assert_close(heat, expected, rtol=1e-3, atol=1e-4)
+
+
+def test_importing_the_classifiers_imports_none_of_the_packages_of_formats():
+    names = {"onnx", "onnx2torch", "onnxruntime", "transformers", "timm"}
+    script = f"import sys, stylex.classifiers, stylex.classifiers.checks; print({names} & sys.modules.keys())"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout == "set()\n"
