@@ -101,8 +101,8 @@ def check_network(
     few = images[:FEW].to(device)
     with torch.no_grad():
         raw = _outputs(classifier, few)
-    checks = [_of_outputs(raw, resolved.declaration)]
-    if not checks[0].passed:
+    checks = [_known(resolved), _of_outputs(raw, resolved.declaration)]
+    if not checks[-1].passed:
         return checks
     checks += [_same_twice(classifier, few), _without_mates(classifier, few), _gradient(classifier, few)]
     checks += _runtime(classifier, resolved, config, few)
@@ -146,6 +146,14 @@ def import_classifier(root: Path, name: str, experiment: ExperimentConfig, devic
 def chosen(count: int) -> Tensor:
     """Return which of `count` images are looked at, int64, evenly over all."""
     return torch.linspace(0, count - 1, min(count, IMAGES)).round().long()
+
+
+def _known(resolved: Resolved) -> Check:
+    """Say where the values of the declaration come from; all others are defaults."""
+    keys: dict[str, list[str]] = {}
+    for key, origin in resolved.origins.items():
+        keys.setdefault(origin, []).append(key)
+    return Check("declaration", True, "; ".join(f"{origin}: {', '.join(each)}" for origin, each in keys.items()))
 
 
 def _outputs(classifier: ImportedClassifier, images: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ def test_a_right_declaration_passes_every_check(tmp_path, labelled, kind):
     )
     checks = check(tmp_path, labelled, file, **own.DECLARED)
     assert failures(checks) == ""
-    names = ["outputs", "eval mode", "batch mates", "gradient", f"as in {kind}", "accuracy"]
+    names = ["declaration", "outputs", "eval mode", "batch mates", "gradient", f"as in {kind}", "accuracy"]
     assert [check.name for check in checks] == names
     assert float(found(checks)["accuracy"].split()[0]) > 0.95
 
@@ -55,6 +55,8 @@ def test_preprocessing_is_compared_with_that_of_the_package(tmp_path, labelled, 
         own.save_transformers(tmp_path / "vit", 64)
     checks = check(tmp_path, (labelled[0], None), "vit")
     assert failures(checks) == "" and f"as in {kind}" in found(checks)
+    said = {"timm": "config.json", "transformers": "preprocessor_config.json"}[kind]
+    assert found(checks)["declaration"].startswith(f"{said}: size, ") and "mean, sd" in found(checks)["declaration"]
     levels = float(found(checks)["preprocessing"].split()[4])
     assert 0.1 < levels <= 1.5
     declared = {"inputs": {"range": "0..1", "mean": [0.5] * 3, "sd": [0.5] * 3}}  # then it is the user's to know
@@ -118,7 +120,7 @@ def test_bgr_is_named_for_a_network_that_was_trained_on_it(tmp_path, labelled):
 def test_outputs_that_are_not_what_is_declared(tmp_path, labelled, monkeypatch, last, declared, finding):
     file = own.define(monkeypatch, lambda: nn.Sequential(own.trained(), last))
     checks = check(tmp_path, labelled, file, **{**own.DECLARED, "output": declared})
-    assert len(checks) == 1 and not checks[0].passed and finding in checks[0].finding
+    assert len(checks) == 2 and not checks[1].passed and finding in checks[1].finding
 
 
 class Training(nn.Module):
@@ -218,7 +220,7 @@ def test_the_command_prints_a_table_and_fails_with_one_line(project, monkeypatch
     own.save_torchscript(project / "own.pt", own.trained())
     code, table, errors = run(project, {"file": "own.pt", **own.DECLARED}, monkeypatch, capsys)
     assert code == 0 and errors == []
-    assert len(table) == 6 and all(line.startswith("ok") for line in table) and "accuracy" in table[-1]
+    assert len(table) == 7 and all(line.startswith("ok") for line in table) and "accuracy" in table[-1]
     wrong = {"file": "own.pt", **own.DECLARED, "inputs": {**INPUTS, "range": "0..255"}}
     code, table, errors = run(project, wrong, monkeypatch, capsys)
     assert code == 2 and table[-1].split()[:2] == ["FAILED", "accuracy"]

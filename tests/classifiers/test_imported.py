@@ -27,6 +27,9 @@ from stylex.figures.comparison import grad_cam
 from stylex.quantization import from_uint8
 
 
+REPOSITORY = Path(__file__).parents[2]
+
+
 @pytest.fixture(scope="session")
 def pngs(tmp_path_factory):
     return own.write_pngs(tmp_path_factory.mktemp("pngs"), 12)
@@ -436,6 +439,21 @@ def test_the_stage_stops_below_min_accuracy_and_where_a_check_fails(prepared):
     with pytest.raises(ConfigError, match=r"classifier\.classes are probably in the order \[ember, flame, orchid\]"):
         fine_tune(prepared, "tiny")
     assert not paths.model.exists()
+
+
+def test_snakemake_plans_to_take_it_in_and_no_training_of_a_classifier(prepared):
+    own.save_torchscript(prepared / "own.pt", own.trained())
+    own.write_experiment(prepared, {"file": "own.pt", **own.DECLARED})
+    own.write_config(prepared, "suites/own.yaml", {"title": "Own", "experiments": ["tiny"], "tables": ["classifiers"]})
+    own.write_config(prepared, "config.yaml", {"suite": "own"})
+    shutil.rmtree(prepared / "results", ignore_errors=True)
+    place = ("--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(prepared))
+    command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", *place]
+    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    table = (result.stdout + result.stderr).split("Job stats:")[1].split("total")[0]
+    counts = dict(line.split() for line in table.splitlines() if len(line.split()) == 2)
+    assert counts["import_classifier"] == counts["backbone"] == counts["train"] == "1" and "classifier" not in counts
 
 
 @pytest.mark.parametrize(

@@ -155,7 +155,7 @@ wildcard_constraints:
 digest_of = functools.cache(code_digest)
 # Data are the same whatever is asked of them, and classifiers know nothing of the networks of StylEx; `load_experiment`
 # and its like check all of a file nevertheless.
-FOR_DATA = tuple(f"stylex.config.{name}" for name in ("experiments", "finetuning", "training"))
+FOR_DATA = tuple(f"stylex.config.{name}" for name in ("experiments", "finetuning", "imported", "training"))
 FOR_CLASSIFIERS = (*CHECKED, "stylex.config.training")
 # Who explains a classifier that is trained here runs nothing of what reads one of the user's own.
 FOR_OWN = tuple(f"stylex.classifiers.{name}" for name in ("checks", "formats", "imported"))
