@@ -198,8 +198,8 @@ def outputs_of(result: Any) -> Tensor:
     return (result[:, None] if result.dim() == 1 else result).float()
 
 
-def own_runtime(source: Source, device: str = "cpu") -> Runtime:
-    """Return the user's own way to run the file, on the CPU but for a function."""
+def own_runtime(source: Source) -> Runtime:
+    """Return the user's own way to run the file, on the CPU."""
     with _one_line(source):
         if source.format == Format.ONNX:
             runtime = _required("onnxruntime")
@@ -216,13 +216,15 @@ def own_runtime(source: Source, device: str = "cpu") -> Runtime:
             return Runtime("onnxruntime", run)
         if source.format == Format.TRANSFORMERS:
             model, package = _transformers(source.path).model.eval(), _required("transformers")
-            processor = package.AutoImageProcessor.from_pretrained(source.path, local_files_only=True)
+            processor = package.AutoImageProcessor.from_pretrained(
+                source.path, local_files_only=True, trust_remote_code=False
+            )
             return Runtime(
                 "transformers",
                 lambda images: model(pixel_values=images).logits,
                 lambda pixels: processor(images=pictures(pixels), return_tensors="pt")["pixel_values"],
             )
-        network = read_network(source, "cpu")
+        network = read_network(source)
         if source.architecture and source.architecture.startswith(TIMM):
             timm = _required("timm")
             config = _timm_config(source)[0]

@@ -175,11 +175,11 @@ def write_config(root: Path, path: str, content: dict) -> None:
 
 def prepared_project(root: Path) -> Path:
     """A project with 180 designed images in a folder, prepared."""
+    shutil.copytree(Path(__file__).parents[2] / "config", root / "config")
     write_pngs(root / "images", 180)
     dataset = {"title": "Discs", "layout": "folders", "licence": "mine", "folder": "images", "classes": list(CLASSES)}
     write_config(root, "datasets/discs.yaml", dataset)
     write_config(root, "backbones/tiny.yaml", {"extends": "backbone-32", "dataset": "discs"})
-    shutil.copytree(Path(__file__).parents[2] / "config/presets", root / "config/presets")
     download(root, "discs")
     prepare(root, "discs", SIDE)
     return root

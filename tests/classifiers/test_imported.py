@@ -26,7 +26,6 @@ from stylex.errors import AccuracyError, ArtifactError, ConfigError
 from stylex.figures.comparison import grad_cam
 from stylex.quantization import from_uint8
 
-
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -450,7 +449,7 @@ def test_snakemake_plans_to_take_it_in_and_no_training_of_a_classifier(prepared)
     place = ("--snakefile", str(REPOSITORY / "Snakefile"), "--directory", str(prepared))
     command = [sys.executable, "-m", "snakemake", "-n", "--cores", "1", *place]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert result.returncode == 0, result.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     table = (result.stdout + result.stderr).split("Job stats:")[1].split("total")[0]
     counts = dict(line.split() for line in table.splitlines() if len(line.split()) == 2)
     assert counts["import_classifier"] == counts["backbone"] == counts["train"] == "1" and "classifier" not in counts
