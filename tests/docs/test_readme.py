@@ -12,7 +12,7 @@ import tomllib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 from urllib.parse import urlsplit
 
 import pytest
@@ -36,7 +36,12 @@ PARTS = (
     "requirements.lock",
 )  # fmt: skip
 
-OPTIONAL = {"weights", "merge", "convert_released"}  # rules for what none of the demo's experiments asks for
+OPTIONAL = {
+    "weights",
+    "merge",
+    "convert_released",
+    "import_classifier",
+}  # rules for what none of the demo's experiments asks for
 
 # Rules that are made in loops; those of workflow/stages.yaml besides.
 LOOPED = {"attributes", "baseline", "classifier", "backbone", "oracle", "regressor", "figures"}
@@ -209,7 +214,8 @@ def test_every_check_belongs_to_a_command():
 
 def test_every_block_says_what_it_is():
     kinds = {kind for page in PAGES for kind, _ in FENCE.findall(page.read_text())}
-    assert kinds <= {"sh", "bash", "yaml", "mermaid"}  # bash: a job script, to be filled in
+    # bash: a job script, to be filled in; python: what people do elsewhere; text: what a command prints
+    assert kinds <= {"sh", "bash", "yaml", "mermaid", "python", "text"}
 
 
 def test_example_experiment_is_complete(root):
@@ -226,14 +232,20 @@ def test_every_key_of_an_experiment_is_explained():
 
 
 def keys_by_section(model: type[BaseModel], prefix: str = "") -> dict[str, list[str]]:
-    """The keys of each section, by its dotted name, without those that are sections themselves."""
+    """The keys of each section, by its dotted name, without those that are sections themselves.
+
+    Sections that stand for each other are one, with the keys of all.
+    """
     sections: dict[str, list[str]] = {prefix: []}
     for key, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            sections |= keys_by_section(field.annotation, f"{prefix}.{key}".removeprefix("."))
-        else:
+        several = [getattr(each, "__origin__", each) for each in get_args(field.annotation)] or [field.annotation]
+        if not all(isinstance(each, type) and issubclass(each, BaseModel) for each in several):
             sections[prefix].append(key)
-    return {name: sorted(keys) for name, keys in sections.items()}
+            continue
+        for one in several:
+            for name, keys in keys_by_section(one, f"{prefix}.{key}".removeprefix(".")).items():
+                sections[name] = sections.get(name, []) + keys
+    return {name: sorted(set(keys)) for name, keys in sections.items()}
 
 
 def test_diagram_shows_the_stages_and_what_each_needs(copy):
