@@ -21,6 +21,7 @@ from stylex.classifiers import fine_tune, formats, load_backbone, load_classifie
 from stylex.classifiers.frozen import save_network
 from stylex.classifiers.imported import ImportedClassifier, read_imported, save_imported
 from stylex.config import ExperimentPaths, ImportedClassifierConfig, load_experiment
+from stylex.config.loading import parse_overrides
 from stylex.datasets import load_split
 from stylex.errors import AccuracyError, ArtifactError, ConfigError
 from stylex.figures.comparison import grad_cam
@@ -485,3 +486,47 @@ def test_importing_the_classifiers_imports_none_of_the_packages_of_formats():
     script = f"import sys, stylex.classifiers, stylex.classifiers.checks; print({names} & sys.modules.keys())"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout == "set()\n"
+
+
+# The section of an experiment
+
+
+@pytest.mark.parametrize(
+    ("classifier", "message"),
+    [
+        ({"flie": "own.pt"}, r"classifier\.flie = 'own\.pt': unknown key 'flie'; did you mean 'file'\?"),
+        ({"file": "own.pt", "outptu": "logits"}, "unknown key 'outptu'; did you mean 'output'"),
+        ({"file": "own.pt", "inputs": {"szie": 32}}, r"classifier\.inputs\.szie = 32: .* did you mean 'size'"),
+        ({"file": "own.pt", "inputs": 3}, r"classifier\.inputs = 3: a section goes here, with the keys antialias, "),
+        ({"file": "own.pt", "inputs": {"mean": [0.5], "sd": [1, 1]}}, r"inputs\.mean has 1 values and inputs\.sd 2"),
+        ({"file": "own.pt", "architecture": "timm:vit"}, "architecture goes with a .safetensors file alone"),
+        ({"file": "o.safetensors", "architecture": "vit"}, "give the package before the name: 'timm:<name>' or"),
+        ({"file": "own.pt", "epochs": 3}, "unknown key 'epochs'; choose one of architecture, classes, file, "),
+        ({"file": "own.pt", "classes": ["a", "a"]}, "a class is listed twice"),
+        ({"epohcs": 3}, r"classifier\.epohcs = 3: unknown key 'epohcs'; did you mean 'epochs'\?"),
+        (3, r"classifier = 3: a section goes here, with the keys architecture, balance, "),
+    ],
+)
+def test_a_mistake_in_the_section_is_named_by_its_key(root, classifier, message):
+    own.write_config(root, "experiments/tiny.yaml", {"extends": "mnist", "classifier": classifier})
+    with pytest.raises(ConfigError, match=message) as error:
+        load_experiment(root, "tiny")
+    assert "\n" not in str(error.value) and "<imported>" not in str(error.value)
+
+
+def test_a_file_takes_the_place_of_what_a_preset_trains_and_can_be_overridden(root):
+    own.write_config(root, "experiments/tiny.yaml", {"extends": "mnist", "classifier": {"file": "own.pt"}})
+    assert load_experiment(root, "tiny").classifier == ImportedClassifierConfig(file="own.pt")
+    text = parse_overrides(["experiment.classifier.inputs.size=64", "experiment.classifier.output=logits"])
+    classifier = load_experiment(root, "tiny", json.loads(text)).classifier
+    assert isinstance(classifier, ImportedClassifierConfig)
+    assert (classifier.file, classifier.output, classifier.inputs.size) == ("own.pt", "logits", (64, 64))
+    assert load_experiment(root, "mnist", {"classifier": {"epochs": 3}}).classifier.epochs == 3
+    with pytest.raises(ConfigError, match="unknown key 'siez'; did you mean 'size'"):
+        parse_overrides(["experiment.classifier.inputs.siez=64"])
+
+
+def test_a_released_model_has_a_classifier_of_its_own(root):
+    own.write_config(root, "experiments/tiny.yaml", {"extends": "released-age", "classifier": {"file": "own.pt"}})
+    with pytest.raises(ConfigError, match=r"leave out classifier\.file, or `released`"):
+        load_experiment(root, "tiny")
