@@ -230,10 +230,11 @@ def _sections(file: dict[str, Any], meaning: str) -> Iterator[KeySection]:
             properties = {"*": next(iter(properties.values()))}
         for key, value in properties.items():
             options, how = _options(value)
-            inner = _resolved(file, options[0])
-            if len(options) == 1 and "properties" in inner:
-                said = value.get("description") or inner.get("description", "")
-                within.append((f"{name}.{key}".removeprefix("."), how, said, inner))
+            inner = [_resolved(file, each) for each in options]
+            if all("properties" in each for each in inner):  # one section, or several that stand for each other
+                dotted = f"{name}.{key}".removeprefix(".")
+                said = value.get("description", "")
+                within += [(dotted, how, said or each.get("description", ""), each) for each in inner]
             else:
                 default = None if key in section.get("required", []) else _written(value.get("default"))
                 keys.append(Key(key, _values(file, value), default, value.get("description", "")))

@@ -88,6 +88,11 @@ class FrozenNetwork(nn.Module):
 class Classifier(FrozenNetwork):
     """C, the classifier to be explained."""
 
+    @property
+    def last_maps(self) -> nn.Module | None:
+        """The last module whose output are maps [N, C, H, W], for Grad-CAM; None where there is none."""
+        return self.network.stages[-1]
+
 
 class Oracle(FrozenNetwork):
     """A classifier of all classes of the dataset, trained apart from everything, that says what an image shows.
@@ -136,7 +141,12 @@ def save_network(
 
 def load_network(path: Path, role: Role) -> tuple[ImageNetwork, NetworkDescription]:
     """Read a network on the CPU; raise `ArtifactError` when it is missing, damaged or plays another role."""
-    tensors, header = load_tensors(path)
+    return _network(path, role, *load_tensors(path))
+
+
+def _network(
+    path: Path, role: Role, tensors: dict[str, Tensor], header: dict[str, str]
+) -> tuple[ImageNetwork, NetworkDescription]:
     try:
         description = NetworkDescription.model_validate_json(header.get(HEADER, ""))
         network = description.build()
@@ -151,7 +161,12 @@ def load_network(path: Path, role: Role) -> tuple[ImageNetwork, NetworkDescripti
 
 def load_classifier(path: Path, device: str = "cpu") -> Classifier:
     """Load the classifier of `path`; raise `ArtifactError` when it is missing, damaged or no classifier."""
-    return Classifier(*load_network(path, "classifier")).to(device)
+    tensors, header = load_tensors(path)
+    if '"declaration":' in header.get(HEADER, ""):  # the user's own
+        from stylex.classifiers.imported import unpack
+
+        return unpack(path, tensors, header, device)
+    return Classifier(*_network(path, "classifier", tensors, header)).to(device)
 
 
 def load_backbone(path: Path, device: str = "cpu") -> FeatureBackbone:

@@ -102,6 +102,28 @@ def calibration(val: tuple[Tensor, Tensor], test: tuple[Tensor, Tensor]) -> dict
     }
 
 
+def measured(network: nn.Module, val: ImageSplit, test: ImageSplit, device: str) -> dict[str, Any]:
+    """Return what metrics.json says of a classifier: on the test split, and as `val_…` on the validation split."""
+    logits, val_logits = predict(network, test, device), predict(network, val, device)
+    return {
+        **_accuracies(logits, test.labels),
+        "n": len(test),
+        "class_names": list(test.class_names),
+        "confusion_matrix": confusion_matrix(logits, test.labels).tolist(),
+        **{f"val_{name}": value for name, value in _accuracies(val_logits, val.labels).items()},
+        "val_n": len(val),
+        "calibration": calibration((val_logits, val.labels), (logits, test.labels)),
+    }
+
+
+def _accuracies(logits: Tensor, labels: Tensor) -> dict[str, float]:
+    return {
+        "accuracy": accuracy(logits, labels),
+        "balanced_accuracy": balanced_accuracy(logits, labels),
+        "majority": labels.bincount().max().item() / len(labels),  # of one answer for all
+    }
+
+
 def matched(known: Sequence[str], class_names: Sequence[str], one_vs_rest: str | None) -> Tensor:
     """Return the experiment's class of each class that an oracle knows, by name, [known] int64; `NEITHER`: none.
 

@@ -18,12 +18,13 @@ from torch import Tensor
 from stylex.artifacts import provenance, write_json, write_table
 from stylex.classifiers.frozen import NetworkDescription, Role, save_network
 from stylex.classifiers.initial_weights import initial_weights
-from stylex.classifiers.metrics import accuracy, balanced_accuracy, calibration, confusion_matrix, predict, r_squared
+from stylex.classifiers.metrics import measured, predict, r_squared
 from stylex.classifiers.networks import ImageNetwork
 from stylex.classifiers.training import train_network
 from stylex.config import (
     ExperimentPaths,
     FineTuningConfig,
+    ImportedClassifierConfig,
     NetworkPaths,
     backbone_paths,
     load_backbone_config,
@@ -57,7 +58,7 @@ class _Trained(NamedTuple):
 
 
 def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
-    """Train the experiment's classifier.
+    """Train the experiment's classifier; one that is the user's own is checked and written as it is.
 
     Raises `AccuracyError` when its balanced accuracy on the validation split is below classifier.min_accuracy: then
     metrics.json and history.csv are in the folder rejected/, and there is no classifier. Raises `ConfigError` when the
@@ -69,6 +70,10 @@ def fine_tune(root: Path, experiment_name: str, device: str = "cpu") -> None:
             f"experiment '{experiment_name}' explains the classifier of '{experiment.classifier_of}' (classifier_of);"
             f" run `stylex classifier {experiment.classifier_of}`"
         )
+    if isinstance(experiment.classifier, ImportedClassifierConfig):
+        from stylex.classifiers.checks import import_classifier
+
+        return import_classifier(root, experiment_name, experiment, device)
     config, seed = experiment.classifier, experiment.seed
     splits = [load_split(root, experiment.dataset, split) for split in SPLITS]
     trained = _classifying(root, "classifier", experiment_name, config, splits, seed, device)
@@ -147,23 +152,5 @@ def _classifying(
     train, val, test = splits
     network, history = train_network(config, train, val, seed, device, f"{role} {name}", initial_weights(root, config))
     description = NetworkDescription.of(role, name, config, train.channels, train.resolution, train.class_names)
-    logits, val_logits = predict(network, test, device), predict(network, val, device)
-    metrics = {
-        **_accuracies(logits, test.labels),
-        "n": len(test),
-        "class_names": list(test.class_names),
-        "confusion_matrix": confusion_matrix(logits, test.labels).tolist(),
-        **{f"val_{name}": value for name, value in _accuracies(val_logits, val.labels).items()},
-        "val_n": len(val),
-        "train_n": len(train),
-        "calibration": calibration((val_logits, val.labels), (logits, test.labels)),
-    }
+    metrics = {**measured(network, val, test, device), "train_n": len(train)}
     return _Trained(network, description, history, metrics)
-
-
-def _accuracies(logits: Tensor, labels: Tensor) -> dict[str, float]:
-    return {
-        "accuracy": accuracy(logits, labels),
-        "balanced_accuracy": balanced_accuracy(logits, labels),
-        "majority": labels.bincount().max().item() / len(labels),  # of one answer for all
-    }

@@ -31,7 +31,16 @@ from stylex.cli.analysis import (
     tables,
 )
 from stylex.cli.explanations import explain
-from stylex.cli.models import backbone, classifier, convert_released, diagnose, oracle, regressor, train
+from stylex.cli.models import (
+    backbone,
+    check_classifier,
+    classifier,
+    convert_released,
+    diagnose,
+    oracle,
+    regressor,
+    train,
+)
 from stylex.cli.project import RESUME_SETTINGS, datasets, download, keys, prepare, resume, schemas, validate, weights
 from stylex.cli.starter import init, run
 from stylex.errors import StylexError
@@ -40,8 +49,8 @@ VERBS = {
     function.__name__.replace("_", "-"): function
     for function in (
         init, run, datasets, validate, keys, schemas, download, prepare, weights, backbone, oracle, regressor,
-        classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors,
-        explain, ganalyze, maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
+        classifier, check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency,
+        frechet, factors, explain, ganalyze, maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
     )
 }  # fmt: skip
 

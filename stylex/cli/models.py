@@ -45,10 +45,25 @@ def regressor(
 
 
 def classifier(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Train the experiment's classifier and measure it on the test split."""
+    """Train the experiment's classifier, or check and take in the user's own, and measure it on the test split."""
     from stylex.classifiers import fine_tune
 
     fine_tune(Path(), experiment, select_device(device, threads))
+
+
+def check_classifier(
+    experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1
+) -> None:
+    """Check on validation images whether a classifier of your own is read as it was meant; exit code 2: it is not."""
+    from stylex.classifiers.checks import check_experiment, failures
+    from stylex.errors import ConfigError
+
+    checks = check_experiment(Path(), experiment, select_device(device, threads))
+    width = max(len(check.name) for check in checks)
+    for check in checks:
+        typer.echo(f"{'ok' if check.passed else 'FAILED':6}  {check.name:{width}}  {check.finding}")
+    if failed := failures(checks):
+        raise ConfigError(f"classifier of '{experiment}': {failed}")
 
 
 def train(

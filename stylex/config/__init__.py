@@ -4,6 +4,7 @@ from stylex.config.analysis import AttFindConfig, EvaluationConfig, StudyConfig
 from stylex.config.datasets import DatasetConfig, DatasetFile
 from stylex.config.experiments import ExperimentConfig, SuiteConfig
 from stylex.config.finetuning import BackboneConfig, ClassifierConfig, FineTuningConfig, OracleConfig, RegressorConfig
+from stylex.config.imported import ImportedClassifierConfig
 from stylex.config.loading import (
     experiment_paths,
     load_backbone_config,
@@ -29,9 +30,9 @@ from stylex.config.training import LossesConfig, NetworksConfig, StylexConfig, T
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetFile", "DatasetPaths",
-    "EvaluationConfig", "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "LossesConfig", "NetworkPaths",
-    "NetworksConfig", "OracleConfig", "RegressorConfig", "StudyConfig", "StylexConfig", "SuiteConfig",
-    "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_paths", "load_backbone_config", "load_dataset_file",
-    "load_experiment", "load_oracle_config", "load_pipeline", "load_regressor_config", "load_suite",
-    "oracle_paths", "recomputed_user_study", "regressor_paths", "weights_path",
+    "EvaluationConfig", "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "ImportedClassifierConfig",
+    "LossesConfig", "NetworkPaths", "NetworksConfig", "OracleConfig", "RegressorConfig", "StudyConfig", "StylexConfig",
+    "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_paths", "load_backbone_config",
+    "load_dataset_file", "load_experiment", "load_oracle_config", "load_pipeline", "load_regressor_config",
+    "load_suite", "oracle_paths", "recomputed_user_study", "regressor_paths", "weights_path",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from pydantic import Field, model_validator
 from stylex.config.analysis import AttFindConfig, EvaluationConfig, StudyConfig, unknown_class
 from stylex.config.base import INCEPTION, Name, Protocol, Section
 from stylex.config.datasets import DatasetConfig
-from stylex.config.finetuning import ClassifierConfig
+from stylex.config.imported import AnyClassifier
 from stylex.config.training import StylexConfig
 from stylex.errors import ConfigError
 
@@ -61,7 +61,7 @@ class ExperimentConfig(Section):
         description="Of everything random: classifier, StylEx, subsets of KID."
     )
     dataset: DatasetConfig
-    classifier: ClassifierConfig
+    classifier: AnyClassifier
     stylex: StylexConfig
     attfind: AttFindConfig
     evaluation: EvaluationConfig
@@ -144,6 +144,8 @@ class ExperimentConfig(Section):
                 f"the released effects are of all images: set attfind.protocols: [{Protocol.SAME_IMAGES}], or released:"
                 " latents to measure them anew"
             )
+        if self.released and self.classifier.imported:
+            raise ValueError("a released model has a classifier of its own: leave out classifier.file, or `released`")
         if self.released_images is not None and self.released is None:
             raise ValueError("released_images are those of a released model: leave it out, or add `released`")
         if self.released_images is not None and self.evaluation.frechet_extractors != [INCEPTION]:

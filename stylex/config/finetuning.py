@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -90,6 +90,11 @@ class FineTuningConfig(Section):
     )
 
     @property
+    def label(self) -> str:
+        """What the report calls the network."""
+        return self.architecture
+
+    @property
     def imagenet_weights(self) -> str | None:
         """The published weights that training starts from, by name; None: from scratch, or from a given file."""
         return self.architecture if self.pretrained == IMAGENET else None
@@ -130,6 +135,8 @@ class FineTuningConfig(Section):
 
 class ClassifierConfig(FineTuningConfig):
     """The classifier to be explained."""
+
+    imported: ClassVar[bool] = False
 
     min_accuracy: Fraction = Field(
         0.0,

@@ -237,5 +237,7 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key not in WHOLE
+        if key == "classifier" and both and "file" in value:  # not trained: what a preset says of training goes
+            both = "file" in merged[key]
         merged[key] = _merge(merged[key], value) if both else value
     return merged

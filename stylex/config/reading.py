@@ -11,10 +11,12 @@ import yaml
 from pydantic import ValidationError
 
 from stylex.config.base import Section
+from stylex.config.imported import KINDS, TRAINED
 from stylex.config.training import LIST, NOTATIONS
 from stylex.errors import ConfigError
 
 Model = TypeVar("Model", bound=Section)
+TAGGED = NOTATIONS | KINDS  # sections that stand for each other
 NUMBERS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}  # equal in several spellings
 # Keys whose values are names that may be numbers, and what YAML takes a name for that is not quoted.
 NAMES = (
@@ -109,11 +111,11 @@ def validated(model: type[Model], content: dict[str, Any], path: Path) -> Model:
 
 
 def _explain(model: type[Section], item: Any) -> str:
-    location = ".".join(str(part) for part in item["loc"] if part not in (LIST, *NOTATIONS)) or "(whole file)"
+    location = ".".join(str(part) for part in item["loc"] if part not in (LIST, *TAGGED)) or "(whole file)"
     value = repr(item["input"])
     value = value if len(value) <= 60 else value[:57] + "..."
     if item["type"] == "extra_forbidden":
-        known = keys_at(model, item["loc"][:-1])
+        known = keys_at(model, item["loc"][:-1]) + ["file"] * (item["loc"][-2:-1] == (TRAINED,))
         return f"{location} = {value}: {unknown_name('key', str(item['loc'][-1]), known)}"
     if item["type"] == "missing":
         return f"{location}: required key is missing; add it or extend a preset that has it"
@@ -129,17 +131,19 @@ def _explain(model: type[Section], item: Any) -> str:
 
 def keys_at(model: Any, location: tuple[Any, ...]) -> list[str]:
     """Return the sorted keys of the section at a location within a model; none where there is no section."""
+    models = [model]
     for part in location:
         if isinstance(part, int):  # an item of a list, whose model is known already
             continue
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = NOTATIONS.get(part, _model_in(field.annotation) if field else None)
-    return sorted(model.model_fields) if hasattr(model, "model_fields") else []
+        fields = [each.model_fields[part] for each in models if part in each.model_fields]
+        models = [each for field in fields for each in _models_in(field.annotation)]
+        models = [TAGGED[part]] if part in TAGGED else models
+    return sorted({key for each in models for key in each.model_fields})
 
 
-def _model_in(annotation: Any) -> Any:
-    """Return the section that an annotation is about: that of `Section`, `Section | None` and `list[Section]`."""
-    return next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)
+def _models_in(annotation: Any) -> list[Any]:
+    """Return the sections that an annotation is about: of `Section`, `Section | None`, `list[Section]` and unions."""
+    return [each for each in (annotation, *get_args(annotation)) if hasattr(each, "model_fields")]
 
 
 def unknown_name(what: str, name: str, known: list[str]) -> str:

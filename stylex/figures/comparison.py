@@ -122,12 +122,16 @@ def grad_cam(classifier: Classifier, images: Tensor, classes: Tensor) -> Tensor:
     """Return heat maps [N, H, W] in [0, 1] of `classes` [N]; images [N, C, H, W] in [-1, 1] on the classifier's device.
 
     Each map is scaled to a largest value of 1; one without positive evidence is 0. The classifier is left as it is:
-    frozen parameters take no gradient, the copied images do.
+    frozen parameters take no gradient, the copied images do. Without maps: the largest gradient of a pixel's channels.
     """
     from captum.attr import LayerAttribution, LayerGradCam
 
-    method = LayerGradCam(classifier, classifier.network.stages[-1])
     copied = images.detach().clone().requires_grad_()
+    if (layer := classifier.last_maps) is None:  # of a user's own transformer: the gradient of the pixels
+        logits = classifier(copied).gather(1, classes.to(images.device)[:, None])
+        heat = torch.autograd.grad(logits.sum(), copied)[0].abs().amax(1)
+        return heat / heat.amax(dim=(1, 2), keepdim=True).clamp_min(torch.finfo(heat.dtype).tiny)
+    method = LayerGradCam(classifier, layer)
     maps = cast(Tensor, method.attribute(copied, target=classes.to(images.device), relu_attributions=True)).detach()
     sides = images.shape[2], images.shape[3]
     heat = cast(Tensor, LayerAttribution.interpolate(maps, sides, interpolate_mode="bilinear"))[:, 0]

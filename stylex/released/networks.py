@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from stylex.classifiers.frozen import NetworkDescription
 from stylex.classifiers.networks import ImageNetwork
-from stylex.config import ExperimentConfig
+from stylex.config import ClassifierConfig, ExperimentConfig
 from stylex.errors import ArtifactError, ConfigError
 from stylex.networks.layers import learning_gains
 from stylex.networks.model import StylexNetworks
@@ -192,6 +192,7 @@ def convert_classifier(
     Raises `ArtifactError` as `convert_networks`, and when the graph's activation is not classifier.architecture's.
     """
     side, classes = config.dataset.resolution, class_names(config)
+    assert isinstance(config.classifier, ClassifierConfig)  # one of the user's own is refused beside `released`
     description = NetworkDescription.of("classifier", name, config.classifier, CHANNELS, side, tuple(classes))
     _check_activation(variables, description.architecture)
     network = description.build()

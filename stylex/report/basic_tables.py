@@ -64,7 +64,7 @@ def classifier_row(run: Run, name: str) -> Row:
     return {
         "experiment": name,
         "domain": config.domain,
-        "architecture": config.classifier.architecture,
+        "architecture": config.classifier.label,
         "dataset": dataset + (f" (classifier: {trained})" if trained != dataset else ""),  # as in [V] 4.2
         "classes": class_list(metrics["class_names"]),
         "n_test": metrics["n"],

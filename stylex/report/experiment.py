@@ -165,7 +165,7 @@ def _headline(run: Run, name: str) -> str:
 
 def _facts(run: Run, name: str, metrics: dict | None) -> list[tuple[str, str]]:
     config = run.experiments[name]
-    stylex, attfind, architecture = config.stylex, config.attfind, config.classifier.architecture
+    stylex, attfind, architecture = config.stylex, config.attfind, config.classifier.label
     classes = class_list(metrics["class_names"] if metrics else run.latents(name).class_names)
     images = f"{config.dataset.name}, {classes}, {config.dataset.resolution} × {config.dataset.resolution} pixels"
     if metrics is None:

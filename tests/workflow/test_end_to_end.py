@@ -73,7 +73,7 @@ RECORDER = Path(__file__).parent / "recorder"
 BEGIN = "stylex.cli.__init__"
 # Of what a rule may leave out, these run nevertheless: they look up and check, and an answer other than an error stands
 # in the rule's inputs and parameters.
-ASKED = {f"stylex.config.{name}" for name in ("analysis", "experiments", "finetuning", "training")}
+ASKED = {f"stylex.config.{name}" for name in ("analysis", "experiments", "finetuning", "imported", "training")}
 ASKED |= {"stylex.datasets.catalog", "stylex.datasets.download"}
 # What `train` says of its model when all is written; another limit is no reason to train again.
 SAID = {f"stylex/diagnosis/{name}.py" for name in ("__init__", "verdicts")} | {"stylex/classifiers/metrics.py"}

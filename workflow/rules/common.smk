@@ -154,14 +154,22 @@ wildcard_constraints:
 digest_of = functools.cache(code_digest)
 # Data are the same whatever is asked of them, and classifiers know nothing of the networks of StylEx; `load_experiment`
 # and its like check all of a file nevertheless.
-FOR_DATA = tuple(f"stylex.config.{name}" for name in ("analysis", "experiments", "finetuning", "training"))
+FOR_DATA = tuple(f"stylex.config.{name}" for name in ("analysis", "experiments", "finetuning", "imported", "training"))
 FOR_CLASSIFIERS = (*CHECKED, "stylex.config.analysis", "stylex.config.training")
+# Who explains a classifier that is trained here runs nothing of what reads one of the user's own.
+FOR_OWN = tuple(f"stylex.classifiers.{name}" for name in ("checks", "formats", "imported"))
 
 
 def code_of(verb, without=CHECKED):
     """A digest of the code that a verb runs, as a parameter, so that editing it reruns the rule."""
     command = f"stylex.cli.{verb.replace('-', '_').replace(' ', '.')}"
-    return lambda wildcards: digest_of(command, without=tuple(without))
+
+    def digest(wildcards):
+        experiment = PROJECT.experiments.get(getattr(wildcards, "experiment", None))
+        own = experiment is not None and experiment.classifier.imported
+        return digest_of(command, without=(*without, *(() if own else FOR_OWN)))
+
+    return digest
 
 
 @functools.cache

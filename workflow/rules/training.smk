@@ -1,6 +1,7 @@
 # Trained networks: the classifier to be explained, StylEx, and what measures: the backbone behind perceptual and Fréchet
 # distances, the oracle of counterfactuals and the regressor of known factors.
 
+FOR_TRAINED = tuple(f"stylex.classifiers.{name}" for name in ("training", "initial_weights"))  # and not for the user's
 
 for kind, (paths, _) in {"classifier": (EXPERIMENT.classifier, {}), **NETWORKS}.items():
     name = "experiment" if kind == "classifier" else kind
@@ -19,7 +20,7 @@ for kind, (paths, _) in {"classifier": (EXPERIMENT.classifier, {}), **NETWORKS}.
         benchmark:
             f"results/benchmarks/rules/{kind}/{{{name}}}.tsv"
         wildcard_constraints:
-            experiment=experiments_where(lambda experiment: not experiment.released),
+            experiment=experiments_where(lambda each: not each.released and not each.classifier.imported),
         priority: FIRST if kind in ("classifier", "backbone") else 0
         conda:
             ENVIRONMENT
@@ -35,6 +36,33 @@ for kind, (paths, _) in {"classifier": (EXPERIMENT.classifier, {}), **NETWORKS}.
             f"Training the {kind} {'of ' if kind == 'classifier' else ''}{{wildcards.{name}}}"
         shell:
             "python -m stylex {params.verb} {params.name} --threads {threads} 2> >(tee {log} >&2)"
+
+
+# A classifier of the user's own is checked, measured and packed where others are trained.
+rule import_classifier:
+    input:
+        manifest=given("manifest"),
+        files=lambda wildcards: PROJECT.experiments[wildcards.experiment].classifier.files(Path()),
+    output:
+        model=EXPERIMENT.classifier.model,
+        metrics=EXPERIMENT.classifier.metrics,
+    log:
+        "results/logs/experiments/{experiment}/classifier.log",
+    wildcard_constraints:
+        experiment=experiments_where(lambda each: each.classifier.imported),
+    priority: FIRST
+    conda:
+        ENVIRONMENT
+    threads: CPU_THREADS
+    resources:
+        **requests("classifier"),
+    params:
+        code=code_of("classifier", without=(*FOR_CLASSIFIERS, *FOR_TRAINED)),
+        config=sections("classifier"),
+    message:
+        "Taking in the classifier of {wildcards.experiment}"
+    shell:
+        "python -m stylex classifier {wildcards.experiment} --threads {threads} 2> >(tee {log} >&2)"
 
 
 # The checkpoints are not outputs: Snakemake deletes those of a failed job, and training resumes from them.
