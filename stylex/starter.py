@@ -200,7 +200,9 @@ def measured_rate(
         described = NetworkDescription.of(role, name, options, found.channels, preset.resolution, names)
         return described.build(), described
 
-    classifier = classifier or Classifier(*random_network("classifier", experiment.classifier)).to(device)
+    if classifier is None:
+        assert isinstance(experiment.classifier, FineTuningConfig), "the preset's, which is trained"
+        classifier = Classifier(*random_network("classifier", experiment.classifier)).to(device)
     features = FeatureBackbone(*random_network("backbone", backbone)).to(device)
     frozen = FrozenNetworks(classifier, features, training_dtype(config.training, device))
     state = initial_state(config, preset.resolution, found.channels, count, 0, device)

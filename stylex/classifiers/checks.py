@@ -175,7 +175,7 @@ def _of_outputs(raw: Tensor, declaration: Declaration) -> Check:
     name = "outputs"
     declaration.logits(raw)  # raises for another number of them
     if not raw.isfinite().all():
-        return Check(name, False, "NaN or infinite on real images: mend the network, or classifier.inputs.range")
+        return Check(name, False, "NaN or infinite on real images: fix the network, or classifier.inputs.range")
     low, high = raw.min().item(), raw.max().item()
     within = low >= 0 and high <= 1
     sums = (raw.sum(1) - 1).abs().max().item() < 1e-3

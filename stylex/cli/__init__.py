@@ -50,7 +50,8 @@ VERBS = {
     for function in (
         init, run, datasets, validate, keys, schemas, download, prepare, weights, backbone, oracle, regressor,
         classifier, check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency,
-        frechet, factors, explain, ganalyze, maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
+        frechet, factors, explain, ganalyze, maps, counterfactuals, figures, tables, report, summary,
+        convert_released, resume,
     )
 }  # fmt: skip
 

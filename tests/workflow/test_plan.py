@@ -71,7 +71,9 @@ def test_changed_option_reruns_what_depends_on_it(built, change):
     assert set(built.planned()) == CHANGES[change]
 
 
-@pytest.mark.parametrize("option", ["threshold: 1.5", "threshold_margins: 2.0", "tolerance: 0.2", "max_attributes: 41", "confidence: 0.9"])
+@pytest.mark.parametrize(
+    "option", ["threshold: 1.5", "threshold_margins: 2.0", "tolerance: 0.2", "max_attributes: 41", "confidence: 0.9"]
+)
 def test_a_screened_search_measures_for_the_options_of_its_choices(virgin, option):
     set_option(virgin, "attfind: {engine: screened}")
     target = "results/experiments/mnist/attfind/attributes.csv"
