@@ -26,7 +26,7 @@ from stylex.cli.analysis import (
     samples,
     sufficiency,
 )
-from stylex.cli.explanations import explain
+from stylex.cli.explanations import explain, export
 from stylex.cli.models import backbone, classifier, convert_released, diagnose, oracle, regressor, train
 from stylex.cli.project import RESUME_SETTINGS, datasets, download, prepare, resume, schemas, validate, weights
 from stylex.cli.reports import figures, report, summary, tables
@@ -36,8 +36,8 @@ VERBS = {
     function.__name__.replace("_", "-"): function
     for function in (
         datasets, validate, schemas, download, prepare, weights, backbone, oracle, regressor, classifier, train,
-        diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors, explain, ganalyze,
-        maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
+        diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors, explain, export,
+        ganalyze, maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
     )
 }  # fmt: skip
 

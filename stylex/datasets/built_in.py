@@ -1,24 +1,21 @@
-"""The images of the built-in datasets, row by row: decoded from IDX or CSV files and padded, or drawn; or of a file."""
+"""The images of the built-in datasets, row by row: decoded from IDX or CSV files and padded, or drawn."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy
 
 from stylex.datasets import leaves
 from stylex.datasets.catalog import DatasetSpec
-from stylex.datasets.decoding import SIDE, decode
+from stylex.datasets.decoding import decode
 from stylex.datasets.factors import Factors
-from stylex.datasets.images import Bytes, ImageInfo, pad, read_image, resize
+from stylex.datasets.images import Bytes, pad, resize
 from stylex.datasets.partition import OFFICIAL_SHARES, OWN_SHARES, assign_splits
 from stylex.datasets.shards import Content, Row
-
-if TYPE_CHECKING:
-    import torch
 
 PADDED_SIDE = 32  # pixels: 28x28 digits and garments get a margin of two zeros
 CHUNK = 1024  # images that are padded, resized or drawn at a time
@@ -48,30 +45,15 @@ def content(spec: DatasetSpec, folder: Path, resolution: int) -> Content:
     def rows() -> Iterator[Row]:
         for raw, ids, homes in zip(parts, names, splits, strict=True):
             for start in range(0, len(ids), CHUNK):
-                for row, pixels in enumerate(_prepared(raw.images[start : start + CHUNK], resolution)[:, None], start):
+                for row, pixels in enumerate(prepared(raw.images[start : start + CHUNK], resolution)[:, None], start):
                     yield Row(homes[row], pixels, int(raw.labels[row]), ids[row], raw.file)
 
     return Content(Counter(numpy.concatenate(splits).tolist()), rows())
 
 
-def _prepared(images: Bytes, resolution: int) -> Bytes:
+def prepared(images: Bytes, resolution: int) -> Bytes:
     """Return downloaded images [N, 28, 28] as they are stored: [N, resolution, resolution]."""
     return resize(pad(images, PADDED_SIDE), resolution)
-
-
-def read_file(spec: DatasetSpec, path: Path, resolution: int) -> tuple[torch.Tensor, ImageInfo]:
-    """Read an image file as uint8 [C, resolution, resolution]; raise `ImageError` when it cannot be read.
-
-    One of 28x28, as the digits and garments are downloaded, gets their margin; of any other, as a stored or drawn image
-    is, the central square is resized.
-    """
-    import torch
-
-    image, seen = read_image(path, spec.channels, resolution)
-    if spec.format == "drawn" or seen.size != (SIDE, SIDE):
-        return image, seen
-    image, seen = read_image(path, spec.channels, SIDE)
-    return torch.from_numpy(_prepared(image.numpy(), resolution)), seen
 
 
 def _drawn(spec: DatasetSpec, resolution: int) -> Content:

@@ -72,7 +72,7 @@ def explainer_of(config, networks, classifier, styles):
     def build(batch_size=16, precision="float32", shift=SHIFT, latents=None):
         changes = {"batch_size": batch_size, "precision": precision, "shift": shift}
         options = config.attfind.model_copy(update=changes)
-        return Explainer(networks, classifier, latents or latents_of(styles), options, "cpu")
+        return Explainer(networks, classifier, (latents or latents_of(styles)).extremes, options, "cpu")
 
     return build
 
