@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 
 ImageLike: TypeAlias = "str | os.PathLike[str] | Image.Image | NDArray[numpy.uint8] | Tensor"
 MethodName: TypeAlias = Literal["subset", "independent"]
-AttributeLike: TypeAlias = "pandas.Series[Any] | tuple[str, int] | tuple[int, str]"
+AttributeLike: TypeAlias = "pandas.Series | tuple[str, int] | tuple[int, str]"
 ORIGIN = "experiment "  # with which the provenance in a figure begins
 PNG_MODES = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"))
 NO_RANGE = frozenset(("I", "F"))  # modes of Pillow
@@ -229,13 +229,13 @@ class Explainer:
         """
         return self._reconstructed(self._prepared(images).tensor)["reconstruction"].cpu()
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def render(self, styles: StyleVector) -> Tensor:
         """Return the images of styles, float32 [N, C, H, W] in [-1, 1], as an image file holds them."""
         batches = torch.arange(len(styles.space), device=styles.space.device).split(self._source.options.batch_size)
         return torch.cat([self._search.synthesis.render(styles.select(rows)) for rows in batches])
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def _logits(self, images: Tensor) -> Tensor:
         return torch.cat([self._source.classifier(part) for part in images.split(self._source.options.batch_size)])
 
@@ -247,7 +247,7 @@ class Explainer:
 
     def _prepared(self, images: ImageLike | Sequence[ImageLike]) -> _Given:
         several = _several(images)
-        listed = [images] if several is None else several
+        listed: list[Any] = [images] if several is None else several
         if not listed:
             raise ImageError("no image is given")
         with tempfile.TemporaryDirectory(prefix="stylex-") as folder:
@@ -499,7 +499,7 @@ def _check_styles(styles: Tensor, extremes: Tensor | None) -> None:
         raise ConfigError(f"extremes: {list(extremes.shape)}; give minima and maxima, [2, {styles.shape[1]}]")
 
 
-@torch.inference_mode()
+@torch.no_grad()
 def _measured(
     render: Callable[[Tensor], Tensor],
     classifier: Callable[[Tensor], Tensor],

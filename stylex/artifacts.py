@@ -93,6 +93,7 @@ def atomic_folder(folder: Path) -> Iterator[Path]:
     """
     temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
     with storage_errors(folder):
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process of this number that was killed
         temporary.mkdir(parents=True)
         try:
             yield temporary
