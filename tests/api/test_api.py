@@ -25,6 +25,7 @@ from stylex.networks.stylespace import StyleVector
 from stylex.quantization import from_uint8
 
 NAME = "mnist"
+LEVEL = 1.01 / 127.5  # a level of a byte: by the rounding of a batch, a pixel may be the next one
 
 
 @pytest.fixture(scope="session")
@@ -45,14 +46,24 @@ def equal(one, two):
 def alike(one, two):
     """The same, of other images beside it: up to the rounding of a batch."""
     places = [[(step.style_index, step.direction) for step in each.records] for each in (one, two)]
-    near = torch.allclose(one.tensors, two.tensors, atol=0.01) and torch.allclose(one.logits, two.logits, atol=1e-4)
+    near = torch.allclose(one.tensors, two.tensors, atol=LEVEL) and torch.allclose(one.logits, two.logits, atol=1e-4)
     return near and places[0] == places[1] and one.target == two.target
 
 
-def test_importing_stylex_imports_nothing_heavy():
-    script = "import sys, stylex; stylex.__version__; print({'torch', 'pandas', 'numpy', 'yaml'} & sys.modules.keys())"
+@pytest.mark.parametrize(
+    ("used", "absent"),
+    [
+        ("stylex.__version__", {"torch", "pandas", "numpy", "yaml"}),
+        ("stylex.load", {"matplotlib", "torchvision", "torch._dynamo", "scipy.optimize", "lpips", "timm"}),
+    ],
+)
+def test_nothing_is_imported_before_it_is_needed(used, absent):
+    script = f"import sys, stylex; {used}; print({absent} & sys.modules.keys())"
     result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert result.stdout == "set()\n"
+
+
+def test_a_name_that_the_package_lacks_is_an_error():
     assert set(stylex.__all__) <= set(dir(stylex))
     with pytest.raises(AttributeError, match="no attribute 'laod'"):
         _ = stylex.laod
@@ -126,19 +137,19 @@ def test_what_an_explanation_says_is_what_the_networks_say(explainer, project, l
     searched = latents.under("held_out")
     for count in range(len(moves) + 1):
         image = networks.synthesis.render(searched.moved(torch.tensor([0]), moves[:count], 2.0))
-        assert torch.allclose(found.tensors[1 + count], image[0], atol=1e-5)
-    assert torch.allclose(explainer.reconstruct(digit)[0], found.tensors[1], atol=1e-5)
+        assert torch.allclose(found.tensors[1 + count], image[0], atol=LEVEL)
+    assert torch.allclose(explainer.reconstruct(digit)[0], found.tensors[1], atol=LEVEL)
 
 
 def test_a_move_by_the_shift_of_explanations_is_a_step_and_by_none_the_reconstruction(explainer, digit):
     found = explainer.explain(digit, method="independent", attributes=3)
     for number, step in enumerate(found.records):
         moved = explainer.move(digit, (step.style_index, step.direction.label))
-        assert torch.allclose(moved.tensor, found.tensors[2 + number], atol=1e-5)
-        assert moved.probabilities[found.target] == pytest.approx(step.probability_after, abs=1e-5)
+        assert torch.allclose(moved.tensor, found.tensors[2 + number], atol=LEVEL)
+        assert moved.probabilities[found.target] == pytest.approx(step.probability_after, abs=1e-4)
     assert moved.image.size == (32, 32)
     still = explainer.move(digit, (0, "to_min"), shift=0.0)
-    assert torch.allclose(still.tensor, found.tensors[1], atol=1e-5)
+    assert torch.allclose(still.tensor, found.tensors[1], atol=LEVEL)
 
 
 def test_an_attribute_is_named_by_its_row_its_rank_or_its_coordinate(explainer, digit):
