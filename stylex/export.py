@@ -39,7 +39,7 @@ from stylex.attfind.explanations import first_of_each_class
 from stylex.attfind.records import Attribute, Direction, read_attributes
 from stylex.classifiers import Classifier, load_classifier
 from stylex.config import ExperimentConfig, ExperimentPaths, experiment_paths, load_experiment
-from stylex.config.base import Precision, Section
+from stylex.config.base import Precision, Protocol, Section
 from stylex.config.datasets import Colour
 from stylex.datasets import dataset_spec, load_split, read_files
 from stylex.datasets.images import Rendering
@@ -48,7 +48,6 @@ from stylex.diagnosis.verdicts import Finding, sentences
 from stylex.errors import ArtifactError, ConfigError
 from stylex.latents.table import Latents, read_latents
 from stylex.networks.model import StylexNetworks, load_stylex, shape_header, stylex_of
-from stylex.protocols import Protocol
 
 FORMAT = 1
 DESCRIPTION, MODEL, CLASSIFIER, CARD = "explainer.json", "stylex.safetensors", "classifier.safetensors", "README.md"

@@ -22,7 +22,7 @@ from typing import Annotated, Any, NamedTuple
 from pydantic import BeforeValidator, Field, create_model, field_validator, model_validator
 
 from stylex.config.base import Positive, Section
-from stylex.config.loading import load_file
+from stylex.config.reading import load_file
 from stylex.errors import ResumeError
 
 Word = Annotated[
@@ -91,10 +91,12 @@ OWN_KEYS = {
 
 
 class StageOverride(Section):
-    """Where this site differs from the table, for one stage."""
+    """Where this site differs from the table of stages (stylex/slurm.py), for one of them."""
 
-    memory_mb: Positive | None = None
-    minutes: Positive | None = None
+    memory_mb: Positive | None = Field(
+        default=None, description="Memory of the first attempt, in MB. Without it: the table's."
+    )
+    minutes: Positive | None = Field(default=None, description="Time of the first attempt. Without it: the table's.")
 
 
 _BY_STAGE: dict[str, Any] = dict.fromkeys(STAGES, (StageOverride, StageOverride()))
@@ -104,18 +106,20 @@ StageOverrides = create_model("StageOverrides", __base__=Section, **_BY_STAGE)
 class SiteConfig(Section):
     """config/site.yaml, which is optional: the cluster on which the workflow runs."""
 
-    account: Word | None = Field(None, description="Account to charge; default: the user's.")
-    partition: Word | None = Field(None, description="Partition of the jobs; default: the cluster's.")
-    gpu_partition: Word | None = Field(None, description="Partition of jobs that ask for a GPU; default: partition.")
-    qos: Word | None = None
-    sbatch: list[str] = Field([], description="Further options of sbatch, as '--reservation=NAME'.")
+    account: Word | None = Field(None, description="Account to charge. Without it: the user's.")
+    partition: Word | None = Field(None, description="Partition of the jobs. Without it: the cluster's.")
+    gpu_partition: Word | None = Field(None, description="Partition of jobs that ask for a GPU. Without it: partition.")
+    qos: Word | None = Field(None, description="Quality of service of the jobs. Without it: the cluster's.")
+    sbatch: list[str] = Field([], description="Further options of sbatch, one a list item, as --reservation=NAME.")
     gpu: bool = Field(True, description="Whether there are GPUs to ask for; false: all stages run on CPUs.")
-    gpu_type: Word | None = Field(None, description="As in --gres=gpu:TYPE:1; default: any.")
+    gpu_type: Word | None = Field(None, description="As in --gres=gpu:TYPE:1. Without it: any.")
     training_gpus: Positive = Field(1, description="GPUs that share a training, on each of its nodes.")
     training_nodes: Positive = Field(1, description="Nodes that share a training.")
     max_minutes: Positive | None = Field(None, description="The longest job that the partitions allow.")
     max_memory_mb: Positive | None = Field(None, description="The largest memory of a job that the nodes allow.")
-    stages: StageOverrides = StageOverrides()  # pyright: ignore[reportInvalidTypeForm]
+    stages: StageOverrides = Field(  # pyright: ignore[reportInvalidTypeForm]
+        StageOverrides(), description=f"Memory and time of stages, each by its name: {', '.join(STAGES)}."
+    )
 
     @field_validator("sbatch")
     @classmethod

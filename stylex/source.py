@@ -23,6 +23,7 @@ LEFT_OUT = (
     "stylex.cli.options",
     "stylex.config.loading",
     "stylex.config.paths",
+    "stylex.config.reading",
     "stylex.errors",
     "stylex.allocator",
     "stylex.progress",

@@ -17,7 +17,7 @@ from typing import NamedTuple
 from stylex.errors import StylexError
 
 SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs"}
-AS_UTF8 = "save it as CSV in UTF-8"
+AS_UTF8 = 'save it as CSV in UTF-8 (of a spreadsheet: "CSV UTF-8")'
 
 
 class Table(NamedTuple):

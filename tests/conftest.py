@@ -4,10 +4,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +17,7 @@ from stylex.config.paths import released_folder
 from stylex.datasets import download, prepare
 from stylex.released.convert import EXPORT
 from stylex.released.download import FILES
+from tests.builders import serving
 
 REPOSITORY = Path(__file__).parents[1]
 # Of the reduced model that tests/released/savedmodels.py wrote.
@@ -92,19 +90,19 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def add_released() -> Callable[..., None]:
-    """Return what gives a project a reduced released model: the experiment `tiny`, and its files as if fetched.
+    """Return what gives a project a reduced released model: an experiment, and its files as if fetched.
 
     Sections that are given are the experiment's in place of those of the reduced model.
     """
 
-    def add(root: Path, **sections: Any) -> None:
-        experiment = root / "config" / "experiments" / "tiny.yaml"
+    def add(root: Path, name: str = "tiny", **sections: Any) -> None:
+        experiment = root / "config" / "experiments" / f"{name}.yaml"
         experiment.write_text(yaml.safe_dump(TINY_RELEASED | sections))
         released_folder(root).mkdir(parents=True, exist_ok=True)
-        for name in (*FILES, EXPORT):
-            shutil.copy(REPOSITORY / "tests/released/data" / name, released_folder(root) / name)
+        for file in (*FILES, EXPORT):
+            shutil.copy(REPOSITORY / "tests/released/data" / file, released_folder(root) / file)
 
     return add
 
@@ -124,15 +122,5 @@ def serve(tmp_path: Path) -> Iterator[tuple[Path, str]]:
     """A folder, and the address, ending in a slash, at which its files are served from loopback."""
     folder = tmp_path / "server"
     folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(folder)))
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield folder, f"http://127.0.0.1:{server.server_port}/"
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
-class Quiet(SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *arguments: object) -> None:
-        pass
+    with serving(folder) as address:
+        yield folder, address

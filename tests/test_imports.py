@@ -11,7 +11,7 @@ import pytest
 HEAVY = {"torch", "matplotlib"}
 SLOW = {"torchvision", "torch._dynamo", "scipy.stats", "scipy.optimize", "lpips", "pytorch_fid", "timm"}
 LIGHT = (
-    "stylex.artifacts", "stylex.cli", "stylex.config", "stylex.errors", "stylex.figures.names", "stylex.pretrained",
+    "stylex.artifacts", "stylex.cli", "stylex.config", "stylex.errors", "stylex.figures.catalog", "stylex.pretrained",
     "stylex.project", "stylex.slurm",
 )  # fmt: skip
 

@@ -25,7 +25,6 @@ from stylex.locks import exclusive
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.precision import autocast_to, format_name, number_format
 from stylex.progress import progress
-from stylex.protocols import Protocol
 from stylex.source import code_digest
 
 IDENTITY = "identity"  # key in the header of a part
@@ -82,7 +81,7 @@ class Measurement:
         return torch.cat([logits, self.discriminator(rendered, probabilities, group=1)[:, None]], dim=1)
 
 
-def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol: Protocol | None = None) -> None:
+def compute_effects(root: Path, name: str, device: str, shard: int = 0, protocol: str | None = None) -> None:
     """Write one shard of the experiment's effects; attfind.shards says how many there are.
 
     protocol: one of attfind.protocols; default: the main one.

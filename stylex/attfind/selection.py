@@ -19,10 +19,9 @@ from torch import Tensor
 from stylex.artifacts import provenance
 from stylex.attfind.records import Attribute, Direction, Effects, read_effects, write_attributes
 from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
+from stylex.config.analysis import DiscriminatorFilter, UnstableFilter, unknown_class
 from stylex.config.base import POOLED
-from stylex.config.experiments import DiscriminatorFilter, UnstableFilter, unknown_class
 from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError
-from stylex.protocols import Protocol
 
 EXPLAINED, EXHAUSTED = "every image is explained", "no coordinate left raises the class"
 OPTIONS = (
@@ -139,7 +138,7 @@ def _limit(options: AttFindConfig) -> str:
     return f"the limit of {options.max_attributes} is reached"
 
 
-def select(root: Path, name: str, protocol: Protocol | None = None) -> None:
+def select(root: Path, name: str, protocol: str | None = None) -> None:
     """Write the experiment's attributes.csv, and in its provenance the options and why each search ended.
 
     protocol: one of attfind.protocols; default: the main one. A class whose search finds nothing has no attributes, and

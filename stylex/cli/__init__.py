@@ -1,4 +1,4 @@
-"""`python -m stylex VERB`: a function per verb. Heavy imports happen inside verbs: help and planning stay fast."""
+"""`python -m stylex COMMAND`: one function each, with heavy imports inside, so that help and planning are fast."""
 
 from __future__ import annotations
 
@@ -20,29 +20,32 @@ from stylex.cli.analysis import (
     effects,
     encode,
     factors,
+    figures,
     frechet,
     ganalyze,
     maps,
+    report,
     samples,
     sufficiency,
+    summary,
+    tables,
 )
 from stylex.cli.explanations import explain, export
 from stylex.cli.models import backbone, classifier, convert_released, diagnose, oracle, regressor, train
-from stylex.cli.project import RESUME_SETTINGS, datasets, download, prepare, resume, schemas, validate, weights
-from stylex.cli.reports import figures, report, summary, tables
+from stylex.cli.project import RESUME_SETTINGS, datasets, download, keys, prepare, resume, schemas, validate, weights
 from stylex.errors import StylexError
 
 VERBS = {
     function.__name__.replace("_", "-"): function
     for function in (
-        datasets, validate, schemas, download, prepare, weights, backbone, oracle, regressor, classifier, train,
+        datasets, validate, keys, schemas, download, prepare, weights, backbone, oracle, regressor, classifier, train,
         diagnose, encode, effects, attributes, baseline, samples, sufficiency, frechet, factors, explain, export,
         ganalyze, maps, counterfactuals, figures, tables, report, summary, convert_released, resume,
     )
 }  # fmt: skip
 
 app = typer.Typer(
-    help="Explain an image classifier with StylEx. Every verb works in the current folder, the project's root.",
+    help="Explain an image classifier with StylEx. Run every command in the project's root folder.",
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode=None,
@@ -60,11 +63,11 @@ def set_overrides(
         typer.Option(
             "--set",
             metavar="KEY=VALUE",
-            help="Another value of an experiment's key, as experiment.stylex.training.images=1000; may be repeated.",
+            help="Override a key of the experiments, e.g. experiment.stylex.training.images=1000; may be repeated.",
         ),
     ] = None,
 ) -> None:
-    """Hand the overrides to the verb and to the processes that it starts."""
+    """Pass the overrides to the command and to the processes that it starts."""
     if overrides:
         from stylex.config.loading import OVERRIDES, parse_overrides
 
@@ -72,8 +75,8 @@ def set_overrides(
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one verb; a user's mistake or a full disk is one line on stderr and exit code 2, never a traceback."""
-    if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal, or any text, has no letters for
+    """Run one command; a user's mistake or a full disk is one line on stderr and exit code 2, never a traceback."""
+    if isinstance(sys.stdout, io.TextIOWrapper):  # names that the terminal cannot encode
         sys.stdout.reconfigure(errors="backslashreplace")
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S")
     logging.getLogger("stylex").setLevel(logging.INFO)

@@ -1,4 +1,4 @@
-"""Verbs that analyse and measure a trained experiment: latents, AttFind, and what its attributes do."""
+"""Commands for what was trained: latents, AttFind, what its attributes do; figures, tables and report of a suite."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from stylex.cli.options import (
     DeviceOption,
     ExperimentArgument,
     ProtocolOption,
+    SuiteArgument,
     ThreadsOption,
     select_device,
 )
@@ -23,9 +24,9 @@ def encode(
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
     shard: Annotated[
-        int | None, typer.Option(min=0, help="Only one of the attfind.encode_shards parts of the images.")
+        int | None, typer.Option(min=0, help="Encode only this one of the attfind.encode_shards parts, from 0.")
     ] = None,
-    merge: Annotated[bool, typer.Option("--merge", help="Encode nothing: make latents.parquet of the parts.")] = False,
+    merge: Annotated[bool, typer.Option("--merge", help="Only merge the encoded parts into latents.parquet.")] = False,
 ) -> None:
     """Encode the analysed images into latents.parquet."""
     from stylex.latents.encode import encode, merge_shards
@@ -42,10 +43,10 @@ def effects(
     experiment: ExperimentArgument,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
-    shard: Annotated[int, typer.Option(min=0, help="Which of the attfind.shards parts of the images.")] = 0,
+    shard: Annotated[int, typer.Option(min=0, help="Measure this one of the attfind.shards parts, from 0.")] = 0,
     protocol: ProtocolOption = None,
 ) -> None:
-    """Move every style coordinate of every searched image and record the classifier's answer."""
+    """Move every style coordinate of every searched image and record the change of the classifier's logits."""
     from stylex.attfind.effects import compute_effects
 
     compute_effects(Path(), experiment, select_device(device, threads), shard, protocol)
@@ -59,21 +60,21 @@ def attributes(experiment: ExperimentArgument, protocol: ProtocolOption = None) 
 
 
 def baseline(experiment: ExperimentArgument, protocol: ProtocolOption = None) -> None:
-    """Select coordinates as Wu et al. do, on an experiment without classifier-specific training."""
+    """Select coordinates by the method of Wu et al., on an experiment without classifier-specific training."""
     from stylex.evaluation.baselines import baseline
 
     baseline(Path(), experiment, protocol)
 
 
 def samples(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Count the classifier's decisions on random samples, beside those on the analysed images."""
+    """Count the classifier's decisions on random samples and on the analysed images."""
     from stylex.evaluation.samples import samples
 
     samples(Path(), experiment, select_device(device, threads))
 
 
 def sufficiency(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Measure the fraction of images whose decision the top-k attributes flip, and random lists beside them."""
+    """Measure the fraction of images whose decision the top-k attributes, or random moves, flip."""
     from stylex.evaluation.sufficiency import random_flips, sufficiency
 
     chosen = select_device(device, threads)
@@ -82,21 +83,21 @@ def sufficiency(experiment: ExperimentArgument, device: DeviceOption = Device.AU
 
 
 def frechet(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Measure how far images with 0..n attributes applied are from the dataset's."""
+    """Measure the Fréchet distance to the dataset's images with 0..n attributes applied."""
     from stylex.evaluation.frechet import frechet
 
     frechet(Path(), experiment, select_device(device, threads))
 
 
 def factors(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Measure the known factors that each attribute, and each of some random moves, changes."""
+    """Measure how each attribute, and each of some random moves, changes the known factors."""
     from stylex.evaluation.factors import factors
 
     factors(Path(), experiment, select_device(device, threads))
 
 
 def ganalyze(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Learn the direction in W that changes the classifier's answer the way GANalyze does."""
+    """Learn a single direction in W that changes the classifier's output, as in GANalyze."""
     from stylex.evaluation.baselines import ganalyze
 
     ganalyze(Path(), experiment, select_device(device, threads))
@@ -112,7 +113,40 @@ def maps(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, thr
 def counterfactuals(
     experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1
 ) -> None:
-    """Measure the counterfactuals of every method: an oracle's answer, distances to real images, what was changed."""
+    """Measure every method's counterfactuals: an oracle's decision, distances to real images, what was changed."""
     from stylex.evaluation.quality import counterfactuals
 
     counterfactuals(Path(), experiment, select_device(device, threads))
+
+
+def figures(
+    suite: SuiteArgument,
+    experiment: ExperimentArgument,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Draw the experiment's figures into results/<suite>/figures."""
+    from stylex.figures.make import experiment_figures
+
+    experiment_figures(Path(), suite, experiment, select_device(device, threads))
+
+
+def tables(suite: SuiteArgument) -> None:
+    """Write results/<suite>/tables (CSV, Markdown and LaTeX, with published figures beside ours), and metrics."""
+    from stylex.report import tables
+
+    tables(Path(), suite)
+
+
+def report(suite: SuiteArgument) -> None:
+    """Write results/<suite>/index.html, one self-contained file."""
+    from stylex.report import render
+
+    render(Path(), suite)
+
+
+def summary(suite: SuiteArgument) -> None:
+    """Print the main numbers of each experiment, where the report is, and a next command."""
+    from stylex.report.writing import summary
+
+    typer.echo("\n".join(summary(Path(), suite)))

@@ -96,26 +96,26 @@ def explain(
         ),
     ],
     images: Annotated[
-        list[Path] | None, typer.Argument(metavar="IMAGE_FILE", help="Default: images of the analysis.")
+        list[Path] | None, typer.Argument(metavar="IMAGE_FILE", help="Default: the analysed images.")
     ] = None,
-    target: Annotated[str | None, typer.Option(help="Class to turn into; default: the second most probable.")] = None,
+    target: Annotated[str | None, typer.Option(help="Target class; default: the second most probable.")] = None,
     method: Annotated[
         Method, typer.Option(help="subset: greedy, until the flip; independent: the largest effects, each alone.")
     ] = Method.SUBSET,
     attributes: Annotated[
-        int | None, typer.Option(min=1, help="Coordinates moved at the most; default: evaluation.explanation_steps.")
+        int | None, typer.Option(min=1, help="Most coordinates to move; default: evaluation.explanation_steps.")
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option(help="Folder; default: results/experiments/EXPERIMENT/explanations, or explanations of a FOLDER."),
+        typer.Option(help="Folder; default: results/experiments/EXPERIMENT/explanations; of a FOLDER: explanations."),
     ] = None,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Explain single images: which style coordinates turn the classifier's decision, step by step.
+    """Explain single images: which style coordinates change the classifier's decision, step by step.
 
-    Each image file gives <name>.png and <name>.json. Without image files: independent.csv and subset.csv of the first
-    images of the analysis (evaluation.explained_images).
+    Each image file gives <name>.png and <name>.json. Without image files: independent.csv and subset.csv for the first
+    analysed images (evaluation.explained_images).
     """
     if images:
         output = output or default_output(model)

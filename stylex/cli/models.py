@@ -1,4 +1,4 @@
-"""Verbs that train, convert or check networks."""
+"""Commands that train, convert or check networks."""
 
 from __future__ import annotations
 
@@ -12,33 +12,33 @@ from stylex.cli.options import Device, DeviceOption, ExperimentArgument, Threads
 
 
 def backbone(
-    name: Annotated[str, typer.Argument(help="A file of config/backbones, without its ending.")],
+    name: Annotated[str, typer.Argument(help="The name of a file in config/backbones, without .yaml.")],
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Train a backbone on all classes of its dataset; it is never the explained classifier."""
+    """Train a backbone on all classes of its dataset, for perceptual and Fréchet distances."""
     from stylex.classifiers import train_backbone
 
     train_backbone(Path(), name, select_device(device, threads))
 
 
 def oracle(
-    name: Annotated[str, typer.Argument(help="A file of config/oracles, without its ending.")],
+    name: Annotated[str, typer.Argument(help="The name of a file in config/oracles, without .yaml.")],
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Train an oracle on all classes of its dataset; it is neither a backbone nor the explained classifier."""
+    """Train an oracle on all classes of its dataset: an independent classifier that checks counterfactuals."""
     from stylex.classifiers import train_oracle
 
     train_oracle(Path(), name, select_device(device, threads))
 
 
 def regressor(
-    name: Annotated[str, typer.Argument(help="A file of config/regressors, without its ending.")],
+    name: Annotated[str, typer.Argument(help="The name of a file in config/regressors, without .yaml.")],
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Train a network that tells known factors from images: the measure of what attributes move."""
+    """Train a network that estimates the known factors of an image, to measure what attributes move."""
     from stylex.classifiers.stages import train_regressor
 
     train_regressor(Path(), name, select_device(device, threads))
@@ -55,15 +55,15 @@ def train(
     experiment: ExperimentArgument,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
-    time_limit: Annotated[float | None, typer.Option(help="Minutes after which to save, stop and exit 75.")] = None,
+    time_limit: Annotated[float | None, typer.Option(help="Minutes after which to save and exit with code 75.")] = None,
     processes: Annotated[
-        int, typer.Option(min=1, help="Processes on a machine that share every batch, each with a GPU of its own.")
+        int, typer.Option(min=1, help="Processes per machine that share every batch, each with its own GPU.")
     ] = 1,
-    nodes: Annotated[int, typer.Option(min=1, help="Machines of this Slurm job, each with so many processes.")] = 1,
-    tensorboard: Annotated[bool, typer.Option(help="Write the history for TensorBoard, too.")] = False,
+    nodes: Annotated[int, typer.Option(min=1, help="Machines of this Slurm job, each with --processes processes.")] = 1,
+    tensorboard: Annotated[bool, typer.Option(help="Also write the history for TensorBoard.")] = False,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="Go on from this file, though it is of another configuration, code or data; recorded."),
+        typer.Option(help="Resume from this file even if its configuration, code or data differ; this is recorded."),
     ] = None,
 ) -> None:
     """Train StylEx for an experiment; the same command resumes. Exit code 75: saved but not finished, run it again."""
@@ -88,7 +88,7 @@ def train(
 
 
 def diagnose(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Measure the trained networks on validation images, and say what has failed and how to fix it."""
+    """Measure the trained networks on validation images, and report failures and remedies."""
     from stylex.diagnosis import write_diagnosis
 
     write_diagnosis(Path(), experiment, select_device(device, threads))
@@ -99,15 +99,15 @@ def convert_released(
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
     tensorflow: Annotated[
-        str, typer.Option(metavar="PYTHON", envvar="STYLEX_TENSORFLOW", help="An interpreter that has TensorFlow.")
+        str, typer.Option(metavar="PYTHON", envvar="STYLEX_TENSORFLOW", help="A Python interpreter with TensorFlow.")
     ] = ".venv-tensorflow/bin/python",
-    verify: Annotated[bool, typer.Option("--verify", help="Compare with what TensorFlow computes, too.")] = False,
-    tolerance: Annotated[float, typer.Option(min=0, help="Largest difference that is allowed, of logits.")] = 0.05,
+    verify: Annotated[bool, typer.Option("--verify", help="Also compare with what TensorFlow computes.")] = False,
+    tolerance: Annotated[float, typer.Option(min=0, help="Largest allowed difference of logits.")] = 0.05,
     ignore: Annotated[
-        list[str] | None, typer.Option(metavar="VARIABLE", help="A variable that has no place here; may be repeated.")
+        list[str] | None, typer.Option(metavar="VARIABLE", help="A variable to skip; may be repeated.")
     ] = None,
 ) -> None:
-    """Fetch the released model, compare its conversion with what its authors measured, write it as an experiment."""
+    """Download the released model, convert it to an experiment, and compare with what its authors measured."""
     from stylex.released.convert import Request, convert_released
 
     request = Request(tensorflow, verify, tolerance, tuple(ignore or ()))

@@ -1,4 +1,4 @@
-"""Arguments that several verbs share, and what they mean: which device, how many threads."""
+"""Arguments that several commands share, and what they mean: which device, how many threads."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import typer
 
 from stylex.allocator import keep_freed_memory
 from stylex.errors import DeviceError
-from stylex.protocols import Protocol
 
 
 class Device(StrEnum):
@@ -20,18 +19,16 @@ class Device(StrEnum):
     CUDA = "cuda"
 
 
-ExperimentArgument = Annotated[str, typer.Argument(help="A file of config/experiments, without its ending.")]
-SuiteArgument = Annotated[str, typer.Argument(help="A file of config/suites, without its ending.")]
-DatasetArgument = Annotated[str, typer.Argument(help="A dataset of the catalog (`stylex datasets` lists them).")]
-DeviceOption = Annotated[Device, typer.Option(help="auto: cuda where there is one.")]
-ProtocolOption = Annotated[
-    Protocol | None, typer.Option(help="One of attfind.protocols; default: the main one, which is the first.")
-]
+ExperimentArgument = Annotated[str, typer.Argument(help="The name of a file in config/experiments, without .yaml.")]
+SuiteArgument = Annotated[str, typer.Argument(help="The name of a file in config/suites, without .yaml.")]
+DatasetArgument = Annotated[str, typer.Argument(help="A dataset that `stylex datasets` lists.")]
+DeviceOption = Annotated[Device, typer.Option(help="auto: cuda if available.")]
+ProtocolOption = Annotated[str | None, typer.Option(help="One of attfind.protocols; default: the first.")]
 ThreadsOption = Annotated[int, typer.Option(min=1, help="CPU threads.")]
 
 
 def select_device(device: Device, threads: int) -> str:
-    """Set the number of CPU threads and return "cpu" or "cuda"; raise `DeviceError` when there is no such device."""
+    """Set the number of CPU threads and return "cpu" or "cuda"; raise `DeviceError` if there is no such device."""
     import torch
 
     keep_freed_memory()

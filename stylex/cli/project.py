@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from shutil import get_terminal_size
+from textwrap import fill
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +14,7 @@ from stylex.cli.options import DatasetArgument
 
 if TYPE_CHECKING:
     from stylex.config import ExperimentConfig
+    from stylex.project import KeySection
 
 RESUME_SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 LISTED_CLASSES = 12
@@ -37,7 +40,7 @@ def validate(
     """Check a suite, and every experiment, dataset and network that measures; say what the suite will run."""
     from stylex.config.loading import available, load_backbone_config, load_oracle_config, load_suite
     from stylex.datasets.catalog import dataset_names, dataset_spec
-    from stylex.figures.names import check_names
+    from stylex.figures.catalog import check_names
     from stylex.project import load_checked_experiment, load_project
 
     root = Path()
@@ -86,8 +89,53 @@ def font_warning(root: Path, config: ExperimentConfig) -> str | None:
     return warning(names or ())
 
 
+def keys(
+    section: Annotated[
+        str | None, typer.Argument(help="A section or a key, as stylex.losses or r1_gamma; default: all of the file.")
+    ] = None,
+    file: Annotated[
+        str, typer.Option(help="experiment, suite, dataset, backbone, oracle, regressor, site or config.")
+    ] = "experiment",
+    markdown: Annotated[bool, typer.Option("--markdown", help="Tables in Markdown.")] = False,
+) -> None:
+    """Say what the keys of a configuration file mean, which values they take, and their defaults."""
+    from stylex.project import PAPERS, described_keys
+
+    found = described_keys(file, section)
+    if markdown:
+        typer.echo("\n".join(line for each in found for line in in_markdown(each)))
+    else:
+        print_keys(found)
+    said = [each.meaning for each in found] + [key.meaning for each in found for key in each.keys]
+    if cited := [f"{sign} {paper}" for sign, paper in PAPERS.items() if any(sign in text for text in said)]:
+        typer.echo("; ".join(cited))
+
+
+def print_keys(sections: list[KeySection]) -> None:
+    """Print sections as text as wide as the terminal."""
+
+    def paragraph(text: str, indent: int) -> str:
+        return fill(text, columns, initial_indent=" " * indent, subsequent_indent=" " * indent, break_on_hyphens=False)
+
+    columns = get_terminal_size().columns
+    for section in sections:
+        typer.secho(section.heading, bold=True)
+        typer.echo(paragraph(section.meaning, 2) + "\n")
+        for key in section.keys:
+            typer.echo(f"  {typer.style(key.name, bold=True)}: {key.values}; {key.given}")
+            typer.echo(paragraph(key.meaning, 6) + "\n")
+
+
+def in_markdown(section: KeySection) -> list[str]:
+    """Return the lines of a section with a table of its keys."""
+    rows = [(f"`{key.name}`", f"`{key.values}`", key.given, key.meaning.replace("<", "&lt;")) for key in section.keys]
+    table = [("key", "values", "default", "meaning"), ("---",) * 4, *rows]
+    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in table]
+    return [f"## {section.heading}", "", section.meaning.replace("<", "&lt;"), "", *lines, ""]
+
+
 def schemas() -> None:
-    """Write workflow/schemas/*.schema.json, generated from the configuration models."""
+    """Write workflow/schemas/*.schema.json, by which an editor completes and checks the files of config/."""
     from stylex.artifacts import write_text
     from stylex.project import schema_texts
 

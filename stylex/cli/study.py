@@ -14,7 +14,7 @@ app = typer.Typer(help="The user study of Lang et al. 2021, section 4.2.2.", no_
 
 @app.command()
 def build(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Write the questionnaire page study/index.html and its answer key study/key.csv."""
+    """Write the questionnaire, study/index.html, and its answer key, study/key.csv."""
     from stylex.study.questionnaire import build
 
     build(Path(), experiment, select_device(device, threads))
@@ -22,7 +22,7 @@ def build(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, th
 
 @app.command()
 def observe(experiment: ExperimentArgument, device: DeviceOption = Device.AUTO, threads: ThreadsOption = 1) -> None:
-    """Let the machine observer answer the questions of part 1: observer.csv."""
+    """Let the machine observer answer the questions of part 1, into observer.csv."""
     from stylex.study.observer import observe
 
     observe(Path(), experiment, select_device(device, threads))
@@ -33,7 +33,7 @@ def analyse(
     answers: Annotated[list[Path], typer.Argument(metavar="ANSWERS...", help="The participants' CSV files.")],
     key: Annotated[Path, typer.Option(help="key.csv of the questionnaire.")],
 ) -> None:
-    """Analyse answers: people.csv and words.csv beside the key, and a summary on the screen."""
+    """Analyse answers: write people.csv and words.csv beside the key, and print a summary."""
     from stylex.study.answers import analyse, describe_people, describe_words
 
     people, words = analyse(key, answers)
@@ -42,7 +42,7 @@ def analyse(
 
 @app.command()
 def published() -> None:
-    """Recompute the replications' published tables from their raw answers, and say where a cell does not follow."""
+    """Recompute the replications' published tables from their raw answers, and report cells that do not follow."""
     from stylex.config import recomputed_user_study
     from stylex.study.answers import describe_published
     from stylex.study.published import recompute

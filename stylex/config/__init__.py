@@ -1,7 +1,8 @@
-"""Configuration: its sections (base, datasets, finetuning, training, experiments), loading, and paths of artifacts."""
+"""Configuration: its sections, how files are read and what they extend, and the paths of artifacts."""
 
+from stylex.config.analysis import AttFindConfig, EvaluationConfig, StudyConfig
 from stylex.config.datasets import DatasetConfig, DatasetFile
-from stylex.config.experiments import AttFindConfig, EvaluationConfig, ExperimentConfig, StudyConfig, SuiteConfig
+from stylex.config.experiments import ExperimentConfig, SuiteConfig
 from stylex.config.finetuning import BackboneConfig, ClassifierConfig, FineTuningConfig, OracleConfig, RegressorConfig
 from stylex.config.loading import (
     experiment_paths,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from enum import StrEnum
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
@@ -18,6 +19,13 @@ TOP = 10  # attributes applied in [L] Table 3 and [V] Table 1
 KID_FOLDS = tuple(f"kid_fold_{fold}" for fold in range(1, 6))  # columns of frechet.csv: disjoint groups of images
 INCEPTION = "inception"  # pytorch-fid's network, as extractor of features: the only one whose distance is called FID
 NAME = r"^[a-z0-9][a-z0-9._-]*$"  # of the files of config/, and so of what is written
+
+
+class Protocol(StrEnum):
+    """`attfind.protocols`, by which images attributes are found, and on which they are measured; so in our tables."""
+
+    HELD_OUT = "held_out"
+    SAME_IMAGES = "same_images"
 
 
 def class_name(value: str) -> str:
@@ -45,10 +53,14 @@ def power_of_two(value: int) -> int:
 
 ClassName = Annotated[str, BeforeValidator(_as_named), AfterValidator(class_name)]
 Name = Annotated[str, Field(pattern=NAME)]
-Resolution = Annotated[int, Field(le=1024), BeforeValidator(lambda v: power_of_two(v) if isinstance(v, int) else v)]
+Resolution = Annotated[
+    int, Field(ge=8, le=1024), BeforeValidator(lambda v: power_of_two(v) if isinstance(v, int) else v)
+]
 Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
 Weight = Annotated[float, Field(ge=0)]
 Rate = Annotated[float, Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(ge=0, le=1)]
 Precision = Literal["auto", "float32", "bfloat16"]
 Split = Literal["train", "val", "test"]
 Item = TypeVar("Item")
@@ -59,6 +71,11 @@ def each_once(value: list[Item], what: str) -> list[Item]:
     if len(set(value)) != len(value):
         raise ValueError(f"{what} is listed twice: remove one")
     return value
+
+
+def once(what: str) -> AfterValidator:
+    """Return the validator of `each_once`, for the type of a key."""
+    return AfterValidator(lambda value: each_once(value, what))
 
 
 class Section(BaseModel):

@@ -10,7 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
-from stylex.config.base import REST, ClassName, Name, Positive, Resolution, Section, each_once
+from stylex.config.base import REST, ClassName, Count, Name, Positive, Resolution, Section, each_once, once
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -18,20 +18,29 @@ MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 COLOUR = "white|black|#[0-9a-fA-F]{6}"
 
 
+def _at_least_two(value: list[str]) -> list[str]:
+    if len(set(value)) < 2:
+        raise ValueError("a classifier needs at least two different classes: add one, or use one_vs_rest")
+    return value
+
+
 class DatasetConfig(Section):
     """Which images, and which question is asked of them."""
 
-    name: Name = Field(description="A dataset of the catalog (see `stylex datasets`).")
-    resolution: Resolution = Field(description="Side of the prepared square images in pixels.")
-    classes: list[ClassName] | None = Field(None, description="Two or more class names; default: all classes.")
-    one_vs_rest: ClassName | None = Field(None, description="One class against all others, instead of `classes`.")
-
-    @field_validator("classes")
-    @classmethod
-    def _at_least_two(cls, value: list[str] | None) -> list[str] | None:
-        if value is not None and len(set(value)) < 2:
-            raise ValueError("a classifier needs at least two different classes: add one, or use one_vs_rest")
-        return each_once(value, "a class") if value is not None else None
+    name: Name = Field(description="A dataset that `stylex datasets` lists: built in, or a file of config/datasets.")
+    resolution: Resolution = Field(
+        description="Side of the prepared square images in pixels, a power of two from 8 to 1024."
+    )
+    classes: Annotated[list[ClassName], AfterValidator(_at_least_two), once("a class")] | None = Field(
+        None,
+        description="Two or more class names; their order is the order of the labels. Quote what YAML takes for"
+        " something else: no, on, 010, 1_000, 3.0, 2024-01-01. Without it and without one_vs_rest: all classes.",
+    )
+    one_vs_rest: ClassName | None = Field(
+        None,
+        description=f"One class against all others, instead of classes. The others together are called {REST}, so the"
+        " class itself may not be; one of the others may.",
+    )
 
     @model_validator(mode="after")
     def _one_question(self) -> DatasetConfig:
@@ -73,9 +82,9 @@ class SourceFile(Section):
     """A file known by its content; what its publisher does not state is recorded at the first download, and kept to."""
 
     name: str = Field(description="As in its address, without folders.")
-    size: Positive | None = Field(None, description="Bytes.")
-    sha256: SHA256 | None = None
-    md5: MD5 | None = None
+    size: Positive | None = Field(None, description="In bytes.")
+    sha256: SHA256 | None = Field(None, description="As far as its publisher states it.")
+    md5: MD5 | None = Field(None, description="As far as its publisher states it.")
     mirrors: Mirrors | None = Field(None, description="Of this file alone, which the rest of the source does not have.")
 
     @field_validator("name")
@@ -90,11 +99,11 @@ class DatasetSource(Section):
     """Where all files of a dataset can be had: from mirrors under the same names, from Kaggle, or only by a person."""
 
     label: str = Field(description="What messages and manifests call this source.")
-    mirrors: Mirrors | None = Field(None, description="Addresses of folders, tried in order.")
-    kaggle: str | None = Field(None, pattern=r"^[\w-]+/[\w-]+$", description="owner/dataset; needs an account.")
+    mirrors: Mirrors | None = Field(None, description="Addresses of folders, https://…/, tried in order.")
+    kaggle: str | None = Field(None, pattern=r"^[\w-]+/[\w-]+$", description="OWNER/DATASET; needs an account.")
     page: str | None = Field(None, pattern=r"^https?://", description="Where a person gets the files: a form, a login.")
     steps: str | None = Field(None, min_length=1, description="What to do on that page.")
-    files: list[SourceFile] = Field(min_length=1)
+    files: list[SourceFile] = Field(min_length=1, description="All that has to be had from it.")
 
     @model_validator(mode="after")
     def _one_place(self) -> DatasetSource:
@@ -110,9 +119,11 @@ class Shares(Section):
     """How images are divided: by three shares, or officially, where only `val` may be missing and is cut from train."""
 
     official: bool = Field(default=False, description="Keep the split that the dataset itself has.")
-    train: Share | None = None
-    val: Share = Field(description="If official: of the official training split, when there is no validation split.")
-    test: Share | None = None
+    train: Share | None = Field(default=None, description="Of all images; left out if official.")
+    val: Share = Field(
+        description="Of all images; if official, of the official training split, when there is no validation split."
+    )
+    test: Share | None = Field(default=None, description="Of all images; left out if official.")
 
     @model_validator(mode="after")
     def _consistent(self) -> Shares:
@@ -130,43 +141,54 @@ OFFICIAL = Shares(official=True, val=0.10)
 class DatasetFile(Section):
     """config/datasets/<name>.yaml: image files, and what is asked of them."""
 
-    title: str
+    title: str = Field(description="Printed before a download and kept in the manifest.")
     layout: Name = Field(
-        description="How the images and their labels are found: folders (a folder a class), table (a CSV with the"
-        " columns path, label and, if wanted, split and identity), or the name of a published layout."
+        description="How images and labels are found: folders (one for each class), table (a CSV with the columns path,"
+        " label and, if wanted, split and identity), or a published layout by its name, as afhq,"
+        " celeba or ffhq."
     )
-    label: str | None = Field(None, description="Which label, of a layout that has several.")
-    classes: list[ClassName] | None = Field(
-        None, min_length=2, description="The classes in the order of their labels; default: all that the layout finds."
+    label: str | None = Field(
+        None, description="Which label, of a layout that has several: Male of CelebA, a column of a table."
     )
-    channels: Literal[1, 3] = Field(3, description="1: grey, 3: RGB.")
-    licence: str
-    access: str | None = Field(None, description="What has to be done or agreed to before the download.")
-    raw: Name | None = Field(None, description="The dataset whose downloaded files these are; default: its own.")
+    classes: Annotated[list[ClassName], once("a class")] | None = Field(
+        None,
+        min_length=2,
+        description="The classes in the order of their labels; folders and table skip images of other classes. Without"
+        " it: all that the layout finds.",
+    )
+    channels: Literal[1, 3] = Field(3, description="3: RGB; 1: grey.")
+    licence: str = Field(description="Printed before a download and kept in the manifest.")
+    access: str | None = Field(
+        None, description="What must be done or agreed to before a download; printed and kept, too."
+    )
+    raw: Name | None = Field(
+        None,
+        description="The dataset whose files these are, as ffhq-age uses those of ffhq-gender: they are then downloaded"
+        " once.",
+    )
     folder: Place | None = Field(
-        None, description="Images of your own: relative to the project's root, or absolute; ~ is your home."
+        None, description="Images of your own, relative to the project's folder or absolute; ~ is your home."
     )
     csv: Place | None = Field(None, description="Images of your own: a table whose paths are relative to its folder.")
     shares: Shares | None = Field(
-        None, description="Default: the official split where there is one, else 70 / 15 / 15 %."
+        None,
+        description="How images are divided, as {train: 0.70, val: 0.15, test: 0.15} or {official: true, val: 0.10}."
+        " Without it: the official split if every image has one, else 70 / 15 / 15 %.",
     )
     background: Colour = Field(
-        "white", description="What transparent pixels are put on: white, black or '#rrggbb' (in quotes)."
+        "white", description="The colour behind transparent pixels: white, black or '#rrggbb', in quotes."
     )
     white_level: int | None = Field(
         None,
         ge=1,
         le=65535,
-        description="The value of white in grey files with 16 bits, as 4095 of 12-bit data; default: 65535, with a"
+        description="The value of white in grey files with 16 bits, as 4095 of 12-bit data. Without it: 65535, with a"
         " warning where no image has half of that.",
     )
-    max_unreadable: int = Field(0, ge=0, description="Images that may be left out because they cannot be read.")
-    sources: list[DatasetSource] = Field([], description="Each complete in itself, tried in order.")
-
-    @field_validator("classes")
-    @classmethod
-    def _different(cls, value: list[str] | None) -> list[str] | None:
-        return each_once(value, "a class") if value is not None else None
+    max_unreadable: Count = Field(0, description="Images that may be left out because they cannot be read.")
+    sources: list[DatasetSource] = Field(
+        [], description="Where the files can be had; each source is complete in itself, and they are tried in order."
+    )
 
     @model_validator(mode="after")
     def _one_origin(self) -> DatasetFile:

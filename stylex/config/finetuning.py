@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from stylex.config.base import Name, Positive, Rate, Resolution, Section, Weight
+from stylex.config.base import Count, Fraction, Name, Positive, Rate, Resolution, Section, Weight
 
 TIMM = "timm:"  # before the name of a model of the package timm
 ARCHITECTURES = ("resnet18", "mobilenet_v2", "mobilenet_v1", "mobilenet_v1_relu")
@@ -37,41 +37,56 @@ Architecture = Annotated[
 class FineTuningConfig(Section):
     """Supervised training of a convolutional network."""
 
-    architecture: Architecture = "resnet18"
-    epochs: Positive
-    batch_size: Positive
-    learning_rate: Rate
-    weight_decay: Weight = 0.0
-    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    max_translation: Annotated[int, Field(ge=0)] = Field(0, description="Random shift of training images, pixels.")
-    max_images: Positive | None = Field(None, description="Images an epoch at the most, drawn anew; default: all.")
+    architecture: Architecture = Field(
+        "resnet18",
+        description=f"One of these, or {TIMM}<name> for a model of timm. mobilenet_v1_relu is the released model's,"
+        " with ReLU for ReLU6. docs/classifiers.md has more on each.",
+    )
+    epochs: Positive = Field(
+        description="Epochs of training. The one with the best balanced accuracy on validation images is kept; of"
+        " several such, or of a regressor, the one with the lowest loss."
+    )
+    batch_size: Positive = Field(description="Images a step.")
+    learning_rate: Rate = Field(description="Learning rate; with one_cycle, its peak.")
+    weight_decay: Weight = Field(0.0, description="Weight decay of the optimiser.")
+    label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0, description="Share of each label spread over all classes."
+    )
+    max_translation: Count = Field(0, description="Random shift of training images, in pixels.")
+    max_images: Positive | None = Field(
+        None, description="Images an epoch at the most, drawn anew each time. Without it: all."
+    )
     max_val_images: Positive | None = Field(
-        None, description="Validation images by which the best epoch is chosen, at the most; default: all."
+        None, description="Validation images by which the best epoch is chosen, at the most. Without it: all."
     )
     width: Annotated[float, Field(gt=0, le=4)] = Field(1.0, description="Multiplier of all channel counts.")
     stem: Literal["auto", "small", "published"] = Field(
         "auto",
-        description="small: the first two halvings are left out, for images of 32 or 64 pixels; auto: published from"
-        f" {FULL_STEM} pixels up, and with pretrained weights.",
+        description="small: the first two halvings are left out, for images of 32 or 64 pixels; published: they are"
+        f" not; auto: published from {FULL_STEM} pixels up, for timm's models, and with pretrained weights.",
     )
     pretrained: str = Field(
         NOTHING,
         min_length=1,
-        description="imagenet: torchvision's weights, downloaded; a file: weights in the layout of the published ones;"
-        " none: from scratch.",
+        description="none: from scratch; imagenet: torchvision's weights, downloaded; or a file of weights in the"
+        " layout of the published ones, relative to the project's folder or absolute.",
     )
     epochs_per_stage: Positive | None = Field(
         None,
         description="Gradual unfreezing ([V] 4.3): the head alone for so many epochs, then one stage more from the top"
-        " every so many; default: everything from the start.",
+        " every so many. Without it: everything learns from the start.",
     )
-    optimizer: Literal["adamw", "adam"] = "adamw"
-    schedule: Literal["one_cycle", "constant"] = Field("one_cycle", description="one_cycle: learning_rate is the peak.")
+    optimizer: Literal["adamw", "adam"] = Field("adamw", description="AdamW, or Adam as in [V].")
+    schedule: Literal["one_cycle", "constant"] = Field(
+        "one_cycle", description="Of the learning rate: up to its peak and down again, or always the same."
+    )
     balance: Literal["none", "loss", "sampling"] = Field(
-        "none", description="Classes weighted by their inverse frequency: in the loss, or in what is drawn."
+        "none", description="Classes are weighted by their inverse frequency: in the loss, or in what is drawn."
     )
-    patience: Annotated[int, Field(ge=0)] | None = Field(
-        None, description="Epochs without improvement on validation images before training ends; default, 0: never."
+    patience: Count | None = Field(
+        None,
+        description="Epochs without improvement on validation images after which training ends. Without it, or 0:"
+        " never.",
     )
 
     @property
@@ -116,19 +131,31 @@ class FineTuningConfig(Section):
 class ClassifierConfig(FineTuningConfig):
     """The classifier to be explained."""
 
-    min_accuracy: Annotated[float, Field(ge=0, le=1)] = Field(
-        0.0, description="Balanced accuracy on validation images below which the experiment stops; [L] 4 asks for 0.95."
+    min_accuracy: Fraction = Field(
+        0.0,
+        description="Balanced accuracy on validation images below which the experiment stops ([L] 4: 0.95). The test"
+        " split is measured, and decides nothing.",
     )
 
 
-class BackboneConfig(FineTuningConfig):
-    """A network trained on all images of a dataset, for perceptual and Fréchet distances; never what is explained."""
+class MeasuringConfig(FineTuningConfig):
+    """A network that measures, in a file of its own."""
 
-    dataset: Name
-    resolution: Resolution
-    seed: int = 0
+    dataset: Name = Field(description="The dataset of its images.")
+    resolution: Resolution = Field(description="Side of its images in pixels: that of the experiments that use it.")
+    seed: int = Field(0, description="Of its weights and of the order of its images.")
+
+
+class BackboneConfig(MeasuringConfig):
+    """A network trained on all images of a dataset, for perceptual and Fréchet distances: config/backbones/<name>.yaml.
+
+    It is never what is explained.
+    """
+
     labels: Literal["classes", "factors"] = Field(
-        "classes", description="factors: of a drawn dataset, the halves in which all known factors lie (2^F classes)."
+        "classes",
+        description="What it is trained to tell. classes: all classes of the dataset; factors: the halves in which all"
+        " known factors of a drawn dataset lie (2^F classes).",
     )
 
     @field_validator("architecture")
@@ -139,23 +166,21 @@ class BackboneConfig(FineTuningConfig):
         return value
 
 
-class OracleConfig(FineTuningConfig):
+class OracleConfig(MeasuringConfig):
     """A classifier of all classes of a dataset that is asked what counterfactuals show: config/oracles/<name>.yaml.
 
-    It takes no part in any training, and it is neither a backbone nor what is explained.
+    It takes no part in any training. Let it differ from backbone and classifier in seed and architecture: their weights
+    are refused.
     """
 
-    dataset: Name
-    resolution: Resolution
-    seed: int = 1
+    seed: int = Field(1, description="Of its weights and of the order of its images.")
 
 
-class RegressorConfig(FineTuningConfig):
-    """A network that tells the known factors of a drawn dataset from an image: config/regressors/<name>.yaml."""
+class RegressorConfig(MeasuringConfig):
+    """A network that tells the known factors of a drawn dataset from an image: config/regressors/<name>.yaml.
 
-    dataset: Name
-    resolution: Resolution
-    seed: int = 0
+    It has no classes, so that label_smoothing and balance stay what they are.
+    """
 
     @field_validator("label_smoothing", "balance")
     @classmethod

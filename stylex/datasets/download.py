@@ -21,9 +21,8 @@ logger = logging.getLogger("stylex")
 def download(root: Path, name: str, offline: bool = False) -> None:
     """Download dataset `name` to data/raw/<name>, verify it, and record in source.json where it came from.
 
-    Title, licence and conditions are logged before the first byte is asked for, and recorded. `offline`: nothing but
-    that folder and the shared cache is looked at. Files that are there already and match their pins are not fetched
-    again. Raises `ConfigError` for an unknown name or a folder of own images that is not there,
+    Title, licence and conditions are logged before the first byte is asked for. `offline`: nothing but that folder and
+    the shared cache is looked at. Raises `ConfigError` for an unknown name or a folder of own images that is not there,
     `DownloadError` (or `ChecksumError`) when no source works, `StorageError` when the folder cannot be written.
     """
     spec = dataset_spec(root, dataset_spec(root, name).raw)
@@ -34,13 +33,13 @@ def download(root: Path, name: str, offline: bool = False) -> None:
 def download_from_sources(spec: DatasetSpec, folder: Path, offline: bool = False) -> None:
     """Download the files of `spec` to `folder`, trying the cache and then its sources in order."""
     sources = [_with_recorded_pins(source, folder) for source in spec.sources]
-    present = next((source for source in sources if not _missing(source, folder)), None)
-    if present is not None:
-        if not (folder / RECORD).is_file() or read_json(folder / RECORD)["source"] != present.label:
-            _write_record(spec, present, folder, {file.name: "already there" for file in present.files})
-        what = f"is already in {folder}, nothing to do" if present.files else f"is {present.label}, nothing to download"
-        logger.info("%s %s", spec.name, what)
-        return
+    for source in sources:
+        if not _missing(source, folder):
+            if _record(folder).get("source") != source.label:
+                _write_record(spec, source, folder, {file.name: "already there" for file in source.files})
+            what = f"already in {folder}, nothing to do" if source.files else f"{source.label}, nothing to download"
+            logger.info("%s is %s", spec.name, what)
+            return
     logger.info("%s: %s. %s", spec.name, spec.title, _conditions(spec))
     for source in sources:
         if all(from_cache(file, folder / file.name) for file in _missing(source, folder)):
@@ -74,10 +73,34 @@ def download_from_sources(spec: DatasetSpec, folder: Path, offline: bool = False
 
 def download_record(root: Path, name: str) -> dict[str, Any]:
     """Return what `download` recorded of dataset `name`; raise `DatasetError` when it was not downloaded."""
-    path = DatasetPaths(root, name).raw / RECORD
-    if not path.is_file():
-        raise DatasetError(f"{path} does not exist; run `stylex download {name}` first")
-    return read_json(path)
+    folder = DatasetPaths(root, name).raw
+    if not (record := _record(folder)):
+        raise DatasetError(f"{folder / RECORD} does not exist; run `stylex download {name}` first")
+    return record
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    return read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+
+
+def _write_record(spec: DatasetSpec, source: Source, folder: Path, origins: dict[str, str]) -> None:
+    files = {}
+    for file in source.files:
+        path = folder / file.name
+        files[file.name] = {"size": path.stat().st_size, "sha256": file.sha256 or digest(path, "sha256")}
+    known = {"dataset": spec.name, "title": spec.title, "licence": spec.licence, "access": spec.access}
+    write_json(folder / RECORD, known | {"source": source.label, "files": files, "origins": origins})
+
+
+def _with_recorded_pins(source: Source, folder: Path) -> Source:
+    """Pin the files whose publisher does not say all to those that an earlier download from this source recorded."""
+    record = _record(folder)
+    recorded = record.get("files", {}) if record.get("source") == source.label else {}
+    files = []
+    for file in source.files:
+        known = recorded.get(file.name, {"size": None, "sha256": None})
+        files.append(replace(file, size=file.size or known["size"], sha256=file.sha256 or known["sha256"]))
+    return replace(source, files=tuple(files))
 
 
 def _missing(source: Source, folder: Path) -> list[PinnedFile]:
@@ -92,17 +115,6 @@ def _missing_files(source: Source, folder: Path) -> str:
         words += ["what is there is not it"] if (folder / file.name).exists() else []
         names.append(file.name + (f" ({', '.join(words)})" if words else ""))
     return ", ".join(names)
-
-
-def _with_recorded_pins(source: Source, folder: Path) -> Source:
-    """Pin the files whose publisher does not say all to those that an earlier download from this source recorded."""
-    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    recorded = record.get("files", {}) if record.get("source") == source.label else {}
-    files = []
-    for file in source.files:
-        known = recorded.get(file.name, {"size": None, "sha256": None})
-        files.append(replace(file, size=file.size or known["size"], sha256=file.sha256 or known["sha256"]))
-    return replace(source, files=tuple(files))
 
 
 def _by_hand(spec: DatasetSpec, source: Source, folder: Path) -> DownloadError:
@@ -122,48 +134,32 @@ def _obtain(spec: DatasetSpec, source: Source, folder: Path) -> dict[str, str]:
     if rest.page and _missing(rest, folder):
         raise _by_hand(spec, rest, folder)
     origins = {file.name: source.label for file in rest.files}
+    addresses = list(source.mirrors)
     for file in source.files:
-        if file.mirrors:
-            origins |= _from_mirrors((file,), file.mirrors, folder)
-    if rest.mirrors:
-        origins |= _from_mirrors(rest.files, rest.mirrors, folder)
-    elif rest.kaggle:
+        if places := list(file.mirrors) or addresses:
+            origins[file.name] = _from_mirrors(file, places, folder)
+    if rest.kaggle:
         fetch_kaggle(rest, folder)
     elif rest.archive:
         fetch_package(rest, folder)
     return origins
 
 
-def _from_mirrors(files: tuple[PinnedFile, ...], addresses: tuple[str, ...], folder: Path) -> dict[str, str]:
-    origins: dict[str, str] = {}
-    mirrors = list(addresses)
-    for file in files:
-        failures: list[DownloadError] = []
-        for mirror in tuple(mirrors):
-            url = mirror + file.name
-            try:
-                present = is_present(folder / file.name, file)
-                origins[file.name] = url if present else fetch(url, file, folder / file.name)
-                break
-            except DownloadError as error:
-                logger.warning("mirror failed: %s", error)
-                failures.append(error)
-                mirrors.append(mirrors.pop(0))  # the next file asks this mirror last
-        else:
-            raise _summary(f"no mirror has {file.name}", failures)
-    return origins
+def _from_mirrors(file: PinnedFile, mirrors: list[str], folder: Path) -> str:
+    """Bring a file to `folder` and return its origin; a mirror that failed goes to the end of the list."""
+    failures: list[DownloadError] = []
+    for mirror in tuple(mirrors):
+        url = mirror + file.name
+        try:
+            return url if is_present(folder / file.name, file) else fetch(url, file, folder / file.name)
+        except DownloadError as error:
+            logger.warning("mirror failed: %s", error)
+            failures.append(error)
+            mirrors.append(mirrors.pop(0))
+    raise _summary(f"no mirror has {file.name}", failures)
 
 
 def _summary(what: str, failures: list[DownloadError], remedy: str = "") -> DownloadError:
     """Compose one error of several: a `ChecksumError` if there was one, as it is the one to look into."""
     kind = ChecksumError if any(isinstance(failure, ChecksumError) for failure in failures) else DownloadError
     return kind(f"{what}: {'; '.join(str(failure) for failure in failures)}{remedy}")
-
-
-def _write_record(spec: DatasetSpec, source: Source, folder: Path, origins: dict[str, str]) -> None:
-    files = {}
-    for file in source.files:
-        path = folder / file.name
-        files[file.name] = {"size": path.stat().st_size, "sha256": file.sha256 or digest(path, "sha256")}
-    known = {"dataset": spec.name, "title": spec.title, "licence": spec.licence, "access": spec.access}
-    write_json(folder / RECORD, known | {"source": source.label, "files": files, "origins": origins})

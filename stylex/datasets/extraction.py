@@ -19,10 +19,9 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from tarfile import HeaderError, ReadError, TarError, TarFile, TarInfo
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from stylex.artifacts import sha256, storage_errors, write_text
 from stylex.errors import DatasetError
@@ -36,8 +35,7 @@ SMALL = 1 << 20  # bytes that any archive may unpack to: short texts compress wi
 logger = logging.getLogger("stylex")
 
 
-@dataclass(frozen=True)
-class Limits:
+class Limits(NamedTuple):
     """What an archive may hold."""
 
     members: int = 2_000_000
@@ -50,8 +48,7 @@ def unpack(folder: Path, checksums: Mapping[str, str]) -> None:
 
     checksums: sha256 of the downloaded files by name. <archive>.unpacked remembers what a folder was made from: with
     it, the archive itself may be deleted; without it, the folder is a user's own work and is trusted. Raises
-    `DatasetError` for a file that is not the downloaded one, for a folder made from another, and for what `extract`
-    refuses.
+    `DatasetError` for a file that is not the downloaded one, a folder made from another, and what `extract` refuses.
     """
     for name, expected in checksums.items():
         archive, note = folder / name, folder / f"{name}.unpacked"
@@ -83,9 +80,9 @@ def check_file(path: Path, expected: str) -> None:
 def extract(archive: Path, folder: Path, limits: Limits = Limits()) -> None:  # noqa: B008
     """Unpack `archive` into the new `folder`, which appears only when it is whole.
 
-    Raises `DatasetError`, naming the archive and the member, for names that are absolute, contain `..` or collide,
-    for links, devices and encrypted members, for more than the limits allow, for a damaged archive, and when the
-    folder exists; `StorageError` when it cannot be written. A process that does the same at the same time is no error.
+    Raises `DatasetError`, naming the archive and the member, for names that are absolute, contain `..` or collide, for
+    links, devices and encrypted members, for more than the limits allow, for damage, and when the folder exists. A
+    process that does the same at the same time is no error.
     """
     if folder.exists():
         raise DatasetError(f"{folder} exists already; delete it to extract {archive} again")
@@ -99,15 +96,14 @@ def extract(archive: Path, folder: Path, limits: Limits = Limits()) -> None:  # 
             content.mkdir()
             try:
                 for name, stream in reader.members():
-                    _write(content, name, stream, reader)
+                    reader.write(content / PurePosixPath(name), stream)
             except (*DAMAGED, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:  # without a number: gzip's and bz2's own
                     raise
                 where = f"after member {reader.member!r}" if reader.member else "at its start"
                 reason = " ".join(str(error).split()) or type(error).__name__
-                raise DatasetError(
-                    f"{archive} is damaged or no tar or zip archive, {where} ({reason}); download it again"
-                ) from None
+                what = f"is damaged or no tar or zip archive, {where} ({reason}); download it again"
+                raise DatasetError(f"{archive} {what}") from None
             try:
                 os.rename(content, folder)
             except OSError as error:
@@ -150,8 +146,7 @@ class _Reader:
     def _of_zip(self, stream: IO[bytes]) -> Iterator[tuple[str, Any]]:
         with zipfile.ZipFile(stream) as archive:
             for info in archive.infolist():
-                kind = stat.S_IFMT(info.external_attr >> 16)
-                self._check(info.filename, kind in (0, stat.S_IFREG, stat.S_IFDIR))
+                self._check(info.filename, stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG, stat.S_IFDIR))
                 if info.flag_bits & 1:
                     raise self.refusal("is encrypted")
                 try:
@@ -171,12 +166,28 @@ class _Reader:
         if not plain:
             raise self.refusal("is a link, a device or a pipe")
 
+    def write(self, target: Path, stream: Any) -> None:
+        """Make the member; the file system itself says which names it takes for the same."""
+        try:
+            if stream is None:
+                target.mkdir(parents=True, exist_ok=True)
+                return
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                shutil.copyfileobj(stream, file)
+        except (FileExistsError, NotADirectoryError, IsADirectoryError):
+            raise self.refusal("has the name of an earlier member") from None
+        except OSError as error:
+            if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
+                raise self.refusal(f"has an impossible name: {error.strerror}") from None
+            raise
 
-class _Counted:
+
+class _Counted(NamedTuple):
     """A stream whose bytes are counted against the limits."""
 
-    def __init__(self, stream: IO[bytes], reader: _Reader) -> None:
-        self.stream, self.reader = stream, reader
+    stream: Any
+    reader: _Reader
 
     def read(self, size: int = -1) -> bytes:
         content = self.stream.read(size)
@@ -198,21 +209,3 @@ class _Header(TarInfo):
             if type(error).__name__ == "EOFHeaderError":  # the zeros that end an archive
                 raise
             raise ReadError(str(error)) from None
-
-
-def _write(content: Path, name: str, stream: Any, reader: _Reader) -> None:
-    """Make one member below `content`; the file system itself says which names it takes for the same."""
-    target = content / PurePosixPath(name)
-    try:
-        if stream is None:
-            target.mkdir(parents=True, exist_ok=True)
-            return
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("xb") as file:
-            shutil.copyfileobj(stream, file)
-    except (FileExistsError, NotADirectoryError, IsADirectoryError):
-        raise reader.refusal("has the name of an earlier member") from None
-    except OSError as error:
-        if error.errno in (errno.ENAMETOOLONG, errno.EINVAL, errno.EILSEQ):
-            raise reader.refusal(f"has an impossible name: {error.strerror}") from None
-        raise

@@ -48,10 +48,7 @@ def write_factors(path: Path, factors: Factors) -> dict[str, Any]:
 
 
 def read_factors(root: Path, dataset: str, resolution: int) -> Factors:
-    """Read the factors of a prepared dataset.
-
-    Raises `ConfigError` when the dataset has none, `ArtifactError` when it is not prepared or the file is damaged.
-    """
+    """Read the factors of a prepared dataset; raise `ConfigError` when it has none, `ArtifactError` for damage."""
     import pyarrow
     import pyarrow.parquet
 
@@ -74,7 +71,7 @@ def read_factors(root: Path, dataset: str, resolution: int) -> Factors:
 def by_halves(split: ImageSplit, factors: Factors) -> ImageSplit:
     """Return the same images labelled by the half (0: below 0.5, 1) in which each factor lies: 2^F classes.
 
-    A class is named by its digits in the order of the factors. No factor counts more than another in such a label.
+    A class is named by its digits in the order of the factors.
     """
     import torch
 

@@ -14,9 +14,10 @@ import multiprocessing
 import os
 import threading
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from itertools import pairwise, repeat
 from multiprocessing.connection import wait
 from pathlib import Path
 from typing import Any, NamedTuple, TypeAlias
@@ -25,11 +26,10 @@ import numpy
 
 from stylex.allocator import keep_freed_memory
 from stylex.artifacts import sha256
-from stylex.config import DatasetPaths
 from stylex.config.datasets import DatasetFile, Shares
 from stylex.datasets.catalog import DatasetSpec, check_classes, own_images
 from stylex.datasets.extraction import unpack
-from stylex.datasets.images import NAMED, Box, Bytes, ImageInfo, ImageSummary, Rendering, read_pixels, rendering_of
+from stylex.datasets.images import NAMED, Bytes, ImageInfo, Rendering, read_pixels
 from stylex.datasets.layouts import load_layout
 from stylex.datasets.layouts.records import ImageRecord, check_names, listed
 from stylex.datasets.partition import check_splits, default_shares, split_records
@@ -61,11 +61,10 @@ class ImageFiles(NamedTuple):
 
     def digest(self) -> str:
         """Return the sha256 of all that is known of the images, of a user's own also of what the files hold."""
-        contents: Iterable[str | None] = [None] * len(self.records)
+        digest, contents = hashlib.sha256(), repeat(None, len(self.records))
         if self.file.own:
             with ThreadPoolExecutor(available_processes()) as threads:
                 contents = list(threads.map(_content, (record.path for record in self.records)))
-        digest = hashlib.sha256()
         for each, split, content in zip(self.records, self.splits, contents, strict=True):
             row = [each.id, each.source, each.label, split, each.identity, each.box, content]
             digest.update(json.dumps(row).encode() + b"\n")
@@ -92,7 +91,7 @@ class ImageFiles(NamedTuple):
 
 
 def _content(path: Path) -> str | None:
-    """Return the sha256 of a file; None: it cannot be read, as preparation will say."""
+    """Return the sha256 of a file; None: it cannot be read, which preparation will say."""
     try:
         return sha256(path) if path.is_file() else None
     except OSError:
@@ -100,20 +99,18 @@ def _content(path: Path) -> str | None:
 
 
 def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[str, str]) -> ImageFiles:
-    """Unpack the raw files in `folder` and list the images.
+    """Unpack the raw files in `folder`, whose sha256 are `checksums`, and list the images.
 
-    checksums: sha256 of the raw files by name. Raises `ConfigError` when a user's own images are not where the
-    dataset's file says, or a class has a name that none can have, `DatasetError` when the images are not as the layout
-    expects.
+    Raises `ConfigError` for own images that are not there and for a class name that none can have, `DatasetError` when
+    the images are not as the layout expects.
     """
-    file = spec.file
+    file, folder = spec.file, own_images(root, spec) or folder
     assert file is not None
-    folder = own_images(root, spec) or folder
     unpack(folder, checksums)
     class_names, records, notes = load_layout(file.layout)(folder, file.label, spec.class_names)
     check_classes(spec.name, class_names)
     check_names(record.path for record in records)
-    assert all(one.id < other.id for one, other in zip(records, records[1:], strict=False)), "sorted by id, each once"
+    assert all(one.id < other.id for one, other in pairwise(records)), "sorted by id, each once"
     if not records:
         raise DatasetError(f"dataset '{spec.name}' has no image in {folder}; look at its layout and its classes")
     for note in notes:
@@ -126,49 +123,26 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
     return files
 
 
-def boxes_of(root: Path, spec: DatasetSpec, paths: Sequence[Path]) -> list[Box | None]:
-    """Return the box that the dataset has for each file, if it is one of the dataset's own; None: the central square.
-
-    The images are listed only when some file lies in their folder. Raises `DatasetError` as the layout does.
-    """
-    assert spec.file is not None
-    folder = DatasetPaths(root, spec.raw).raw if spec.file.own is None else root / spec.file.own
-    inside = [os.path.isfile(path) and _is_inside(path, folder) for path in paths]
-    if not any(inside):
-        return [None] * len(paths)
-    records = load_layout(spec.file.layout)(folder, spec.file.label, spec.class_names).records
-    boxed = [record for record in records if record.box is not None]
-    return [
-        next((record.box for record in boxed if record.path.samefile(path)), None) if is_inside else None
-        for path, is_inside in zip(paths, inside, strict=True)
-    ]
-
-
-def _is_inside(path: Path, folder: Path) -> bool:
-    """Say whether `path` lies in `folder`, by its name or by where links lead."""
-    named = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
-    return named or path.resolve().is_relative_to(folder.resolve())
-
-
 def content(files: ImageFiles, channels: int, resolution: int, processes: int) -> Content:
     """Return the images; asking for the last row raises `ImageError` when more are unreadable than may be."""
-    findings = Findings(ImageSummary(rendering_of(files.file)))
+    findings = Findings(Rendering.of(files.file))
     return Content(Counter(files.splits), _rows(files, channels, resolution, processes, findings), findings)
 
 
 def _rows(files: ImageFiles, channels: int, resolution: int, processes: int, findings: Findings) -> Iterator[Row]:
     """Yield the first of all images with the same pixels: neither its label nor its split has a say."""
     first: dict[bytes, tuple[ImageRecord, str]] = {}
-    prepared = _prepared(files.records, channels, resolution, rendering_of(files.file), processes)
+    prepared = _prepared(files.records, channels, resolution, findings.rendering, processes)
     for (record, pixels, answer), split in zip(prepared, files.splits, strict=True):
         if isinstance(answer, str):
             findings.unreadable.append({"file": record.source, "reason": answer})
             continue
         digest, info = answer
-        findings.summary.add(record.source, info)
+        findings.add(record.source, info)
         if digest in first:
             earlier, earlier_split = first[digest]
-            findings.duplicate(other_label=earlier.label != record.label, other_split=earlier_split != split)
+            findings.dropped += 1
+            findings.in_another_split += earlier_split != split
             if earlier.label != record.label:
                 pair = [f"{each.source} ({files.class_names[each.label]})" for each in (earlier, record)]
                 findings.conflicts.append(" and ".join(pair))
@@ -181,18 +155,17 @@ def _rows(files: ImageFiles, channels: int, resolution: int, processes: int, fin
 def _report(files: ImageFiles, findings: Findings) -> None:
     where = f"config/datasets/{files.name}.yaml"
     if unreadable := findings.unreadable:
-        named = ", ".join(f"{each['file']} ({each['reason']})" for each in unreadable[:NAMED])
-        more = " and others" if len(unreadable) > NAMED else ""
-        what = f"{len(unreadable)} of {len(files.records)} images of '{files.name}' cannot be read: {named}{more}"
+        named = listed([f"{each['file']} ({each['reason']})" for each in unreadable], NAMED)
+        what = f"{len(unreadable)} of {len(files.records)} images of '{files.name}' cannot be read: {named}"
         if len(unreadable) > (most := files.file.max_unreadable):
             raise ImageError(f"{what}; fix or remove them, or raise max_unreadable, which is {most}, in {where}")
         logger.warning("%s; they are left out and listed in the manifest", what)
-    if dropped := findings.duplicates["dropped"]:
-        logger.info("%s: dropped %d images whose pixels are those of an earlier one", files.name, dropped)
+    if findings.dropped:
+        logger.info("%s: dropped %d images whose pixels are those of an earlier one", files.name, findings.dropped)
     if conflicts := findings.conflicts:
         what = f"{len(conflicts)} of these have another class than the one that is kept; fix the labels"
         logger.warning("%s: %s: %s", files.name, what, listed(conflicts, NAMED))
-    findings.summary.report(files.name, where)
+    findings.report(files.name, where)
 
 
 def available_processes() -> int:
@@ -203,10 +176,7 @@ def available_processes() -> int:
 def _prepared(
     records: Sequence[ImageRecord], channels: int, side: int, rendering: Rendering, processes: int
 ) -> Iterator[tuple[ImageRecord, Bytes, Answer]]:
-    """Yield all records in their order with their pixels [channels, side, side].
-
-    The pixels are overwritten when the next batch is asked for. Raises `DatasetError` when a process dies.
-    """
+    """Yield all records with their pixels [channels, side, side], which the next batch overwrites."""
     size = channels * side * side
     rows = max(1, min(BATCH_IMAGES, BATCH_BYTES // size))
     batches = [records[start : start + rows] for start in range(0, len(records), rows)]
@@ -214,10 +184,8 @@ def _prepared(
     count = processes * BATCHES if processes > 1 else 1
     memory = mmap.mmap(-1, count * rows * size)
     slots = numpy.frombuffer(memory, numpy.uint8).reshape(count, rows, channels, side, side)
-    if processes > 1:
-        results = _in_order(slots, batches, rendering, processes)
-    else:
-        results = (_prepare_batch(batch, slots[0], rendering) for batch in batches)
+    alone = (_prepare_batch(batch, slots[0], rendering) for batch in batches)
+    results = _in_order(slots, batches, rendering, processes) if processes > 1 else alone
     for index, (batch, answers) in enumerate(zip(batches, results, strict=True)):
         yield from zip(batch, slots[index % count], answers, strict=False)
 

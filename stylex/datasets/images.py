@@ -1,9 +1,8 @@
 """An image file to a square of a fixed side, in 8 bits per channel without transparency.
 
-Used for whole datasets and for `stylex explain` alike. Transparent pixels are put on a stated colour. Grey of 16 bits
-is scaled so that a stated value is white, as instruments write 12 bits into files of 16; of 16 bits in colour, Pillow
-gives the upper 8. One filter everywhere: Lanczos with antialiasing (its support grows with the reduction), applied to
-the whole image as the file has it: JPEG files are not decoded at a reduced scale.
+Transparent pixels are put on a stated colour. Grey of 16 bits is scaled so that a stated value is white, as instruments
+write 12 bits into files of 16; of 16 bits in colour, Pillow gives the upper 8. One filter everywhere: Lanczos with
+antialiasing, applied to the whole image as the file has it: JPEG files are not decoded at a reduced scale.
 """
 
 from __future__ import annotations
@@ -20,17 +19,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy
 import numpy.typing
 
-from stylex.datasets.layouts.records import listed
+from stylex.datasets.layouts.records import Box, listed
 from stylex.errors import ImageError
 
 if TYPE_CHECKING:
-    import torch
     from PIL import Image, ImageFile
 
     from stylex.config.datasets import DatasetFile
 
 Bytes = numpy.typing.NDArray[numpy.uint8]
-Box = tuple[float, float, float, float]  # left, upper, right, lower in pixels
 MODES = {1: "L", 3: "RGB"}
 FULL = 65535  # white, where all of 16 bits are used
 NAMED = 3  # files that a line names
@@ -44,18 +41,18 @@ logger = logging.getLogger("stylex")
 
 
 class Rendering(NamedTuple):
-    """How pixels are read, as a dataset's file decides."""
+    """How pixels are read, as a dataset's file decides; the defaults are of built-in datasets and released models."""
 
     background: str = "white"  # or black, or #rrggbb
     white_level: int | None = None  # None: `FULL`, which nobody has stated
 
+    @classmethod
+    def of(cls, file: DatasetFile | None) -> Rendering:
+        """Return what a dataset's file asks for; None: a built-in dataset."""
+        return cls() if file is None else cls(file.background, file.white_level)
 
-DEFAULT = Rendering()  # of built-in datasets and released models
 
-
-def rendering_of(file: DatasetFile | None) -> Rendering:
-    """Return the rendering that a dataset's file asks for; None: a built-in dataset."""
-    return DEFAULT if file is None else Rendering(file.background, file.white_level)
+DEFAULT = Rendering()
 
 
 class ImageInfo(NamedTuple):
@@ -69,49 +66,25 @@ class ImageInfo(NamedTuple):
     warnings: tuple[str, ...] = ()  # of Pillow
 
 
-def pad(images: Bytes, side: int) -> Bytes:
-    """Centre images [N, H, W] on a background of zeros: [N, side, side]."""
-    top, left = (side - images.shape[1]) // 2, (side - images.shape[2]) // 2
-    bottom, right = side - images.shape[1] - top, side - images.shape[2] - left
-    return numpy.pad(images, ((0, 0), (top, bottom), (left, right)))
-
-
-def resize(images: Bytes, side: int) -> Bytes:
-    """Resize grey images [N, H, W] to [N, side, side]; images of that size are returned as they are."""
-    if images.shape[1:] == (side, side):
-        return images
-    from PIL import Image
-
-    resized = numpy.empty((len(images), side, side), numpy.uint8)
-    for index, image in enumerate(images):
-        resized[index] = numpy.asarray(Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS))
-    return resized
-
-
 def read_image(
     path: Path, channels: int, resolution: int, box: Box | None = None, rendering: Rendering = DEFAULT
-) -> tuple[torch.Tensor, ImageInfo]:
-    """Read an image file as uint8 [channels, resolution, resolution], as `read_pixels` does, and describe the file.
-
-    Raises `ImageError` when the file is missing, not an image, or damaged.
-    """
-    import torch
-
-    pixels = numpy.empty((channels, resolution, resolution), numpy.uint8)
+) -> tuple[Bytes, ImageInfo]:
+    """Return what `read_pixels` reads and says of the file; raise `ImageError`, naming it, when it cannot be read."""
     if not os.path.exists(path):
         raise ImageError(f"{path} does not exist")
+    pixels = numpy.empty((channels, resolution, resolution), numpy.uint8)
     try:
         info = read_pixels(path, pixels, box, rendering)
     except ImageError as error:
         raise ImageError(f"{path} cannot be read as an image: {error}; replace or remove it") from None
-    return torch.from_numpy(pixels), info
+    return pixels, info
 
 
 def read_pixels(path: Path, pixels: Bytes, box: Box | None = None, rendering: Rendering = DEFAULT) -> ImageInfo:
     """Read an image file into `pixels` [channels, side, side]: upright, opaque, grey or RGB, resized.
 
-    box: left, upper, right, lower in pixels of the upright image; its central square is taken, as far as it lies in the
-    image; None: that of the whole image. Raises `ImageError` with the reason, without the path.
+    box: in pixels of the upright image; its central square is taken, as far as it lies in the image. Raises
+    `ImageError` with the reason, without the path.
     """
     from PIL import Image
 
@@ -213,12 +186,10 @@ def _scaled(file: ImageFile.ImageFile, bits: int, white: int) -> tuple[Image.Ima
     values = numpy.asarray(file).astype(numpy.uint32)
     white = white if bits == 16 else 4095 if bits == 12 else FULL
     grey = Image.fromarray(numpy.minimum((values * 255 + white // 2) // white, 255).astype(numpy.uint8))
-    levels = (int(values.min()), int(values.max())) if bits == 16 else None
-    key = file.info.get("transparency")
-    if key is None:
-        return grey, levels
-    alpha = Image.fromarray(numpy.where(values == key, 0, 255).astype(numpy.uint8))
-    return Image.merge("LA", (grey, alpha)), levels
+    if (key := file.info.get("transparency")) is not None:
+        alpha = Image.fromarray(numpy.where(values == key, 0, 255).astype(numpy.uint8))
+        grey = Image.merge("LA", (grey, alpha))
+    return grey, (int(values.min()), int(values.max())) if bits == 16 else None
 
 
 def _reduced(file: ImageFile.ImageFile, white: int | None) -> tuple[int, int] | None:
@@ -226,15 +197,15 @@ def _reduced(file: ImageFile.ImageFile, white: int | None) -> tuple[int, int] | 
 
     Raises `ValueError` for what cannot be had of 8 bits.
     """
+    planes = file.format == "TIFF" and file.tag_v2.get(PLANAR) == 2  # pyright: ignore[reportAttributeAccessIssue]
     if white not in (None, FULL):
         raise ValueError(
             f"it has 16 bits a channel in colour, of which the upper 8 are read, so white_level = {white} cannot hold;"
             " save it with 8 bits a channel, or grey"
         )
-    if "transparency" in file.info:
-        raise ValueError("it has 16 bits a channel and a transparent colour; save it with 8 bits a channel")
-    if file.format == "TIFF" and file.tag_v2.get(PLANAR) == 2:  # pyright: ignore[reportAttributeAccessIssue]
-        raise ValueError("it has 16 bits a channel and a plane a channel; save it with 8 bits a channel")
+    if planes or "transparency" in file.info:
+        what = "a transparent colour" if "transparency" in file.info else "a plane a channel"
+        raise ValueError(f"it has 16 bits a channel and {what}; save it with 8 bits a channel")
     if file.mode == "CMYK":  # ink: little of it is white
         return None
     colours = [numpy.asarray(file.getchannel(band)) for band in file.getbands() if band not in "Aa"]
@@ -268,10 +239,11 @@ class ImageSummary:
         self.files += 1
         self.transparent += info.transparent
         if info.levels is not None:
+            (low, high), (least, most) = info.levels, self.levels
             self.wide += 1
             self.reduced += info.reduced
-            self.levels = min(self.levels[0], info.levels[0]), max(self.levels[1], info.levels[1])
-            if info.levels[1] > (self.rendering.white_level or FULL):
+            self.levels = min(least, low), max(most, high)
+            if high > (self.rendering.white_level or FULL):
                 self.clipped.append(name)
         if info.several:
             self.several.append(name)

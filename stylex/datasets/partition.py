@@ -1,8 +1,7 @@
 """Deterministic splits: images are ranked by a hash of their stable id and cut at fixed shares.
 
-Where images have identities, these are ranked, and each goes to one split with all its images; elsewhere the shares
-are kept within each class. No random generator is involved, so a split depends neither on the order of the images nor
-on a library's version.
+Where images have identities, these are ranked, and each goes to one split with all its images; elsewhere the shares are
+kept within each class. A split depends neither on the order of the images nor on a library's version.
 """
 
 from __future__ import annotations
@@ -53,10 +52,7 @@ def assign_identities(identities: Sequence[str], shares: Mapping[str, float]) ->
 
 
 def default_shares(records: Sequence[ImageRecord]) -> Shares:
-    """Return how images are divided when the dataset's file does not say.
-
-    Raises `DatasetError` when some images have an official split and others have none.
-    """
+    """Return how images are divided by default; raise `DatasetError` when only some have an official split."""
     without = [record for record in records if record.part is None]
     if without and len(without) < len(records):
         raise DatasetError(
@@ -67,10 +63,7 @@ def default_shares(records: Sequence[ImageRecord]) -> Shares:
 
 
 def split_records(records: Sequence[ImageRecord], shares: Shares) -> list[str]:
-    """Return the name of the split of each record.
-
-    Raises `DatasetError` when an official split is asked for, and an image has none or an identity is in two of them.
-    """
+    """Return the split of each record; raise `DatasetError` when an official one lacks images or splits identities."""
     if not shares.official:
         return _divide(records, {"train": shares.train or 0, "val": shares.val, "test": shares.test or 0})
     for record in records:

@@ -1,9 +1,8 @@
 """`stylex prepare`: decode or draw a dataset into memory-mappable Arrow shards and a manifest.
 
-data/processed/<dataset>/<resolution>/<split>-NNNNN.arrow (see stylex.datasets.shards) and manifest.json. The bytes
-depend only on the raw files, the dataset's file, the resolution and the versions in the manifest, not on the number of
-processes. Everything is written beside that folder and moved into it at the end, the manifest last. A drawn dataset has
-factors.parquet, too.
+The bytes in data/processed/<dataset>/<resolution> depend only on the raw files, the dataset's file, the resolution and
+the versions in the manifest, not on the number of processes. Everything is written beside that folder and moved into it
+at the end, the manifest last.
 """
 
 from __future__ import annotations
@@ -11,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
@@ -39,9 +39,9 @@ logger = logging.getLogger("stylex")
 def prepare(root: Path, name: str, resolution: int, processes: int | None = None) -> Path:
     """Prepare dataset `name` at `resolution` and return the manifest; do nothing when a valid one is there.
 
-    processes: that decode image files; default: one per core. Of two processes that prepare the same, the second waits
-    for the first. Raises `ConfigError` (unknown name, impossible resolution), `DatasetError` (not downloaded, or not as
-    its layout expects), `ImageError` (a file cannot be decoded) or `StorageError`; earlier artifacts are intact then.
+    processes: that decode image files; default: one per core. Raises `ConfigError` (unknown name, impossible
+    resolution), `DatasetError` (not downloaded, or not as its layout expects), `ImageError` (a file cannot be decoded)
+    or `StorageError`; earlier artifacts are intact then.
     """
     spec = dataset_spec(root, name)
     try:
@@ -63,17 +63,15 @@ def prepare(root: Path, name: str, resolution: int, processes: int | None = None
                 check_file(raw / file, expected)
         else:
             content = image_files.content(files, spec.channels, resolution, processes or available_processes())
-        shape = (spec.channels, resolution, resolution)
-        class_names = header["class_names"]
-        shards, counts = _write(content, name, class_names, shape, workspace)
-        of_classes = {(split, each): count for split, by_class in counts.items() for each, count in by_class.items()}
-        check_splits(name, files.present() if files else class_names, of_classes)
+        shape, class_names = (spec.channels, resolution, resolution), header["class_names"]
+        shards, found = _write(content, name, class_names, shape, workspace)
+        check_splits(name, files.present() if files else class_names, found)
+        counts = {split: {each: found[split, each] for each in class_names} for split in SPLITS}
         findings = content.findings.record() if content.findings else {}
         _replace(workspace, manifest, header | findings | {"counts": counts, "shards": shards})
     divided = ", ".join(f"{split} {_images_by_class(by_class)}" for split, by_class in counts.items())
     logger.info("%s, split %s: %s", name, header["preparation"]["splits"], divided)
-    images = sum(of_classes.values())
-    logger.info("%s at %d: prepared %d images in %s", name, resolution, images, manifest.parent)
+    logger.info("%s at %d: prepared %d images in %s", name, resolution, found.total(), manifest.parent)
     return manifest
 
 
@@ -95,11 +93,8 @@ def _header(
     spec: DatasetSpec, files: ImageFiles | None, resolution: int, source: str, checksums: dict[str, str]
 ) -> dict[str, Any]:
     """Return the part of the manifest that is known before any image is decoded: a change of it prepares anew."""
-    return {
-        "dataset": spec.name,
-        "title": spec.title,
-        "licence": spec.licence,
-        "access": spec.access,
+    known = {"dataset": spec.name, "title": spec.title, "licence": spec.licence, "access": spec.access}
+    return known | {
         "class_names": list((files.class_names if files else spec.class_names) or ()),
         "channels": spec.channels,
         "resolution": resolution,
@@ -125,14 +120,13 @@ def _is_valid(manifest: Path, header: dict[str, Any], files: ImageFiles | None) 
 
 def _write(
     content: Content, name: str, class_names: list[str], shape: tuple[int, int, int], workspace: Path
-) -> tuple[dict[str, list[Entry]], dict[str, dict[str, int]]]:
+) -> tuple[dict[str, list[Entry]], Counter[tuple[str, str]]]:
     """Write the images [C, H, W] of `shape`; return the manifest's entries and the images by split and class."""
-    counts = {split: dict.fromkeys(class_names, 0) for split in SPLITS}
-    total = sum(content.planned.values())
+    counts, total = Counter(), sum(content.planned.values())
     with ShardWriter(workspace, name, shape, content.planned) as writer, progress(f"prepare {name}", total) as counter:
         for row in content.rows:
             writer.add(row)
-            counts[row.split][class_names[row.label]] += 1
+            counts[row.split, class_names[row.label]] += 1
             counter.advance(1)
         shards = writer.finish()
     if content.factors is not None:

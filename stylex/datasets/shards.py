@@ -1,9 +1,6 @@
 """The rows of a dataset, written as they come into Arrow shards of bounded size: one record batch per shard.
 
-Readers map a shard as one array.
-
-Columns: image (fixed_shape_tensor uint8 [C, H, W]), label (position in class_names), id (stable), source (the file that
-the image comes from).
+Columns: image (fixed_shape_tensor uint8 [C, H, W], mapped as one array), label, id and source, as in `Row`.
 """
 
 from __future__ import annotations
@@ -11,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import math
 import os
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -40,25 +36,19 @@ class Row(NamedTuple):
 
 
 @dataclass
-class Findings:
+class Findings(ImageSummary):
     """What was left out and what was seen of the rest, complete when all rows were asked for."""
 
-    summary: ImageSummary
     unreadable: list[dict[str, str]] = field(default_factory=list)  # file, reason
-    duplicates: Counter[str] = field(default_factory=Counter)  # "dropped", and how many of them …
-    conflicts: list[str] = field(default_factory=list)  # pairs with the same pixels and different labels
-
-    def duplicate(self, other_label: bool, other_split: bool) -> None:
-        """Count an image that has the pixels of an earlier one."""
-        self.duplicates["dropped"] += 1
-        self.duplicates["with_another_label"] += other_label
-        self.duplicates["in_another_split"] += other_split
+    dropped: int = 0  # with the pixels of an earlier one
+    in_another_split: int = 0  # of these, than the earlier one
+    conflicts: list[str] = field(default_factory=list)  # pairs of these with different labels
 
     def record(self) -> dict[str, Any]:
         """Return the part of the manifest."""
-        keys = ("dropped", "with_another_label", "in_another_split")
-        duplicates = {key: self.duplicates[key] for key in keys}
-        return {"unreadable": self.unreadable, "duplicates": duplicates} | self.summary.record()
+        of_split, of_label = self.in_another_split, len(self.conflicts)
+        duplicates = {"dropped": self.dropped, "with_another_label": of_label, "in_another_split": of_split}
+        return {"unreadable": self.unreadable, "duplicates": duplicates} | super().record()
 
 
 class Content(NamedTuple):
@@ -70,16 +60,11 @@ class Content(NamedTuple):
     factors: Factors | None = None  # of the same images, where they are known
 
 
-class _Shard:
+class _Shard(NamedTuple):
     """Rows of a split in memory, which is used again for its next file."""
 
-    def __init__(self, count: int, shape: tuple[int, int, int]) -> None:
-        self.images = numpy.empty((count, *shape), numpy.uint8)
-        self.rows: list[tuple[int, str, str]] = []  # label, id, source
-
-    def add(self, row: Row) -> None:
-        self.images[len(self.rows)] = row.pixels
-        self.rows.append((row.label, row.id, row.source))
+    images: Bytes
+    rows: list[tuple[int, str, str]]  # label, id, source
 
 
 class ShardWriter:
@@ -89,7 +74,7 @@ class ShardWriter:
         self.folder, self.dataset = folder, dataset
         budget, total = SHARD_BYTES // math.prod(shape), max(1, sum(planned.values()))
         rows = {split: max(1, min(count, budget * count // total)) for split, count in planned.items()}
-        self.shards = {split: _Shard(count, shape) for split, count in rows.items()}
+        self.shards = {split: _Shard(numpy.empty((count, *shape), numpy.uint8), []) for split, count in rows.items()}
         self.entries: dict[str, list[Future[Entry]]] = {split: [] for split in SPLITS}
         self.thread = ThreadPoolExecutor(1)
 
@@ -102,7 +87,8 @@ class ShardWriter:
     def add(self, row: Row) -> None:
         """Copy one row; raise `StorageError` when a shard cannot be written."""
         shard = self.shards[row.split]
-        shard.add(row)
+        shard.images[len(shard.rows)] = row.pixels
+        shard.rows.append((row.label, row.id, row.source))
         if len(shard.rows) == len(shard.images):
             self._close(row.split, shard)
 
@@ -140,13 +126,8 @@ def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> str:
     """Write a file and return its sha256."""
     import pyarrow
 
-    labels, ids, sources = zip(*shard.rows, strict=True)
-    columns = {
-        "image": pyarrow.FixedShapeTensorArray.from_numpy_ndarray(shard.images[: len(shard.rows)]),
-        "label": pyarrow.array(labels, pyarrow.int64()),
-        "id": pyarrow.array(ids, pyarrow.string()),
-        "source": pyarrow.array(sources, pyarrow.string()),
-    }
+    columns = {"image": pyarrow.FixedShapeTensorArray.from_numpy_ndarray(shard.images[: len(shard.rows)])}
+    columns |= dict(zip(("label", "id", "source"), map(pyarrow.array, zip(*shard.rows, strict=True)), strict=True))
     batch = pyarrow.record_batch(columns, metadata=metadata)
     with path.open("wb") as file:
         hashed = _Hashed(file)
@@ -158,7 +139,7 @@ def _write(path: Path, shard: _Shard, metadata: dict[str, str]) -> str:
 def _settle(path: Path, rows: int, checksum: str) -> Entry:
     """Bring a file to the disk; return its entry of the manifest.
 
-    Its copy in the system's memory is given back, for the next file: on a virtual machine, fresh memory took 7 times as
+    Its copy in the system's memory is given back for the next file: on a virtual machine, fresh memory took 7 times as
     much CPU to write to (2.6 GB in files of 256 MiB: 6.5 and 0.9 s).
     """
     with storage_errors(path), path.open("rb") as file:

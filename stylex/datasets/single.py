@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from stylex.config import DatasetConfig
-from stylex.datasets import built_in
-from stylex.datasets.catalog import dataset_spec
-from stylex.datasets.decoding import SIDE
-from stylex.datasets.image_files import boxes_of
-from stylex.datasets.images import DEFAULT, Box, ImageInfo, ImageSummary, Rendering, read_image, rendering_of
+import numpy
+
+from stylex.config import DatasetConfig, DatasetPaths
+from stylex.datasets.built_in import SIDE, prepared
+from stylex.datasets.catalog import DatasetSpec, dataset_spec
+from stylex.datasets.images import DEFAULT, Bytes, ImageInfo, ImageSummary, Rendering, read_image
+from stylex.datasets.layouts import load_layout
+from stylex.datasets.layouts.records import Box
 
 if TYPE_CHECKING:
     import torch
@@ -31,17 +34,16 @@ class Preparation:
     def of(cls, root: Path, config: DatasetConfig) -> Self:
         """Return that of a dataset; raise `ConfigError` when it is unknown."""
         spec = dataset_spec(root, config.name)
-        return cls(spec.channels, config.resolution, spec.format in ("idx", "csv"), rendering_of(spec.file))
+        rendering = Rendering.of(spec.file) if spec.file else DEFAULT
+        return cls(spec.channels, config.resolution, spec.format in ("idx", "csv"), rendering)
 
-    def read(self, path: Path, box: Box | None = None) -> tuple[torch.Tensor, ImageInfo]:
+    def read(self, path: Path, box: Box | None = None) -> tuple[Bytes, ImageInfo]:
         """Read an image file as uint8 [channels, resolution, resolution]; raise `ImageError` when it cannot be read."""
-        import torch
-
         image, seen = read_image(path, self.channels, self.resolution, box, self.rendering)
-        if not self.margin or seen.size != (SIDE, SIDE):
-            return image, seen
-        image, seen = read_image(path, self.channels, SIDE)
-        return torch.from_numpy(built_in.prepared(image.numpy(), self.resolution)), seen
+        if self.margin and seen.size == (SIDE, SIDE):
+            image, seen = read_image(path, self.channels, SIDE)
+            image = prepared(image, self.resolution)[0]
+        return image, seen
 
 
 def read_files(root: Path, config: DatasetConfig, paths: Sequence[Path]) -> torch.Tensor:
@@ -53,7 +55,7 @@ def read_files(root: Path, config: DatasetConfig, paths: Sequence[Path]) -> torc
     """
     spec, preparation = dataset_spec(root, config.name), Preparation.of(root, config)
     where = f"config/datasets/{spec.name}.yaml" if spec.file else None
-    boxes = boxes_of(root, spec, paths) if spec.file else [None] * len(paths)
+    boxes = _boxes(root, spec, paths) if spec.file else [None] * len(paths)
     return _read(preparation, paths, boxes, spec.name, where)
 
 
@@ -68,8 +70,27 @@ def _read(
     import torch
 
     read = [preparation.read(path, box) for path, box in zip(paths, boxes, strict=True)]
-    sightings = ImageSummary(preparation.rendering)
+    summary = ImageSummary(preparation.rendering)
     for path, (_, seen) in zip(paths, read, strict=True):
-        sightings.add(str(path), seen)
-    sightings.report(name, where)
-    return torch.stack([image for image, _ in read])
+        summary.add(str(path), seen)
+    summary.report(name, where)
+    return torch.from_numpy(numpy.stack([image for image, _ in read]))
+
+
+def _boxes(root: Path, spec: DatasetSpec, paths: Sequence[Path]) -> list[Box | None]:
+    """Return the box that the dataset has for each file, if it is one of the dataset's own; None: the central square.
+
+    The images are listed only when some file lies in their folder.
+    """
+    assert spec.file is not None
+    folder = DatasetPaths(root, spec.raw).raw if spec.file.own is None else root / spec.file.own
+    inside = [path for path in paths if os.path.isfile(path) and _is_inside(path, folder)]
+    records = load_layout(spec.file.layout)(folder, spec.file.label, spec.class_names).records if inside else []
+    boxed = [record for record in records if record.box is not None]
+    return [next((each.box for each in boxed if path in inside and each.path.samefile(path)), None) for path in paths]
+
+
+def _is_inside(path: Path, folder: Path) -> bool:
+    """Say whether `path` lies in `folder`, by its name or by where links lead."""
+    named = Path(os.path.abspath(path)).is_relative_to(os.path.abspath(folder))
+    return named or path.resolve().is_relative_to(folder.resolve())

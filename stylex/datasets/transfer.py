@@ -21,22 +21,24 @@ from stylex.progress import progress
 CACHE = "STYLEX_DATA_CACHE"
 CONNECT_TIMEOUT = 5.0  # seconds: without a network, the next mirror is tried soon
 READ_TIMEOUT = 30.0  # seconds without a byte
+FORBID = {"extra": "forbid"}  # for pydantic: a mistyped pin is an error
 logger = logging.getLogger("stylex")
 
 
 @dataclass(frozen=True)
 class PinnedFile:
-    """A file known by its content.
+    """A file known by its content: everything that is given must agree.
 
-    Everything that is given must agree. A publisher may give md5 only, or nothing at all: then `download` records size
-    and sha256 of the first file that fits, and every later download must agree with the record.
+    A publisher may give md5 only, or nothing at all: then `download` records size and sha256 of the first file that
+    fits, and every later download must agree with the record.
     """
 
     name: str
-    size: int | None  # bytes
+    size: int | None = None  # bytes
     sha256: str | None = None
     md5: str | None = None  # against damage, not for security
     mirrors: tuple[str, ...] = ()  # addresses of folders, of a file that the rest of its source does not have
+    __pydantic_config__ = FORBID
 
     @property
     def digests(self) -> dict[str, str]:
@@ -73,9 +75,8 @@ def fetch(url: str, file: PinnedFile, target: Path) -> str:
     """Bring `file` to `target` from the shared cache or from `url`, and return which it was.
 
     Continues `<target>.part` if an earlier attempt left one, unless the file has no digest, as nothing would tell a
-    mixture of two versions. Processes that want the same target wait for each other. Raises `DownloadError` when the
-    server cannot be read to the end (the part stays, to be resumed), `ChecksumError` when what it serves is not the
-    pinned file (nothing stays), `StorageError` when the target cannot be written.
+    mixture of two versions. Processes wait for each other. Raises `DownloadError` when the server cannot be read to the
+    end (the part stays), `ChecksumError` for another file than the pinned one (nothing stays), `StorageError`.
     """
     part = target.with_name(f"{target.name}.part")
     with storage_errors(target):
@@ -117,15 +118,13 @@ def _receive(url: str, file: PinnedFile, part: Path) -> None:
             httpx.stream("GET", url, headers=headers, timeout=timeout, follow_redirects=True) as response,
             part.open("r+b") as stream,
         ):
-            content_range = response.headers.get("Content-Range", "")
-            if response.status_code == 416 and done:
+            status, content_range = response.status_code, response.headers.get("Content-Range", "")
+            if status == 416 and done:
                 return  # nothing is missing, or the part is of another file
-            if response.status_code == 200:
+            if status == 200:
                 done = 0  # the server knows no ranges
-            elif response.status_code != 206 or not content_range.startswith(f"bytes {done}-"):
-                raise DownloadError(
-                    f"{url} answered {response.status_code} {response.reason_phrase} {content_range}".rstrip()
-                )
+            elif status != 206 or not content_range.startswith(f"bytes {done}-"):
+                raise DownloadError(f"{url} answered {status} {response.reason_phrase} {content_range}".rstrip())
             length = response.headers.get("Content-Length")
             if not file.size and length is None:
                 raise DownloadError(f"{url} cannot be read: the server does not say how long it is")
@@ -146,10 +145,7 @@ def _receive(url: str, file: PinnedFile, part: Path) -> None:
 
 
 def from_cache(file: PinnedFile, target: Path) -> bool:
-    """Bring `file` from the cache to `target` and say whether the cache had it; a wrong entry counts as missing.
-
-    Raises `StorageError` when the target cannot be written.
-    """
+    """Bring `file` from the cache to `target` and say whether the cache had it; a wrong entry counts as missing."""
     for entry in _entries(file):
         if is_present(entry, file):
             _link(entry, target)
@@ -171,9 +167,7 @@ def to_cache(file: PinnedFile, path: Path) -> None:
 
 def _entries(file: PinnedFile) -> list[Path]:
     folder = os.environ.get(CACHE)
-    if not folder:
-        return []
-    return [Path(folder).expanduser() / algorithm / value[:2] / value for algorithm, value in file.digests.items()]
+    return [Path(folder, kind, value[:2], value).expanduser() for kind, value in file.digests.items()] if folder else []
 
 
 def _link(source: Path, target: Path) -> None:

@@ -33,13 +33,12 @@ from torch import Tensor, nn
 
 from stylex.artifacts import provenance, save_tensors
 from stylex.attfind.records import Attribute, Direction, write_attributes
-from stylex.config.experiments import GanalyzeConfig
+from stylex.config.analysis import GanalyzeConfig
 from stylex.errors import AttributesNotFoundError, ConfigError
 from stylex.evaluation.counterfactuals import Run, ranked, rendered_w
 from stylex.latents.table import Latents
 from stylex.networks.model import StylexNetworks
 from stylex.progress import progress
-from stylex.protocols import Protocol
 
 logger = logging.getLogger("stylex")
 
@@ -47,7 +46,7 @@ Assessor = Callable[[Tensor, Tensor], Tensor]
 """Maps w [n, W] and the rows [n] of the images they belong to, to A [n]."""
 
 
-def baseline(root: Path, name: str, protocol: Protocol | None = None) -> None:
+def baseline(root: Path, name: str, protocol: str | None = None) -> None:
     """Write the experiment's attfind/wu_2021.csv: the top attfind.max_attributes coordinates of each target class.
 
     The classifier's answer to a move plays no part: mean_effect and images_explained are empty. protocol: one of

@@ -1,16 +1,9 @@
-"""The figure of the top attributes, as figure 4 of [L]: which attributes and images it shows, and how it is drawn.
+"""The figure of the top attributes, as figure 4 of [L], of all classes or of one.
 
-Attributes: the lists of all target classes, merged by rank (equal ranks: the larger mean effect first); a coordinate in
-two lists appears once. Images: for each attribute and block the image whose probability of the target class changes the
-most in the intended direction, by AttFind's records. Images that the classifier gets right and whose reconstruction
-error, where it is known, is at most the median of their block's come first, and an image that an earlier row shows
-comes last.
-
-A row is one attribute. It has a block for each class: the reconstruction of an image, and beside it, framed, the
-counterfactual in which this one style coordinate is moved. The probability of the row's target class is printed in the
-corner of each image. One block moves the coordinate to raise the target class, on an image of another class; the other
-moves it the opposite way, on an image of that class. The map on the right shows where the attribute acts: the mean
-change of each pixel, over all images measured; all maps of a figure share one scale.
+Its caption (catalog.yaml) says which attributes and images it shows. A row is one attribute. It has a block for each
+class: the reconstruction of an image, and beside it, framed, the counterfactual in which this one style coordinate is
+moved: on an image of another class to raise the target class, on an image of that class the opposite way. The map on
+the right is the mean change of each pixel over all images measured; all maps of a figure share one scale.
 """
 
 from __future__ import annotations
@@ -21,22 +14,33 @@ from dataclasses import dataclass
 import numpy
 import torch
 from matplotlib import colormaps
+from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from torch import Tensor
 
-from stylex.attfind.records import Attribute, Direction, Effects
+from stylex.attfind.records import Attribute, Direction, Effects, read_maps
+from stylex.errors import AttributesNotFoundError
 from stylex.figures.experiment import AnalysedExperiment, opposite
-from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED, Board, Image, edge, show, styled
+from stylex.figures.style import (
+    LOWERED,
+    MARGIN,
+    RAISED,
+    Board,
+    Image,
+    common,
+    edge,
+    frame_of,
+    note,
+    show,
+    squares,
+    styled,
+)
 from stylex.latents.table import Latents
 
-LABEL_WIDTH, PAIR_GAP, BLOCK_GAP, ROW_GAP, MARGIN = 0.74, 0.05, 0.1, 0.09, 0.05  # inches
+LABEL_WIDTH, PAIR_GAP, BLOCK_GAP, ROW_GAP = 0.74, 0.05, 0.1, 0.09  # inches
 HEADER, BLOCK_TITLE, FOOTER, BAR = 0.4, 0.13, 0.27, 0.05  # inches
-SIDE = (COLUMN_WIDTH - LABEL_WIDTH - 2 * PAIR_GAP - 2 * BLOCK_GAP - MARGIN) / 5  # of an image
-MAP_LEFT = COLUMN_WIDTH - MARGIN - SIDE
-BLOCK_LEFT = LABEL_WIDTH, LABEL_WIDTH + 2 * SIDE + PAIR_GAP + BLOCK_GAP
 MAP_COLOURS = colormaps["magma"]  # perceptually uniform; black: no change
 
 
@@ -72,6 +76,24 @@ class AttributeRow:
     pairs: tuple[Pair | None, Pair | None]
     change: NDArray[numpy.float32]
     """[H, W] in [0, 2]: mean change of each pixel, over the channels and the images measured; NaN: there are none."""
+
+
+def attributes_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the top attributes of all classes, as figure 4 of [L]; raise `AttributesNotFoundError` without any."""
+    attributes = top_attributes(experiment.attributes, experiment.config.evaluation.figure_attributes)
+    if not attributes:
+        path = experiment.paths.attributes
+        raise AttributesNotFoundError(f"{path} holds no attribute; lower attfind.threshold or train longer")
+    return draw_attributes(render_attributes(experiment, attributes))
+
+
+def class_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the top attributes of one class, as figure 6 of [L]."""
+    shown = experiment.config.evaluation.figure_attributes
+    attributes = experiment.attributes.get(experiment.class_name, [])[:shown]
+    if not attributes:
+        return note(f"AttFind found no attribute that raises P({experiment.class_name}).")
+    return draw_attributes(render_attributes(experiment, attributes))
 
 
 def top_attributes(by_class: dict[str, list[Attribute]], count: int) -> list[Attribute]:
@@ -138,76 +160,68 @@ def _ranked(attribute: Attribute, raises: bool, effects: Effects, latents: Laten
     return order[: int(candidates.sum())].tolist()
 
 
-def render_attributes(
-    experiment: AnalysedExperiment, attributes: Sequence[Attribute], maps: Sequence[Tensor]
-) -> list[AttributeRow]:
-    """Render reconstructions and counterfactuals, classify the very images that are shown; maps [H, W]: of each."""
-    names = experiment.latents.class_names
-    rows = []
+def render_attributes(experiment: AnalysedExperiment, attributes: Sequence[Attribute]) -> list[AttributeRow]:
+    """Render reconstructions and counterfactuals, classify the very images that are shown; read the maps."""
     chosen = choose_examples(attributes, experiment.effects, experiment.latents)
-    for number, (attribute, examples, change) in enumerate(zip(attributes, chosen, maps, strict=True), start=1):
-        target = names.index(attribute.target_class)
-        pairs: list[Pair | None] = []
-        for example in examples:
-            if example is None:
-                pairs.append(None)
-                continue
-            moved = experiment.styles(example.image, [(attribute.style_index, example.direction)])
-            images, probabilities = experiment.rendered([experiment.styles(example.image), moved])
-            before, after = probabilities[:, target].tolist()
-            pairs.append(Pair(names[example.predicted], example.raises, *images, before=before, after=after))
+    maps, rows = read_maps(experiment.paths.maps, attributes), []
+    for attribute, (first, second), change in zip(attributes, chosen, maps, strict=True):
+        pairs = _rendered(experiment, attribute, first), _rendered(experiment, attribute, second)
         details = f"layer {attribute.layer}\nchannel {attribute.channel}"
-        rows.append(AttributeRow(number, attribute.target_class, details, (pairs[0], pairs[1]), change.numpy()))
+        rows.append(AttributeRow(len(rows) + 1, attribute.target_class, details, pairs, change.numpy()))
     return rows
+
+
+def _rendered(experiment: AnalysedExperiment, attribute: Attribute, example: Example | None) -> Pair | None:
+    if example is None:
+        return None
+    names, moves = experiment.latents.class_names, [(attribute.style_index, example.direction)]
+    images, chances = experiment.rendered([experiment.styles(example.image), experiment.styles(example.image, moves)])
+    before, after = chances[:, names.index(attribute.target_class)].tolist()
+    return Pair(names[example.predicted], example.raises, images[0], images[1], before, after)
 
 
 @styled()
 def draw_attributes(rows: Sequence[AttributeRow]) -> Figure:
-    """Draw one row per attribute; raise `ValueError` when there is none."""
-    if not rows:
-        raise ValueError("no attribute to draw")
-    heads = [_common_class(rows, block) for block in (0, 1)]
+    """Draw one row per attribute, at least one."""
+    side, lefts = squares([PAIR_GAP, BLOCK_GAP, PAIR_GAP, BLOCK_GAP], LABEL_WIDTH - MARGIN)
+    blocks = [(lefts[0], lefts[1]), (lefts[2], lefts[3])]
+    heads = [common(pair.class_name for row in rows if (pair := row.pairs[block]) is not None) for block in (0, 1)]
     title = 0.0 if all(heads) else BLOCK_TITLE  # one heading per column, or one per block when the classes differ
-    board = Board(HEADER + len(rows) * (SIDE + title + ROW_GAP) + FOOTER)
+    board = Board(HEADER + len(rows) * (side + title + ROW_GAP) + FOOTER)
     scale = Normalize(0, largest_change(rows))
     for index, row in enumerate(rows):
-        top = HEADER + index * (SIDE + title + ROW_GAP) + title
-        _label(board, row, top + SIDE / 2)
-        for left, pair in zip(BLOCK_LEFT, row.pairs, strict=True):
-            _draw_pair(board, pair, left, top)
-            if title and pair is not None:
-                board.text(left + SIDE + PAIR_GAP / 2, top - 0.03, pair.class_name, 6, ha="center", va="bottom")
-        axes = board.axes(MAP_LEFT, top, SIDE)
+        top = HEADER + index * (side + title + ROW_GAP) + title
+        _label(board, row, top + side / 2)
+        for (left, right), pair in zip(blocks, row.pairs, strict=True):
+            first, second = board.axes(left, top, side), board.axes(right, top, side)
+            if pair is None:
+                second.set_axis_off()
+                _no_image(first)
+                continue
+            show(first, pair.reconstruction, f"{pair.before:.2f}")
+            show(second, pair.counterfactual, f"{pair.after:.2f}", frame_of(pair.raises))
+            if title:
+                board.text(left + side + PAIR_GAP / 2, top - 0.03, pair.class_name, 6, ha="center", va="bottom")
+        axes = board.axes(lefts[-1], top, side)
         if numpy.isnan(row.change).any():
-            axes.set_axis_off()
-            axes.text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=axes.transAxes)
+            _no_image(axes)
         else:
             axes.imshow(row.change, cmap=MAP_COLOURS, norm=scale, interpolation="nearest")
             edge(axes, None, 0)
-    for left, head in zip(BLOCK_LEFT, heads, strict=True):
-        _column_name(board, left, "recon-\nstruction")
-        _column_name(board, left + SIDE + PAIR_GAP, "counter-\nfactual")
+    for left, text in zip(lefts, [*["recon-\nstruction", "counter-\nfactual"] * 2, "mean\nchange"], strict=True):
+        board.text(left + side / 2, HEADER - 0.03, text, ha="center", va="bottom", linespacing=1.0)
+    for (left, _), head in zip(blocks, heads, strict=True):
         if head is not None and not title:
-            board.text(left + SIDE + PAIR_GAP / 2, MARGIN, f"classified {head}", 7, ha="center", weight="bold")
-    _column_name(board, MAP_LEFT, "mean\nchange")
+            board.text(left + side + PAIR_GAP / 2, MARGIN, f"classified {head}", 7, ha="center", weight="bold")
     for line, (colour, text) in enumerate(((RAISED, "▢ P raised"), (LOWERED, "▢ P lowered"))):
         board.text(MARGIN, MARGIN + 0.02 + 0.1 * line, text, color=colour, weight="bold")
-    _colour_bar(board, scale)
+    _colour_bar(board, lefts[-1], side, scale)
     return board.figure
 
 
 def largest_change(rows: Sequence[AttributeRow]) -> float:
     """Return the end of the scale of all maps; 1 where nothing changes in any of them."""
     return float(numpy.nanmax([0.0, *(row.change.max() for row in rows)])) or 1.0
-
-
-def _common_class(rows: Sequence[AttributeRow], block: int) -> str | None:
-    names = {pair.class_name for row in rows if (pair := row.pairs[block]) is not None}
-    return names.pop() if len(names) == 1 else None
-
-
-def _column_name(board: Board, left: float, text: str) -> None:
-    board.text(left + SIDE / 2, HEADER - 0.03, text, ha="center", va="bottom", linespacing=1.0)
 
 
 def _label(board: Board, row: AttributeRow, middle: float) -> None:
@@ -217,19 +231,13 @@ def _label(board: Board, row: AttributeRow, middle: float) -> None:
     board.text(MARGIN, middle + 0.13, row.details, 5, va="center", color="#555555", linespacing=1.2)
 
 
-def _draw_pair(board: Board, pair: Pair | None, left: float, top: float) -> None:
-    first, second = board.axes(left, top, SIDE), board.axes(left + SIDE + PAIR_GAP, top, SIDE)
-    if pair is None:
-        for one in (first, second):
-            one.set_axis_off()
-        first.text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=first.transAxes)
-        return
-    show(first, pair.reconstruction, f"{pair.before:.2f}")
-    show(second, pair.counterfactual, f"{pair.after:.2f}", RAISED if pair.raises else LOWERED)
+def _no_image(axes: Axes) -> None:
+    axes.set_axis_off()
+    axes.text(0.5, 0.5, "no image", ha="center", va="center", size=6, transform=axes.transAxes)
 
 
-def _colour_bar(board: Board, scale: Normalize) -> None:
-    axes = board.axes(MAP_LEFT, board.height - FOOTER, SIDE, BAR)
+def _colour_bar(board: Board, left: float, width: float, scale: Normalize) -> None:
+    axes = board.axes(left, board.height - FOOTER, width, BAR)
     mapping = ScalarMappable(scale, MAP_COLOURS)
     bar = board.figure.colorbar(mapping, cax=axes, orientation="horizontal", ticks=[0, scale.vmax])
     bar.set_ticklabels(["0", f"{scale.vmax:.2g}"])
@@ -238,4 +246,4 @@ def _colour_bar(board: Board, scale: Normalize) -> None:
     for label, side in zip(axes.get_xticklabels(), ("left", "right"), strict=True):
         label.set_horizontalalignment(side)
     text = "mean |x′ − x|, pixels in [−1, 1]"
-    board.text(MAP_LEFT - BLOCK_GAP, board.height - FOOTER + BAR / 2, text, 5, ha="right", va="center")
+    board.text(left - BLOCK_GAP, board.height - FOOTER + BAR / 2, text, 5, ha="right", va="center")

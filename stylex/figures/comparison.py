@@ -1,9 +1,7 @@
 """StylEx beside other explanations, as figure 2 of [L]: Grad-CAM, one learned direction, and one attribute at a time.
 
-A row is one image. Grad-CAM (Selvaraju et al. 2017, computed by captum on the last convolutional stage) shows where the
-evidence for the classifier's decision lies. GANalyze moves w along the one direction theta of `stylex ganalyze`, both
-ways by its reach. StylEx moves one attribute of the class y each: on images of other classes in the direction that
-AttFind found, on images of y the opposite way.
+A row is one image; the caption (catalog.yaml) says which images, and how each is changed. Grad-CAM (Selvaraju et al.
+2017) is computed by captum on the last convolutional stage; theta is the one direction of `stylex ganalyze`.
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from stylex.artifacts import load_tensors
 from stylex.classifiers import Classifier
 from stylex.errors import ArtifactError
 from stylex.figures.experiment import AnalysedExperiment, opposite
-from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED, Board, Image, rgb, show, styled
+from stylex.figures.style import MARGIN, Board, Image, common, frame_of, rgb, show, squares, styled
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector
 
@@ -32,7 +30,7 @@ ATTRIBUTES = 3
 BEFORE_ATTRIBUTES = 4  # image, Grad-CAM, both ways of the direction
 HEAT = "inferno"  # brightness rises with the value: read with any colour vision, and in grey
 STRONGEST = 0.75  # of the heat over the image
-MARGIN, GAP, DIVIDE, HEADER, TITLE = 0.05, 0.04, 0.09, 0.3, 0.14  # inches
+GAP, DIVIDE, HEADER, TITLE = 0.04, 0.09, 0.3, 0.14  # inches
 
 
 class Cell(NamedTuple):
@@ -50,6 +48,11 @@ class ComparedImage:
     predicted: str  # what the classifier makes of the reconstruction
     is_target: bool  # that is y
     tiles: tuple[Cell, ...]
+
+
+def comparison_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return StylEx beside Grad-CAM and GANalyze."""
+    return draw_comparison(render_compared(experiment), experiment.class_name, read_direction(experiment)[1])
 
 
 def choose_compared(latents: Latents, target: int) -> tuple[list[int], list[int]]:
@@ -142,38 +145,30 @@ def overlay(image: Image, heat: NDArray[numpy.float32]) -> NDArray[numpy.float32
 @styled()
 def draw_comparison(rows: Sequence[ComparedImage], class_name: str, reach: float) -> Figure:
     """Draw all rows under the names of the methods; `reach`: of GANalyze, in logits."""
-    columns = BEFORE_ATTRIBUTES + ATTRIBUTES
-    side = (COLUMN_WIDTH - 2 * MARGIN - 3 * DIVIDE - (columns - 4) * GAP) / columns
+    side, lefts = squares([DIVIDE, DIVIDE, GAP, DIVIDE, *[GAP] * (ATTRIBUTES - 1)])
     groups = [[row for row in rows if row.is_target == is_target] for is_target in (False, True)]
     groups = [group for group in groups if group]
     board = Board(HEADER + len(rows) * (side + GAP) + len(groups) * TITLE + MARGIN)
-    lefts = [MARGIN]
-    for column in range(1, columns):
-        lefts.append(lefts[-1] + side + (DIVIDE if column in (1, 2, BEFORE_ATTRIBUTES) else GAP))
-    _headings(board, lefts, side, reach)
+    _headings(board, [left + side / 2 for left in lefts], reach)
     top = HEADER
     for group in groups:
-        names = {row.predicted for row in group}
-        kind = f"classified {names.pop()}" if len(names) == 1 else "several classes"  # which no class comes out as
+        name = common(row.predicted for row in group)
+        kind = "several classes" if name is None else f"classified {name}"  # the former no class comes out as
         board.text(MARGIN, top, f"{kind}: P({class_name})", size=6, weight="bold")
         top += TITLE
         for row in group:
             for left, tile in zip(lefts, row.tiles, strict=False):
                 corner = "" if tile.probability is None else f"{tile.probability:.2f}"
-                frame = None if tile.raises is None else RAISED if tile.raises else LOWERED
-                show(board.axes(left, top, side), tile.image, corner, frame, small=True)
+                show(board.axes(left, top, side), tile.image, corner, frame_of(tile.raises), small=True)
             if len(row.tiles) == BEFORE_ATTRIBUTES:
                 board.text(lefts[BEFORE_ATTRIBUTES], top + side / 2 - 0.04, "AttFind found no attribute")
             top += side + GAP
     return board.figure
 
 
-def _headings(board: Board, lefts: Sequence[float], side: float, reach: float) -> None:
-    groups = (("image", 0, 1), ("Grad-CAM", 1, 2), ("GANalyze", 2, 4), ("StylEx", 4, len(lefts)))
-    for name, first, after in groups:
-        centre = (lefts[first] + lefts[after - 1] + side) / 2
-        board.text(centre, 0.05, name, size=6.5, ha="center", weight="bold")
-    details = {2: f"α = −{reach:.0f}", 3: f"α = +{reach:.0f}"}
-    details |= {BEFORE_ATTRIBUTES + number: f"attribute {number + 1}" for number in range(ATTRIBUTES)}
-    for column, text in details.items():
-        board.text(lefts[column] + side / 2, 0.17, text, size=5.2, ha="center")
+def _headings(board: Board, centres: Sequence[float], reach: float) -> None:
+    for name, first, last in (("image", 0, 0), ("Grad-CAM", 1, 1), ("GANalyze", 2, 3), ("StylEx", 4, -1)):
+        board.text((centres[first] + centres[last]) / 2, 0.05, name, size=6.5, ha="center", weight="bold")
+    details = [f"α = −{reach:.0f}", f"α = +{reach:.0f}", *(f"attribute {number + 1}" for number in range(ATTRIBUTES))]
+    for centre, text in zip(centres[2:], details, strict=True):
+        board.text(centre, 0.17, text, size=5.2, ha="center")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, LogFormatter, MaxNLocator, NullLocator, PercentFormatter
 
 from stylex.artifacts import read_table
+from stylex.config import ExperimentConfig, experiment_paths, load_experiment, load_suite
 from stylex.config.base import INCEPTION, POOLED
+from stylex.figures.experiment import AnalysedExperiment
 from stylex.figures.style import COLOURS, INK, panels, series_style, styled
 
 METHODS = {"stylex": "StylEx", "without_cst": "StylEx without CST", "wu_2021": "Wu et al."}
@@ -41,53 +44,93 @@ FROM_ZERO = (RATES, "Training images a second")  # noise should not look like a 
 LOGARITHMIC = ("Penalties",)  # R1 and path length differ by orders of magnitude
 
 
-@styled()
+def sufficiency_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the curve of the experiment's own method, without the baseline's."""
+    own = _of_main_protocol(experiment.paths.sufficiency, experiment.config)
+    return draw_sufficiency(own.loc[own["method"] == experiment.config.method])
+
+
+def methods_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the curves of all methods of the suite that explain the same classifier."""
+    return draw_methods(methods_of_classifier(experiment.paths.root, experiment.suite, experiment.paths.name))
+
+
+def frechet_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return the distances of the main protocol."""
+    return draw_frechet(_of_main_protocol(experiment.paths.frechet, experiment.config))
+
+
+def history_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return how the training went."""
+    return draw_history(read_history(experiment.paths.stylex_history))
+
+
+def methods_of_classifier(root: Path, suite: str, name: str) -> pandas.DataFrame:
+    """Return the rows of sufficiency.csv of all of the suite that explain the same classifier on the same images."""
+    explained, dataset = experiment_paths(root, name).classifier, load_experiment(root, name).dataset
+    parts = []
+    for each in load_suite(root, suite).experiments:
+        config, paths = load_experiment(root, each), experiment_paths(root, each)
+        if config.dataset == dataset and paths.classifier == explained:
+            parts.append(_of_main_protocol(paths.sufficiency, config))
+    return pandas.concat(parts, ignore_index=True)
+
+
+def _of_main_protocol(path: Path, config: ExperimentConfig) -> pandas.DataFrame:
+    """Return the rows of a table that are of the experiment's main protocol."""
+    frame = read_table(path, text=("method", "protocol", "target_class"))
+    return frame.loc[frame["protocol"] == config.attfind.protocol]
+
+
 def draw_sufficiency(frame: pandas.DataFrame) -> Figure:
     """Draw the fraction of flipped decisions against k, for each target class and pooled, with its Wilson interval.
 
     `frame` has the columns target_class (text), k, fraction, low, high in [0, 1].
     """
-    figure, (axes,) = panels(1, height=2.4)
     parts = {str(name): part for name, part in frame.groupby("target_class", sort=False)}
     pooled = parts.pop(POOLED, None)
-    for index, (name, part) in enumerate(parts.items()):
-        _band(axes, part, f"to {name}", series_style(index))
+    curves = [(f"to {name}", part, series_style(index)) for index, (name, part) in enumerate(parts.items())]
     if pooled is not None:
-        _band(axes, pooled, "all directions pooled", {"color": INK, "linestyle": "-", "marker": "o"})
-    _axes_of_flips(axes, frame)
-    figure.legend(loc="outside lower center", ncols=3)
-    return figure
+        curves.append(("all directions pooled", pooled, {"color": INK, "linestyle": "-", "marker": "o"}))
+    return _draw_flips(curves, columns=3)
 
 
-@styled()
 def draw_methods(frame: pandas.DataFrame) -> Figure:
     """Draw the fraction of flipped decisions against k, of all directions pooled, for each method with its interval.
 
     `frame` has the columns experiment, method, target_class (text), k, fraction, low, high in [0, 1], n.
     """
-    figure, (axes,) = panels(1, height=2.4)
     pooled = frame.loc[frame["target_class"] == POOLED]
     methods = [method for method in METHODS if method in set(pooled["method"])]
     parts = [part for method in methods for _, part in pooled.loc[pooled["method"] == method].groupby("experiment")]
+    curves = []
     for index, part in enumerate(parts):
         first = part.iloc[0]
         label = METHODS[first["method"]] + (f", {first['experiment']}" if len(parts) > len(methods) else "")
-        _band(axes, part, f"{label} (n = {part['n'].iloc[0]})", series_style(index))
-    _axes_of_flips(axes, pooled)
-    figure.legend(loc="outside lower center", ncols=2)
-    return figure
+        curves.append((f"{label} (n = {first['n']})", part, series_style(index)))
+    return _draw_flips(curves, columns=2)
 
 
-def _axes_of_flips(axes: Axes, frame: pandas.DataFrame) -> None:
-    """Label the axes; a few k far beyond the others would press these together, so k is then on a logarithmic scale."""
+@styled()
+def _draw_flips(curves: Sequence[tuple[str, pandas.DataFrame, dict[str, Any]]], columns: int) -> Figure:
+    """Draw (label, table, look) of each curve, with its band; k has a logarithmic scale where it goes far."""
+    figure, (axes,) = panels(1, height=2.4)
+    for label, part, look in curves:
+        part = part.sort_values("k")
+        axes.fill_between(part["k"], part["low"], part["high"], color=look["color"], alpha=0.15, linewidth=0)
+        axes.plot(part["k"], part["fraction"], label=label, **look)
     axes.set(xlabel="number of attributes k", ylabel="decisions flipped", ylim=(-0.02, 1.02))
     axes.yaxis.set_major_formatter(PercentFormatter(1))
-    if (most := max(frame["k"])) <= 20:
-        return _whole_numbers(axes)
-    axes.set_xscale("log")
-    ticks = [k for k in TICKS if k <= most]
-    axes.set_xticks(ticks, [str(k) for k in ticks])
-    axes.xaxis.set_minor_locator(NullLocator())
+    most = max(max(part["k"]) for _, part, _ in curves)
+    if most <= 20:
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        ticks = [k for k in TICKS if k <= most]
+        axes.set_xscale("log")
+        axes.set_xticks(ticks, [str(k) for k in ticks])
+        axes.xaxis.set_minor_locator(NullLocator())
+    figure.legend(loc="outside lower center", ncols=columns)
+    return figure
 
 
 @styled()
@@ -110,20 +153,10 @@ def draw_frechet(frame: pandas.DataFrame) -> Figure:
         lower.errorbar(part["n_attributes"], kid, yerr=deviation, **bars)
         lower.set_ylabel("KID × 1000")
         for each in (upper, lower):
-            _whole_numbers(each)
+            each.xaxis.set_major_locator(MaxNLocator(integer=True))
             each.set_ylim(bottom=min(0.0, each.get_ylim()[0]))
     axes[-1].set_xlabel("number of attributes moved")
     return figure
-
-
-def _band(axes: Axes, frame: pandas.DataFrame, label: str, look: dict[str, Any]) -> None:
-    frame = frame.sort_values("k")
-    axes.fill_between(frame["k"], frame["low"], frame["high"], color=look["color"], alpha=0.15, linewidth=0)
-    axes.plot(frame["k"], frame["fraction"], label=label, **look)
-
-
-def _whole_numbers(axes: Axes) -> None:
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def read_history(path: Path) -> pandas.DataFrame:
@@ -151,16 +184,13 @@ def draw_history(frame: pandas.DataFrame) -> Figure:
 
 
 def group_columns(frame: pandas.DataFrame) -> dict[str, dict[str, str]]:
-    """Return {panel title: {column: legend}} of the numeric columns with values; raise `ValueError` without any."""
+    """Return {panel title: {column: legend}} of the numeric columns with values."""
     numeric = frame.select_dtypes("number").dropna(axis="columns", how="all").columns
     drawn = [str(name) for name in numeric if name not in NOT_DRAWN]
     known = {name for names in GROUPS.values() for name in names}
     groups = {title: {name: text for name, text in names.items() if name in drawn} for title, names in GROUPS.items()}
     groups[OTHERS] |= {name: name.replace("_", " ") for name in drawn if name not in known}
-    groups = {title: names for title, names in groups.items() if names}
-    if not groups:
-        raise ValueError("the training history has no numeric column with a value")
-    return groups
+    return {title: names for title, names in groups.items() if names}
 
 
 def _panel(axes: Axes, frame: pandas.DataFrame, title: str, names: dict[str, str]) -> None:

@@ -27,6 +27,8 @@ class AnalysedExperiment:
 
     config: ExperimentConfig
     paths: ExperimentPaths
+    suite: str
+    """The one whose figures are drawn; `methods` compares its experiments."""
     latents: Latents
     effects: Effects
     attributes: dict[str, list[Attribute]]
@@ -74,12 +76,13 @@ class AnalysedExperiment:
         return torch.cat(images).numpy(), torch.cat(probabilities).numpy()
 
 
-def load_analysed(root: Path, experiment: str, device: str) -> AnalysedExperiment:
+def load_analysed(root: Path, suite: str, experiment: str, device: str) -> AnalysedExperiment:
     """Read the experiment's artifacts; raise `ArtifactError` when a stage has not run."""
     config, paths = load_experiment(root, experiment), experiment_paths(root, experiment)
     return AnalysedExperiment(
         config=config,
         paths=paths,
+        suite=suite,
         latents=read_latents(paths.latents).under(config.attfind.protocol),
         effects=read_effects(paths.effects_shards(config.attfind.shards)),
         attributes=read_attributes(paths.attributes),

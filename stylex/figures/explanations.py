@@ -1,12 +1,8 @@
 """Single images explained: step by step, as figures 7 and 8 of [L], and by the top attributes, as its figure 1.
 
-Steps: a block is one image: the original, its reconstruction, then one image per step: by the subset selection with all
-coordinates of the steps so far moved, by the independent one with that of the step alone. Below a step stands the
-coordinate it moves and which way. Framed: the decision has flipped.
-
-Teaser: on the left one image and its reconstruction; on the right, framed, the reconstruction with one attribute of the
-class y moved in the direction that AttFind found, one per tile, and at last with all of these. The bar below a tile is
-as long as P(y). In both, the number in the corner of an image is the classifier's probability of the target class.
+Captions (catalog.yaml) say which images are shown and what numbers, frames and bars mean. Steps: a block is one image:
+the original, its reconstruction, then one image per step, below it the coordinate and which way it moves. Teaser: on
+the left image and reconstruction, on the right one attribute moved per tile, and at last all of these.
 """
 
 from __future__ import annotations
@@ -22,12 +18,12 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from torch import Tensor
 
-from stylex.artifacts import atomic_path, read_table
+from stylex.artifacts import read_table
 from stylex.attfind.records import Attribute, Direction, Effects, Method
-from stylex.errors import ArtifactError
+from stylex.errors import ArtifactError, AttributesNotFoundError
+from stylex.figures.catalog import SHOWN_ALONE
 from stylex.figures.experiment import AnalysedExperiment, faithful
-from stylex.figures.fonts import use_fonts
-from stylex.figures.style import COLUMN_WIDTH, DPI, INK, RAISED, Board, Image, edge, show, styled
+from stylex.figures.style import INK, MARGIN, RAISED, Board, Image, edge, note, show, squares, styled, write
 from stylex.latents.table import Latents
 from stylex.networks.stylespace import StyleVector, move
 from stylex.networks.synthesis import Synthesis
@@ -36,7 +32,7 @@ COLUMNS = ("id", "target_class", "step", "style_index", "layer", "channel", "dir
            "probability_after", "flipped")  # fmt: skip
 IN_A_LINE = 6  # images: at column width their details can still be seen
 BLOCKS = 4  # images explained in one figure, at the most
-MARGIN, GAP, BLOCK_GAP, TITLE, CAPTION, KEY = 0.05, 0.05, 0.06, 0.17, 0.24, 0.14  # inches
+GAP, BLOCK_GAP, TITLE, CAPTION, KEY = 0.05, 0.06, 0.17, 0.24, 0.14  # inches
 TEASER_ATTRIBUTES, TEASER_LINE = 5, 3  # with all of them together, two lines of three tiles
 TEASER_GAP, DIVIDE, HEADING, BAR, BELOW = 0.06, 0.16, 0.2, 0.05, 0.25  # inches
 ARROWS = {Direction.TO_MIN.label: "▼", Direction.TO_MAX.label: "▲"}
@@ -63,6 +59,25 @@ class Explanation:
     title: str
     tiles: tuple[Tile, ...]
     method: Method
+
+
+def independent_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return single images explained by independent selection, as figure 7 of [L]."""
+    return _figure_of(experiment, experiment.paths.independent, SHOWN_ALONE, Method.INDEPENDENT)
+
+
+def subset_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return single images explained by subset selection, as figure 8 of [L]."""
+    steps = experiment.config.evaluation.explanation_steps
+    return _figure_of(experiment, experiment.paths.subset, steps, Method.SUBSET)
+
+
+def _figure_of(experiment: AnalysedExperiment, path: Path, steps: int, method: Method) -> Figure:
+    """Draw the explanations of a table; raise `AttributesNotFoundError` without any."""
+    rows = [row for row in read_steps(path) if row["step"] <= steps]
+    if not rows:
+        raise AttributesNotFoundError(f"{path} explains no image; raise attfind.shift or train longer")
+    return draw_explanations(render_explanations(experiment, rows, method))
 
 
 def assemble(
@@ -155,18 +170,15 @@ def render_explanations(
 
 @styled()
 def draw_explanations(explanations: Sequence[Explanation]) -> Figure:
-    """Draw one block per image, all of one method; raise `ValueError` when there is none."""
-    if not explanations:
-        raise ValueError("no explanation to draw")
-    side = (COLUMN_WIDTH - 2 * MARGIN - (IN_A_LINE - 1) * GAP) / IN_A_LINE
+    """Draw one block per image, all of one method."""
+    side, lefts = squares([GAP] * (IN_A_LINE - 1))
     heights = [TITLE - (-len(one.tiles) // IN_A_LINE) * (side + CAPTION) + BLOCK_GAP for one in explanations]
     board = Board(MARGIN + sum(heights) + KEY)
     top = MARGIN
     for one, height in zip(explanations, heights, strict=True):
         board.text(MARGIN, top, one.title, 7, weight="bold", linespacing=1.2)
         for number, tile in enumerate(one.tiles):
-            line, column = divmod(number, IN_A_LINE)
-            left, upper = MARGIN + column * (side + GAP), top + TITLE + line * (side + CAPTION)
+            left, upper = lefts[number % IN_A_LINE], top + TITLE + number // IN_A_LINE * (side + CAPTION)
             show(board.axes(left, upper, side), tile.image, f"{tile.probability:.2f}", RAISED if tile.flipped else None)
             board.text(left + side / 2, upper + side + 0.03, tile.caption, 5.2, ha="center")
         top += height
@@ -176,10 +188,15 @@ def draw_explanations(explanations: Sequence[Explanation]) -> Figure:
 
 def save_explanation(path: Path, explanation: Explanation, provenance: str) -> None:
     """Write one block as PNG, with `provenance` in its metadata."""
-    figure = draw_explanations([explanation])
-    with styled(), atomic_path(path) as temporary:
-        use_fonts(figure)
-        figure.savefig(temporary, format="png", dpi=DPI, metadata={"Software": None, "Description": provenance})
+    write(draw_explanations([explanation]), path, provenance)
+
+
+def teaser_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return one image and its top attributes, as figure 1 of [L]."""
+    teaser = render_teaser(experiment)
+    if teaser is None:
+        return note(f"No attribute raises P({experiment.class_name}) on an analysed image.")
+    return draw_teaser(*teaser)
 
 
 def render_teaser(experiment: AnalysedExperiment) -> tuple[str, list[Tile]] | None:
@@ -189,19 +206,17 @@ def render_teaser(experiment: AnalysedExperiment) -> tuple[str, list[Tile]] | No
     row = choose_teaser(attributes, experiment.effects, experiment.latents, target)
     if row is None:
         return None
-    moves = [(attribute.style_index, attribute.direction) for attribute in attributes]
-    steps = [experiment.styles(row), *(experiment.styles(row, [one]) for one in moves)]
-    captions = ["reconstruction"]
-    for one in attributes:
-        arrow = ARROWS[Direction(one.direction).label]
-        captions.append(f"attribute {one.rank}\n{arrow} layer {one.layer}, ch. {one.channel}")
+    moves = [(one.style_index, one.direction) for one in attributes]
+    shown: list[tuple[str, list[tuple[int, Direction]]]] = [("reconstruction", [])]
+    for one, alone in zip(attributes, moves, strict=True):
+        arrow = ARROWS[one.direction.label]
+        shown.append((f"attribute {one.rank}\n{arrow} layer {one.layer}, ch. {one.channel}", [alone]))
     if len(moves) > 1:
-        steps.append(experiment.styles(row, moves))
-        captions.append(f"all {len(moves)} together")
-    images, probabilities = experiment.rendered(steps)
+        shown.append((f"all {len(moves)} together", moves))
+    images, probabilities = experiment.rendered([experiment.styles(row, moved) for _, moved in shown])
     before = float(experiment.latents.logits[row].softmax(dim=0)[target])
     tiles = [Tile(experiment.originals([row])[0], "image", before)]
-    for image, caption, values in zip(images, captions, probabilities, strict=True):
+    for image, (caption, _), values in zip(images, shown, probabilities, strict=True):
         tiles.append(Tile(image, caption, float(values[target]), bool(values.argmax() == target)))
     predicted = experiment.latents.class_names[int(probabilities[0].argmax())]
     return f"Classified {predicted}. What would raise P({name})?", tiles
@@ -231,18 +246,13 @@ def choose_teaser(attributes: Sequence[Attribute], effects: Effects, latents: La
 @styled()
 def draw_teaser(heading: str, tiles: Sequence[Tile]) -> Figure:
     """Draw image and reconstruction (the first two tiles) on the left, what the attributes make of it on the right."""
-    side = (COLUMN_WIDTH - 2 * MARGIN - DIVIDE - (TEASER_LINE - 1) * TEASER_GAP) / (TEASER_LINE + 1)
+    side, lefts = squares([DIVIDE, *[TEASER_GAP] * (TEASER_LINE - 1)])
     line = side + BAR + 0.03 + BELOW
     board = Board(MARGIN + HEADING + 2 * line)
     board.text(MARGIN, MARGIN, heading, 7.5, weight="bold")
-    for number, tile in enumerate(tiles):
-        left, top, frame = MARGIN, MARGIN + HEADING, None
-        if number < 2:
-            top += number * line
-        else:
-            left += side + DIVIDE + (number - 2) % TEASER_LINE * (side + TEASER_GAP)
-            top += (number - 2) // TEASER_LINE * line
-            frame = RAISED
+    places = [(0, 0), (1, 0), *((row, column) for row in (0, 1) for column in range(1, TEASER_LINE + 1))]
+    for tile, (row, column) in zip(tiles, places, strict=False):
+        left, top, frame = lefts[column], MARGIN + HEADING + row * line, RAISED if column else None
         show(board.axes(left, top, side), tile.image, f"{tile.probability:.2f}", frame)
         bar = board.axes(left, top + side + 0.03, side, BAR)
         bar.barh(0, tile.probability, height=1, color=frame or INK)

@@ -29,15 +29,15 @@ def characters(file: str) -> frozenset[str]:
         return frozenset()
 
 
-def file_of(weight: str | int = "normal") -> str:
-    """Return the file of `FAMILY` in a weight."""
-    return str(font_manager.findfont(font_manager.FontProperties(family=FAMILY, weight=weight)))
-
-
 @cache
 def known(weight: str | int = "normal") -> frozenset[str]:
-    """Return what `FAMILY` can draw, and the end of a line."""
-    return characters(file_of(weight)) | {"\n"}
+    """Return what `FAMILY` can draw in a weight, and the end of a line."""
+    return characters(_plain(weight)) | {"\n"}
+
+
+def _plain(weight: str | int = "normal") -> str:
+    """Return the file of `FAMILY`."""
+    return str(font_manager.findfont(font_manager.FontProperties(family=FAMILY, weight=weight)))
 
 
 @cache
@@ -61,10 +61,8 @@ def warning(names: Iterable[str]) -> str | None:
     if not missing:
         return None
     told = ", ".join(f"{each} ({code(each)})" for each in sorted(missing))
-    return (
-        f"no installed font has the characters {told}: figures will show these codes; install a font that has them"
-        " (Debian: fonts-noto)"
-    )
+    remedy = "install a font that has them (Debian: fonts-noto)"
+    return f"no installed font has the characters {told}: figures will show these codes; {remedy}"
 
 
 def code(character: str) -> str:
@@ -103,5 +101,5 @@ def one_font(text: str) -> tuple[str, str]:
     """Return the file of the font that has the most of a text's characters, and the text as that font can draw it."""
     fonts, missing = others(frozenset(text) - known())
     tell(missing)
-    best = max([file_of(), *(each.fname for each in fonts)], key=lambda file: sum(c in characters(file) for c in text))
+    best = max([_plain(), *(each.fname for each in fonts)], key=lambda file: sum(c in characters(file) for c in text))
     return best, spelled(text, characters(best))

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 
 import numpy
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 from torch import Tensor
 
 from stylex.figures.experiment import AnalysedExperiment
-from stylex.figures.style import COLUMN_WIDTH, RAISED, Board, Image, edge, show, styled
+from stylex.figures.style import COLUMN_WIDTH, MARGIN, RAISED, Board, Image, edge, show, squares, styled
 
 IN_A_LINE = 6
-MARGIN, LABEL, GAP, TITLE, CAPTION, SCALE = 0.05, 0.6, 0.05, 0.17, 0.15, 0.3  # inches
+LABEL, GAP, TITLE, CAPTION, SCALE = 0.6, 0.05, 0.17, 0.22, 0.3  # inches
 DIFFERENCES = "RdBu_r"  # told apart with any colour vision
-THIN = ("#bbbbbb", 0.4)
 LARGEST = 1.0  # of a difference, in units of pixels in [-1, 1]: full colour
 
 
@@ -36,6 +37,12 @@ class Reconstruction:
     after: float  # and for the reconstruction
     error: float  # mean |x' - x| in [-1, 1]
     kept: bool  # the decision is the same
+
+
+def reconstructions_figure(experiment: AnalysedExperiment) -> Figure:
+    """Return images, reconstructions and differences."""
+    spaced, worst = choose_reconstructions(experiment.latents.reconstruction_l1)
+    return draw_reconstructions(render_reconstructions(experiment, spaced), render_reconstructions(experiment, worst))
 
 
 def choose_reconstructions(error: Tensor, count: int = IN_A_LINE) -> tuple[list[int], list[int]]:
@@ -68,8 +75,9 @@ def render_reconstructions(experiment: AnalysedExperiment, rows: Sequence[int]) 
 @styled()
 def draw_reconstructions(spaced: Sequence[Reconstruction], worst: Sequence[Reconstruction]) -> Figure:
     """Draw both lines, and the scale of the differences."""
-    side = (COLUMN_WIDTH - 2 * MARGIN - LABEL - (IN_A_LINE - 1) * GAP) / IN_A_LINE
-    block = TITLE + 3 * (side + GAP) + CAPTION
+    side, lefts = squares([GAP] * (IN_A_LINE - 1), LABEL)
+    line = side + GAP
+    block = TITLE + 3 * line + CAPTION
     board = Board(MARGIN + 2 * block + SCALE)
     titles = ("from the smallest error upward, evenly spaced in rank", "the largest errors")
     short = shortened(sorted({one.class_name for one in (*spaced, *worst)}))
@@ -77,21 +85,26 @@ def draw_reconstructions(spaced: Sequence[Reconstruction], worst: Sequence[Recon
         top = MARGIN + number * block
         board.text(MARGIN, top, title, size=6.5, weight="bold")
         top += TITLE
-        for line, label in enumerate(("original", "reconstruction", "difference")):
-            board.text(MARGIN, top + line * (side + GAP) + side / 2 - 0.04, label)
-        for column, one in enumerate(images):
-            left = MARGIN + LABEL + column * (side + GAP)
+        for row, label in enumerate(("original", "reconstruction", "difference")):
+            board.text(MARGIN, top + row * line + side / 2 - 0.04, label)
+        for left, one in zip(lefts, images, strict=False):
             show(board.axes(left, top, side), one.original, f"{one.before:.2f}", small=True)
             frame = None if one.kept else RAISED
-            show(board.axes(left, top + side + GAP, side), one.reconstruction, f"{one.after:.2f}", frame, small=True)
-            axes = board.axes(left, top + 2 * (side + GAP), side)
-            difference = (one.reconstruction - one.original).mean(axis=2)
-            axes.imshow(difference, cmap=DIFFERENCES, vmin=-LARGEST, vmax=LARGEST, interpolation="nearest")
-            edge(axes, *THIN)
-            text = f"{short[one.class_name]}  {one.error:.3f}"
-            board.text(left + side / 2, top + 3 * (side + GAP), text, size=5, ha="center")
-    _scale(board, side)
+            show(board.axes(left, top + line, side), one.reconstruction, f"{one.after:.2f}", frame, small=True)
+            _difference(board.axes(left, top + 2 * line, side), (one.reconstruction - one.original).mean(axis=2))
+            text = f"{short[one.class_name]}\n{one.error:.3f}"
+            board.text(left + side / 2, top + 3 * line - 0.02, text, size=5, ha="center")
+    left, width, top = lefts[0] + side, line, board.height - SCALE + 0.1
+    _difference(board.axes(left, top, width, 0.08), numpy.linspace(-LARGEST, LARGEST, 201)[None], "auto")
+    board.text(left - 0.04, top - 0.005, f"darker by {LARGEST:g}", ha="right")
+    board.text(left + width + 0.04, top - 0.005, f"brighter by {LARGEST:g}")
+    board.text(COLUMN_WIDTH - MARGIN, top - 0.005, "▢ decided otherwise", ha="right", color=RAISED)
     return board.figure
+
+
+def _difference(axes: Axes, values: NDArray[numpy.floating], interpolation: str = "nearest") -> None:
+    axes.imshow(values, cmap=DIFFERENCES, vmin=-LARGEST, vmax=LARGEST, interpolation=interpolation, aspect="auto")
+    edge(axes, "#bbbbbb", 0.4)  # thin
 
 
 def shortened(names: Sequence[str], letters: int = 8) -> dict[str, str]:
@@ -103,13 +116,3 @@ def shortened(names: Sequence[str], letters: int = 8) -> dict[str, str]:
     )
     forms = [{name: name if len(name) <= letters else cut(name) for name in names} for cut in cuts]
     return next(form for form in forms if len(set(form.values())) == len(form))
-
-
-def _scale(board: Board, side: float) -> None:
-    left, top, width = MARGIN + LABEL + side, board.height - SCALE + 0.1, side + GAP
-    axes = board.axes(left, top, width, 0.08)
-    axes.imshow(numpy.linspace(-1, 1, 201)[None], cmap=DIFFERENCES, aspect="auto")
-    edge(axes, *THIN)
-    board.text(left - 0.04, top - 0.005, f"darker by {LARGEST:g}", ha="right")
-    board.text(left + width + 0.04, top - 0.005, f"brighter by {LARGEST:g}")
-    board.text(COLUMN_WIDTH - MARGIN, top - 0.005, "▢ decided otherwise", ha="right", color=RAISED)

@@ -7,8 +7,9 @@ and two runs over the same numbers give the same bytes: no timestamps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy
@@ -22,6 +23,7 @@ from stylex.config import SuitePaths
 from stylex.figures.fonts import FAMILY, use_fonts
 
 COLUMN_WIDTH = 3.5  # inches
+MARGIN = 0.05  # inches, around images
 DPI = 300
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
 LINES = ("-", "--", "-.", ":")
@@ -82,15 +84,20 @@ def panels(rows: int, columns: int = 1, height: float = 1.9) -> tuple[Figure, li
 
 def save(figure: Figure, paths: SuitePaths, experiment: str, name: str, provenance: str) -> None:
     """Write results/<suite>/figures/<experiment>-<name>.png and .pdf, with `provenance` in their metadata."""
+    for suffix in ("png", "pdf"):
+        write(figure, paths.figure(experiment, name, suffix), provenance)
+
+
+@styled()
+def write(figure: Figure, path: Path, provenance: str) -> None:
+    """Write a PNG or PDF with `provenance` in its metadata."""
     fixed = {
-        "png": {"Software": None, "Description": provenance},
-        "pdf": {"Creator": None, "Producer": None, "CreationDate": None, "Subject": provenance},
+        ".png": {"Software": None, "Description": provenance},
+        ".pdf": {"Creator": None, "Producer": None, "CreationDate": None, "Subject": provenance},
     }
-    with styled():
-        use_fonts(figure)
-        for suffix, metadata in fixed.items():
-            with atomic_path(paths.figure(experiment, name, suffix)) as temporary:
-                figure.savefig(temporary, format=suffix, dpi=DPI, metadata=metadata)
+    use_fonts(figure)
+    with atomic_path(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=DPI, metadata=fixed[path.suffix])
 
 
 def rgb(image: Image) -> NDArray[numpy.float32]:
@@ -120,6 +127,26 @@ def edge(axes: Axes, colour: str | None, width: float) -> None:
     axes.grid(False)
     for spine in axes.spines.values():
         spine.set(visible=colour is not None, edgecolor=colour or INK, linewidth=width)
+
+
+def frame_of(raises: bool | None) -> str | None:
+    """Return the colour of the frame of an image that is meant to raise or to lower the target class; None: neither."""
+    return None if raises is None else RAISED if raises else LOWERED
+
+
+def common(names: Iterable[str]) -> str | None:
+    """Return the one name that all are; None: they are several, or there is none."""
+    different = set(names)
+    return different.pop() if len(different) == 1 else None
+
+
+def squares(gaps: Sequence[float], label: float = 0.0) -> tuple[float, list[float]]:
+    """Return the side of squares that fill a page column, with `gaps` between them, and where each begins.
+
+    label: the width of what stands to their left, in inches as all.
+    """
+    side = (COLUMN_WIDTH - 2 * MARGIN - label - sum(gaps)) / (len(gaps) + 1)
+    return side, [MARGIN + label + number * side + sum(gaps[:number]) for number in range(len(gaps) + 1)]
 
 
 class Board:

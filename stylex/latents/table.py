@@ -21,9 +21,9 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import REMAKE, UNWRITABLE, atomic_path, require
+from stylex.config.base import Protocol
 from stylex.errors import ArtifactError
 from stylex.networks.stylespace import StyleVector, move
-from stylex.protocols import Protocol
 
 VECTORS = ("logits", "w", "styles", "to_rgb_styles", "reconstruction_logits")
 SCALARS = ("reconstruction_l1", "reconstruction_perceptual", "discriminator")

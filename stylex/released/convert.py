@@ -9,10 +9,10 @@ import copy
 import json
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -46,8 +46,7 @@ PROBES = 64  # coordinates whose effects are measured again, evenly over all, ea
 RENDERED = 8  # latents that TensorFlow renders
 
 
-@dataclass(frozen=True)
-class Models:
+class Models(NamedTuple):
     """The released networks as ours, on the CPU."""
 
     networks: StylexNetworks
@@ -59,23 +58,17 @@ class Models:
         return Classifier(copy.deepcopy(self.network), self.description)
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What the user decides of a conversion."""
 
-    tensorflow: str = ".venv-tensorflow/bin/python"
-    """An interpreter that has TensorFlow; it runs stylex/released/tensorflow_export.py."""
-    verify: bool = False
-    """Whether the SavedModels' own answers are compared, too."""
-    tolerance: float = 0.05
-    """The largest difference that is allowed: of logits, and of all that TensorFlow is asked for."""
-    ignored: tuple[str, ...] = ()
-    """Names of variables that are known to have no place here."""
+    tensorflow: str = ".venv-tensorflow/bin/python"  # an interpreter that has it, to run tensorflow_export.py
+    verify: bool = False  # whether the SavedModels' own answers are compared, too
+    tolerance: float = 0.05  # the largest difference that is allowed
+    ignored: tuple[str, ...] = ()  # names of variables that are known to have no place here
     address: str = ADDRESS
 
 
-@dataclass(frozen=True)
-class Differences:
+class Differences(NamedTuple):
     """The largest absolute difference of each quantity."""
 
     largest: Mapping[str, float]
@@ -93,8 +86,7 @@ class Differences:
             )
 
 
-@dataclass(frozen=True)
-class MeasuredEffects:
+class MeasuredEffects(NamedTuple):
     """What the authors measured on each image, float32: logits [N, classes], effects [N, 2, K, classes]."""
 
     logits: np.ndarray
@@ -104,8 +96,8 @@ class MeasuredEffects:
 def convert_released(root: Path, name: str, device: str, request: Request = Request()) -> list[Differences]:  # noqa: B008
     """Fetch and convert the released model, compare it with what its authors measured, then write its artifacts.
 
-    Raises `ConfigError` when the experiment is none of a released model, `DownloadError` when files cannot be had, and
-    `ArtifactError` when they do not fit or answer otherwise; then nothing is written.
+    Raises `ConfigError` when the experiment is none of a released model, and `ArtifactError` when its files do not fit
+    or answer otherwise; then nothing is written.
     """
     config, paths, folder = load_experiment(root, name), experiment_paths(root, name), released_folder(root)
     _check(name, config)
@@ -149,8 +141,7 @@ def read_export(
 ) -> tuple[dict[str, Variables], dict[str, Tensor]]:
     """Return the variables of each model, and the effects, of the files in `folder`; TensorFlow reads them once.
 
-    digests: sha256 of the released files by name; an export of others is made again. Raises `ArtifactError` when
-    `python` cannot be run or has no TensorFlow, or when a file is damaged.
+    digests: sha256 of the released files by name; an export of others is made again.
     """
     path = folder / EXPORT
     sources = json.dumps({name: digest for name, digest in digests.items() if name != LATENTS}, sort_keys=True)
@@ -160,15 +151,16 @@ def read_export(
         with atomic_path(path) as temporary:
             _tensorflow(python, "export", folder, temporary, sources)
     tensors, header = load_tensors(path)
+    found: dict[str, dict[str, Tensor]] = {kind: {} for kind in (*MODELS, "effects")}
+    for key, value in tensors.items():
+        kind, _, name = key.partition(":")
+        found[kind][name] = value
     models = {}
     for model in MODELS:
-        values = {
-            name.partition(":")[2]: value.numpy() for name, value in tensors.items() if name.startswith(f"{model}:")
-        }
-        operations = json.loads(header.get(f"{model}:operations", "{}"))
-        archive = folder / model / f"{model}.savedmodel"
-        models[model] = Variables(archive, values, json.loads(header[f"{model}:trainable"]), operations)
-    return models, {name.partition(":")[2]: value for name, value in tensors.items() if name.startswith("effects:")}
+        values = {name: value.numpy() for name, value in found[model].items()}
+        trainable, operations = (json.loads(header.get(f"{model}:{key}", "{}")) for key in ("trainable", "operations"))
+        models[model] = Variables(folder / model / f"{model}.savedmodel", values, trainable, operations)
+    return models, found["effects"]
 
 
 def _tensorflow(python: str, *arguments: str | Path) -> None:
@@ -176,16 +168,12 @@ def _tensorflow(python: str, *arguments: str | Path) -> None:
     try:
         result = subprocess.run(command, capture_output=True, text=True, check=False)
     except OSError as error:
-        raise ArtifactError(
-            f"--tensorflow {python} cannot be run: {error.strerror}; docs/released-model.md says how to install"
-            " TensorFlow beside this environment"
-        ) from None
+        remedy = "docs/released-model.md says how to install TensorFlow beside this environment"
+        raise ArtifactError(f"--tensorflow {python} cannot be run: {error.strerror}; {remedy}") from None
     if result.returncode:
         reason = (result.stderr.strip().splitlines() or ["no output"])[-1][:200]
-        raise ArtifactError(
-            f"--tensorflow {python}: {reason}; if a file is damaged, fetch the model again; docs/released-model.md says"
-            " which TensorFlow it takes"
-        )
+        remedy = "if a file is damaged, fetch the model again; docs/released-model.md says which TensorFlow it takes"
+        raise ArtifactError(f"--tensorflow {python}: {reason}; {remedy}")
 
 
 def _measured(path: Path, stored: Mapping[str, Tensor], latents: ReleasedLatents) -> MeasuredEffects:
@@ -216,7 +204,7 @@ def _measured(path: Path, stored: Mapping[str, Tensor], latents: ReleasedLatents
 def latents_of(models: Models, given: ReleasedLatents, logits: Tensor, batch_size: int, device: str) -> Latents:
     """Return the table of the released latents, as `stylex encode` would make it of the images, which are not released.
 
-    Without the images, their distances to the reconstructions are NaN, and their labels those that the classifier gave.
+    So their distances to the reconstructions are NaN, and their labels those that the classifier gave.
     """
     networks, classifier = copy.deepcopy(models.networks).to(device), models.classifier().to(device)
     networks.synthesis.quantized = True
@@ -291,19 +279,15 @@ def compare_with_measured(
     batches = torch.arange(count).split(RENDERED)
     base = torch.cat([networks[1](networks[0].render(latents.style_vector(rows).to(device))).cpu() for rows in batches])
     theirs = torch.from_numpy(measured.effects)[image, direction, index]
-    return Differences(
-        {"logits": _largest(base, torch.from_numpy(measured.logits)), "effects": _largest(moved - base[image], theirs)}
-    )
+    logits = _largest(base, torch.from_numpy(measured.logits))
+    return Differences({"logits": logits, "effects": _largest(moved - base[image], theirs)})
 
 
 @torch.inference_mode()
 def compare_with_tensorflow(
     networks: StylexNetworks, classifier: Classifier, latents: Latents, folder: Path, python: str
 ) -> Differences:
-    """Compare with the SavedModels on the first latents: styles, images, logits, D and E; on the CPU.
-
-    python: an interpreter that has TensorFlow with Keras 2. Raises `ArtifactError` when it cannot run the models.
-    """
+    """Compare with the SavedModels, which `python` runs, on the first latents: styles, images, logits, D and E."""
     rows = torch.arange(min(RENDERED, len(latents.ids)))
     w_plus = networks.w_plus(latents.w[rows], latents.logits[rows])
     styles = networks.synthesis.styles(w_plus)

@@ -1,15 +1,15 @@
-"""The six files of the released model: fetched once, recorded, and unpacked.
+"""The six files of the released model, whose addresses stand in the notebook [N]: fetched once, recorded, unpacked.
 
-Their addresses stand in the notebook [N]. Nobody has published their sizes or checksums: the server is asked for both
-(Cloud Storage says a file's MD5 in the header x-goog-hash), and what came the first time is recorded in released.json,
-to which every later copy must agree. Files that were put into the folder by hand are recorded as they are.
+Nobody has published sizes or checksums: the server is asked for both (Cloud Storage says a file's MD5 in the header
+x-goog-hash), and what came first is recorded in released.json, to which every later copy must agree. Files that were
+put into the folder by hand are recorded as they are.
 """
 
 from __future__ import annotations
 
 import base64
-import binascii
 import logging
+import re
 from pathlib import Path
 
 from stylex.artifacts import read_json, write_json
@@ -27,10 +27,7 @@ logger = logging.getLogger("stylex")
 
 
 def fetch_released(root: Path, address: str = ADDRESS) -> dict[str, str]:
-    """Bring all files to data/weights/explaining-in-style, unless they are there; return the sha256 of each by name.
-
-    Raises `DownloadError` when a file cannot be had, `ChecksumError` when one is not the one recorded.
-    """
+    """Bring all files to their folder, unless they are there, as recorded; return the sha256 of each by name."""
     folder = released_folder(root)
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
     for name in FILES:
@@ -66,26 +63,13 @@ def published(address: str, name: str) -> PinnedFile:
     size = response.headers.get("Content-Length", "")
     if response.status_code != 200 or not size.isdecimal():
         raise DownloadError(f"{address}{name} answered {response.status_code}, Content-Length {size or 'none'}")
-    return PinnedFile(name, int(size), md5=_md5(response.headers.get("x-goog-hash", "")))
-
-
-def _md5(header: str) -> str | None:
-    """Return the hex digest in a header such as 'crc32c=n03x6A==,md5=Ojk9c3dhfxgoKVVHYwFbHQ=='."""
-    for part in header.split(","):
-        algorithm, _, value = part.strip().partition("=")
-        if algorithm == "md5":
-            try:
-                return base64.b64decode(value, validate=True).hex()
-            except binascii.Error:
-                return None
-    return None
+    # as in crc32c=n03x6A==,md5=Ojk9c3dhfxgoKVVHYwFbHQ==
+    md5 = re.search(r"\bmd5=([A-Za-z0-9+/]{22}==)", response.headers.get("x-goog-hash", ""))
+    return PinnedFile(name, int(size), md5=base64.b64decode(md5[1]).hex() if md5 else None)
 
 
 def unpack(folder: Path, model: str) -> None:
-    """Unpack the SavedModel of `model` beside its archive, the first time.
-
-    Raises `DatasetError` for an archive that is not safe, `ArtifactError` for one of something else.
-    """
+    """Unpack the SavedModel of `model` beside its archive, the first time; raise `ArtifactError` for something else."""
     if not (folder / model).is_dir():
         extract(folder / f"{model}.savedmodel.zip", folder / model)
     inside = folder / model / f"{model}.savedmodel"

@@ -34,17 +34,13 @@ class ReleasedLatents(NamedTuple):
 
 
 def read_latents_pickle(path: Path, classes: int) -> ReleasedLatents:
-    """Read a list of pairs of an image's number and an array [1, w + classes].
-
-    Raises `ArtifactError`, in one line, for anything else, and for a pickle that names anything but numpy's arrays.
-    """
+    """Read a list of pairs of a number and an array [1, w + classes]; raise `ArtifactError` for anything else."""
     with require(path).open("rb") as file:
         try:
             content = _ArraysOnly(file).load()
         except _RefusedError as error:
-            raise ArtifactError(
-                f"{path} is not only numpy arrays: {error}; it was not read, get the original"
-            ) from None
+            what = f"is not only numpy arrays: {error}; it was not read, get the original"
+            raise ArtifactError(f"{path} {what}") from None
         except Exception as error:  # damaged, or made to harm: what the unpickler and numpy raise then is of any class
             reason = " ".join(str(error).split())[:120] or type(error).__name__
             raise ArtifactError(f"{path} is no pickle of numpy arrays ({reason}); get the original") from None

@@ -10,7 +10,6 @@ its layers, and a normalisation's statistics share the scope of its scale.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
@@ -33,27 +32,19 @@ UNUSED = frozenset({"dlatent_avg"})  # the mean of w, for truncation, which noth
 CHANNELS = 3  # of the released images
 LISTED = 5  # names of each kind in an error
 ACTIVATIONS = {"mobilenet_v1": "Relu6", "mobilenet_v1_relu": "Relu"}  # the operation of each of our architectures
+UNCHANGED = ("constant", "fixed_noise")  # stored as ours
+ADDED: dict[str, float] = {"synthesis.affine.bias": 1.0, "synthesis.to_rgb_affine.bias": 1.0}
 Layout = Callable[[np.ndarray], np.ndarray]
+Table = dict[str, tuple[str, ...]]  # for each of our parameters the variables to join along the outputs
 
 
-@dataclass(frozen=True)
-class Variables:
+class Variables(NamedTuple):
     """The variables of one released model by name, as `tensorflow_export` wrote them."""
 
     source: Path
     values: dict[str, np.ndarray]
-    trainable: list[str]
-    """Names in the order of the model's trainable variables."""
-    operations: dict[str, int]
-    """How often each operation is in the graph; of MobileNet only."""
-
-
-class Stored(NamedTuple):
-    """Where the value of one of our parameters is: variables to join along the outputs, and their layout."""
-
-    names: tuple[str, ...]
-    layout: Layout
-    added: float = 0.0
+    trainable: list[str]  # names in the order of the model's trainable variables
+    operations: dict[str, int]  # how often each operation is in the graph; of MobileNet only
 
 
 def kernel(value: np.ndarray) -> np.ndarray:
@@ -81,16 +72,13 @@ def scalar(value: np.ndarray) -> np.ndarray:
     return value.reshape(()) if value.size == 1 else value
 
 
-def unchanged(value: np.ndarray) -> np.ndarray:
-    """Nothing to turn."""
-    return value
+LAYOUTS: dict[int, Layout] = {4: kernel, 2: matrix, 1: vector, 0: scalar}  # by the dimensions of our parameter
 
 
 def convert_networks(models: dict[str, Variables], config: ExperimentConfig, ignored: Iterable[str]) -> StylexNetworks:
     """Return generator, encoder and discriminator with the released values.
 
-    ignored: names of variables that are known to have no place here. Raises `ArtifactError`, naming them, for variables
-    that are missing, not known, or of another shape.
+    Raises `ArtifactError` for variables that are missing, of another shape, or neither known nor `ignored`.
     """
     networks = StylexNetworks(config.stylex, config.dataset.resolution, CHANNELS, len(class_names(config)))
     blocks = config.dataset.resolution.bit_length() - 2
@@ -115,35 +103,37 @@ def class_names(config: ExperimentConfig) -> list[str]:
 
 
 def _values(
-    variables: Variables, table: dict[str, Stored], like: dict[str, Tensor], gains: dict[str, float], ignored: set[str]
+    variables: Variables, table: Table, like: dict[str, Tensor], gains: dict[str, float], ignored: set[str]
 ) -> dict[str, Tensor]:
     """Return our parameters: joined, turned, and with the gain of the equalised learning rate multiplied in."""
-    wanted = {name for stored in table.values() for name in stored.names}
+    wanted = {name for names in table.values() for name in names}
     missing, unknown = wanted - set(variables.values), set(variables.values) - wanted - UNUSED - ignored
     found: dict[str, Tensor] = {}
     misshapen: set[str] = set()
-    for name, stored in table.items():
-        if missing & set(stored.names):
+    for ours, names in table.items():
+        if missing & set(names):
             continue
-        parts = [stored.layout(variables.values[each]) for each in stored.names]
+        parts, shape = [variables.values[each] for each in names], tuple(like[ours].shape)
+        if not ours.endswith(UNCHANGED):
+            parts = [LAYOUTS[len(shape)](part) for part in parts]
         if len({part.shape[1:] for part in parts}) == 1:
             joined = np.concatenate(parts) if len(parts) > 1 else parts[0]
-            if joined.shape == tuple(like[name].shape) and joined.dtype.kind == "f":
-                found[name] = torch.from_numpy(joined.astype(np.float32)) * gains.get(name, 1.0) + stored.added
+            if joined.shape == shape and joined.dtype.kind == "f":
+                value = torch.from_numpy(joined.astype(np.float32)) * gains.get(ours, 1.0)
+                found[ours] = value + ADDED.get(ours, 0.0)
                 continue
-        first = stored.names[0]
-        misshapen.add(f"{first} {list(variables.values[first].shape)} for {list(like[name].shape)}")
+        misshapen.add(f"{names[0]} {list(variables.values[names[0]].shape)} for {list(shape)}")
     _refuse(variables, {"missing": missing, "not known here": unknown, "of another shape": misshapen})
     return found
 
 
-def _generator(blocks: int, mapping_layers: int) -> dict[str, Stored]:
+def _generator(blocks: int, mapping_layers: int) -> Table:
     """Return where the parameters of mapping and synthesis are; `blocks`: 1 at 4x4, 7 at 256x256."""
-    table = {"synthesis.constant": _one(f"{SYNTHESIS}/ConstBlock4x4/Const4x4", unchanged)}
+    single = {"synthesis.constant": f"{SYNTHESIS}/ConstBlock4x4/Const4x4"}
     for layer in range(mapping_layers):
-        ours, dense, bias = f"mapping.layers.{layer}", f"Dense{layer}/MappingDense_{layer}", f"DenseBiasAct{layer}"
-        table[f"{ours}.weight"] = _one(f"{MAPPING}/{dense}", matrix)
-        table[f"{ours}.bias"] = _one(f"{MAPPING}/{bias}/MappingBias_{layer}", vector)
+        ours = f"mapping.layers.{layer}"
+        single[f"{ours}.weight"] = f"{MAPPING}/Dense{layer}/MappingDense_{layer}"
+        single[f"{ours}.bias"] = f"{MAPPING}/DenseBiasAct{layer}/MappingBias_{layer}"
     sides = [4 << block for block in range(blocks)]
     prefixes = [f"{SYNTHESIS}/ConstBlock4x4/GeneratorLayer4x4"]
     prefixes += [
@@ -151,51 +141,47 @@ def _generator(blocks: int, mapping_layers: int) -> dict[str, Stored]:
     ]
     for layer, prefix in enumerate(prefixes):
         ours = f"synthesis.layers.{layer}"
-        table[f"{ours}.weight"] = _one(f"{prefix}/ModulatedConv2D/weight", kernel)
-        table[f"{ours}.bias"] = _one(f"{prefix}/FusedBiasAct/BiasAct", vector)
-        table[f"{ours}.noise_strength"] = _one(f"{prefix}/NoiseStrength", scalar)
-        table[f"{ours}.fixed_noise"] = _one(f"Noise{layer}", unchanged)
+        single[f"{ours}.weight"] = f"{prefix}/ModulatedConv2D/weight"
+        single[f"{ours}.bias"] = f"{prefix}/FusedBiasAct/BiasAct"
+        single[f"{ours}.noise_strength"] = f"{prefix}/NoiseStrength"
+        single[f"{ours}.fixed_noise"] = f"Noise{layer}"
     for block, side in enumerate(sides):
         ours, prefix = f"synthesis.to_image.{block}", f"{SYNTHESIS}/ToRGB{side}x{side}"
-        table[f"{ours}.weight"] = _one(f"{prefix}/ModulatedConv2D/weight", kernel)
-        table[f"{ours}.bias"] = _one(f"{prefix}/FusedBiasActivation/ToRGBBiasAct", vector)
+        single[f"{ours}.weight"] = f"{prefix}/ModulatedConv2D/weight"
+        single[f"{ours}.bias"] = f"{prefix}/FusedBiasActivation/ToRGBBiasAct"
+    table: Table = {ours: (theirs,) for ours, theirs in single.items()}
     # In this order [N] joins them: the flat index of a coordinate is ours.
     space = ["Const", *(f"{block}_{layer}" for block in range(blocks - 1) for layer in range(2))]
     to_rgb = ["ConstRGB", *(f"RGB{block}" for block in range(blocks - 1))]
     for ours, labels in (("synthesis.affine", space), ("synthesis.to_rgb_affine", to_rgb)):
         prefixes = [f"{STYLES}/StyleVector{label}" for label in labels]
-        table[f"{ours}.weight"] = Stored(tuple(f"{prefix}/StyleGAN2Dense/weight" for prefix in prefixes), matrix)
-        biases = tuple(f"{prefix}/FusedBiasActivation/bias" for prefix in prefixes)
-        table[f"{ours}.bias"] = Stored(biases, vector, added=1.0)
+        table[f"{ours}.weight"] = tuple(f"{prefix}/StyleGAN2Dense/weight" for prefix in prefixes)
+        table[f"{ours}.bias"] = tuple(f"{prefix}/FusedBiasActivation/bias" for prefix in prefixes)
     return table
 
 
-def _residual(blocks: int, ours: str, top: str, prefix: str, block: str, output: str) -> dict[str, Stored]:
+def _residual(blocks: int, ours: str, top: str, prefix: str, block: str, output: str) -> Table:
     """Return where the parameters of the encoder or the discriminator are."""
     side = 4 << (blocks - 1)
-    image, hidden = f"{top}/{prefix}FromRGB{side}x{side}", f"{top}/{prefix}Dense"
-    table = {
-        f"{ours}.trunk.from_image.weight": _one(f"{image}/StyleGAN2Conv2D/weight", kernel),
-        f"{ours}.trunk.from_image.bias": _one(f"{image}/FusedBiasActivation/FromRGBBias", vector),
-        f"{ours}.last.weight": _one(f"{top}/Conv4x4/weight", kernel),
-        f"{ours}.last.bias": _one(f"{top}/{prefix}ConvBiasAct4x4/ConvBiasAct4x4", vector),
-        f"{ours}.hidden.weight": _one(f"{hidden}4x4/weight", matrix),
-        f"{ours}.hidden.bias": _one(f"{hidden}BiasAct4x4/DenseBiasAct4x4", vector),
-        f"{ours}.output.weight": _one(f"{top}/{output}/weight", matrix),
-        f"{ours}.output.bias": _one(f"{top}/{prefix}OutputBiasAct/OutputBiasAct", vector),
+    image, hidden = f"{prefix}FromRGB{side}x{side}", f"{prefix}Dense"
+    single = {
+        "trunk.from_image.weight": f"{image}/StyleGAN2Conv2D/weight",
+        "trunk.from_image.bias": f"{image}/FusedBiasActivation/FromRGBBias",
+        "last.weight": "Conv4x4/weight",
+        "last.bias": f"{prefix}ConvBiasAct4x4/ConvBiasAct4x4",
+        "hidden.weight": f"{hidden}4x4/weight",
+        "hidden.bias": f"{hidden}BiasAct4x4/DenseBiasAct4x4",
+        "output.weight": f"{output}/weight",
+        "output.bias": f"{prefix}OutputBiasAct/OutputBiasAct",
     }
     for index, side in enumerate(4 << block for block in range(blocks - 1, 0, -1)):
-        mine, theirs = f"{ours}.trunk.blocks.{index}", f"{top}/{block}Block{side}x{side}"
-        table[f"{mine}.first.weight"] = _one(f"{theirs}/Conv0/weight", kernel)
-        table[f"{mine}.first.bias"] = _one(f"{theirs}/Conv0Bias/BiasAct0", vector)
-        table[f"{mine}.second.weight"] = _one(f"{theirs}/Conv1Down/weight", kernel)
-        table[f"{mine}.second.bias"] = _one(f"{theirs}/Conv1DownBiasAct/BiasAct1", vector)
-        table[f"{mine}.skip.weight"] = _one(f"{theirs}/Skip/weight", kernel)
-    return table
-
-
-def _one(name: str, layout: Layout) -> Stored:
-    return Stored((name,), layout)
+        mine, theirs = f"trunk.blocks.{index}", f"{block}Block{side}x{side}"
+        single[f"{mine}.first.weight"] = f"{theirs}/Conv0/weight"
+        single[f"{mine}.first.bias"] = f"{theirs}/Conv0Bias/BiasAct0"
+        single[f"{mine}.second.weight"] = f"{theirs}/Conv1Down/weight"
+        single[f"{mine}.second.bias"] = f"{theirs}/Conv1DownBiasAct/BiasAct1"
+        single[f"{mine}.skip.weight"] = f"{theirs}/Skip/weight"
+    return {f"{ours}.{name}": (f"{top}/{theirs}",) for name, theirs in single.items()}
 
 
 def convert_classifier(
@@ -203,8 +189,7 @@ def convert_classifier(
 ) -> tuple[ImageNetwork, NetworkDescription]:
     """Return MobileNet with the released values, and its description.
 
-    ignored: names of variables that are known to have no place here. Raises `ArtifactError`, naming them, for those
-    that are missing, not known, or of another shape, and when the graph's activation is not classifier.architecture's.
+    Raises `ArtifactError` as `convert_networks`, and when the graph's activation is not classifier.architecture's.
     """
     side, classes = config.dataset.resolution, class_names(config)
     description = NetworkDescription.of("classifier", name, config.classifier, CHANNELS, side, tuple(classes))
@@ -213,20 +198,16 @@ def convert_classifier(
     trainable = sum(1 for _ in network.parameters())
     if len(variables.trainable) != trainable:
         _refuse(variables, {"missing": {f"{trainable} trainable variables, there are {len(variables.trainable)}"}})
-    parts = list(_mobilenet(network, iter(variables.trainable)))
-    missing, misshapen = set(), set()
-    for tensor, source, layout in parts:
-        if source not in variables.values:
-            missing.add(source)
-            continue
+    parts, misshapen = list(_mobilenet(network, iter(variables.trainable))), set()
+    wanted = {source for _, source, _ in parts}
+    missing, unknown = wanted - set(variables.values), set(variables.values) - wanted - set(ignored)
+    for tensor, source, layout in (part for part in parts if part[1] not in missing):
         stored = variables.values[source]
         value = layout(stored) if stored.ndim >= tensor.dim() else stored
-        if value.shape != tuple(tensor.shape):
+        if value.shape == tuple(tensor.shape):
+            tensor.data.copy_(torch.from_numpy(value.astype(np.float32)))
+        else:
             misshapen.add(f"{source} {list(stored.shape)} for {list(tensor.shape)}")
-            continue
-        with torch.no_grad():
-            tensor.copy_(torch.from_numpy(value.astype(np.float32)))
-    unknown = set(variables.values) - {source for _, source, _ in parts} - set(ignored)
     _refuse(variables, {"missing": missing, "of another shape": misshapen, "not known here": unknown})
     return network.eval(), description
 

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import nan
 from pathlib import Path
+from typing import Any
 
 import pandas
 
 from stylex.artifacts import read_json
 from stylex.attfind.records import IMAGES_TOWARDS
 from stylex.config import ExperimentConfig, load_experiment
-from stylex.config.base import INCEPTION, KID_FOLDS, POOLED
+from stylex.config.base import INCEPTION, POOLED, Protocol
 from stylex.errors import ArtifactError
 from stylex.evaluation.intervals import wilson_interval
-from stylex.protocols import Protocol
 from stylex.report.captions import text
-from stylex.report.published import PROTOCOLS, read_published, with_published
-from stylex.report.run import Row, Run
-from stylex.report.table import NOTHING, Block, Table, by_k, concatenated, interval, named, number, percent
+from stylex.report.published import PROTOCOLS, with_published
+from stylex.report.run import Run, stacked
+from stylex.report.table import NOTHING, Block, Row, Table, about, by_k, grid, groups, interval, number, of, percent
 
-SUFFICIENCY = (
-    "experiment", "domain", "method", "protocol", "target_class", "k", "shift", "n", "flipped", "fraction", "low",
-    "high", "seed", "published",
-)  # fmt: skip
 SEEDS = ("experiments", "domain", "method", "protocol", "target_class", "k", "seeds", "mean", "sd")
-SAMPLES = ("experiment", "domain", "method", "images", "class_name", "n", "count", "fraction", "low", "high", "seed")
 SUBSET = (
     "experiment", "domain", "method", "selection", "target_class", "k", "shift", "n", "flipped", "fraction", "low",
     "high", "seed",
 )  # fmt: skip
-FRECHET = ("experiment", "protocol", "n_attributes", "n", "extractor", "frechet_distance", "kid", "kid_sd", *KID_FOLDS)
 SHOWN = (1, 5, 10, 40)  # the k of a reader's table; [L] and [V] report 10, [L] 40 for one domain
 SHOWN_OF_IMAGES = (1, 2, 3, 5, 10)  # of single images
 KINDS = {"analysed": "Images", "reconstructed": "Reconstructions", "generated": "Random samples"}
@@ -41,26 +36,20 @@ NAMED = 10  # classes up to which all are named
 def classifiers_table(run: Run) -> Table:
     """Build the table of explained classifiers ([L] Table 1) from each experiment's classifier metrics and latents."""
     data = pandas.DataFrame([classifier_row(run, name) for name in run.experiments])
-    rows = []
-    for row in data.to_dict("records"):
-        balanced, majority = percent(row["balanced_accuracy"]), percent(row["majority"])
-        rows.append(
-            named(row, "experiment", "domain", "architecture", "dataset", "classes")
-            | {
-                "n test": row["n_test"],
-                "Accuracy, %": _wilson(row["accuracy"], row["n_test"]),
-                "Balanced (one class), %": f"{balanced} ({majority})",
-                "ECE, %": percent(row["ece"]),
-                "Temperature": number(row["temperature"], 2),
-                "ECE scaled, %": percent(row["ece_scaled"]),
-                "n reconstructed": row["n_reconstructed"],
-                "Class kept, %": _wilson(row["class_kept"], row["n_reconstructed"]),
-                "Mean |x' - x|": f"{row['reconstruction_l1']:.3f}",
-            }
-        )
-    frame, published = pandas.DataFrame(rows), read_published(run.root, "datasets").rename(columns=str.capitalize)
-    ours = Block(text("classifiers"), frame, tuple(frame.columns[5:]))
-    return Table("classifiers", "Classifiers", data, (ours, Block(text("datasets"), published)))
+    cells = about("experiment", "domain", "architecture", "dataset", "classes") | {
+        "n test": "n_test",
+        "Accuracy, %": lambda row: _wilson(row["accuracy"], row["n_test"]),
+        "Balanced (one class), %": lambda row: f"{percent(row['balanced_accuracy'])} ({percent(row['majority'])})",
+        "ECE, %": of(percent, "ece"),
+        "Temperature": of(number, "temperature", 2),
+        "ECE scaled, %": of(percent, "ece_scaled"),
+        "n reconstructed": "n_reconstructed",
+        "Class kept, %": lambda row: _wilson(row["class_kept"], row["n_reconstructed"]),
+        "Mean |x' - x|": of(number, "reconstruction_l1", 3),
+    }
+    published = Block(text("datasets"), run.published("datasets").rename(columns=str.capitalize))
+    blocks = (grid(text("classifiers"), data.to_dict("records"), cells), published)
+    return Table("classifiers", "Classifiers", data, blocks)
 
 
 def classifier_row(run: Run, name: str) -> Row:
@@ -103,67 +92,58 @@ def _wilson(fraction: float, n: int) -> str:
 
 def samples_table(run: Run) -> Table:
     """Build the table of the classes of random samples ([L] 4.2.3) from each experiment's samples.csv."""
-    data = concatenated([run.table(name, "samples") for name in run.experiments], SAMPLES)
-    rows = []
-    for _, part in data.groupby(["experiment", "class_name"], sort=False):
-        first, kinds = part.iloc[0], {record["images"]: record for record in part.to_dict("records")}
-        row = named(first, "experiment", "domain", "method") | {"Class": first["class_name"]}
-        row |= {"n images": kinds["analysed"]["n"], "n samples": kinds["generated"]["n"]}
-        rows.append(row | {f"{label}, %": interval(kinds[kind]) for kind, label in KINDS.items()})
-    numeric = ("n images", "n samples", *(f"{label}, %" for label in KINDS.values()))
-    return Table(
-        "samples", "Classes of random samples", data, (Block(text("samples"), pandas.DataFrame(rows), numeric),)
-    )
+    data = run.stacked("samples")
+    cells = about("experiment", "domain", "method") | {
+        "Class": "class_name",
+        "n images": lambda row: row["at"]["analysed"]["n"],
+        "n samples": lambda row: row["at"]["generated"]["n"],
+    }
+    cells |= {f"{label}, %": lambda row, kind=kind: interval(row["at"][kind]) for kind, label in KINDS.items()}
+    block = grid(text("samples"), groups(data, ("experiment", "class_name"), "images"), cells)
+    return Table("samples", "Classes of random samples", data, (block,))
 
 
 def sufficiency_table(run: Run) -> Table:
     """Build the table of flipped decisions ([L] Table 3, [V] Table 1) from each experiment's sufficiency.csv."""
-    published = read_published(run.root, "sufficiency")
-    parts = [
+    published = run.published("sufficiency")
+    data = stacked(
         with_published(run.table(name, "sufficiency"), published, config.published_domain, config.published_method)
         for name, config in run.experiments.items()
-    ]
-    data = concatenated(parts, SUFFICIENCY)
-    shown = [k for k in SHOWN if k in set(data["k"])] or sorted(set(data["k"]))
+    )
     domains = list(dict.fromkeys(data["domain"]))  # methods of a domain stand together
     together = data.sort_values("domain", key=lambda names: names.map(domains.index), kind="stable")
-    keys = ["experiment", "method", "protocol", "target_class"]
-    rows, headings = by_k(
-        together, keys, ("experiment", "domain", "method", "protocol", "target_class", "n", "shift"), shown, interval
+
+    def figures(row: Row) -> str:
+        known = [(k, each["published"]) for k, each in row["at"].items() if pandas.notna(each["published"])]
+        return ", ".join(f"{percent(value)} (k = {k})" for k, value in known) or NOTHING
+
+    cells = about("experiment", "domain", "method", "protocol", "target_class", "n", "shift")
+    cells |= by_k(together, SHOWN, interval) | {"Published, %": figures}
+    ours = groups(together, ("experiment", "method", "protocol", "target_class"), "k")
+    context = about("source", "domain", "method", "k") | {"Flipped, %": of(percent, "value"), "Note": "note"}
+    blocks = (
+        grid(text("sufficiency"), ours, cells),
+        grid(text("published_sufficiency"), published.fillna({"note": ""}).to_dict("records"), context),
     )
-    for row, (_, part) in zip(rows, together.groupby(keys, sort=False), strict=True):
-        known = part.loc[part["published"].notna()].to_dict("records")
-        figures = ", ".join(f"{percent(figure['published'])} (k = {figure['k']})" for figure in known)
-        row["Published, %"] = figures or NOTHING
-    ours = Block(text("sufficiency"), pandas.DataFrame(rows), ("n", "Shift", *headings, "Published, %"))
-    context = pandas.DataFrame([
-        named(row, "source", "domain", "method", "k")
-        | {"Flipped, %": percent(row["value"]), "Note": "" if pandas.isna(row["note"]) else row["note"]}
-        for row in published.to_dict("records")
-    ])  # fmt: skip
-    blocks = (ours, Block(text("published_sufficiency"), context, ("k", "Flipped, %")))
     return Table("sufficiency", "Sufficiency", data, blocks)
 
 
 def seeds_table(run: Run) -> Table:
     """Build the table of mean and deviation from the sufficiency.csv of experiments that differ only by their seed."""
-    rows: list[Row] = []
+    parts = [pandas.DataFrame(columns=list(SEEDS))]
     for names in seed_groups(run.experiments):
-        measured = pandas.concat([run.table(name, "sufficiency") for name in names], ignore_index=True)
-        common = {"experiments": " ".join(names), "domain": run.experiments[names[0]].domain}
-        rows += [common | row for row in over_seeds(measured)]
-    data = pandas.DataFrame(rows, columns=list(SEEDS))
+        measured = over_seeds(pandas.concat([run.table(name, "sufficiency") for name in names], ignore_index=True))
+        parts.append(measured.assign(experiments=" ".join(names), domain=run.experiments[names[0]].domain))
+    data = stacked(parts).reindex(columns=list(SEEDS))
 
     def spread(row: Row | None) -> str:
         if row is None:
             return NOTHING
         return percent(row["mean"]) + ("" if pandas.isna(row["sd"]) else f" ± {percent(row['sd'])}")
 
-    shown = [k for k in SHOWN if k in set(data["k"])]
-    columns = ("experiments", "domain", "method", "protocol", "target_class", "seeds")
-    lines, headings = by_k(data, ("experiments", "method", "protocol", "target_class"), columns, shown, spread)
-    caption = text("seeds") if lines else f"{text('seeds')} {text('one_seed')}"
-    block = Block(caption, pandas.DataFrame(lines), ("Seeds", *headings))
+    cells = about("experiments", "domain", "method", "protocol", "target_class", "seeds") | by_k(data, SHOWN, spread)
+    lines = groups(data, ("experiments", "method", "protocol", "target_class"), "k")
+    block = grid(text("seeds") if lines else f"{text('seeds')} {text('one_seed')}", lines, cells)
     return Table("seeds", "Sufficiency over seeds", data, (block,))
 
 
@@ -186,17 +166,13 @@ def repetition(config: ExperimentConfig, experiments: Mapping[str, ExperimentCon
     return json.dumps(content, sort_keys=True)
 
 
-def over_seeds(measured: pandas.DataFrame) -> list[Row]:
-    """Return a row for each method, protocol, target class and k; measured: sufficiency.csv of several experiments.
+def over_seeds(measured: pandas.DataFrame) -> pandas.DataFrame:
+    """Return seeds, mean and sd by method, protocol, target class and k; measured: of several experiments.
 
     sd: with n - 1; empty for one seed. An experiment in which no image could be tested does not count.
     """
-    rows = []
-    for _, part in measured.groupby(["method", "protocol", "target_class", "k"], sort=False):
-        values = part["fraction"].astype(float).dropna()
-        common = {name: part[name].iloc[0] for name in ("method", "protocol", "target_class", "k")}
-        rows.append(common | {"seeds": len(values), "mean": values.mean(), "sd": values.std(ddof=1)})
-    return rows
+    fractions = measured.astype({"fraction": float}).groupby(list(SEEDS[2:6]), sort=False)["fraction"]
+    return fractions.agg(seeds="count", mean=lambda known: known.mean(), sd=lambda known: known.std()).reset_index()
 
 
 def subset_table(run: Run) -> Table:
@@ -210,12 +186,9 @@ def subset_table(run: Run) -> Table:
             measured = fractions(run.table(name, selection), images, config.evaluation.explanation_steps)
             rows += [common | {"selection": selection} | row for row in measured]
     data = pandas.DataFrame(rows, columns=list(SUBSET))
-    columns = ("experiment", "domain", "method", "selection", "n", "shift")
-    shown = [k for k in SHOWN_OF_IMAGES if k in set(data["k"])]
-    pooled = data.loc[data["target_class"] == POOLED]
-    lines, headings = by_k(pooled, ("experiment", "selection"), columns, shown, interval)
-    block = Block(text("subset"), pandas.DataFrame(lines), ("n", "Shift", *headings))
-    return Table("subset", "Explanations of single images", data, (block,))
+    cells = about("experiment", "domain", "method", "selection", "n", "shift") | by_k(data, SHOWN_OF_IMAGES, interval)
+    lines = groups(data.loc[data["target_class"] == POOLED], ("experiment", "selection"), "k")
+    return Table("subset", "Explanations of single images", data, (grid(text("subset"), lines, cells),))
 
 
 def images_of(path: Path) -> dict[str, int]:
@@ -233,15 +206,13 @@ def fractions(steps: pandas.DataFrame, images: Mapping[str, int], most: int) -> 
 
     steps: rows of independent.csv or subset.csv. Flipped counts the images that are the target at some step <= k.
     """
-    first: dict[tuple[str, str], int] = {}  # of an image, the first step at which it is the target
-    for row in steps.loc[steps["flipped"].astype(bool)].to_dict("records"):
-        image, step = (row["target_class"], row["id"]), int(row["step"])
-        first[image] = min(step, first.get(image, step))
+    flipped = steps.loc[steps["flipped"].astype(bool)]
+    first = flipped.groupby(["target_class", "id"])["step"].min()  # at which an image is the target
     rows = []
     for k in range(1, most + 1):
-        within = [target for (target, _), step in first.items() if step <= k]
-        counts = {target: (within.count(target), n) for target, n in images.items()}
-        counts[POOLED] = (sum(flipped for flipped, _ in counts.values()), sum(images.values()))
+        within = Counter(first.index[first <= k].get_level_values("target_class"))
+        counts = {target: (within[target], n) for target, n in images.items()}
+        counts[POOLED] = (within.total(), sum(images.values()))
         for target, (count, n) in counts.items():
             low, high = wilson_interval(count, n)
             measured = {"target_class": target, "k": k, "n": n, "flipped": count, "fraction": count / n if n else None}
@@ -251,29 +222,23 @@ def fractions(steps: pandas.DataFrame, images: Mapping[str, int], most: int) -> 
 
 def frechet_table(run: Run) -> Table:
     """Build the table of distances to the dataset's images ([V] 5.2, figure 3) from each experiment's frechet.csv."""
-    data = concatenated([run.table(name, "frechet") for name in run.experiments], FRECHET)
+    data = run.stacked("frechet")
     blocks = tuple(_curves(Protocol(str(protocol)), part) for protocol, part in data.groupby("protocol", sort=False))
     return Table("frechet", "Distance to the dataset's images", data, blocks)
 
 
-def _curves(protocol: Protocol, data: pandas.DataFrame) -> Block:
+def _curves(protocol: Protocol, data: Any) -> Block:
     """Return the curves of all experiments by one protocol, side by side."""
-    columns: dict[str, dict[int, str]] = {}
-    for _, part in data.groupby(["experiment", "extractor"], sort=False):
-        rows = part.to_dict("records")
-        experiment, extractor = rows[0]["experiment"], rows[0]["extractor"]
+    columns: dict[str, Any] = {}
+    for (experiment, extractor), part in data.groupby(["experiment", "extractor"], sort=False):
+        curve, name = part.set_index("n_attributes"), f"{experiment} (n = {part['n'].iloc[0]})"
         distance = "FID" if extractor == INCEPTION else f"Fréchet distance, {extractor}"
-        columns[f"{experiment} (n = {rows[0]['n']}): {distance}"] = {
-            row["n_attributes"]: f"{row['frechet_distance']:.2f}" for row in rows
-        }
-        columns[f"{experiment}: KID × 1000, {extractor}"] = {
-            row["n_attributes"]: f"{1000 * row['kid']:.2f} ± {1000 * row['kid_sd']:.2f}" for row in rows
-        }
-    counts = sorted(set(data["n_attributes"]))
-    cells = {name: [values.get(count, NOTHING) for count in counts] for name, values in columns.items()}
+        kid, sd = ((1000 * curve[column]).map("{:.2f}".format) for column in ("kid", "kid_sd"))
+        columns[f"{name}: {distance}"] = curve["frechet_distance"].map("{:.2f}".format)
+        columns[f"{experiment}: KID × 1000, {extractor}"] = kid + " ± " + sd
+    frame = pandas.DataFrame(columns).sort_index().fillna(NOTHING).rename_axis("Attributes").reset_index()
     extractors = set(data["extractor"])
     captions = [text("frechet")]
     captions += [text("frechet_inception")] if INCEPTION in extractors else []
     captions += [text("frechet_others")] if extractors - {INCEPTION} else []
-    caption = " ".join([*captions, f"Protocol: {PROTOCOLS[protocol]}."])
-    return Block(caption, pandas.DataFrame({"Attributes": counts, **cells}), ("Attributes", *columns))
+    return Block(" ".join([*captions, f"Protocol: {PROTOCOLS[protocol]}."]), frame, tuple(frame.columns))

@@ -1,4 +1,4 @@
-"""Captions of figures and tables, and what a figure shows in words for those who do not see it (captions.yaml)."""
+"""Captions of tables (captions.yaml) and of figures, and these in words for those who do not see them (the catalog)."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ import yaml
 
 from stylex.config import ExperimentConfig
 from stylex.config.base import INCEPTION
-from stylex.figures.names import ANIMATION_NAMES, ANIMATION_SECONDS, SHOWN_ALONE
+from stylex.figures.catalog import ANIMATION_NAMES, ANIMATION_SECONDS, FIGURES, OTHERS, PHRASES, SHOWN_ALONE
 
 SAMPLES = "samples"
+PICTURES = FIGURES | OTHERS
 # The artifact that a figure draws; others are listed with all artifacts of the experiment.
-ORIGINS = {
-    "attributes": "attributes", "independent": "independent", "subset": "subset", "sufficiency": "sufficiency",
-    "frechet": "frechet", "history": "stylex", SAMPLES: "stylex",
-}  # fmt: skip
+ORIGINS = {name: entry.artifact for name, entry in PICTURES.items() if entry.artifact}
 
 
 @cache
-def texts() -> dict[str, dict[str, Any]]:
-    """Read captions.yaml: the texts of figures and tables, by name."""
+def tables() -> dict[str, str]:
+    """Read captions.yaml: the captions of tables, by name."""
     return yaml.safe_load(resources.files("stylex.report").joinpath("captions.yaml").read_text(encoding="utf-8"))
 
 
 def text(table: str, **values: object) -> str:
     """Return the caption of a table."""
-    return texts()["tables"][table].format_map(values)
+    return tables()[table].format_map(values)
 
 
 def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
@@ -40,12 +38,12 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
         "fid": _fid(config), "shown_class": _shown_class(config),
     }  # fmt: skip
     variants = "released" if config.released else "trained", "all" if config.attfind.against is None else "one"
-    for key, phrase in texts()["phrases"].items():
+    for key, phrase in PHRASES.items():
         if isinstance(phrase, dict):
             phrase = next(phrase[variant] for variant in variants if variant in phrase)
         words[key] = phrase.format_map(words)
-    figure = texts()["figures"]["animation" if number else name]
-    return figure["alternative"].format_map(words), figure["caption"].format_map(words)
+    figure = PICTURES["animation" if number else name]
+    return figure.alternative.format_map(words), figure.caption.format_map(words)
 
 
 def _fid(config: ExperimentConfig) -> str:

@@ -2,31 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from typing import Any
 
-import pandas
 import yaml
 
 from stylex.config.base import KID_FOLDS
-from stylex.report import evidence
-from stylex.report.evidence import Numbers
-from stylex.report.factors import EQUALS
-from stylex.report.published import SOURCES, read_published
+from stylex.report import comparisons, evidence, factors
+from stylex.report.published import SOURCES
 from stylex.report.rules import LEVEL, RULES, Finding, Verdict
 from stylex.report.run import Run
-from stylex.report.table import Table
 
 UNTESTED, MIXED = "not tested by this run", "mixed"
-# Artifacts that the claims are judged by besides the suite's tables; a suite need not compute all of them.
-ARTIFACTS = (
-    "attributes", "flips", "random_flips", "independent", "counterfactuals", "counterfactual_images",
-    "stylex_history", "factor_fit",
-)  # fmt: skip
-PUBLISHED = ("sufficiency", "user_study")
 
 
 @dataclass(frozen=True)
@@ -39,9 +29,9 @@ class Measure:
     text: str
     needs: str
 
-    def find(self, numbers: Numbers) -> list[Finding]:
+    def find(self, run: Run) -> list[Finding]:
         """Return what the numbers of a run say; nothing where the run does not have them."""
-        return RULES[self.rule["name"]](numbers.experiments, _called(self.evidence, numbers), **_parameters(self.rule))
+        return list(_called(RULES.__getitem__, self.rule, run.experiments, _called(_evidence, self.evidence, run)))
 
 
 @dataclass(frozen=True)
@@ -93,7 +83,7 @@ class Judged:
 def claims() -> list[Claim]:
     """Read claims.yaml, with the parameters of a measure and the shared sentences set into its texts."""
     content = yaml.safe_load(resources.files("stylex.report").joinpath("claims.yaml").read_text(encoding="utf-8"))
-    shared = content["texts"] | {"level": f"{LEVEL:g}", "equals": f"{EQUALS}", "folds": f"{len(KID_FOLDS)}"}
+    shared = content["texts"] | {"level": f"{LEVEL:g}", "equals": f"{factors.EQUALS}", "folds": f"{len(KID_FOLDS)}"}
     found = []
     for claim in content["claims"]:
         measures = []
@@ -116,33 +106,25 @@ def _filled(text: str, words: Mapping[str, str]) -> str:
     return text
 
 
-def _parameters(call: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in call.items() if key != "name"}
+def _called(named: Callable[[str], Any], call: Mapping[str, Any], *given: Any) -> Iterable[Any]:
+    """Call the function that claims.yaml names, with its parameters there."""
+    return named(call["name"])(*given, **{key: value for key, value in call.items() if key != "name"})
 
 
-def _called(call: Mapping[str, Any], numbers: Numbers) -> list[Any]:
-    return getattr(evidence, call["name"])(numbers, **_parameters(call))
+def _evidence(name: str) -> Callable[..., Iterable[Any]]:
+    return next(getattr(module, name) for module in (evidence, comparisons, factors) if hasattr(module, name))
 
 
-def read_numbers(run: Run, tables: Iterable[Table]) -> Numbers:
-    """Collect the suite's tables and those artifacts that exist; raise `ArtifactError` when one is damaged."""
-    artifacts = {}
-    for name in ARTIFACTS:
-        having = [each for each in run.experiments if getattr(run.paths(each), name).is_file()]
-        frames = [run.table(each, name).assign(experiment=each).astype(object) for each in having]
-        if frames:
-            artifacts[name] = pandas.concat(frames, ignore_index=True)
-    published = {name: read_published(run.root, name) for name in PUBLISHED}
-    return Numbers(run.experiments, {table.name: table.data for table in tables}, artifacts, published)
+def judge(run: Run, of: Iterable[Claim] | None = None) -> list[Judged]:
+    """Return every claim with its findings, in order; raise `ArtifactError` when an artifact is damaged.
 
-
-def judge(numbers: Numbers, of: Iterable[Claim] | None = None) -> list[Judged]:
-    """Return every claim with its findings, in order."""
+    The claims are judged by the suite's tables, and by artifacts that a suite need not compute.
+    """
     return [
         Judged(
             claim,
-            _called(claim.published, numbers) if claim.published else [],
-            [(measure, measure.find(numbers)) for measure in claim.measures],
+            list(_called(_evidence, claim.published, run)) if claim.published else [],
+            [(measure, measure.find(run)) for measure in claim.measures],
         )
         for claim in (claims() if of is None else of)
     ]

@@ -1,31 +1,35 @@
-"""The tables that compare: methods on the same images, and counterfactuals with images of the class they flip to."""
+"""The tables that compare: methods on the same images, and counterfactuals with images of the class they flip to.
+
+What is said of a claim about counterfactuals is here, too.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Iterator
 from itertools import combinations
+from math import isnan
 from typing import Any
 
 import pandas
 
-from stylex.config.base import INCEPTION, POOLED, TOP
-from stylex.evaluation.intervals import bootstrap, mcnemar
-from stylex.protocols import Protocol
+from stylex.config.base import INCEPTION, POOLED, TOP, Protocol
+from stylex.evaluation.intervals import bootstrap, images_interval, mcnemar
 from stylex.report.captions import text
 from stylex.report.published import LABELS, PROTOCOLS, direction, label
-from stylex.report.run import Row, Run
-from stylex.report.table import Block, Table, concatenated, interval, named, number, percent
+from stylex.report.rules import Evidence, Verdict, beyond, share
+from stylex.report.run import Run, anchor, grouped
+from stylex.report.table import Block, Cell, Row, Table, about, grid, interval, number, of, percent
 
 PAIRED = (
     "domain", "protocol", "target_class", "experiment_a", "method_a", "experiment_b", "method_b", "k", "n", "only_a",
     "only_b", "difference", "low", "high", "p",
 )  # fmt: skip
-COUNTERFACTUALS = (
-    "experiment", "domain", "method", "protocol", "target_class", "n", "images", "flipped", "validity", "validity_low",
-    "validity_high", "agreed", "agreement", "agreement_low", "agreement_high", "neither", "extractor", "n_real",
-    "n_compared", "frechet_distance", "frechet_reconstructions", "frechet_ratio", "frechet_halves", "kid", "kid_sd",
-    "cout", "l1", "perceptual", "diversity", "sparsity", "shift", "seed",
+JUDGED = (
+    "protocol", "method", "target_class", "n_compared", "extractor", "frechet_distance", "frechet_reconstructions",
+    "frechet_ratio", "neither",
 )  # fmt: skip
+JUDGED_IMAGES = ("method", "protocol", "id", "target_class", "draw", "flipped", "agreed")
 OTHERS = {
     "subset": "of the very image, subset",
     "independent": "of the very image, one alone",
@@ -57,17 +61,27 @@ def paired_table(run: Run) -> Table:
             common |= {"experiment_b": experiment_b, "method_b": method_b}
             rows += [common | row for row in compared(a, b, config.seed)]
     data = pandas.DataFrame(rows, columns=list(PAIRED))
-    lines = [
-        named(row, "domain", "protocol", "target_class")
-        | {"A": _side(row, "a", rows), "B": _side(row, "b", rows)}
-        | {"n": row["n"], "Only A": row["only_a"], "Only B": row["only_b"], "A − B, % of n": _difference(row)}
-        | {"p": "< 0.001" if row["p"] < 0.001 else number(row["p"], 3)}
-        for row in rows
-    ]
-    numeric = ("n", "Only A", "Only B", "A − B, % of n", "p")
-    columns = ["Domain", "Protocol", "Target class", "A", "B", *numeric]
-    block = Block(text("paired", top=TOP), pandas.DataFrame(lines, columns=columns), numeric)
-    return Table("paired", "Methods on the same images", data, (block,))
+    sides = {(row["domain"], row[f"method_{side}"], row[f"experiment_{side}"]) for row in rows for side in "ab"}
+    models = Counter((domain, method) for domain, method, _ in sides)
+
+    def side(row: Row, end: str) -> str:
+        """Name a method, and its experiment too where another of the domain has the same method."""
+        method, experiment = row[f"method_{end}"], row[f"experiment_{end}"]
+        return label(method) + (f" ({experiment})" if models[row["domain"], method] > 1 else "")
+
+    def difference(row: Row) -> str:
+        return "{:+.1f} ({:+.1f} to {:+.1f})".format(*(100 * row[name] for name in ("difference", "low", "high")))
+
+    cells = about("domain", "protocol", "target_class") | {
+        "A": lambda row: side(row, "a"),
+        "B": lambda row: side(row, "b"),
+        "n": "n",
+        "Only A": "only_a",
+        "Only B": "only_b",
+        "A − B, % of n": difference,
+        "p": lambda row: "< 0.001" if row["p"] < 0.001 else number(row["p"], 3),
+    }
+    return Table("paired", "Methods on the same images", data, (grid(text("paired", top=TOP), rows, cells),))
 
 
 def compared(a: pandas.DataFrame, b: pandas.DataFrame, seed: int, k: int = TOP) -> list[Row]:
@@ -86,39 +100,19 @@ def compared(a: pandas.DataFrame, b: pandas.DataFrame, seed: int, k: int = TOP) 
     return rows
 
 
-def _counts(part: pandas.DataFrame, k: int, seed: int) -> dict[str, float]:
+def _counts(part: Any, k: int, seed: int) -> dict[str, float]:
     """Return the measured columns of a row; part: decisions, with the k at which they flip on either side."""
-    gains: dict[str, list[int]] = {}  # of an image, by target: 1 or -1 where one side alone flips
-    for row in part.to_dict("records"):
-        flipped = (not pandas.isna(first) and first <= k for first in (row["first_k_a"], row["first_k_b"]))
-        gains.setdefault(row["id"], []).append(next(flipped) - next(flipped))
-    images = [sum(each) for each in gains.values()]
-    only_a, only_b = sum(image > 0 for image in images), sum(image < 0 for image in images)
-    low, high = bootstrap(images, seed, [len(each) for each in gains.values()])
-    counts = {"n": len(part), "only_a": only_a, "only_b": only_b, "difference": sum(images) / len(part)}
+    a, b = (part[f"first_k_{side}"].astype(float) <= k for side in "ab")
+    gains = (a.astype(int) - b.astype(int)).groupby(part["id"]).agg(["sum", "size"])  # 1 or -1 where one side flips
+    only_a, only_b = int((gains["sum"] > 0).sum()), int((gains["sum"] < 0).sum())
+    low, high = bootstrap(gains["sum"], seed, gains["size"])
+    counts = {"n": len(part), "only_a": only_a, "only_b": only_b, "difference": float(gains["sum"].sum() / len(part))}
     return counts | {"low": low, "high": high, "p": mcnemar(only_a, only_b)}
-
-
-def _side(row: Row, side: str, rows: list[Row]) -> str:
-    """Name a method, and its experiment too where another of the domain has the same method."""
-    method, experiment = row[f"method_{side}"], row[f"experiment_{side}"]
-    used = {
-        other[f"experiment_{end}"]
-        for other in rows
-        for end in ("a", "b")
-        if other["domain"] == row["domain"] and other[f"method_{end}"] == method
-    }
-    return label(method) + (f" ({experiment})" if len(used) > 1 else "")
-
-
-def _difference(row: Row) -> str:
-    difference, low, high = (100 * row[name] for name in ("difference", "low", "high"))
-    return f"{difference:+.1f} ({low:+.1f} to {high:+.1f})"
 
 
 def counterfactuals_table(run: Run) -> Table:
     """Build the table of whether flipped images look like their class from each experiment's counterfactuals.csv."""
-    data = concatenated([run.table(name, "counterfactuals") for name in run.experiments], COUNTERFACTUALS)
+    data = run.stacked("counterfactuals")
     pooled = data["target_class"] == POOLED
     configs = [run.experiments[name] for name in data["experiment"]]
     main = data["protocol"] == [config.attfind.protocol for config in configs]
@@ -127,11 +121,11 @@ def counterfactuals_table(run: Run) -> Table:
     features = f"Fréchet distance in the features of {', '.join(sorted(extractors))}"
     caption = text("counterfactuals", distance="FID" if extractors == {INCEPTION} else features)
     looks = [
-        _block(f"{caption} Protocol: {PROTOCOLS[Protocol(str(protocol))]}.", part, _looks)
+        _block(f"{caption} Protocol: {PROTOCOLS[Protocol(str(protocol))]}.", part, LOOKS)
         for protocol, part in data.loc[pooled].groupby("protocol", sort=False)
     ]
-    by_class = _block(text("counterfactuals_by_class"), data.loc[main & listed & ~pooled], _looks)
-    distances = _block(text("counterfactual_distances"), data.loc[main & pooled], _distances)
+    by_class = _block(text("counterfactuals_by_class"), data.loc[main & listed & ~pooled], LOOKS)
+    distances = _block(text("counterfactual_distances"), data.loc[main & pooled], DISTANCES)
     title = "Do counterfactuals look like the other class"
     return Table("counterfactuals", title, data, (*looks, by_class, distances))
 
@@ -146,36 +140,91 @@ def main_rows(run: Run, name: str) -> dict[str, Row]:
     }
 
 
-def _block(caption: str, data: pandas.DataFrame, cells: Callable[[Any], Row]) -> Block:
-    rows = []
-    for row in data.to_dict("records"):
-        about = {"Experiment": row["experiment"], "Method": (LABELS | OTHERS)[row["method"]]}
-        rows.append(about | {"Towards": direction(row["target_class"])} | cells(row))
-    frame = pandas.DataFrame(rows)
-    return Block(caption, frame, tuple(name for name in frame if name not in ("Experiment", "Method", "Towards")))
+# Whether the flipped look like the class, agreement and distances side by side.
+LOOKS: dict[str, Cell] = {
+    "n": "n",
+    "Flipped, %": lambda row: interval(row, "validity"),
+    "Agreed, %": lambda row: interval(row, "agreement"),
+    "Neither, %": of(percent, "neither"),
+    "Fréchet": of(number, "frechet_distance", 1),
+    "of reconstructions": of(number, "frechet_reconstructions", 1),
+    "Ratio": of(number, "frechet_ratio", 1),
+    "Moves": of(number, "sparsity", 1),
+}
+DISTANCES: dict[str, Cell] = {
+    "n compared": "n_compared",
+    "Halves": of(number, "frechet_halves", 1),
+    "KID × 1000": of(number, "kid", 1, 1000),
+    "COUT": of(number, "cout", 2),
+    "L1": of(number, "l1", 3),
+    "Perceptual": of(number, "perceptual", 3),
+    "Diversity": of(number, "diversity", 3),
+}
 
 
-def _looks(row: Row) -> Row:
-    """Return the cells that say whether the flipped look like the class, agreement and distances side by side."""
-    return {
-        "n": row["n"],
-        "Flipped, %": interval(row, "validity"),
-        "Agreed, %": interval(row, "agreement"),
-        "Neither, %": percent(row["neither"]),
-        "Fréchet": number(row["frechet_distance"], 1),
-        "of reconstructions": number(row["frechet_reconstructions"], 1),
-        "Ratio": number(row["frechet_ratio"], 1),
-        "Moves": number(row["sparsity"], 1),
+def _block(caption: str, data: pandas.DataFrame, cells: dict[str, Cell]) -> Block:
+    method, towards = of((LABELS | OTHERS).__getitem__, "method"), of(direction, "target_class")
+    return grid(caption, data.to_dict("records"), about("experiment") | {"Method": method, "Towards": towards} | cells)
+
+
+def target_likeness(run: Run, flipped: float, agreed: float, furthest: float) -> Iterator[Evidence]:
+    """Hold flips, an oracle's agreement and the distance of AttFind's counterfactuals against their bounds.
+
+    flipped, agreed: fractions of the images. furthest: times as far from the images of the class as reconstructions.
+    """
+    summaries = {
+        (row["experiment"], row["method"]): row
+        for row in run.main(run.rows_of_all("counterfactuals", *JUDGED))
+        if row["target_class"] == POOLED
     }
+    images = grouped(run.main(run.rows_of_all("counterfactual_images", *JUDGED_IMAGES)), "experiment", "method")
+    for (name, method), rows in images.items():
+        if method != "stylex" or (name, method) not in summaries:
+            continue
+        ours, random, seed = summaries[name, method], (name, "random"), run.experiments[name].seed
+        sentence = f"{run.protocol(name).capitalize()}, {_likeness(seed, rows, ours)}."
+        if random in summaries and random in images:
+            sentence += f" As many random moves: {_likeness(seed, images[random], summaries[random])}."
+        verdicts = [beyond(*_interval(seed, rows, "flipped"), flipped)]
+        verdicts.append(beyond(*_interval(seed, rows, "agreed"), agreed) if _asked(rows) else Verdict.UNDECIDED)
+        ratio = ours["frechet_ratio"]
+        far = Verdict.CONTRADICTS if ratio > furthest else Verdict.SUPPORTS
+        verdicts.append(Verdict.UNDECIDED if isnan(ratio) else far)  # NaN: too few flipped images
+        judged = {"enough": set(verdicts) == {Verdict.SUPPORTS}, "too_few": Verdict.CONTRADICTS in verdicts}
+        yield Evidence(name, anchor(name, "counterfactuals"), f"{sentence} One training.", judged)
 
 
-def _distances(row: Row) -> Row:
-    return {
-        "n compared": row["n_compared"],
-        "Halves": number(row["frechet_halves"], 1),
-        "KID × 1000": number(row["kid"], 1, 1000),
-        "COUT": number(row["cout"], 2),
-        "L1": number(row["l1"], 3),
-        "Perceptual": number(row["perceptual"], 3),
-        "Diversity": number(row["diversity"], 3),
-    }
+def _asked(rows: list[Row]) -> bool:
+    return all(row["agreed"] == row["agreed"] for row in rows)
+
+
+def _images_that(rows: list[Row], key: str) -> list[dict[str, bool]]:
+    """Return, of each target class and draw, which images flip, or flip and are called the target (`agreed`)."""
+    parts = grouped(rows, "target_class", "draw").values()
+    return [{row["id"]: bool(row["flipped"]) and bool(row[key]) for row in part} for part in parts]
+
+
+def _interval(seed: int, rows: list[Row], key: str) -> tuple[float, float]:
+    return images_interval(_images_that(rows, key), seed)
+
+
+def _likeness(seed: int, rows: list[Row], summary: Row) -> str:
+    """Write what was measured of a method."""
+
+    def written(key: str, text: str) -> str:
+        hits = sum(sum(part.values()) for part in _images_that(rows, key))
+        return share(hits, len(rows), text, _interval(seed, rows, key))
+
+    said = written("flipped", "images flip")
+    if _asked(rows):
+        said += f"; {written('agreed', 'flip and are called the target by the oracle')}"
+        said += f", {percent(summary['neither'])} % neither class"
+    else:
+        said += "; no oracle was asked"
+    if isnan(summary["frechet_ratio"]):
+        return f"{said}; too few flip towards some class to take a distance"
+    return (
+        f"{said}; Fréchet distance to the images of the target class {summary['frechet_distance']:.1f}, of as many"
+        f" reconstructions {summary['frechet_reconstructions']:.1f} (features of {summary['extractor']},"
+        f" n = {int(summary['n_compared'])}): {summary['frechet_ratio']:.1f} times as far"
+    )

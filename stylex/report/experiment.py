@@ -10,16 +10,15 @@ import pandas
 
 from stylex.artifacts import read_json, require
 from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
-from stylex.config.base import INCEPTION, POOLED, TOP
+from stylex.config.base import INCEPTION, POOLED, TOP, Protocol
 from stylex.diagnosis.verdicts import GOOD, Finding, failures, findings_of
-from stylex.figures.names import ANIMATION_NAMES, figure_names
-from stylex.protocols import Protocol
+from stylex.figures.catalog import ANIMATION_NAMES, figure_names
 from stylex.report.basic_tables import class_list
 from stylex.report.captions import ORIGINS, SAMPLES, caption, text
 from stylex.report.comparisons import main_rows
 from stylex.report.published import label
-from stylex.report.run import Row, Run, anchor, versions
-from stylex.report.table import NOTHING, Block, percent
+from stylex.report.run import Run, anchor, versions
+from stylex.report.table import NOTHING, Block, Row, percent
 
 MATRIX = 20  # classes up to which the whole confusion matrix is shown
 MISTAKES = 20  # rows shown of a larger one
@@ -95,10 +94,10 @@ def experiment_part(run: Run, suite: str, name: str, of_moves: bool) -> Experime
     of_moves: whether the suite measures counterfactuals, so that it is known whether moves leave the data.
     """
     config, paths, figures = run.experiments[name], run.paths(name), SuitePaths(run.root, suite)
-    metrics = None if config.released else run.classifier(name)
+    metrics = run.classifier(name) if config.gives("classifiers") else None
     pictures = [_figure(figures, name, figure, config) for figure in figure_names(config) + ANIMATION_NAMES]
     facts, found = _facts(run, name, metrics), None
-    if not config.released:
+    if config.runs("diagnose"):
         pictures.append(_picture(paths.stylex_samples, name, SAMPLES, config, []))
         verdict, found = diagnosis(run, name, of_moves)
         facts.append(("Diagnosis", verdict))
@@ -188,7 +187,7 @@ def _facts(run: Run, name: str, metrics: dict | None) -> list[tuple[str, str]]:
             ("Distances", f"features of {backbone}, trained here on all classes ({percent(measured)} % accurate)"),
         ]
     # What published weights measured besides; the backbone measured the rest.
-    if stylex.lpips_network and not config.released:
+    if stylex.lpips_network and config.runs("train"):
         facts.append(("Perceptual distance", f"LPIPS ({stylex.perceptual.removeprefix('lpips-')})"))
     if INCEPTION in config.evaluation.frechet_extractors and config.gives("frechet"):
         facts.append(("FID", "pytorch-fid's Inception"))
@@ -240,7 +239,7 @@ def how_found(config: ExperimentConfig, merged: bool) -> str:
     measured = "on the effects of every move on every image"
     if attfind.engine == "screened":
         measured = f"on the effects that decide it, measured where needed (confidence {100 * attfind.confidence:g} %)"
-    if config.released == "effects":
+    if not config.runs("effects"):
         measured = "on the effects that its authors measured and released"
     against = "all other classes" if attfind.against is None else f"the class {attfind.against}"
     mean = "The mean effect is over the images that no earlier attribute explained."

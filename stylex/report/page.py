@@ -18,7 +18,7 @@ import stylex
 from stylex.artifacts import write_text
 from stylex.config import ExperimentConfig, SuitePaths
 from stylex.report.captions import text
-from stylex.report.claims import judge, read_numbers
+from stylex.report.claims import judge
 from stylex.report.experiment import experiment_part
 from stylex.report.published import SOURCES as PAPERS
 from stylex.report.run import anchor, load_run
@@ -58,7 +58,7 @@ def render(root: Path, suite: str) -> None:
         parts=parts,
         measured=[part for part in parts if part.confusion],  # classifiers
         tables=[_part(paths, table, list(run.experiments)) for table in tables],
-        claims=judge(read_numbers(run, tables)),
+        claims=judge(run.with_tables(tables)),
         comparable=[name for name, experiment in run.experiments.items() if experiment.published_domain],
         notes=method_notes(root),
         settings=settings(run.experiments),

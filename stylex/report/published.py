@@ -13,8 +13,7 @@ from pathlib import Path
 import pandas
 
 from stylex.artifacts import VERSIONED, read_table
-from stylex.config.base import EVERY, POOLED
-from stylex.protocols import Protocol
+from stylex.config.base import EVERY, POOLED, Protocol
 
 METHODS = {"StylEx": "stylex", "StylEx without CST": "without_cst", "Wu et al. (StyleSpace)": "wu_2021"}
 LABELS: dict[str, str] = {method: label for label, method in METHODS.items()} | {"random": "random moves"}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -24,6 +24,19 @@ class Verdict(StrEnum):
     ONE_SEED = "one seed: not decided"
 
 
+OPPOSITE = {Verdict.SUPPORTS: Verdict.CONTRADICTS, Verdict.CONTRADICTS: Verdict.SUPPORTS}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What one measure of one experiment or domain says."""
+
+    where: str
+    verdict: Verdict
+    sentence: str
+    anchor: str
+
+
 @dataclass(frozen=True)
 class Evidence:
     """What there is to say of one experiment or domain, and the numbers that a rule judges.
@@ -37,49 +50,35 @@ class Evidence:
     numbers: Mapping[str, float] = field(default_factory=dict)
     sides: tuple[str, str] | None = None
 
-
-@dataclass(frozen=True)
-class Finding:
-    """What one measure of one experiment or domain says."""
-
-    where: str
-    verdict: Verdict
-    sentence: str
-    anchor: str
+    def judged(self, verdict: Verdict, sentence: str | None = None) -> Finding:
+        """Return the finding; sentence: in place of its own."""
+        return Finding(self.where, verdict, sentence or self.sentence, self.anchor)
 
 
 Experiments = Mapping[str, ExperimentConfig]
-Rule = Callable[..., list[Finding]]  # of the experiments, the evidence and the parameters of claims.yaml
+Rule = Callable[..., Iterator[Finding]]  # of the experiments, the evidence and the parameters of claims.yaml
 
 
-def interval(experiments: Experiments, evidence: list[Evidence], supports: str = "above", **bound: float):
+def interval(experiments: Experiments, evidence: Iterable[Evidence], supports: str = "above", **bound: float):
     """Judge an interval (low, high): beyond the bound it supports or contradicts, across it does not decide."""
-    found = []
     for one in evidence:
         verdict = beyond(**{**bound, **one.numbers})
-        if supports == "below":
-            opposite = {Verdict.SUPPORTS: Verdict.CONTRADICTS, Verdict.CONTRADICTS: Verdict.SUPPORTS}
-            verdict = opposite.get(verdict, verdict)
-        found.append(Finding(one.where, verdict, one.sentence, one.anchor))
-    return found
+        yield one.judged(OPPOSITE.get(verdict, verdict) if supports == "below" else verdict)
 
 
-def test(experiments: Experiments, evidence: list[Evidence]) -> list[Finding]:
+def test(experiments: Experiments, evidence: Iterable[Evidence]) -> Iterator[Finding]:
     """Judge a difference by its test: p below `LEVEL` decides for its sign."""
-    return [Finding(one.where, tested(**one.numbers), one.sentence, one.anchor) for one in evidence]
+    return (one.judged(tested(**one.numbers)) for one in evidence)
 
 
-def count(experiments: Experiments, evidence: list[Evidence]) -> list[Finding]:
+def count(experiments: Experiments, evidence: Iterable[Evidence]) -> Iterator[Finding]:
     """Judge counts held against bounds: the numbers `enough` and `too_few` are truth values."""
-    found = []
     for one in evidence:
         verdict = Verdict.CONTRADICTS if one.numbers["too_few"] else Verdict.UNDECIDED
-        verdict = Verdict.SUPPORTS if one.numbers["enough"] else verdict
-        found.append(Finding(one.where, verdict, one.sentence, one.anchor))
-    return found
+        yield one.judged(Verdict.SUPPORTS if one.numbers["enough"] else verdict)
 
 
-def seeds(experiments: Experiments, evidence: list[Evidence], single: str | None = None) -> list[Finding]:
+def seeds(experiments: Experiments, evidence: Iterable[Evidence], single: str | None = None) -> Iterator[Finding]:
     """Judge two methods over several trainings: the unit of a claim about how models are trained is a training.
 
     Comparisons of experiments that differ by their seed alone repeat each other. Their differences are independent, so
@@ -93,14 +92,13 @@ def seeds(experiments: Experiments, evidence: list[Evidence], single: str | None
         if seed == experiments[theirs].seed:
             key = repetition(experiments[ours], experiments), repetition(experiments[theirs], experiments)
         groups.setdefault(key, {}).setdefault(seed, one)
-    return [_over_seeds(group, single) for group in groups.values()]
+    return (_over_seeds(group, single) for group in groups.values())
 
 
 def _over_seeds(group: Mapping[int, Evidence], single: str | None) -> Finding:
     first = next(iter(group.values()))
     if len(group) == 1:
-        verdict = tested(**first.numbers) if single == "test" else Verdict.ONE_SEED
-        return Finding(first.where, verdict, first.sentence, first.anchor)
+        return first.judged(tested(**first.numbers) if single == "test" else Verdict.ONE_SEED)
     differences = [one.numbers["difference"] for one in group.values()]
     low, high = student_interval(differences)
     listed = "; ".join(
@@ -112,7 +110,7 @@ def _over_seeds(group: Mapping[int, Evidence], single: str | None) -> Finding:
         f"Differences in points: {listed}. Mean of {len(group)} seeds: {points(sum(differences) / len(group))} (95 %"
         f" Student interval {points(low)} to {points(high)})."
     )
-    return Finding(first.where, beyond(low, high, 0), sentence, first.anchor)
+    return first.judged(beyond(low, high, 0), sentence)
 
 
 RULES: dict[str, Rule] = {"interval": interval, "test": test, "count": count, "seeds": seeds}

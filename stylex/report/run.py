@@ -1,11 +1,11 @@
-"""One run of a suite: the configurations of its experiments, loaded once, and their artifacts, each read once."""
+"""One run of a suite: configurations, loaded once, artifacts and published figures, each read once, and its tables."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import pandas
 import pyarrow.parquet
@@ -16,6 +16,8 @@ from stylex.config import ExperimentConfig, ExperimentPaths, SuiteConfig, load_e
 from stylex.config.experiments import TableName
 from stylex.errors import ArtifactError
 from stylex.latents.table import Latents, damage_reported, json_metadata, read_latents
+from stylex.report.published import PROTOCOLS, read_published
+from stylex.report.table import Row, Table
 
 ARTIFACTS = (
     "classifier", "stylex", "diagnosis", "latents", "effects", "attributes", "independent", "subset", "sufficiency",
@@ -26,16 +28,19 @@ RELEASED = ("classifier", "stylex", "latents", "effects", "attributes", "suffici
 OPTIONAL = ("samples", "wu_2021", "flips", "counterfactuals", "factors", "map_numbers", "observer")  # not in all suites
 SHOWN_AS = {"map_numbers": "maps"}
 VERSION = "version_"
-
-Row: TypeAlias = dict[str, Any]
+PUBLISHED = "published:"  # no experiment is called so
 
 
 @dataclass(frozen=True)
 class Run:
-    """The experiments of a suite and what they left in results/experiments; nothing is read before it is asked for."""
+    """The experiments of a suite and what they left in results/experiments; nothing is read before it is asked for.
+
+    `tables`: those of the suite that are built, by name; an absent one is a normal case.
+    """
 
     root: Path
     experiments: Mapping[str, ExperimentConfig]
+    tables: Mapping[str, pandas.DataFrame] = field(default_factory=dict)
     _read: dict[tuple[str, str], Any] = field(default_factory=dict, repr=False, compare=False)
 
     def paths(self, experiment: str) -> ExperimentPaths:
@@ -44,19 +49,41 @@ class Run:
 
     def table(self, experiment: str, name: str) -> pandas.DataFrame:
         """Return the CSV artifact `ExperimentPaths.<name>`; raise `ArtifactError` when it is missing or damaged."""
-        if (experiment, name) not in self._read:
-            self._read[experiment, name] = read_table(getattr(self.paths(experiment), name))
-        return self._read[experiment, name]
+        return self._once(experiment, name, lambda: read_table(self._file(experiment, name)))
 
     def rows(self, experiment: str, name: str) -> list[Row]:
         """Return the rows of the same artifact."""
         return records(self.table(experiment, name))
 
+    def stacked(self, name: str) -> pandas.DataFrame:
+        """Return that artifact of all experiments; raise `ArtifactError` when one is missing or damaged."""
+        return stacked(self.table(each, name) for each in self.experiments)
+
+    def rows_of_all(self, name: str, *columns: str) -> list[Row]:
+        """Return the rows of that artifact of every experiment that has it; none when a column is missing."""
+        having = [each for each in self.experiments if (each, name) in self._read or self._file(each, name).is_file()]
+        frames = [self.table(each, name).assign(experiment=each) for each in having]
+        return _rows_with(stacked(frames), columns) if frames else []
+
+    def rows_of_suite(self, name: str, *columns: str) -> list[Row]:
+        """Return the rows of a table of the suite; none when it is not built or a column is missing."""
+        return _rows_with(self.tables[name], columns) if name in self.tables else []
+
+    def published(self, name: str) -> pandas.DataFrame:
+        """Return config/published/<name>.csv, sources spelled out."""
+        return self._once(PUBLISHED, name, lambda: read_published(self.root, name))
+
+    def main(self, rows: Iterable[Row]) -> list[Row]:
+        """Return the rows of the main protocol: of the images on which an experiment's claims are measured."""
+        return [row for row in rows if row["protocol"] == self.experiments[row["experiment"]].attfind.protocol]
+
+    def protocol(self, experiment: str) -> str:
+        """Return what a reader's text calls the main protocol of an experiment."""
+        return PROTOCOLS[self.experiments[experiment].attfind.protocol]
+
     def latents(self, experiment: str) -> Latents:
         """Return the latents of an experiment; raise `ArtifactError` when they are missing or damaged."""
-        if (experiment, "latents") not in self._read:
-            self._read[experiment, "latents"] = read_latents(self.paths(experiment).latents)
-        return self._read[experiment, "latents"]
+        return self._once(experiment, "latents", lambda: read_latents(self.paths(experiment).latents))
 
     def classifier(self, experiment: str) -> dict[str, Any]:
         """Return the metrics of the explained classifier; raise `ArtifactError` when there are none."""
@@ -65,19 +92,22 @@ class Run:
     def giving(self, table: TableName) -> Run:
         """Return the same run with the experiments that have numbers for a table."""
         having = {name: config for name, config in self.experiments.items() if config.gives(table)}
-        return Run(self.root, having, self._read)
+        return replace(self, experiments=having)
+
+    def with_tables(self, tables: Iterable[Table]) -> Run:
+        """Return the same run with the tables of its suite."""
+        return replace(self, tables={table.name: table.data for table in tables})
 
     def artifacts(self, experiment: str) -> list[str]:
         """Return `ARTIFACTS`, which every trained experiment has, and those of `OPTIONAL` that exist."""
-        paths, found = self.paths(experiment), list(ARTIFACTS)
-        if self.experiments[experiment].released:
-            found = [name for name in found if name in RELEASED or getattr(paths, name).is_file()]
-        return found + [SHOWN_AS.get(name, name) for name in OPTIONAL if getattr(paths, name).is_file()]
+        trained = self.experiments[experiment].runs("train")
+        found = [name for name in ARTIFACTS if trained or name in RELEASED or self._file(experiment, name).is_file()]
+        return found + [SHOWN_AS.get(name, name) for name in OPTIONAL if self._file(experiment, name).is_file()]
 
     def provenance(self, experiment: str, artifact: str) -> dict[str, str]:
         """Return {config_digest, seed, commit, uncommitted, device, machine, …, version_…} of one of `artifacts`."""
         paths = self.paths(experiment)
-        if artifact == "classifier" and not self.experiments[experiment].released:
+        if artifact == "classifier" and self.experiments[experiment].gives("classifiers"):
             return self.classifier(experiment)["provenance"]
         if artifact in ("classifier", "stylex"):  # a converted classifier was not measured here
             return _tensor_header({"classifier": paths.classifier.model, "stylex": paths.stylex_model}[artifact])
@@ -86,6 +116,14 @@ class Run:
         file = next((name for name, shown in SHOWN_AS.items() if shown == artifact), artifact)
         return read_json(getattr(paths, file).with_suffix(".provenance.json"))
 
+    def _file(self, experiment: str, name: str) -> Path:
+        return getattr(self.paths(experiment), name)
+
+    def _once(self, of: str, name: str, read: Callable[[], Any]) -> Any:
+        if (of, name) not in self._read:
+            self._read[of, name] = read()
+        return self._read[of, name]
+
 
 def load_run(root: Path, suite: str) -> tuple[SuiteConfig, Run]:
     """Load a suite and its experiments, in its order; raise `ConfigError` when a file is wrong."""
@@ -93,9 +131,18 @@ def load_run(root: Path, suite: str) -> tuple[SuiteConfig, Run]:
     return config, Run(root, {name: load_experiment(root, name) for name in config.experiments})
 
 
+def stacked(frames: Iterable[pandas.DataFrame]) -> pandas.DataFrame:
+    """Stack the frames of several experiments, even where a column is empty throughout one of them."""
+    return pandas.concat([frame.astype(object) for frame in frames], ignore_index=True)
+
+
 def records(frame: pandas.DataFrame) -> list[Row]:
     """Return the rows of a frame by the names of its columns."""
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+
+
+def _rows_with(frame: pandas.DataFrame, columns: Iterable[str]) -> list[Row]:
+    return records(frame) if {*columns} <= {*frame.columns} else []
 
 
 def grouped(rows: Iterable[Row], *keys: str) -> dict[tuple[Any, ...], list[Row]]:

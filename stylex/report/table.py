@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas
 
@@ -20,7 +20,14 @@ LATEX = str.maketrans({
 MARKDOWN = str.maketrans(
     {each: f"\\{each}" for each in r"\`*_[]~$|"} | {"<": "&lt;", "&": "&amp;", "\n": " ", "\r": " "}
 )
+Row: TypeAlias = dict[str, Any]
+Cell: TypeAlias = str | Callable[[Row], Any]
 NOTHING = "–"  # an empty cell of a reader's table
+WORDS = frozenset((
+    "Experiment", "Experiments", "Domain", "Method", "Protocol", "Target class", "Towards", "Architecture", "Dataset",
+    "Classes", "Class", "Selection", "Source", "Note", "A", "B", "Factor", "Cause", "Moved by the list",
+    "Does the printed cell follow?", "Measure", "Verdict", "Remedy", "Direction",
+))  # fmt: skip  # headings of columns that hold words; others hold numbers
 # How a reader's table writes what a row is about; all else as it is.
 WRITTEN: dict[str, Callable[[Any], str]] = {
     "method": label,
@@ -78,37 +85,40 @@ def to_latex(table: Table) -> str:
     return "\n".join(blocks)
 
 
-def concatenated(frames: Iterable[pandas.DataFrame], columns: Iterable[str]) -> pandas.DataFrame:
-    """Stack the frames of several experiments, with exactly these columns, even where one is empty throughout."""
-    return pandas.concat([frame.astype(object) for frame in frames], ignore_index=True).reindex(columns=list(columns))
+def grid(caption: str, rows: Iterable[Row], cells: Mapping[str, Cell]) -> Block:
+    """Return a block with a line for each row; cells: by heading the name of a column, or what writes the cell."""
+    lines = [
+        {heading: row[cell] if isinstance(cell, str) else cell(row) for heading, cell in cells.items()} for row in rows
+    ]
+    return Block(
+        caption, pandas.DataFrame(lines, columns=list(cells)), tuple(name for name in cells if name not in WORDS)
+    )
 
 
-def named(row: Mapping[Any, Any], *columns: str) -> dict[str, Any]:
-    """Return the cells of a reader's table that say what a row is about, by their headings."""
-    cells = {}
-    for name in columns:
-        heading = name if len(name) == 1 else name.capitalize().replace("_", " ")
-        cells[heading] = WRITTEN[name](row[name]) if name in WRITTEN else row[name]
-    return cells
+def about(*columns: str) -> dict[str, Cell]:
+    """Return the cells that say what a row is about, by their headings."""
+    headings = {name: name if len(name) == 1 else name.capitalize().replace("_", " ") for name in columns}
+    return {headings[name]: of(WRITTEN[name], name) if name in WRITTEN else name for name in columns}
 
 
-def by_k(
-    data: pandas.DataFrame,
-    keys: Iterable[str],
-    columns: Iterable[str],
-    shown: Iterable[int],
-    cell: Callable[[Any], str],
-) -> tuple[list[dict[str, Any]], list[str]]:
-    """Return a reader's rows with a column for each k shown, and the headings of these columns.
+def of(write: Callable[..., str], column: str, *options: Any) -> Cell:
+    """Return what writes the value of a column by a function of it."""
+    return lambda row: write(row[column], *options)
 
-    A row stands for what agrees in `keys`; `columns` name it; `cell` writes its record of one k, or None.
-    """
-    headings = {k: f"k = {k}, %" for k in shown}
-    rows = []
-    for _, part in data.groupby(list(keys), sort=False):
-        at = {record["k"]: record for record in part.to_dict("records")}
-        rows.append(named(part.iloc[0], *columns) | {heading: cell(at.get(k)) for k, heading in headings.items()})
-    return rows, list(headings.values())
+
+def groups(data: pandas.DataFrame, keys: Iterable[str], column: str) -> list[Row]:
+    """Return a row for what agrees in `keys`: its first record, and as `at` its records by `column`."""
+    return [
+        {**part.iloc[0], "at": {record[column]: record for record in part.to_dict("records")}}
+        for _, part in data.groupby(list(keys), sort=False)
+    ]
+
+
+def by_k(data: pandas.DataFrame, shown: Iterable[int], write: Callable[[Row | None], str]) -> dict[str, Cell]:
+    """Return a cell for each k shown, of rows grouped by k; write: its record of one k, or None."""
+    known = set(data["k"])
+    listed = [k for k in shown if k in known] or sorted(known)
+    return {f"k = {k}, %": lambda row, k=k: write(row["at"].get(k)) for k in listed}
 
 
 def percent(fraction: float) -> str:

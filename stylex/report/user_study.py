@@ -7,16 +7,13 @@ of the machine observer, which is no person.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pandas
 
 from stylex.artifacts import VERSIONED, read_table
 from stylex.config import recomputed_user_study
 from stylex.report.captions import text
-from stylex.report.published import read_published
-from stylex.report.run import Row, Run, records
-from stylex.report.table import NOTHING, Block, Table, named
+from stylex.report.run import Run, records
+from stylex.report.table import NOTHING, Row, Table, about, grid, of
 
 ALL = "all"
 MEASURED = ("participants", "accuracy", "population_sd", "sample_sd", "low", "high")
@@ -25,34 +22,29 @@ COLUMNS = (
     *(f"{kind}_{name}" for kind in ("recomputed", "people") for name in MEASURED), "recomputed_kappa", "people_kappa",
     "finding", "observer_n", *(f"observer_{name}" for name in MEASURED[1:]), "observer_extractor",
 )  # fmt: skip
-OURS = ("People", "Participants", "Machine observer (no people)", "Its answers")
-THEIRS = ("Published", "From the raw answers", "Participants", "Agreement (Fleiss' kappa)")
 
 
 def user_study_table(run: Run) -> Table:
     """Build the table from each experiment's observer.csv, from people.csv where there is one, and the papers."""
-    ours, printed = [row for name in run.experiments for row in _measured(run, name)], _printed(run.root)
-    frame = pandas.DataFrame(
-        [
-            named(row, "experiment", "domain", "method") | {"Questions": str(row["questions"])}
-            | dict(zip(OURS, (_cell(row, "people"), _number(row, "people_participants", 0), _cell(row, "observer"),
-                              _number(row, "observer_n", 0)), strict=True))
-            for row in ours
-        ],
-        columns=["Experiment", "Domain", "Method", "Questions", *OURS],
-    )  # fmt: skip
-    context = pandas.DataFrame([
-        {"Source": row["source"], "Domain": row["domain"], "Method": row["method"],
-         "Published": f"{row['published']} ± {row['published_spread']}",
-         "From the raw answers": _cell(row, "recomputed"), "Participants": _number(row, "recomputed_participants", 0),
-         "Agreement (Fleiss' kappa)": _number(row, "recomputed_kappa", 3),
-         "Does the printed cell follow?": row["finding"]}
-        for row in printed
-    ])  # fmt: skip
-    blocks = (
-        Block(text("user_study"), frame, ("Questions", *OURS)),
-        Block(text("published_user_study"), context, THEIRS),
-    )
+    ours, printed = [row for name in run.experiments for row in _measured(run, name)], _printed(run)
+    cells = about("experiment", "domain", "method") | {
+        "Questions": of(str, "questions"),
+        "People": lambda row: _cell(row, "people"),
+        "Participants": lambda row: _number(row, "people_participants", 0),
+        "Machine observer (no people)": lambda row: _cell(row, "observer"),
+        "Its answers": lambda row: _number(row, "observer_n", 0),
+    }
+    context = {
+        "Source": "source",
+        "Domain": "domain",
+        "Method": "method",
+        "Published": lambda row: f"{row['published']} ± {row['published_spread']}",
+        "From the raw answers": lambda row: _cell(row, "recomputed"),
+        "Participants": lambda row: _number(row, "recomputed_participants", 0),
+        "Agreement (Fleiss' kappa)": lambda row: _number(row, "recomputed_kappa", 3),
+        "Does the printed cell follow?": "finding",
+    }
+    blocks = (grid(text("user_study"), ours, cells), grid(text("published_user_study"), printed, context))
     return Table("user_study", "User study", pandas.DataFrame([*ours, *printed], columns=list(COLUMNS)), blocks)
 
 
@@ -75,13 +67,13 @@ def _measured(run: Run, name: str) -> list[Row]:
     return rows
 
 
-def _printed(root: Path) -> list[Row]:
+def _printed(run: Run) -> list[Row]:
     """Return a row for each published cell, with what its raw answers give where they were downloaded."""
-    path = recomputed_user_study(root)
+    path = recomputed_user_study(run.root)
     found = records(read_table(path, ("published", "published_spread"))) if path.is_file() else []
-    cells = read_table(root / "config" / "published" / "user_study.csv", ("value", "spread"), VERSIONED)
+    cells = read_table(run.root / "config" / "published" / "user_study.csv", ("value", "spread"), VERSIONED)
     rows = []
-    for cell, source in zip(records(cells), read_published(root, "user_study")["source"], strict=True):
+    for cell, source in zip(records(cells), run.published("user_study")["source"], strict=True):
         row = {"source": source, "domain": cell["domain"], "method": cell["method"]}
         row |= {"published": cell["value"], "published_spread": cell["spread"]}
         row["finding"] = "raw answers are not downloaded: `stylex study published` fetches them"

@@ -96,7 +96,9 @@ def summary(root: Path, suite: str) -> list[str]:
     content, run = load_run(root, suite)
     lines = []
     if "counterfactuals" in content.tables:
-        lines = [_of_experiment(run, name) for name, config in run.experiments.items() if not config.released]
+        lines = [
+            _of_experiment(run, name) for name, config in run.experiments.items() if config.gives("counterfactuals")
+        ]
     lines.append(f"The report: {SuitePaths(root, suite).report}")
     if content.next:
         lines.append(f"Next, {load_suite(root, content.next).title}: make demo SUITE={content.next}")

@@ -1,16 +1,12 @@
 """What the participants of a questionnaire answered: their files, the analysis against the key, and its summary.
 
-The files are CSV that people have had in their hands: a spreadsheet may have rewritten one in another encoding, or with
-other separators. What cannot be read as it was handed out is refused with the line and the remedy, never guessed at:
-one quotation mark too many would swallow answers. The words of descriptions are counted simply, in English only:
-lower-cased, without function words and words for a change as such ("becomes", "more"), plurals without their ending.
-Spelling mistakes, synonyms and verb forms stay what they are.
+The files are CSV that people have had in their hands (`stylex.user_csv`). The words of descriptions are counted simply,
+in English only: lower-cased, without function words and words for a change as such ("becomes", "more"), plurals without
+their ending. Spelling mistakes, synonyms and verb forms stay what they are.
 """
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -23,6 +19,7 @@ import pandas
 from stylex.artifacts import read_json, read_table, write_table
 from stylex.errors import StudyError
 from stylex.study.statistics import accuracy_by_question, summarise
+from stylex.user_csv import read_user_csv
 
 # Of key.csv; `images`: JSON list of ids; part 1: two examples, A, B.
 KEY_COLUMNS = (
@@ -34,6 +31,7 @@ PEOPLE_COLUMNS = (
     "population_sd", "sample_sd", "kappa",
 )  # fmt: skip
 WORD_COLUMNS = ("method", "question", "attribute", "word", "people", "n")
+ANSWER_COLUMNS = ("study", "participant", "question", "answer")
 TEXT = ("study", "question", "method", "correct", "images")
 COMMON = 5  # words of each attribute
 ALL = "all"
@@ -52,11 +50,11 @@ def analyse(key_path: Path, answer_paths: Sequence[Path]) -> tuple[pandas.DataFr
     key, answers = read_key(key_path), read_answers(answer_paths)
     check_answers(key, answers)
     joined = answers.merge(key.drop(columns="study"), on="question", validate="many_to_one")
-    records = joined.to_dict("records")
     origin = read_json(key_path.with_suffix(".provenance.json"))
-    rows = [row for method in key["method"].unique() for row in people_rows(method, records, int(origin["seed"]))]
+    first, second = (joined.loc[joined["part"] == part] for part in (1, 2))
+    rows = [row for method in key["method"].unique() for row in people_rows(method, first, int(origin["seed"]))]
     people = pandas.DataFrame(rows, columns=list(PEOPLE_COLUMNS))
-    words = pandas.DataFrame(word_rows(records), columns=list(WORD_COLUMNS))
+    words = pandas.DataFrame(word_rows(second), columns=list(WORD_COLUMNS))
     if people.empty and words.empty:
         raise StudyError("the files hold no answer; ask for the CSV that the page hands out at its end")
     origin |= {"study": key["study"].iloc[0]}
@@ -85,6 +83,14 @@ def read_answers(paths: Sequence[Path]) -> pandas.DataFrame:
     return answers.loc[answers["answer"] != ""]
 
 
+def read_answer_file(path: Path) -> pandas.DataFrame:
+    """Return the answers of one file as text, and their `file`; raise `StudyError` when it cannot be read."""
+    if not path.is_file():
+        raise StudyError(f"{path} does not exist; give the CSV files that the questionnaire handed out")
+    rows = [cells for _, cells in read_user_csv(path, ANSWER_COLUMNS, (), StudyError).rows]
+    return pandas.DataFrame(rows, columns=list(ANSWER_COLUMNS), dtype=object).assign(file=str(path))
+
+
 def check_answers(key: pandas.DataFrame, answers: pandas.DataFrame) -> None:
     """Raise `StudyError` at the first answer that does not fit the key."""
     study, part = key["study"].iloc[0], dict(zip(key["question"], key["part"], strict=True))
@@ -102,88 +108,25 @@ def check_answers(key: pandas.DataFrame, answers: pandas.DataFrame) -> None:
         raise StudyError(f"{row['file']}: participant {row['participant']} answered already; give each file once")
 
 
-def people_rows(method: str, records: Sequence[dict[Any, Any]], seed: int) -> list[dict[str, object]]:
-    """Return the rows of people.csv of one method; `records`: answers with their key; seed: of the resampling."""
-    given = [row for row in records if row["part"] == 1 and row["method"] == method]
-    if not given:
+def people_rows(method: str, answers: Any, seed: int) -> list[dict[str, object]]:
+    """Return the rows of people.csv of one method; answers: to part 1, with their key; seed: of the resampling."""
+    given = answers.loc[answers["method"] == method].rename(columns={"correct": "correct_answer"})
+    if given.empty:
         return []
-    answers = pandas.DataFrame(given).rename(columns={"correct": "correct_answer"})
-    answers = answers.sort_values("question", kind="stable")
-    common = {"study": given[0]["study"], "method": method}
-    rows = [common | row for row in accuracy_by_question(answers).to_dict("records")]
-    summary = asdict(summarise(answers, seed))
-    n, correct = sum(row["n"] for row in rows), sum(row["correct"] for row in rows)
-    total = {"question": ALL, "n": n, "correct": correct, "accuracy": summary.pop("mean")}
-    return [*rows, common | total | summary]
+    given = given.sort_values("question", kind="stable")
+    common, by_question = {"study": given["study"].iloc[0], "method": method}, accuracy_by_question(given)
+    summary = asdict(summarise(given, seed))
+    total = {"question": ALL, **by_question[["n", "correct"]].sum(), "accuracy": summary.pop("mean")}
+    return [common | row for row in (*by_question.to_dict("records"), total | summary)]
 
 
-def word_rows(records: Sequence[dict[Any, Any]]) -> list[dict[str, object]]:
-    """Return the rows of words.csv; `records`: answers with their key."""
-    texts: dict[tuple[str, str, int], list[str]] = {}
-    for row in records:
-        if row["part"] == 2:
-            texts.setdefault((row["method"], row["question"], row["attribute"]), []).append(row["answer"])
+def word_rows(answers: Any) -> list[tuple[object, ...]]:
+    """Return the rows of words.csv; answers: to part 2, with their key."""
     return [
-        dict(zip(WORD_COLUMNS, (*place, word, count, len(given)), strict=True))
-        for place, given in sorted(texts.items())
+        (*place, word, count, len(given))
+        for place, given in answers.groupby(list(WORD_COLUMNS[:3]))["answer"]
         for word, count in common_words(given, COMMON)
     ]
-
-
-ANSWER_COLUMNS = ("study", "participant", "question", "answer")
-SAVE = 'save it as "CSV UTF-8", or take the file as the page handed it out'
-UTF_16 = (b"\xff\xfe", b"\xfe\xff")
-
-
-def read_answer_file(path: Path) -> pandas.DataFrame:
-    """Return the answers of one file as text, and their `file`; raise `StudyError` when it cannot be read."""
-    if not path.is_file():
-        raise StudyError(f"{path} does not exist; give the CSV files that the questionnaire handed out")
-    header, *rows = _rows(path, _text(path)) or [(1, [])]
-    names = [name.strip() for name in header[1]]
-    missing = [column for column in ANSWER_COLUMNS if column not in names]
-    if missing:
-        found = ", ".join(repr(name) for name in header[1]) or "nothing"
-        raise StudyError(
-            f"{path} has no column '{missing[0]}', but {found}; give a CSV that the questionnaire handed out"
-        )
-    for line, row in rows:
-        if len(row) != len(names):
-            raise StudyError(f"{path}, line {line}: {len(row)} cells where the header has {len(names)}; {SAVE}")
-        if any(set(cell) & {"\n", "\r"} for cell in row):
-            raise StudyError(f"{path}, line {line}: an answer of several lines, as a quotation mark is missing; {SAVE}")
-    frame = pandas.DataFrame([row for _, row in rows], columns=names, dtype=object)
-    return frame[list(ANSWER_COLUMNS)].assign(file=str(path))
-
-
-def _text(path: Path) -> str:
-    content = path.read_bytes()
-    if content.startswith(UTF_16) or b"\0" in content:
-        raise StudyError(f"{path} is no UTF-8 text but UTF-16, or no text at all; {SAVE}")
-    try:
-        return content.decode("utf-8-sig")  # spreadsheets begin a UTF-8 file with a mark
-    except UnicodeDecodeError as error:
-        line = content[: error.start].count(b"\n") + 1
-        raise StudyError(
-            f"{path}, line {line}: the byte 0x{content[error.start]:02x} is no UTF-8, as when a spreadsheet saved it in"
-            f" another encoding; {SAVE}"
-        ) from None
-
-
-def _rows(path: Path, text: str) -> list[tuple[int, list[str]]]:
-    """Return the rows that are not empty, each with the line where it begins."""
-    first = text.partition("\n")[0]
-    for separator, name in ((";", "semicolons"), ("\t", "tabs")):
-        if "," not in first and separator in first:
-            raise StudyError(f"{path} is separated by {name}, not by commas; {SAVE}")
-    reader, rows, begins = csv.reader(io.StringIO(text, newline=""), strict=True), [], 1
-    try:
-        for row in reader:
-            rows.append((begins, row))
-            begins = reader.line_num + 1
-    except csv.Error as error:
-        raise StudyError(f"{path}, line {begins}: {error}; mend that line, or {SAVE}") from None
-    return [(line, row) for line, row in rows if row]
 
 
 WORD = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)?")

@@ -7,12 +7,12 @@ two standard deviations is it?
 
 from __future__ import annotations
 
-import csv
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from math import floor, isclose
 from pathlib import Path
+from typing import Any
 
 import pandas
 import yaml
@@ -112,79 +112,83 @@ def recompute(root: Path, sources: Mapping[str, AnswerSource] = SOURCES) -> pand
 
 def vandervleuten_blocks(folder: Path) -> list[Block]:
     """Parse [V]: one row per participant; six answers, then six descriptions for each of three blocks."""
-    rows, blocks = _vandervleuten_rows(folder), []
+    given, blocks = _vandervleuten(folder), []
     for number, (key_folder, domain, method) in enumerate(V_BLOCKS):
         path = folder / V_KEY.format(key_folder)
         key = [SIDES[side] for side in KEY_LINE.findall(require(path).read_text(encoding="utf-8"))]
         if len(key) != QUESTIONS:
             raise StudyError(f"{path} has the key of {len(key)} questions, not {QUESTIONS}; download it again")
-        first = 2 * QUESTIONS * number + 1
-        answers = {name: [row[f"Q{first + index}"] for index in range(QUESTIONS)] for name, row in rows.items()}
+        answers = given.iloc[:, 2 * QUESTIONS * number :].iloc[:, :QUESTIONS]
         blocks.append(Block("vandervleuten_2022", domain, method, long_table(answers, key)))
     return blocks
 
 
 def vandervleuten_words(folder: Path) -> pandas.DataFrame:
     """Return the most common words of each of [V]'s 18 attributes."""
-    rows = _vandervleuten_rows(folder)
-    parts = []
-    for number, (_, domain, method) in enumerate(V_BLOCKS):
-        first = 2 * QUESTIONS * number + QUESTIONS + 1
-        texts = [[row[f"Q{first + index}"] for row in rows.values()] for index in range(QUESTIONS)]
-        parts.append(word_table("vandervleuten_2022", f"{domain}, {method}", texts))
+    given = _vandervleuten(folder)
+    described = [given.iloc[:, QUESTIONS * (2 * number + 1) :].iloc[:, :QUESTIONS] for number in range(len(V_BLOCKS))]
+    parts = [
+        word_table("vandervleuten_2022", f"{domain}, {method}", texts)
+        for (_, domain, method), texts in zip(V_BLOCKS, described, strict=True)
+    ]
     return pandas.concat(parts, ignore_index=True)
 
 
-def _vandervleuten_rows(folder: Path) -> dict[str, dict[str, str]]:
-    path = folder / V_ANSWERS
-    with require(path).open(encoding="utf-8", newline="") as file:
-        rows = {row[""]: row for row in csv.DictReader(file)}
-    if not rows or any(f"Q{number}" not in row for row in rows.values() for number in range(1, 37)):
+def _cells(path: Path) -> pandas.DataFrame:
+    """Return the cells of a file as text, without a header."""
+    return pandas.read_csv(require(path), header=None, dtype=str, keep_default_na=False)
+
+
+def _vandervleuten(folder: Path) -> pandas.DataFrame:
+    """Return the columns Q1 to Q36, a row a participant."""
+    cells, path = _cells(folder / V_ANSWERS), folder / V_ANSWERS
+    given = cells.iloc[1:].set_axis(cells.iloc[0], axis=1).set_index("")
+    asked = [f"Q{number}" for number in range(1, 2 * QUESTIONS * len(V_BLOCKS) + 1)]
+    if given.empty or not {*asked} <= {*given.columns}:
         raise StudyError(f"{path} has not the columns Q1 to Q36; download it again")
-    return rows
+    return given[asked]
 
 
 def vandegeijn_blocks(folder: Path) -> list[Block]:
     """Parse [G]: blocks begin at each 'Attribute 1'; unnamed rows are participants; then the key, and accuracies."""
     path = folder / G_ANSWERS
-    with require(path).open(encoding="utf-8", newline="") as file:
-        header, *rows = csv.reader(file)
-    starts = [column for column, name in enumerate(header) if name == "Attribute 1"]
-    keys = [row for row in rows if row[0] == "Correct Answers"]
+    cells = _cells(path)
+    header, names = cells.iloc[0], cells.iloc[1:, 0]
+    starts, keys = [*header.index[header == "Attribute 1"]], names.index[names == "Correct Answers"]
     if len(starts) != len(G_BLOCKS) or len(keys) != 1:
         raise StudyError(f"{path} has not {len(G_BLOCKS)} blocks and one key; download it again")
-    people = [row for row in rows if not row[0]]
+    people, key = cells.loc[names.index[names == ""]], cells.loc[keys[0]]
     blocks = []
     for (domain, method), start, end in zip(G_BLOCKS, starts, [*starts[1:], len(header)], strict=True):
-        answers = {str(number): row[start:end] for number, row in enumerate(people, start=1)}
-        blocks.append(Block("vandegeijn_2022", domain, method, long_table(answers, keys[0][start:end])))
+        answers = long_table(people.iloc[:, start:end], key.iloc[start:end].tolist())
+        blocks.append(Block("vandegeijn_2022", domain, method, answers))
     return blocks
 
 
 def vandegeijn_words(folder: Path) -> pandas.DataFrame:
     """Return the most common words of each of [G]'s ten animations, which its file does not name."""
-    with require(folder / G_DESCRIPTIONS).open(encoding="utf-8", newline="") as file:
-        _, *rows = csv.reader(file)
-    texts = [[row[column] for row in rows] for column in range(1, len(rows[0]))]
-    return word_table("vandegeijn_2022", "", texts)
+    return word_table("vandegeijn_2022", "", _cells(folder / G_DESCRIPTIONS).iloc[1:, 1:])
 
 
-def long_table(answers: Mapping[str, list[str]], key: list[str]) -> pandas.DataFrame:
-    """Return the columns of `stylex.study.statistics`; `answers` by participant, a question without one left out."""
+def long_table(answers: pandas.DataFrame, key: list[str]) -> pandas.DataFrame:
+    """Return the columns of `stylex.study.statistics`; answers: a row a participant, a column a question.
+
+    An empty answer is left out.
+    """
+    cells: Any = answers.set_axis(range(1, len(key) + 1), axis=1).stack()
+    long = cells.rename_axis(["participant", "question"]).reset_index(name="answer")
+    long["correct_answer"] = [key[question - 1] for question in long["question"]]
+    return long.query("answer != ''")
+
+
+def word_table(source: str, block: str, texts: pandas.DataFrame) -> pandas.DataFrame:
+    """Return source, block, question, word, descriptions (that hold the word), n (descriptions in all).
+
+    texts: a column a question.
+    """
     rows = [
-        {"participant": name, "question": number, "answer": answer, "correct_answer": correct}
-        for name, given in answers.items()
-        for number, (answer, correct) in enumerate(zip(given, key, strict=True), start=1)
-        if answer
-    ]
-    return pandas.DataFrame(rows)
-
-
-def word_table(source: str, block: str, texts: list[list[str]]) -> pandas.DataFrame:
-    """Return source, block, question, word, descriptions (that hold the word), n (descriptions in all)."""
-    rows = [
-        {"source": source, "block": block, "question": number, "word": word, "descriptions": count, "n": len(part)}
-        for number, part in enumerate(texts, start=1)
+        {"source": source, "block": block, "question": number, "word": word, "descriptions": count, "n": len(texts)}
+        for number, (_, part) in enumerate(texts.items(), start=1)
         for word, count in common_words(part, COMMON)
     ]
     return pandas.DataFrame(rows)

@@ -40,13 +40,10 @@ def clopper_pearson(correct: int, n: int) -> tuple[float, float]:
 
 def accuracy_by_question(answers: pandas.DataFrame) -> pandas.DataFrame:
     """Return a row a question, in their order: question, n, correct, accuracy, low, high."""
-    rows = []
-    for question, part in answers.groupby("question", sort=False):
-        n, correct = len(part), count_correct(part)
-        low, high = clopper_pearson(correct, n)
-        rows.append({"question": question, "n": n, "correct": correct, "accuracy": correct / n, "low": low})
-        rows[-1]["high"] = high
-    return pandas.DataFrame(rows, columns=["question", "n", "correct", "accuracy", "low", "high"])
+    right = answers["answer"] == answers["correct_answer"]
+    counts = right.groupby(answers["question"], sort=False).agg(n="size", correct="sum").reset_index()
+    low, high = zip(*map(clopper_pearson, counts["correct"], counts["n"]), strict=True)
+    return counts.assign(accuracy=counts["correct"] / counts["n"], low=low, high=high)
 
 
 def interval_over_questions(accuracies: ArrayLike, seed: int) -> tuple[float, float]:
@@ -68,11 +65,6 @@ def summarise(answers: pandas.DataFrame, seed: int) -> Summary:
     counts = answers.groupby(["question", "answer"]).size().unstack(fill_value=0).to_numpy()
     kappa = fleiss_kappa(counts)
     return Summary(len(accuracy), participants, mean, population_sd, sample_sd, low, high, kappa)
-
-
-def count_correct(answers: pandas.DataFrame) -> int:
-    """Return how many answers are right."""
-    return int((answers["answer"].to_numpy() == answers["correct_answer"].to_numpy()).sum())
 
 
 def mean_and_sds(values: ArrayLike) -> tuple[float, float, float]:

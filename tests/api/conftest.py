@@ -5,15 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 import stylex
-from stylex.artifacts import load_tensors, save_tensors, write_json
+from stylex.artifacts import write_json
 from stylex.attfind.effects import compute_effects
 from stylex.attfind.selection import select
-from stylex.classifiers import build_network
-from stylex.classifiers.frozen import NetworkDescription, save_network
 from stylex.config import ExperimentPaths, backbone_paths, load_experiment
 from stylex.datasets import load_split
 from stylex.diagnosis import write_diagnosis
@@ -21,7 +18,7 @@ from stylex.evaluation.sufficiency import sufficiency
 from stylex.export import export
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
-from stylex.networks.model import build_networks, save_stylex
+from tests.builders import balance, narrow, save_random_network
 
 NAME = "mnist"
 METRICS = {"accuracy": 0.75, "balanced_accuracy": 0.7, "n": 100}
@@ -32,24 +29,13 @@ def project(mnist_root, tmp_path_factory) -> Path:
     """24 digits analysed by random networks whose decisions are split in two, as after `sufficiency`; not changed."""
     root = tmp_path_factory.mktemp("explain") / "project"
     shutil.copytree(mnist_root, root)
-    file = root / "config/experiments" / f"{NAME}.yaml"
-    content = yaml.safe_load(file.read_text())
-    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
-    content["stylex"]["networks"] = channels | {"latent_dim": 8}
-    content["attfind"] = {"images": 24, "shift": 2.0, "precision": "float32", "batch_size": 64}
-    content["evaluation"] = {"explained_images": 6, "explanation_steps": 4}
-    file.write_text(yaml.safe_dump(content))
+    attfind = {"images": 24, "shift": 2.0, "precision": "float32", "batch_size": 64}
+    narrow(root, NAME, attfind=attfind, evaluation={"explained_images": 6, "explanation_steps": 4})
     paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
-    torch.manual_seed(0)
-    save_random_network(paths.classifier.model, "classifier", ("3", "5"))
-    save_random_network(backbone_paths(root, "mnist-32").model, "backbone", tuple("0123456789"))
-    networks = build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0)
-    save_stylex(paths.stylex_model, networks, {})
+    save_random_network(paths.classifier.model, "classifier", "35")
+    save_random_network(backbone_paths(root, "mnist-32").model, "backbone", "0123456789")
     encode(root, NAME, "cpu")
-    logits = read_latents(paths.latents).reconstruction_logits
-    tensors, header = load_tensors(paths.classifier.model)
-    tensors["head.bias"][1] -= (logits[:, 1] - logits[:, 0]).median() + 1e-6
-    save_tensors(paths.classifier.model, tensors, header)
+    balance(paths)
     encode(root, NAME, "cpu")
     for protocol in config.attfind.protocols:
         compute_effects(root, NAME, "cpu", protocol=protocol)
@@ -58,13 +44,6 @@ def project(mnist_root, tmp_path_factory) -> Path:
     sufficiency(root, NAME, "cpu")
     write_json(paths.classifier.metrics, METRICS)
     return root
-
-
-def save_random_network(path, role, names):
-    description = NetworkDescription(
-        role=role, name="random", architecture="resnet18", width=0.125, channels=1, resolution=32, class_names=names
-    )
-    save_network(path, build_network("resnet18", 1, len(names), 0.125), description, {})
 
 
 @pytest.fixture

@@ -11,13 +11,13 @@ from PIL import Image
 from stylex.artifacts import read_json
 from stylex.cli import main
 from stylex.config import DatasetPaths, ExperimentPaths, load_experiment
+from stylex.config.base import Protocol
 from stylex.datasets import dataset_spec, load_split
-from stylex.datasets.decoding import decode
+from stylex.datasets.built_in import decode
 from stylex.datasets.single import Preparation, read_squares
 from stylex.export import read_experiment, read_export
 from stylex.figures.explanations import COLUMNS, read_steps
 from stylex.latents.table import read_latents
-from stylex.protocols import Protocol
 
 NAME = "mnist"
 

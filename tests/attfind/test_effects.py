@@ -8,54 +8,39 @@ from dataclasses import replace
 
 import pytest
 import torch
-import yaml
 
 from stylex.attfind.effects import compute_effects, shard_groups
 from stylex.attfind.records import read_effects
-from stylex.classifiers import build_network, load_classifier
-from stylex.classifiers.frozen import NetworkDescription, load_network, save_network
-from stylex.config import ExperimentPaths, load_experiment
+from stylex.classifiers import load_classifier
+from stylex.classifiers.frozen import load_network, save_network
+from stylex.config import ExperimentPaths
+from stylex.config.base import Protocol
 from stylex.errors import ArtifactError, AtWorkError, ConfigError
-from stylex.latents.table import Latents, read_latents, write_latents
+from stylex.latents.table import read_latents, write_latents
 from stylex.locks import exclusive
-from stylex.networks.model import build_networks, load_stylex, save_stylex
-from stylex.protocols import Protocol
+from stylex.networks.model import load_stylex, save_stylex
+from tests.builders import configure, latents_of, narrow, save_random_network
 
 NAME = "mnist"
 IMAGES = 23
 
 
 def options(root, **attfind):
-    path = root / "config" / "experiments" / f"{NAME}.yaml"
-    content = yaml.safe_load(path.read_text())
-    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
-    content["stylex"]["networks"] = channels | {"latent_dim": 8}
-    common = {"protocols": ["same_images"], "precision": "float32", "batch_size": 256}
-    content["attfind"] = {"images": IMAGES, "threshold": 0.05} | common | attfind
-    path.write_text(yaml.safe_dump(content))
+    common = {"images": IMAGES, "threshold": 0.05, "protocols": ["same_images"], "precision": "float32"}
+    configure(root, NAME, attfind=common | {"batch_size": 256} | attfind)
 
 
 @pytest.fixture
 def project(root):
+    networks, paths = narrow(root, NAME), ExperimentPaths(root, NAME)
     options(root)
-    paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
-    torch.manual_seed(0)
-    names = ("3", "5")
-    description = NetworkDescription(
-        role="classifier", name="c", architecture="resnet18", width=0.125, channels=1, resolution=32, class_names=names
-    )
-    save_network(paths.classifier.model, build_network("resnet18", 1, 2, 0.125), description, {})
-    networks = build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0)
-    save_stylex(paths.stylex_model, networks, {})
+    save_random_network(paths.classifier.model, "classifier", ("3", "5"))
     with torch.no_grad():
         w, logits = torch.randn(IMAGES, 8), torch.randn(IMAGES, 2)
         styles = networks.synthesis.styles(networks.w_plus(w, logits))
-    scalar = torch.zeros(IMAGES)
-    latents = Latents(
-        [f"digit-{row:02d}" for row in range(IMAGES)], torch.arange(IMAGES) % 2, logits, w, styles.space, styles.to_rgb,
-        scalar, scalar, logits, scalar, class_names=names, provenance={},
-    )  # fmt: skip
-    write_latents(paths.latents, latents)
+    columns = {"w": w, "styles": styles.space, "to_rgb_styles": styles.to_rgb}
+    columns |= {"logits": logits, "reconstruction_logits": logits, "labels": torch.arange(IMAGES) % 2}
+    write_latents(paths.latents, latents_of(IMAGES, **columns))
     return root
 
 
@@ -157,8 +142,7 @@ def test_parts_of_other_options_and_torn_ones_are_measured_again(project):
 def test_parts_of_the_same_content_are_used_whatever_its_title_and_origin_are(project):
     paths = ExperimentPaths(project, NAME)
     assert killed_after_a_group(project) == 0
-    path = project / f"config/experiments/{NAME}.yaml"
-    path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | {"title": "Another"}))
+    configure(project, NAME, title="Another")
     write_latents(paths.latents, replace(read_latents(paths.latents), provenance={"commit": "another"}))
     save_stylex(paths.stylex_model, load_stylex(paths.stylex_model), {"commit": "another"})
     network, description = load_network(paths.classifier.model, "classifier")

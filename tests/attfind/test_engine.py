@@ -15,11 +15,10 @@ from stylex.attfind.engine import (
 )
 from stylex.attfind.records import Direction, Effects, EffectsHeader
 from stylex.attfind.selection import select_attributes
-from stylex.classifiers import Classifier, build_network
-from stylex.classifiers.frozen import NetworkDescription
 from stylex.config import AttFindConfig
 from stylex.networks.stylespace import StyleVector, move
 from stylex.networks.synthesis import Synthesis
+from tests.builders import random_classifier
 
 SHIFT = 1.5
 SHAPES = [("skip", "noise", "repeat"), ("last", "silent", "repeat"), ("skip", "noise", "zeros")]
@@ -38,12 +37,7 @@ def synthesis(request):
 
 @pytest.fixture(scope="module")
 def classifier():
-    torch.manual_seed(1)
-    description = NetworkDescription(
-        role="classifier", name="random", architecture="resnet18", width=0.125, channels=1, resolution=16,
-        class_names=("a", "b", "c"),
-    )  # fmt: skip
-    return Classifier(build_network("resnet18", 1, 3, 0.125), description)
+    return random_classifier("abc", 16)
 
 
 @pytest.fixture(scope="module")

@@ -26,7 +26,7 @@ from stylex.attfind.selection import (
     without_effects,
 )
 from stylex.config import AttFindConfig, ExperimentPaths, load_experiment
-from stylex.config.experiments import DiscriminatorFilter, UnstableFilter
+from stylex.config.analysis import DiscriminatorFilter, UnstableFilter
 from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError
 
 TO_MIN, TO_MAX = Direction.TO_MIN, Direction.TO_MAX
@@ -513,9 +513,3 @@ def test_the_stage_writes_the_table_and_why_each_search_ended(root):
     assert [a.style_index for a in found["9"]] == [0, 2, 3]
     assert origin["search 9"] == "3 attributes of 4 images: no coordinate left raises the class"
     assert origin["search 4"].startswith("1 attributes of 1 images")
-
-
-@pytest.mark.parametrize("against", ["11", "eleven"])
-def test_the_stage_refuses_an_unknown_class(root, against):
-    with pytest.raises(ConfigError, match=f"attfind.against: unknown class '{against}'; choose one of 0, 1"):
-        stage(root, ten_classes(), against=against)

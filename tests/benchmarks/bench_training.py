@@ -124,14 +124,9 @@ def random_network(kind: type, role: Role, width: float, split: ImageSplit) -> A
     """Return a frozen network with random weights."""
     torch.manual_seed(SEED)
     description = NetworkDescription(
-        role=role,
-        name=role,
-        architecture="resnet18",
-        width=width,
-        channels=split.channels,
-        resolution=split.resolution,
-        class_names=split.class_names,
-    )
+        role=role, name=role, architecture="resnet18", width=width, channels=split.channels,
+        resolution=split.resolution, class_names=split.class_names,
+    )  # fmt: skip
     return kind(description.build(), description)
 
 

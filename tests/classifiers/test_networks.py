@@ -9,7 +9,6 @@ import pytest
 import timm
 import torch
 import torchvision
-import yaml
 from safetensors.torch import save_file
 from torch import nn
 from torch.nn import functional as F
@@ -199,52 +198,41 @@ def test_the_embedding_is_that_of_torchvision_on_normalised_images(architecture,
 
 
 @pytest.fixture
-def project(root, mnist_root):
-    """An experiment that fine-tunes a MobileNetV2 on the real digits 0 and 1."""
-    (root / "data").mkdir()
-    for folder in (mnist_root / "data").iterdir():
-        (root / "data" / folder.name).symlink_to(folder)
-    content = {
-        "extends": "cpu-32", "title": "Tiny", "domain": "MNIST 0 / 1",
-        "dataset": {"name": "mnist", "classes": [0, 1]},
-        "classifier": {
-            **TRAINING, "architecture": "mobilenet_v2", "width": 1, "max_images": 64, "min_accuracy": 0,
-            "pretrained": "imagenet", "epochs_per_stage": 1, "optimizer": "adam", "schedule": "constant",
-        },
-        "stylex": {"perceptual_backbone": "mnist-32"},
-    }  # fmt: skip
-    (root / "config/experiments/tiny.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
-    return root
+def pretrained(project, tiny):
+    """A project with an experiment that fine-tunes a MobileNetV2."""
+    given = {"architecture": "mobilenet_v2", "width": 1, "pretrained": "imagenet", "epochs_per_stage": 1}
+    tiny(**TRAINING, **given, max_images=64, min_accuracy=0, optimizer="adam", schedule="constant")
+    return project
 
 
-def test_downloaded_weights_are_fine_tuned_into_a_classifier(project, serve, monkeypatch):
+def test_downloaded_weights_are_fine_tuned_into_a_classifier(pretrained, serve, monkeypatch):
     weights = published("mobilenet_v2").state_dict()
     folder, url = serve
     torch.save(weights, folder / "mine.pth", _use_new_zipfile_serialization=False)
     pin = PinnedFile("mine.pth", (folder / "mine.pth").stat().st_size, sha256(folder / "mine.pth"))
     monkeypatch.setitem(WEIGHTS, "mobilenet_v2", PublishedWeights("Mine", url, pin))
     with pytest.raises(ArtifactError, match="mobilenet_v2.pth does not exist; run `stylex weights mobilenet_v2`"):
-        fine_tune(project, "tiny")
-    download_weights(project, "mobilenet_v2")
-    fine_tune(project, "tiny")
+        fine_tune(pretrained, "tiny")
+    download_weights(pretrained, "mobilenet_v2")
+    fine_tune(pretrained, "tiny")
 
-    paths = ExperimentPaths(project, "tiny").classifier
+    paths = ExperimentPaths(pretrained, "tiny").classifier
     tensors, header = load_tensors(paths.model)
     assert '"published_inputs":true' in header["network"] and '"stem":"published"' in header["network"]
     body = [name for name in tensors if not name.startswith("head.")]  # one epoch: the head alone has learnt
     assert all(torch.equal(tensors[name], weights[published_name("mobilenet_v2", name)]) for name in body)
-    test = load_split(project, DatasetConfig(name="mnist", resolution=32, classes=["0", "1"]), "test")
+    test = load_split(pretrained, DatasetConfig(name="mnist", resolution=32, classes=["0", "1"]), "test")
     measured = accuracy(predict(load_classifier(paths.model), test, "cpu"), test.labels)
     assert measured == pytest.approx(read_json(paths.metrics)["accuracy"])
 
 
-def test_weights_other_than_the_published_are_refused(project):
-    path = weights_path(project, "mobilenet_v2")
+def test_weights_other_than_the_published_are_refused(pretrained):
+    path = weights_path(pretrained, "mobilenet_v2")
     path.parent.mkdir(exist_ok=True)
     torch.save(published("mobilenet_v2").state_dict(), path)
     with pytest.raises(ArtifactError, match=r"is not mobilenet_v2-b0353104\.pth: its sha256 is"):
-        fine_tune(project, "tiny")
-    assert not (project / "results").exists()
+        fine_tune(pretrained, "tiny")
+    assert not (pretrained / "results").exists()
 
 
 @pytest.mark.parametrize("suffix", ["pth", "safetensors"])

@@ -37,26 +37,8 @@ def write(root, path, content):
     (root / "config" / path).write_text(yaml.safe_dump(content), encoding="utf-8")
 
 
-@pytest.fixture
-def project(root, mnist_root):
-    """An experiment on the real digits 0 and 1, a backbone and an oracle, all in seconds."""
-    (root / "data").symlink_to(mnist_root / "data")
-    write(root, "backbones/tiny.yaml", {"dataset": "mnist", "resolution": 32, **TINY, "epochs": 1})
-    write(root, "oracles/tiny.yaml", ORACLE)
-    return root
-
-
-def write_experiment(root, **changes):
-    content = {
-        "extends": "cpu-32", "title": "Tiny", "domain": "MNIST 0 / 1",
-        "dataset": {"name": "mnist", "classes": [0, 1]}, "classifier": TINY | changes,
-        "stylex": {"perceptual_backbone": "mnist-32"},
-    }  # fmt: skip
-    write(root, "experiments/tiny.yaml", content)
-
-
-def test_a_classifier_of_real_digits(project):
-    write_experiment(project, min_accuracy=0.9)
+def test_a_classifier_of_real_digits(project, tiny):
+    tiny(**TINY, min_accuracy=0.9)
     fine_tune(project, "tiny")
     paths = ExperimentPaths(project, "tiny").classifier
     metrics = read_json(paths.metrics)
@@ -74,9 +56,9 @@ def test_a_classifier_of_real_digits(project):
     assert accuracy(predict(classifier, test, "cpu"), test.labels) == pytest.approx(metrics["accuracy"])
 
 
-def test_a_classifier_below_min_accuracy_stops_the_experiment(project):
-    hardly = {"epochs": 1, "max_images": 32, "learning_rate": 1e-6}
-    write_experiment(project, **hardly, min_accuracy=1.0)
+def test_a_classifier_below_min_accuracy_stops_the_experiment(project, tiny):
+    hardly = TINY | {"epochs": 1, "max_images": 32, "learning_rate": 1e-6}
+    tiny(**hardly, min_accuracy=1.0)
     message = r"^classifier of 'tiny': balanced accuracy 0\.\d{4} on \d+ validation images is below classifier.*$"
     with pytest.raises(AccuracyError, match=message) as error:
         fine_tune(project, "tiny")
@@ -87,12 +69,14 @@ def test_a_classifier_below_min_accuracy_stops_the_experiment(project):
     kept = ["history.csv", "history.provenance.json", "metrics.json"]
     assert sorted(path.name for path in (folder / "rejected").iterdir()) == kept
     assert read_json(folder / "rejected/metrics.json")["val_accuracy"] < 1
-    write_experiment(project, **hardly, min_accuracy=0)
+    tiny(**hardly, min_accuracy=0)
     fine_tune(project, "tiny")
     assert sorted(path.name for path in folder.iterdir()) == [*kept, "model.safetensors"]
 
 
 def test_backbone_and_oracle_are_of_all_digits(project):
+    write(project, "backbones/tiny.yaml", {"dataset": "mnist", "resolution": 32, **TINY, "epochs": 1})
+    write(project, "oracles/tiny.yaml", ORACLE)
     train_backbone(project, "tiny")
     train_oracle(project, "tiny")
     for paths in (backbone_paths(project, "tiny"), oracle_paths(project, "tiny")):

@@ -1,20 +1,13 @@
-"""Suites: released models have what their tables need, or are refused in one line; schemas describe every file."""
+"""Suites: released models have what their tables need, or are refused in one line."""
 
-import json
-from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 
-from stylex.config import load_backbone_config, load_experiment, load_suite
-from stylex.config.loading import available
+from stylex.config import load_experiment
 from stylex.errors import ConfigError
-from stylex.project import load_checked_experiment, load_project, schema_texts
-
-ROOT = Path(__file__).parents[2]
-TEXTS = {path.name.split(".")[0]: (path, text) for path, text in schema_texts(ROOT).items()}
+from stylex.project import load_checked_experiment, load_project
 
 
 @pytest.fixture
@@ -90,25 +83,3 @@ def test_a_released_model_that_cannot_be(root, extends, changes, message):
     (root / "config/experiments/mine.yaml").write_text(yaml.safe_dump({"extends": extends, **changes}))
     line = refusal(load_checked_experiment, root, "mine")
     assert "experiments/mine.yaml: " in line and message in line
-
-
-@pytest.mark.parametrize("kind", TEXTS)
-def test_committed_schema_is_the_generated_one(kind):
-    path, text = TEXTS[kind]
-    assert path.read_text(encoding="utf-8") == text, "run `stylex schemas`"
-
-
-@pytest.mark.parametrize(
-    ("kind", "load"), [("experiment", load_experiment), ("suite", load_suite), ("backbone", load_backbone_config)]
-)
-def test_every_file_satisfies_its_schema(kind, load):
-    names = available(ROOT, f"{kind}s")
-    assert names
-    for name in names:
-        jsonschema.validate(load(ROOT, name).model_dump(mode="json"), json.loads(TEXTS[kind][1]))
-
-
-def test_schema_refuses_an_unknown_key():
-    content = yaml.safe_load((ROOT / "config/config.yaml").read_text()) | {"suites": "demo"}
-    with pytest.raises(jsonschema.ValidationError, match="suites"):
-        jsonschema.validate(content, json.loads(TEXTS["config"][1]))

@@ -109,18 +109,8 @@ def race() -> Callable[..., list[int | None]]:
     return run
 
 
-@pytest.fixture(name="pin")
-def pin_fixture() -> Callable[[str, bytes], PinnedFile]:
-    return pin
-
-
 def pin(name: str, body: bytes) -> PinnedFile:
     return PinnedFile(name, len(body), hashlib.sha256(body).hexdigest())
-
-
-@pytest.fixture(name="held")
-def held_fixture() -> Callable[..., None]:
-    return held
 
 
 def held(root: Path, *arguments: Any) -> None:
@@ -180,16 +170,8 @@ def garments(root: Path) -> Path:
     return root
 
 
-@pytest.fixture
-def reply() -> type[Reply]:
-    return Reply
-
-
-@pytest.fixture(name="idx")
-def idx_fixture() -> Callable[[numpy.ndarray], bytes]:
-    return idx
-
-
-@pytest.fixture(name="write_raw")
-def write_raw_fixture() -> Callable[[Path, dict[str, bytes]], None]:
-    return write_raw
+reply_fixture = pytest.fixture(name="reply")(lambda: Reply)
+pin_fixture = pytest.fixture(name="pin")(lambda: pin)
+held_fixture = pytest.fixture(name="held")(lambda: held)
+idx_fixture = pytest.fixture(name="idx")(lambda: idx)
+write_raw_fixture = pytest.fixture(name="write_raw")(lambda: write_raw)

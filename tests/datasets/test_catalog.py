@@ -2,10 +2,11 @@ import subprocess
 import sys
 
 import pytest
+from pydantic import ValidationError
 
 from stylex.config import DatasetConfig
 from stylex.datasets import DATASETS, dataset_spec, validate_dataset
-from stylex.datasets.catalog import validate_explained
+from stylex.datasets.catalog import SOURCES, validate_explained
 from stylex.errors import ConfigError
 
 
@@ -21,6 +22,11 @@ def test_datasets_are_consistent():
             assert file.size > 0
 
 
+def test_a_mistyped_pin_of_the_catalog_is_an_error():
+    with pytest.raises(ValidationError, match=r"files\.0\.sha265"):
+        SOURCES.validate_python([{"label": "a mirror", "files": [{"name": "a.gz", "sha265": "0" * 64}]}])
+
+
 def test_unknown_dataset_names_the_closest(root):
     with pytest.raises(ConfigError, match="unknown dataset 'mnits'; did you mean 'mnist'?"):
         dataset_spec(root, "mnits")
@@ -34,11 +40,6 @@ def test_unknown_class_names_key_and_remedy(root, question):
         ConfigError, match=rf"dataset.{next(iter(question))}: .*'ankle-boots'; did you mean 'ankle-boot'"
     ):
         validate_dataset(root, DatasetConfig(name="fashion_mnist", resolution=32, **question))
-
-
-def test_known_classes_pass(root):
-    validate_dataset(root, DatasetConfig(name="mnist", resolution=32, classes=[3, 8]))  # type: ignore[list-item]
-    validate_dataset(root, DatasetConfig(name="mnist", resolution=32, one_vs_rest="3"))
 
 
 @pytest.mark.parametrize(

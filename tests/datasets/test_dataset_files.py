@@ -28,6 +28,9 @@ def write(root, name="pets", **changes):
     path.write_text(yaml.safe_dump(content))
 
 
+FORM = {"label": "the authors", "page": "https://example.org/pets", "steps": "sign the form"}
+
+
 def test_a_file_is_a_dataset(root):
     write(root)
     spec = dataset_spec(root, "pets")
@@ -36,6 +39,10 @@ def test_a_file_is_a_dataset(root):
         Source("the authors' server", (pin,), mirrors=("https://example.org/pets/",)),
         Source("Kaggle", (pin,), kaggle="owner/pets"),
     )
+    write(root, sources=[FORM | {"files": FILES}])
+    assert dataset_spec(root, "pets").sources == (Source(**FORM, files=(pin,)),)
+    write(root, sources=None, folder="/photos")
+    assert dataset_spec(root, "pets").sources == (Source("own images: /photos"),)
     assert (spec.title, spec.channels, spec.class_names, spec.raw) == ("Pets", 3, None, "pets")
     assert {"pets", "mnist", "leaves"} <= set(dataset_names(root))
 
@@ -46,20 +53,6 @@ def test_two_datasets_share_their_downloads(root):
     spec = dataset_spec(root, "pets-age")
     assert (spec.raw, spec.access) == ("pets", "sign the form")
     assert spec.sources == dataset_spec(root, "pets").sources
-
-
-def test_files_that_a_person_must_get(root):
-    form = {"label": "the authors", "page": "https://example.org/pets", "steps": "sign the form", "files": FILES}
-    write(root, sources=[form])
-    pin = PinnedFile("pets.zip", 10, md5="0" * 32)
-    assert dataset_spec(root, "pets").sources == (
-        Source(form["label"], (pin,), page=form["page"], steps=form["steps"]),
-    )
-
-
-def test_images_of_ones_own(root):
-    write(root, sources=None, folder="/photos")
-    assert dataset_spec(root, "pets").sources == (Source("own images: /photos"),)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,7 @@
 import hashlib
 import logging
 import shutil
-import threading
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -13,7 +11,7 @@ from stylex.datasets import download
 from stylex.datasets.catalog import DATASETS, DatasetSpec, Source
 from stylex.datasets.download import download_from_sources
 from stylex.datasets.transfer import CACHE, PinnedFile
-from stylex.errors import ChecksumError, ConfigError, DownloadError, StorageError
+from stylex.errors import ChecksumError, DownloadError, StorageError
 
 BODIES = {"a.gz": b"first" * 1000, "b.gz": b"second" * 1000}
 
@@ -102,11 +100,6 @@ def test_full_disk_is_not_mistaken_for_a_bad_mirror(server, serve, spec, pin, sm
     assert len(server.requests) == 1
 
 
-def test_unknown_dataset(root: Path):
-    with pytest.raises(ConfigError, match="unknown dataset 'cifar'"):
-        download(root, "cifar")
-
-
 def test_title_and_licence_are_logged_before_the_first_request_and_recorded(serve, spec, tmp_path, caplog):
     caplog.set_level(logging.INFO)
     with pytest.raises(DownloadError):
@@ -118,15 +111,6 @@ def test_title_and_licence_are_logged_before_the_first_request_and_recorded(serv
     download_from_sources(spec, tmp_path)
     record = read_json(tmp_path / "source.json")
     assert (record["title"], record["licence"], record["access"]) == ("Toy", "MIT", None)
-
-
-def test_two_processes_want_the_same_set(server, serve, reply, spec, tmp_path, race):
-    go_on = threading.Event()
-    serve("one")
-    server.replies["/one/a.gz"] = reply(BODIES["a.gz"], stall=go_on)
-    assert race(download_from_sources, (spec, tmp_path), go_on) == [0, 0]
-    assert sorted(server.requests) == [("/one/a.gz", None), ("/one/b.gz", None)]
-    assert contents(tmp_path) == BODIES
 
 
 def test_cache_and_no_network(server, serve, spec, tmp_path, monkeypatch, capsys):

@@ -110,7 +110,7 @@ def test_every_image_is_in_one_split_as_read_image_reads_it(photos):
     for split in SPLITS:
         images = load_all_classes(photos, "pets", SIDE, split)
         expected = [read_image(photos / "photos" / name, 3, SIDE)[0] for name in images.ids]
-        assert torch.equal(images.raw(), torch.stack(expected))
+        assert numpy.array_equal(images.raw(), expected)
         assert [images.class_names[label] for label in images.labels.tolist()] == [name[:3] for name in images.ids]
         seen += images.ids
     assert len(seen) == len(set(seen)) == COUNT
@@ -144,30 +144,6 @@ def test_shards_are_bounded_and_read_as_one_table(photos, monkeypatch):
     assert len(list(folder.glob("*.arrow"))) == 3, "none of the earlier is left"
 
 
-def test_no_identity_is_in_two_splits(photos):
-    rows = [f"{index % 7}/{index:02d}.png,{'ab'[index % 2]},animal {index % 20}" for index in range(COUNT)]
-    for index, row in enumerate(rows):
-        draw(photos / "photos" / row.split(",")[0], index)
-    write_table(photos, rows, "path,label,identity")
-    manifest = read_json(prepare(photos, "pets", SIDE))
-    assert manifest["preparation"]["splits"] == "by identity"
-    owner = {row.split(",")[0]: row.split(",")[2] for row in rows}
-    owners = {split: {owner[name] for name in ids} for split, ids in ids_by_split(photos).items()}
-    assert all(owners.values()) and sum(map(len, owners.values())) == len(set.union(*owners.values())) == 20
-
-
-def test_official_split_with_a_validation_share(photos):
-    for index in range(COUNT):
-        part, name = ("test" if index < 20 else "train"), ("cat" if index % 2 else "dog")
-        draw(photos / "divided" / part / name / f"{index}.png", index)
-    describe(photos, folder="divided", shares={"official": True, "val": 0.25})
-    prepare(photos, "pets", SIDE)
-    ids = ids_by_split(photos)
-    assert {split: len(each) for split, each in ids.items()} == {"train": 30, "val": 10, "test": 20}
-    parts = {split: {name.split("/")[0] for name in each} for split, each in ids.items()}
-    assert parts == {"train": {"train"}, "val": {"train"}, "test": {"test"}}
-
-
 def test_a_picture_is_in_one_place_only(photos):
     """Copies of training images: with the same label, with the other one, and all over the splits."""
     prepare(photos, "pets", SIDE)
@@ -193,7 +169,7 @@ def test_unreadable_images_beyond_the_limit(photos, caplog):
         prepare(photos, "pets", SIDE)
     assert str(raised.value) == (
         "5 of 60 images of 'pets' cannot be read: dog/00.png (cannot identify image file '00.png'), dog/02.png (cannot"
-        " identify image file '02.png'), dog/04.png (cannot identify image file '04.png') and others; fix or remove"
+        " identify image file '02.png'), dog/04.png (cannot identify image file '04.png') and 2 more; fix or remove"
         " them, or raise max_unreadable, which is 0, in config/datasets/pets.yaml"
     )
     assert contents(photos / "data/processed/pets/8") == good, "earlier artifacts are intact"
@@ -255,21 +231,6 @@ def test_a_downloaded_archive_is_unpacked_once(photos, write_raw):
     assert not (raw / "pets").exists()
 
 
-def test_a_folder_that_is_gone(photos):
-    shutil.move(photos / "photos", photos / "elsewhere")
-    with pytest.raises(ConfigError, match=r"config/datasets/pets\.yaml: folder = 'photos': there is no such folder"):
-        prepare(photos, "pets", SIDE)
-
-
-def test_shares_that_do_not_fit(photos):
-    describe(photos, shares={"official": True, "val": 0.1})
-    with pytest.raises(DatasetError, match=r"cat/01\.png has no official split; give the dataset shares of its own"):
-        prepare(photos, "pets", SIDE)
-    describe(photos, shares={"train": 0.98, "val": 0.01, "test": 0.01})
-    with pytest.raises(DatasetError, match="'pets' has no image for test: give it more images, or other shares"):
-        prepare(photos, "pets", SIDE)
-
-
 def test_the_second_of_two_processes_waits_and_finds_it_done(photos, race, held):
     """The first is held until the second waits. Another preparation would be held for ever."""
     os.mkfifo(photos / "gate")
@@ -329,7 +290,7 @@ def test_workers_end_with_a_killed_parent_and_the_next_run_clears_up(photos):
     assert [path.name for path in (photos / "data/processed/pets").iterdir()] == [str(SIDE)]
 
 
-def test_each_class_in_each_split_however_images_are_divided(root):
+def test_each_class_is_in_each_split_as_listed_and_without_copies(root):
     draw_all(root / "photos")
     names = [f"{'cat' if number % 2 else 'dog'}/{number:02d}.png" for number in range(24)]
     describe(root)
@@ -346,27 +307,13 @@ def test_each_class_in_each_split_however_images_are_divided(root):
     write_table(root, [f"{name},{name[:3]},{part}," for name, part in zip(names, parts, strict=True)])
     with pytest.raises(DatasetError, match="'pets' has no image for val of cat"):
         prepare(root, "pets", 8)
-    owners = ["cat " + "abc"[number % 3] if number % 2 else "rex" for number in range(24)]
-    write_table(root, [f"{name},{name[:3]},,{owner}" for name, owner in zip(names, owners, strict=True)])
-    with pytest.raises(DatasetError, match="'pets' has no image for (train|val|test)"):
-        prepare(root, "pets", 8)
-    for number in range(16):
-        part, kind = ("test" if number < 6 else "train"), ("cat" if number % 2 and number > 6 else "dog")
-        draw(root / "official" / part / kind / f"{number}.png", number)
-    describe(root, folder="official")
-    with pytest.raises(DatasetError, match="'pets' has no image for test of cat"):
-        prepare(root, "pets", 8)
-    assert (root / "data/processed/pets/8/manifest.json").read_bytes() == before, "what was there stays"
-
-
-def test_a_class_whose_images_are_copies_is_refused(root):
-    draw_all(root / "photos")
     first, *others = sorted((root / "photos/cat").iterdir())
     for path in others:
         shutil.copy(first, path)
     describe(root)
     with pytest.raises(DatasetError, match="'pets' has no image for .* of cat"):
         prepare(root, "pets", 8)
+    assert (root / "data/processed/pets/8/manifest.json").read_bytes() == before, "what was there stays"
 
 
 def test_what_was_found_and_what_was_not_read_is_printed(root, caplog):
@@ -561,11 +508,7 @@ def test_12_bits_in_files_of_16_are_said_once_with_their_range(root, caplog):
     describe(root, channels=1, white_level=4095)
     manifest = read_json(prepare(root, "pets", SIDE))
     assert manifest["preparation"]["white_level"] == 4095 and not logged(caplog, level=logging.WARNING)
-    images = prepared(root)
-    assert max(int(image.max()) for image in images.values()) > 200
-    files = [root / "photos" / identity for identity in images]
-    assert torch.equal(read_files(root, ASKED, files), torch.stack(list(images.values())))
-    assert not logged(caplog, level=logging.WARNING)
+    assert max(int(image.max()) for image in prepared(root).values()) > 200
     describe(root, channels=1, white_level=1023)
     prepare(root, "pets", SIDE)
     assert "values above white_level = 1023, up to 4095, are cut off at white: " in caplog.text
@@ -574,7 +517,7 @@ def test_12_bits_in_files_of_16_are_said_once_with_their_range(root, caplog):
     prepare(root, "pets", SIDE)
     assert not logged(caplog, level=logging.WARNING), "stated, and so believed"
     describe(root, channels=1)
-    read_files(root, ASKED, files[:1])
+    read_files(root, ASKED, [root / "photos/cat/01.png"])
     assert re.search(r"pets: 1 images with 16 bits have values from \d+ to \d+ of 65535, and become dark", caplog.text)
     caplog.clear()
     Image.fromarray(numpy.full((20, 20), 40000, numpy.uint16)).save(root / "photos/cat/bright.png")
@@ -647,13 +590,3 @@ def test_a_replaced_image_of_equal_size_is_noticed_and_a_touch_is_not(root, capl
     assert logged(caplog, "already prepared")
     manifest.unlink()  # as Snakemake does before it runs the rule
     assert prepare(root, "pets", SIDE).read_bytes() == before, "the same bytes: nothing is trained anew"
-
-
-def test_the_command_says_it_in_lines(root, monkeypatch, capsys):
-    draw_all(root / "photos", save=in_alpha)
-    os.mkfifo(root / "photos/cat/pipe.png")
-    describe(root, channels=1)
-    monkeypatch.chdir(root)
-    assert main(["prepare", "pets", "--resolution", "8"]) == 2
-    error = capsys.readouterr().err.splitlines()[-1]
-    assert error.startswith("error: 1 of 25 images of 'pets' cannot be read: cat/pipe.png (it is a named pipe")

@@ -9,13 +9,14 @@ import numpy
 import pytest
 from PIL import Image, ImageOps
 
-from stylex.datasets.images import Rendering, pad, read_image, read_pixels, resize
+from stylex.datasets.images import Rendering, read_image, read_pixels
 from stylex.errors import ImageError
 
 SIDE = 8
 SHAPE = numpy.zeros((SIDE, SIDE), bool)  # of an icon, drawn in black
 SHAPE[1:7, 3:5] = SHAPE[5:7, 1:7] = True
 ALPHA = numpy.where(SHAPE, 255, 0).astype(numpy.uint8)
+LA, RGBA = (numpy.dstack([ALPHA * 0] * colours + [ALPHA]) for colours in (1, 3))
 TWELVE = numpy.linspace(0, 4095, SIDE * SIDE).astype(numpy.uint16).reshape(SIDE, SIDE)  # of 12 bits
 
 
@@ -23,33 +24,6 @@ def read(path, channels=1, rendering=Rendering(), side=SIDE, box=None):  # noqa:
     pixels = numpy.empty((channels, side, side), numpy.uint8)
     read_pixels(path, pixels, box, rendering)
     return pixels
-
-
-def test_pad_centres_on_zeros():
-    images = numpy.full((2, 28, 28), 7, numpy.uint8)
-    padded = pad(images, 32)
-    assert padded.shape == (2, 32, 32)
-    assert (padded[:, 2:30, 2:30] == 7).all()
-    assert padded.sum() == images.sum()
-
-
-def test_resize_keeps_the_mean_and_does_not_touch_the_right_size():
-    images = numpy.random.default_rng(0).integers(0, 256, (3, 32, 32), numpy.uint8)
-    assert resize(images, 32) is images
-    flat = numpy.full((1, 32, 32), 91, numpy.uint8)
-    for side in (8, 16, 64, 128):
-        assert (resize(flat, side) == 91).all()
-    assert abs(float(resize(images, 8).mean()) - float(images.mean())) < 2, "antialiased: no pixel is skipped"
-
-
-def test_read_image_takes_the_central_square(tmp_path):
-    pixels = numpy.zeros((10, 30, 3), numpy.uint8)
-    pixels[:, 10:20] = (10, 20, 30)
-    Image.fromarray(pixels).save(tmp_path / "wide.png")
-    image, _ = read_image(tmp_path / "wide.png", 3, 8)
-    assert tuple(image.shape) == (3, 8, 8)
-    assert image[:, 4, 4].tolist() == [10, 20, 30]
-    assert tuple(read_image(tmp_path / "wide.png", 1, 8)[0].shape) == (1, 8, 8)
 
 
 def test_unreadable_images(tmp_path):
@@ -131,12 +105,9 @@ def tiff(path, data, bits, **tags):
     path.write_bytes(header + directory + struct.pack("<I", 0) + beside.ljust(64, b"\0") + b"".join(planes))
 
 
-def save_rgba(path):
-    Image.fromarray(numpy.dstack([numpy.zeros((SIDE, SIDE, 3), numpy.uint8), ALPHA])).save(path, "PNG")
-
-
-def save_la(path):
-    Image.merge("LA", (Image.new("L", (SIDE, SIDE)), Image.fromarray(ALPHA))).save(path, "PNG")
+def save_key(path, values, key):
+    """A PNG of which one value is transparent."""
+    Image.fromarray(values.astype(numpy.uint8)).save(path, "PNG", transparency=key)
 
 
 def save_palette(path, **options):
@@ -146,40 +117,24 @@ def save_palette(path, **options):
     image.save(path, **options)
 
 
-def save_colour_key(path):
-    values = numpy.where(SHAPE[..., None], 0, [1, 2, 3]).astype(numpy.uint8)
-    Image.fromarray(values).save(path, "PNG", transparency=(1, 2, 3))
-
-
-def save_associated(path):
-    values = numpy.dstack([numpy.zeros((SIDE, SIDE, 3), numpy.uint8), ALPHA])
-    tiff(path, values.tobytes(), [8] * 4, t262=2, t338=1)
-
-
 TRANSPARENT = {
-    "RGBA": save_rgba,
-    "grey and alpha": save_la,
+    "RGBA": lambda path: Image.fromarray(RGBA).save(path, "PNG"),
+    "grey and alpha": lambda path: Image.fromarray(LA).save(path, "PNG"),
     "one entry of a palette": lambda path: save_palette(path, format="PNG", transparency=0),
     "alpha of each entry of a palette": lambda path: save_palette(path, format="PNG", transparency=b"\0\xff"),
     "GIF": lambda path: save_palette(path, format="GIF", transparency=0),
-    "a value of grey": lambda path: Image.fromarray(numpy.where(SHAPE, 0, 77).astype(numpy.uint8)).save(
-        path, "PNG", transparency=77
-    ),
-    "a colour": save_colour_key,
+    "a value of grey": lambda path: save_key(path, numpy.where(SHAPE, 0, 77), 77),
+    "a colour": lambda path: save_key(path, numpy.where(SHAPE[..., None], 0, [1, 2, 3]), (1, 2, 3)),
     "a value of 1 bit": lambda path: png(path, 1, 0, packed((~SHAPE).astype(int), 1), b"\0\1"),
     "a value of 2 bits": lambda path: png(path, 2, 0, packed(numpy.where(SHAPE, 0, 2), 2), b"\0\2"),
     "a value of 4 bits": lambda path: png(path, 4, 0, packed(numpy.where(SHAPE, 0, 9), 4), b"\0\x09"),
     "a value of 16 bits": lambda path: png(path, 16, 0, wide(numpy.where(SHAPE, 0, 777)), struct.pack(">H", 777)),
     "16 bits and alpha": lambda path: png(path, 16, 4, wide(numpy.dstack([SHAPE * 0, SHAPE * 65535]))),
     "16 bits of RGBA": lambda path: png(path, 16, 6, wide(numpy.dstack([SHAPE * 0] * 3 + [SHAPE * 65535]))),
-    "WebP": lambda path: Image.merge("RGBA", [Image.new("L", (SIDE, SIDE))] * 3 + [Image.fromarray(ALPHA)]).save(
-        path, "WEBP", lossless=True, exact=True
-    ),
-    "TIFF": lambda path: tiff(path, numpy.dstack([SHAPE * 0, ALPHA]).astype(numpy.uint8).tobytes(), [8, 8], t338=2),
-    "TIFF, associated": save_associated,
-    "TIFF, grey and associated": lambda path: tiff(
-        path, numpy.dstack([SHAPE * 0, ALPHA]).astype(numpy.uint8).tobytes(), [8, 8], t338=1
-    ),
+    "WebP": lambda path: Image.fromarray(RGBA).save(path, "WEBP", lossless=True, exact=True),
+    "TIFF": lambda path: tiff(path, LA.tobytes(), [8, 8], t338=2),
+    "TIFF, associated": lambda path: tiff(path, RGBA.tobytes(), [8] * 4, t262=2, t338=1),
+    "TIFF, grey and associated": lambda path: tiff(path, LA.tobytes(), [8, 8], t338=1),
 }
 
 
@@ -207,12 +162,6 @@ def test_half_transparent_pixels_are_mixed_and_opaque_ones_stay(tmp_path):
     pixels = numpy.empty((3, SIDE, SIDE), numpy.uint8)
     assert not read_pixels(tmp_path / "a.png", pixels).transparent
     assert numpy.array_equal(pixels, values[..., :3].transpose(2, 0, 1))
-
-
-def test_a_transparent_colour_of_16_bits_is_refused(tmp_path):
-    png(tmp_path / "a.png", 16, 2, wide(numpy.dstack([SHAPE * 300] * 3)), struct.pack(">HHH", 300, 300, 300))
-    with pytest.raises(ImageError, match="16 bits a channel and a transparent colour; save it with 8 bits a channel"):
-        read(tmp_path / "a.png", 3)
 
 
 DEEP = {
@@ -262,17 +211,13 @@ def test_a_file_that_states_its_white_is_read_by_that(tmp_path, kind):
     assert read_pixels(path, pixels).levels is None
 
 
-def rgb_16(path, values):
-    png(path, 16, 2, wide(numpy.dstack([values] * 3)))
-
-
 def sgi_16(path, values):
     data = values[::-1].astype(">u2").tobytes()
     path.write_bytes(struct.pack(">HBBHHHH", 474, 0, 2, 2, SIDE, SIDE, 1).ljust(512, b"\0") + data)
 
 
 COLOUR = {
-    "PNG": rgb_16,
+    "PNG": lambda path, values: png(path, 16, 2, wide(numpy.dstack([values] * 3))),
     "PNG with alpha": lambda path, values: png(path, 16, 6, wide(numpy.dstack([values] * 3 + [values * 0 + 65535]))),
     "PNG, grey with alpha": lambda path, values: png(path, 16, 4, wide(numpy.dstack([values, values * 0 + 65535]))),
     "TIFF": lambda path, values: tiff(path, numpy.dstack([values] * 3).tobytes(), [16] * 3, t262=2),
@@ -295,20 +240,24 @@ def test_of_16_bits_in_colour_the_upper_ones_are_read_and_no_other_white(tmp_pat
         read(path, 3, Rendering(white_level=4095))
 
 
-def test_pixels_without_a_known_range_are_refused(tmp_path):
+def test_pixels_whose_range_or_meaning_is_not_known_are_refused(tmp_path):
     signed = TWELVE.astype("<i2").tobytes()
     tiff(tmp_path / "signed.tif", signed, [16], t339=2)
     Image.fromarray(TWELVE.astype(numpy.int32)).save(tmp_path / "whole.tif")
     Image.fromarray(TWELVE.astype(numpy.float32)).save(tmp_path / "float.tif")
-    for name, mode in (("signed", "I"), ("whole", "I"), ("float", "F")):
-        with pytest.raises(ImageError, match=f"of mode {mode}, which has no fixed range; save it with 8 or 16 bits"):
-            read(tmp_path / f"{name}.tif")
     tiff(tmp_path / "inverse.tif", TWELVE.tobytes(), [16], t262=0)
-    with pytest.raises(ImageError, match="0 is white in it, which is not read of 16 bits; save it so that 0 is black"):
-        read(tmp_path / "inverse.tif")
     tiff(tmp_path / "planes.tif", [TWELVE.tobytes()] * 3, [16] * 3, t262=2, t284=2)
-    with pytest.raises(ImageError, match="16 bits a channel and a plane a channel; save it with 8 bits"):
-        read(tmp_path / "planes.tif")
+    png(tmp_path / "key.png", 16, 2, wide(numpy.dstack([SHAPE * 300] * 3)), struct.pack(">HHH", 300, 300, 300))
+    for name, message in {
+        "signed.tif": "of mode I, which has no fixed range; save it with 8 or 16 bits",
+        "whole.tif": "of mode I, which has no fixed range; save it with 8 or 16 bits",
+        "float.tif": "of mode F, which has no fixed range; save it with 8 or 16 bits",
+        "inverse.tif": "0 is white in it, which is not read of 16 bits; save it so that 0 is black",
+        "planes.tif": "16 bits a channel and a plane a channel; save it with 8 bits",
+        "key.png": "16 bits a channel and a transparent colour; save it with 8 bits a channel",
+    }.items():
+        with pytest.raises(ImageError, match=message):
+            read(tmp_path / name, 3)
 
 
 def no_file(path, kind):

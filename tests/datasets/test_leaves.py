@@ -10,10 +10,11 @@ from stylex.datasets.factors import Factors, by_halves, read_factors
 from stylex.datasets.leaves import FACTORS, draw_leaf, draw_leaves, labels_of, regions, sample_factors
 from stylex.errors import ArtifactError, ConfigError
 
+SIDE = 64
 PLAIN = dict.fromkeys(FACTORS, 0.5) | {"spots": 0.0, "curl": 0.0}
 
 
-def pixels(resolution=64, **factors):
+def pixels(resolution=SIDE, **factors):
     """Return [H, W, 3] float64 of one leaf."""
     return numpy.asarray(draw_leaf(PLAIN | factors, resolution), float)
 
@@ -36,12 +37,12 @@ def test_factors_are_uniform_and_independent():
     factors = sample_factors(leaves.COUNT, leaves.SEEDS["leaves"])
     correlations = numpy.corrcoef(factors.T) - numpy.eye(len(FACTORS))
     assert numpy.abs(correlations).max() < 4 / leaves.COUNT**0.5  # four standard errors
-    for factor in factors.T:
-        counts = numpy.histogram(factor, bins=10, range=(0, 1))[0]
-        assert (
-            counts.sum() == leaves.COUNT
-            and numpy.abs(counts - leaves.COUNT / 10).max() < 5 * (0.09 * leaves.COUNT) ** 0.5
-        )
+    assert all(map(is_uniform, factors.T))
+
+
+def is_uniform(factor):
+    counts = numpy.histogram(factor, bins=10, range=(0, 1))[0]
+    return counts.sum() == leaves.COUNT and abs(counts - leaves.COUNT / 10).max() < 5 * (0.09 * leaves.COUNT) ** 0.5
 
 
 def test_the_first_factors_do_not_depend_on_how_many_there_are():
@@ -69,8 +70,7 @@ def test_the_planted_bias_is_of_the_background_alone():
     assert numpy.array_equal(biased[:, :5], fair[:, :5])
     agrees = (biased[:, 5] < 0.5) == labels_of(biased)
     assert abs(agrees.mean() - 0.95) < 4 * (0.95 * 0.05 / leaves.COUNT) ** 0.5
-    counts = numpy.histogram(biased[:, 5], bins=10, range=(0, 1))[0]
-    assert numpy.abs(counts - leaves.COUNT / 10).max() < 5 * (0.09 * leaves.COUNT) ** 0.5
+    assert is_uniform(biased[:, 5])
 
 
 @pytest.mark.parametrize("resolution", [32, 64])
@@ -117,16 +117,12 @@ def test_size_scales_the_leaf():
 
 
 def test_angle_turns_the_leaf_and_curl_bends_it():
-    def slope(**factors):
+    def fitted(degree, **factors):
         rows, columns = numpy.nonzero(leaf_pixels(pixels(128, **factors)))
-        return numpy.polyfit(rows, columns, 1)[0]
+        return numpy.polyfit(rows, columns, degree)[0]
 
-    def bend(**factors):
-        rows, columns = numpy.nonzero(leaf_pixels(pixels(128, **factors)))
-        return numpy.polyfit(rows, columns, 2)[0]
-
-    assert abs(slope(angle=0.5)) < 0.02 and slope(angle=0.9) < -0.2 and slope(angle=0.1) > 0.2
-    assert abs(bend()) < 1e-3 and bend(curl=0.5) > 2e-3 and bend(curl=1.0) > bend(curl=0.5)
+    assert abs(fitted(1, angle=0.5)) < 0.02 and fitted(1, angle=0.9) < -0.2 and fitted(1, angle=0.1) > 0.2
+    assert abs(fitted(2)) < 1e-3 and fitted(2, curl=0.5) > 2e-3 and fitted(2, curl=1.0) > fitted(2, curl=0.5)
 
 
 def test_a_leaf_stays_within_the_image():
@@ -182,7 +178,6 @@ def test_halves_name_the_side_of_each_factor(few):
 
 
 # Regions: which pixels a factor touches, by hand, and which it does not.
-SIDE = 64
 
 
 def rows(**factors):
@@ -191,24 +186,14 @@ def rows(**factors):
     return numpy.array([[values[name] for name in FACTORS]])
 
 
-def drawn(**factors):
-    """Return the image [H, W, 3], int."""
-    return draw_leaves(rows(**factors), SIDE)[0].transpose(1, 2, 0).astype(int)
-
-
 def region(name, **factors):
     return regions(rows(**factors), SIDE)[name][0]
 
 
 def coverage(factors):
     """Return the share of each pixel [N, H, W] that the leaves cover: the rest takes the ground's shade with it."""
-    ground = factors[:, [FACTORS.index("background")]]
-    black, white = (
-        draw_leaves(
-            numpy.where(numpy.arange(len(FACTORS)) == FACTORS.index("background"), shade + 0 * ground, factors), SIDE
-        )
-        for shade in (0.0, 1.0)
-    )
+    is_ground = numpy.arange(len(FACTORS)) == FACTORS.index("background")
+    black, white = (draw_leaves(numpy.where(is_ground, shade, factors), SIDE) for shade in (0.0, 1.0))
     return 1 - (white[:, 0].astype(int) - black[:, 0]) / 185  # of SHADE, 40 to 225
 
 
@@ -232,7 +217,7 @@ def test_spots_lie_within_the_leaf_where_they_are_at_their_largest():
 
 
 def test_a_blade_keeps_its_colour_below_a_spot():
-    brown = (drawn(spots=1.0) == leaves.BROWN).all(axis=2)
+    brown = (pixels(spots=1.0) == leaves.BROWN).all(axis=2)
     assert not region("yellowing", spots=1.0)[brown].any() and region("yellowing")[brown].all()
 
 
@@ -241,7 +226,7 @@ def test_the_shape_acts_where_leaves_differ(name):
     """At every pixel in which two images of the range differ."""
     found = region(name)
     for value in numpy.linspace(0, 1, leaves.STEPS):
-        differs = numpy.abs(drawn(**{name: value}) - drawn()).max(axis=2) > leaves.THRESHOLD
+        differs = numpy.abs(pixels(**{name: value}) - pixels()).max(axis=2) > leaves.THRESHOLD
         assert found[differs].all()
     assert not found[[0, 0, -1, -1], [0, -1, 0, -1]].any()
 

@@ -1,7 +1,5 @@
 """Programs that fetch: pip, apt-get with a real package, and Kaggle's client or a stand-in that says the same."""
 
-import base64
-import hashlib
 import json
 import logging
 import os
@@ -68,13 +66,8 @@ def wheel(tmp_path, pin, monkeypatch):
         "toyset-1.0.dist-info/METADATA": b"Metadata-Version: 2.1\nName: toyset\nVersion: 1.0\n",
         "toyset-1.0.dist-info/WHEEL": b"Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
     }
-    digest = {
-        name: base64.urlsafe_b64encode(hashlib.sha256(body).digest()).rstrip(b"=").decode()
-        for name, body in members.items()
-    }
-    record = "".join(f"{name},sha256={digest[name]},{len(body)}\n" for name, body in members.items())
     with zipfile.ZipFile(path, "w") as archive:
-        for name, body in {**members, "toyset-1.0.dist-info/RECORD": record.encode()}.items():
+        for name, body in members.items():
             archive.writestr(name, body)
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(path.parent))

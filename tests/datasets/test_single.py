@@ -12,8 +12,7 @@ from PIL import Image
 
 from stylex.config import DatasetConfig, DatasetPaths
 from stylex.datasets import dataset_spec, download, leaves, load_all_classes, prepare, read_files
-from stylex.datasets.decoding import decode
-from stylex.errors import ConfigError, ImageError
+from stylex.datasets.built_in import decode
 
 COUNT = 40  # images of a class
 SIDE = 32
@@ -154,14 +153,3 @@ def test_of_a_bird_from_elsewhere_the_central_square_is_taken(birds, root):
     assert numpy.array_equal(copied.permute(1, 2, 0), numpy.asarray(centre)) and not torch.equal(copied, own)
     (birds.parent / "classes.txt").unlink()
     assert torch.equal(read_files(root, asked("birds"), [root / "copy.jpg"])[0], copied), "nothing had to be listed"
-
-
-def test_mistakes(root, birds, tmp_path):
-    (tmp_path / "text.png").write_text("no image")
-    for name in ("mnist", "leaves", "birds"):
-        with pytest.raises(ImageError, match=r"text\.png cannot be read as an image"):
-            read_files(root, asked(name), [tmp_path / "text.png"])
-        with pytest.raises(ImageError, match=r"none\.png does not exist"):
-            read_files(root, asked(name), [birds / "none.png"])
-    with pytest.raises(ConfigError, match="unknown dataset 'mnits'; did you mean 'mnist'"):
-        read_files(root, asked("mnits"), [tmp_path / "text.png"])

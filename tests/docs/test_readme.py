@@ -19,10 +19,9 @@ import pytest
 import typer
 import yaml
 from dvc.cli import parse_args
-from pydantic import BaseModel
 
 from stylex.cli import app
-from stylex.config import ExperimentConfig, load_experiment
+from stylex.config import load_experiment
 from stylex.config.loading import parse_overrides
 from stylex.pretrained import WEIGHTS
 from stylex.project import load_project
@@ -43,7 +42,6 @@ LOOPED = {"attributes", "baseline", "classifier", "backbone", "oracle", "regress
 
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 CONFIG_FILE = re.compile(r"^`(config/\w+/[\w.-]+\.yaml)`:\n\n```yaml\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-SECTION = re.compile(r"^\*\*(?:`([\w.]+)`)?[^\n]*\*\*\n\n((?:\|[^\n]*\n)+)", re.MULTILINE)
 LINK = re.compile(r'\]\(([^)\s]+)\)|<img\s[^>]*?src="([^"]+)"')
 TEST_NAME = re.compile(r"(tests/[\w/]+\.py)::(test_\w+)")
 ABSOLUTE_PATH = re.compile(r"(?<![\w.:/<>*}-])/\w[\w./-]*")
@@ -123,6 +121,7 @@ CHECKS: dict[str, Callable[[Copy], None]] = {
         copy, ["snakemake", "--cores", "2", "results/demo/tables/sufficiency.md"]
     ),
     "stylex --help": prints("--help", text="Commands:"),
+    "stylex keys r1_gamma": prints("keys", "r1_gamma", text="R1 penalty"),
     "stylex validate": prints("validate", text="suite demo"),
     "stylex validate clothes": prints("validate", "clothes", text="trouser-dress: fashion_mnist (trouser, dress)"),
     "python3.11 -m venv .venv-tensorflow": installs_tensorflow,
@@ -217,24 +216,6 @@ def test_example_experiment_is_complete(root):
     assert write_example(root) == ["config/experiments/trouser-dress.yaml", "config/suites/clothes.yaml"]
     assert load_experiment(root, "trouser-dress").dataset.classes == ["trouser", "dress"]
     assert "trouser-dress" in load_project(root, "clothes").experiments
-
-
-def test_every_key_of_an_experiment_is_explained():
-    tables = dict(SECTION.findall(EXPERIMENT_PAGE.read_text()))
-    rows = {name: re.findall(r"^\|([^|]*)\|", table, re.MULTILINE) for name, table in tables.items()}
-    explained = {name: sorted(re.findall(r"`(\w+)`", " ".join(cells))) for name, cells in rows.items()}
-    assert explained == keys_by_section(ExperimentConfig)
-
-
-def keys_by_section(model: type[BaseModel], prefix: str = "") -> dict[str, list[str]]:
-    """The keys of each section, by its dotted name, without those that are sections themselves."""
-    sections: dict[str, list[str]] = {prefix: []}
-    for key, field in model.model_fields.items():
-        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            sections |= keys_by_section(field.annotation, f"{prefix}.{key}".removeprefix("."))
-        else:
-            sections[prefix].append(key)
-    return {name: sorted(keys) for name, keys in sections.items()}
 
 
 def test_diagram_shows_the_stages_and_what_each_needs(copy):

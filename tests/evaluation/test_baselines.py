@@ -11,7 +11,7 @@ from stylex.artifacts import load_tensors, read_json
 from stylex.attfind.records import Direction, read_attributes
 from stylex.cli import main
 from stylex.config import ExperimentPaths
-from stylex.config.experiments import GanalyzeConfig
+from stylex.config.analysis import GanalyzeConfig
 from stylex.errors import AttributesNotFoundError, ConfigError
 from stylex.evaluation.baselines import (
     assessor,
@@ -24,6 +24,7 @@ from stylex.evaluation.baselines import (
     select,
 )
 from stylex.latents.table import SCALARS, VECTORS, read_latents, write_latents
+from tests.builders import latents_of, save_random_network
 
 TWIN = "mnist-without-cst"
 # Columns: higher in the exemplars, lower, constant, the same in all exemplars, the first times ten plus one.
@@ -56,7 +57,7 @@ def test_order_direction_and_what_is_left_out():
 
 
 @pytest.fixture
-def twin(root, small_experiment, latents_of):
+def twin(root, small_experiment):
     """The twin's networks, and styles of 40 images: coordinate 7 is high in class 5, coordinate 30 a little less."""
     run, decisions = small_experiment(root, TWIN), torch.arange(40) % 2
     styles = torch.randn(40, run.networks.synthesis.layout.size, generator=torch.Generator().manual_seed(0))
@@ -170,10 +171,10 @@ def test_each_image_keeps_its_own_conditioning(root, small_experiment):
 
 
 @pytest.fixture
-def ganalyze_with(root, small_experiment, random_network, latents_of):
+def ganalyze_with(root, small_experiment):
     """Return what runs the stage on random networks, with a line in the section evaluation."""
     run, random = small_experiment(root), torch.Generator().manual_seed(1)
-    random_network(run.paths.classifier.model, "classifier", ("3", "5"))
+    save_random_network(run.paths.classifier.model, "classifier", ("3", "5"))
     w, logits = torch.randn(12, 8, generator=random), 3 * torch.randn(12, 2, generator=random)
     write_latents(run.paths.latents, latents_of(12, logits=logits, w=w, reconstruction_logits=logits))
     path = root / "config/experiments/mnist.yaml"

@@ -5,7 +5,6 @@ from dataclasses import replace
 import pandas
 import pytest
 import torch
-import yaml
 from torchvision.models import inception_v3
 
 from stylex.artifacts import read_json, read_table, sha256, write_json
@@ -21,6 +20,7 @@ from stylex.config import (
     experiment_paths,
     load_experiment,
 )
+from stylex.config.base import Protocol
 from stylex.datasets import ImageSplit
 from stylex.errors import ArtifactError, AttributesNotFoundError
 from stylex.evaluation import counterfactuals
@@ -31,11 +31,12 @@ from stylex.evaluation.sufficiency import random_flips, random_list, sufficiency
 from stylex.latents import encode as encode_module
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
-from stylex.networks.model import build_networks, load_stylex, save_stylex
+from stylex.networks.model import load_stylex
 from stylex.pretrained import WEIGHTS
-from stylex.protocols import Protocol
+from tests.builders import balance, configure, save_random_network, save_random_stylex
 
 NAME = "mnist"
+ATTFIND = {"images": 24, "threshold": 1000.0, "precision": "float32", "batch_size": 128}
 
 
 def digits(count=40):
@@ -47,11 +48,10 @@ def digits(count=40):
 
 
 @pytest.fixture
-def project(root, monkeypatch, small_experiment, random_network, balance):
-    attfind = {"images": 24, "threshold": 1000.0, "precision": "float32", "batch_size": 128}
-    run = small_experiment(root, attfind=attfind)
-    random_network(run.paths.classifier.model, "classifier", ("3", "5"))
-    random_network(backbone_paths(root, "mnist-32").model, "backbone", "0123456789", seed=1)
+def project(root, monkeypatch, small_experiment):
+    run = small_experiment(root, attfind=ATTFIND)
+    save_random_network(run.paths.classifier.model, "classifier", ("3", "5"))
+    save_random_network(backbone_paths(root, "mnist-32").model, "backbone", "0123456789", seed=1)
     split = digits()
 
     def load_split(_root, dataset: DatasetConfig, _split):
@@ -63,6 +63,7 @@ def project(root, monkeypatch, small_experiment, random_network, balance):
     monkeypatch.setattr(counterfactuals, "load_split", load_split)
     encode(root, NAME, "cpu")
     balance(run.paths)
+    encode(root, NAME, "cpu")
     return root
 
 
@@ -79,7 +80,6 @@ def search(root, name=NAME):
 
 def test_every_file_of_the_analysis(project):
     paths = ExperimentPaths(project, NAME)
-    encode(project, NAME, "cpu")
     search(project)
     sufficiency(project, NAME, "cpu")
     frechet(project, NAME, "cpu")
@@ -121,7 +121,6 @@ def test_every_file_of_the_analysis(project):
 
 
 def test_random_lists_go_on_where_the_first_attribute_leaves_off(project):
-    encode(project, NAME, "cpu")
     config, paths = load_experiment(project, NAME), ExperimentPaths(project, NAME)
     latents = read_latents(paths.latents).under(Protocol.HELD_OUT)
     layout, found = load_stylex(paths.stylex_model).synthesis.layout, []
@@ -168,8 +167,8 @@ def decided_as_3(synthesis, classifier, styles):
 
 def test_without_the_classifier_two_methods_are_measured_on_the_same_images(project):
     twin = f"{NAME}-without-cst"
-    config, paths = load_experiment(project, twin), experiment_paths(project, twin)
-    save_stylex(paths.stylex_model, build_networks(config.stylex, 32, 1, 2, seed=0), {})
+    paths = experiment_paths(project, twin)
+    save_random_stylex(project, twin)
     assert paths.classifier == ExperimentPaths(project, NAME).classifier
     encode(project, twin, "cpu")
     search(project, twin)
@@ -184,11 +183,7 @@ def test_without_the_classifier_two_methods_are_measured_on_the_same_images(proj
 
 
 def test_against_one_class_its_images_alone_are_measured(project):
-    path = project / "config/experiments" / f"{NAME}.yaml"
-    content = yaml.safe_load(path.read_text())
-    content["attfind"]["against"] = "3"
-    path.write_text(yaml.safe_dump(content))
-    encode(project, NAME, "cpu")
+    configure(project, NAME, attfind=ATTFIND | {"against": "3"})
     search(project)
     sufficiency(project, NAME, "cpu")
     frechet(project, NAME, "cpu")
@@ -208,7 +203,6 @@ def test_against_one_class_its_images_alone_are_measured(project):
 
 
 def test_a_class_of_one_reconstruction_has_no_distribution(project):
-    encode(project, NAME, "cpu")
     latents = read_latents(ExperimentPaths(project, NAME).latents)
     logits = torch.tensor([[1.0, 0.0]]).repeat(len(latents.ids), 1)
     with pytest.raises(AttributesNotFoundError, match="fewer than two reconstructions are classified as '5'"):
@@ -217,10 +211,8 @@ def test_a_class_of_one_reconstruction_has_no_distribution(project):
 
 def test_inception_stands_beside_the_backbone_under_its_own_name(project, monkeypatch):
     asked = {"frechet_extractors": ["inception", "backbone"], "frechet_attributes": 0, "inception_weights": "mine.pth"}
-    path = project / "config" / "experiments" / f"{NAME}.yaml"
-    content = yaml.safe_load(path.read_text()) | {"evaluation": asked}
-    content["attfind"] |= {"images": 6, "protocols": ["same_images"]}
-    path.write_text(yaml.safe_dump(content))
+    attfind = ATTFIND | {"images": 6, "protocols": ["same_images"]}
+    configure(project, NAME, evaluation=asked, attfind=attfind)
     network = inception_v3(weights=None, num_classes=1008, aux_logits=False, init_weights=False)
     torch.save(network.state_dict(), project / "mine.pth")
     paths = ExperimentPaths(project, NAME)
@@ -240,7 +232,6 @@ def test_inception_stands_beside_the_backbone_under_its_own_name(project, monkey
 
 
 def test_real_images_are_joined_by_id(project, monkeypatch):
-    encode(project, NAME, "cpu")
     config, latents = load_experiment(project, NAME), read_latents(ExperimentPaths(project, NAME).latents)
     rows, found = torch.arange(len(latents.ids)), []
     order = torch.randperm(40, generator=torch.Generator().manual_seed(0))
@@ -256,7 +247,6 @@ def test_real_images_are_joined_by_id(project, monkeypatch):
 
 
 def test_each_image_is_moved_towards_the_class_it_is_not(project):
-    encode(project, NAME, "cpu")
     search(project)
     paths = ExperimentPaths(project, NAME)
     latents, attributes = read_latents(paths.latents), read_attributes(paths.attributes)
@@ -268,19 +258,7 @@ def test_each_image_is_moved_towards_the_class_it_is_not(project):
         assert set(torch.nonzero(moved[row] != latents.styles[row]).flatten().tolist()) <= {allowed}
 
 
-def test_a_classifier_of_other_classes_is_refused(project, random_network):
-    random_network(ExperimentPaths(project, NAME).classifier.model, "classifier", ("3", "8"))
+def test_a_classifier_of_other_classes_is_refused(project):
+    save_random_network(ExperimentPaths(project, NAME).classifier.model, "classifier", ("3", "8"))
     with pytest.raises(ArtifactError, match="knows the classes 3, 8, the experiment 3, 5"):
         encode(project, NAME, "cpu")
-
-
-def test_latents_of_another_network_are_refused(project):
-    config = load_experiment(project, NAME).stylex
-    wider = config.networks.model_copy(update={"generator_channels": [16, 8, 8, 8]})
-    networks = build_networks(
-        config.model_copy(update={"networks": wider}), resolution=32, image_channels=1, classes=2, seed=0
-    )
-    encode(project, NAME, "cpu")
-    save_stylex(ExperimentPaths(project, NAME).stylex_model, networks, {})
-    with pytest.raises(ArtifactError, match="has 56 styles, the network 72; encode again"):
-        effects_stage.compute_effects(project, NAME, "cpu")

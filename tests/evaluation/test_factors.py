@@ -12,7 +12,8 @@ from stylex.artifacts import read_table, write_json
 from stylex.attfind.effects import compute_effects
 from stylex.attfind.records import Attribute, Direction, read_attributes, write_attributes
 from stylex.attfind.selection import select
-from stylex.config import ExperimentPaths, backbone_paths, load_experiment, regressor_paths
+from stylex.config import ExperimentPaths, backbone_paths, regressor_paths
+from stylex.config.base import Protocol
 from stylex.datasets import download, leaves, prepare
 from stylex.errors import ConfigError
 from stylex.evaluation.factors import (
@@ -32,9 +33,8 @@ from stylex.evaluation.maps import pixel_change
 from stylex.evaluation.sufficiency import sufficiency
 from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
-from stylex.networks.model import build_networks, save_stylex
 from stylex.networks.stylespace import StyleSpaceLayout
-from stylex.protocols import Protocol
+from tests.builders import latents_of, save_random_network, save_random_stylex
 
 NAMES = ("spots", "size", "angle")
 
@@ -55,7 +55,7 @@ LOGITS = torch.tensor([[1.0, 0.0], [0.0, 1.0], [1.0, 0.0]])
 
 
 @pytest.fixture
-def change_of(fake_run, latents_of):
+def change_of(fake_run):
     """Return what measures the changes of factors and pixels by an attribute, as the stage does."""
     latents = latents_of(3, styles=STYLES, reconstruction_logits=LOGITS, class_names=("healthy", "sick"))
 
@@ -198,13 +198,6 @@ def test_chance_is_what_random_pixels_have():
     assert row["iou"] == pytest.approx(row["iou_chance"], abs=0.01)
 
 
-def test_a_move_that_acts_exactly_in_the_region():
-    region = torch.zeros(3, 4, 4).bool()
-    region[:, 1:3, 2:] = True
-    row = overlap(region.float() * torch.tensor([0.1, 0.5, 2.0])[:, None, None], region, seed=0)
-    assert {row[name] for name in ("inside", "inside_low", "inside_high", "iou", "iou_low", "iou_high")} == {1.0}
-
-
 @pytest.mark.parametrize("count", [0, 2])
 def test_where_nothing_changes_nothing_is_said(count):
     row = overlap(torch.zeros(count, 4, 4), torch.ones(count, 4, 4).bool(), seed=0)
@@ -220,20 +213,19 @@ def test_pixels_that_do_not_change_are_never_among_those_that_change_most():
 
 
 @pytest.fixture
-def project(root, monkeypatch, random_network):
+def project(root, monkeypatch):
     """The experiment leaves and its twin without the classifier up to encode, on random networks and 200 images."""
     monkeypatch.setattr(leaves, "COUNT", 200)
     download(root, "leaves")
     prepare(root, "leaves", 32)
-    random_network(ExperimentPaths(root, "leaves").classifier.model, "classifier", leaves.CLASSES, 3)
-    random_network(backbone_paths(root, "leaves-32").model, "backbone", ("a", "b"), 3, seed=1)
+    save_random_network(ExperimentPaths(root, "leaves").classifier.model, "classifier", leaves.CLASSES, 3)
+    save_random_network(backbone_paths(root, "leaves-32").model, "backbone", ("a", "b"), 3, seed=1)
     regressor = regressor_paths(root, "leaves-32")
-    random_network(regressor.model, "regressor", leaves.FACTORS, 3, seed=2)
+    save_random_network(regressor.model, "regressor", leaves.FACTORS, 3, seed=2)
     statistics = {key: dict.fromkeys(leaves.FACTORS, value) for key, value in (("mean", 0.5), ("sd", 0.29))}
     write_json(regressor.metrics, statistics)
     for name in ("leaves", "leaves-without-cst"):
-        networks = build_networks(load_experiment(root, name).stylex, 32, 3, 2, seed=0)
-        save_stylex(ExperimentPaths(root, name).stylex_model, networks, {})
+        save_random_stylex(root, name, channels=3)
         encode(root, name, "cpu")
     return root
 

@@ -11,7 +11,6 @@ import torch
 import torchvision
 from PIL import Image
 from pytorch_fid import inception
-from pytorch_fid.fid_score import calculate_frechet_distance
 
 from stylex.classifiers import load_backbone
 from stylex.distances import frechet_distance, moments, squared_mmd
@@ -25,6 +24,7 @@ from stylex.evaluation.frechet import (
     statistics,
 )
 from stylex.pretrained import WEIGHTS
+from tests.builders import save_random_network
 
 
 @pytest.fixture(scope="module")
@@ -53,10 +53,10 @@ def write_folder(folder, images):
 
 
 @pytest.fixture(params=["backbone", "inception"])
-def extractor(request, tmp_path, random_network, weights):
+def extractor(request, tmp_path, weights):
     if request.param == "inception":
         return InceptionFeatures(weights, dimensions=64)
-    random_network(tmp_path / "backbone.safetensors", "backbone", ("0",))
+    save_random_network(tmp_path / "backbone.safetensors", "backbone", ("0",))
     return BackboneFeatures(load_backbone(tmp_path / "backbone.safetensors"))
 
 
@@ -125,13 +125,6 @@ def test_all_2048_features_are_those_of_pytorch_fids_command(weights, tmp_path):
     numpy.testing.assert_allclose(ours.mean.numpy(), theirs["mu"], rtol=1e-6)
     scale = theirs["sigma"].diagonal().max()
     numpy.testing.assert_allclose(ours.covariance.numpy(), theirs["sigma"], rtol=1e-6, atol=1e-6 * scale)
-
-
-@pytest.mark.filterwarnings("ignore:The `disp` argument:DeprecationWarning")
-def test_formula_is_pytorch_fids_on_the_same_features():
-    a, b = draw(600, 256, 0) @ draw(256, 256, 2) / 16, draw(600, 256, 1) @ draw(256, 256, 2) / 16 * 1.1 + 0.1
-    theirs = calculate_frechet_distance(*(each.numpy() for features in (a, b) for each in moments(features)))
-    assert frechet_distance(*moments(a), *moments(b)) == pytest.approx(theirs, rel=1e-9)
 
 
 def draw(n, dimension, seed, offset=0.0):

@@ -10,19 +10,20 @@ from torch import nn
 
 from stylex.artifacts import load_tensors, read_json, read_table
 from stylex.attfind.records import Attribute, Direction, map_name, mapped, read_maps, write_attributes
+from stylex.config.base import Protocol
 from stylex.errors import ArtifactError
 from stylex.evaluation.counterfactuals import Run
 from stylex.evaluation.maps import COLUMNS, maps, mean_change, numbers, smallest_area
 from stylex.latents.table import read_latents, write_latents
 from stylex.networks.model import load_stylex
-from stylex.protocols import Protocol
 from stylex.quantization import quantized
+from tests.builders import latents_of
 
 IMAGES = 12
 
 
 @pytest.fixture
-def run(root, small_experiment, latents_of) -> Run:
+def run(root, small_experiment) -> Run:
     """An experiment on a small random network, with latents that spread and attributes of both classes."""
     run = small_experiment(root, evaluation={"figure_attributes": 2, "batch_size": 3})
     random = torch.Generator().manual_seed(0)
@@ -116,7 +117,7 @@ class Block(nn.Module):
 
 
 @pytest.mark.parametrize("channels", [1, 3])
-def test_the_block_that_a_coordinate_changes_is_found(fake_run, latents_of, channels):
+def test_the_block_that_a_coordinate_changes_is_found(fake_run, channels):
     styles = torch.tensor([[0.0, 0.0], [0.5, 0.0], [0.25, 0.0], [0.5, 0.5]])
     latents, run = latents_of(4, styles=styles), fake_run(synthesis=Block(channels), shift=1.0)
     # To its maximum 0.5, from 0, 0.25 and 0.5: by 0.25 on average, in one channel.

@@ -14,7 +14,6 @@ import pyarrow
 import pytest
 import torch
 import yaml
-from PIL import Image
 from scipy.linalg import sqrtm
 
 from stylex.artifacts import load_tensors, read_json, read_table, save_tensors, sha256, write_json
@@ -43,6 +42,7 @@ from stylex.evaluation.quality import (
     transition_areas,
 )
 from stylex.latents.encode import encode
+from tests.builders import balance, save_random_network, through_png
 
 CONFIG = Path(__file__).parents[2] / "config"
 DIGITS = tuple("0123456789")
@@ -80,16 +80,16 @@ def write_split(root):
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory, small_experiment, random_network, balance):
+def project(tmp_path_factory, small_experiment):
     """A project in which the verb has run. Tests must not change it."""
     root = tmp_path_factory.mktemp("counterfactuals")
     shutil.copytree(CONFIG, root / "config")
     (root / "config/experiments/tiny.yaml").write_text(yaml.safe_dump(TINY))
     write_split(root)
     run = small_experiment(root, "tiny")
-    random_network(run.paths.classifier.model, "classifier", ("3", "5"), seed=0)
-    random_network(backbone_paths(root, "mnist-32").model, "backbone", DIGITS, seed=1)
-    random_network(oracle_paths(root, "mnist-32").model, "oracle", DIGITS, seed=2)
+    save_random_network(run.paths.classifier.model, "classifier", ("3", "5"), seed=0)
+    save_random_network(backbone_paths(root, "mnist-32").model, "backbone", DIGITS, seed=1)
+    save_random_network(oracle_paths(root, "mnist-32").model, "oracle", DIGITS, seed=2)
     encode(root, "tiny", "cpu")
     balance(run.paths)
     encode(root, "tiny", "cpu")
@@ -113,13 +113,7 @@ def loaded(project):
 
 def decided(classifier, images, folder):
     """The classifier's decisions on images that were written as PNG and read again."""
-    folder.mkdir(exist_ok=True)
-    read = []
-    for number, image in enumerate(images.numpy()):
-        path = folder / f"{number}.png"
-        Image.fromarray(numpy.clip(numpy.rint((image[0] + 1) * 127.5), 0, 255).astype(numpy.uint8)).save(path)
-        read.append(numpy.asarray(Image.open(path)))
-    pixels = torch.from_numpy(numpy.stack(read)).float()[:, None] / 127.5 - 1
+    pixels = through_png(images[:, 0].numpy(), folder)
     assert (pixels - images).abs().max() < 1e-6, "what is judged is what the file holds"
     with torch.no_grad():
         return torch.cat([classifier(image[None]) for image in pixels]).argmax(dim=1)

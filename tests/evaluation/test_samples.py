@@ -8,15 +8,16 @@ from stylex.evaluation.counterfactuals import Run
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.samples import COLUMNS, samples
 from stylex.latents.table import write_latents
+from tests.builders import latents_of, save_random_network
 
 SAMPLES, IMAGES = 30, 6
 
 
 @pytest.fixture(params=["mnist", "mnist-without-cst"])
-def run(request, root, small_experiment, random_network, latents_of) -> Run:
+def run(request, root, small_experiment) -> Run:
     """Latents of random networks, conditioned or not."""
     run = small_experiment(root, request.param, evaluation={"random_samples": SAMPLES, "batch_size": 7})
-    random_network(run.paths.classifier.model, "classifier", ("3", "5"))
+    save_random_network(run.paths.classifier.model, "classifier", ("3", "5"))
     logits, size = torch.randn(IMAGES, 2), run.networks.synthesis.layout.size
     columns = {"w": torch.zeros(IMAGES, 8), "styles": torch.zeros(IMAGES, size)}
     write_latents(run.paths.latents, latents_of(IMAGES, logits=logits, reconstruction_logits=-logits, **columns))

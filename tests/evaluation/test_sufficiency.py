@@ -9,12 +9,13 @@ from torch import nn
 
 from stylex.attfind.records import Attribute, Direction
 from stylex.config import load_experiment
+from stylex.config.base import Protocol
 from stylex.errors import ConfigError
-from stylex.evaluation.counterfactuals import apply_attributes, images_to_turn, target_classes
+from stylex.evaluation.counterfactuals import images_to_turn, target_classes
 from stylex.evaluation.intervals import bootstrap, wilson_interval
 from stylex.evaluation.sufficiency import COLUMNS, first_flips, random_list, sufficiency_rows
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
-from stylex.protocols import Protocol
+from tests.builders import latents_of
 
 
 class SumOfPixels(nn.Module):
@@ -38,7 +39,7 @@ TOWARDS_0 = [Attribute("0", 1, 2, 0, 2, Direction.TO_MIN, 1.0, 0)]
 
 
 @pytest.fixture
-def latents(latents_of):
+def latents():
     labels = torch.tensor([1, 1, 0, 0])  # they play no part: the decision on the reconstruction does
     logits = SumOfPixels()(STYLES)
     return latents_of(4, labels=labels, styles=STYLES.clone(), reconstruction_logits=logits, class_names=("0", "1"))
@@ -80,15 +81,6 @@ def test_which_images_are_turned(latents):
     held_out = latents.under(Protocol.HELD_OUT)
     assert held_out.measured.sum() == 2 and not (held_out.measured & held_out.searched).any()
     assert images_to_turn(held_out, "1", None).tolist() == [row for row in (0, 1, 3) if held_out.measured[row]]
-
-
-def test_attributes_move_from_the_original_value_and_the_last_of_a_coordinate_counts(latents):
-    styles = apply_attributes(latents, torch.tensor([3, 0]), TOWARDS_1[:2], 0.5)
-    assert styles.space.tolist() == [[-3.0, -0.5, 0.0], [-0.5, 0.0, 0.5]]
-    assert torch.equal(apply_attributes(latents, torch.tensor([1]), [], 2.0).space, STYLES[1:2])
-    back = replace(TOWARDS_1[0], direction=Direction.TO_MIN)
-    twice = apply_attributes(latents, torch.tensor([0]), [TOWARDS_1[0], back], 1.0)
-    assert twice.space.tolist() == [[-0.5, -2.0, 0.0]]
 
 
 def rows_of(root, first):

@@ -1,9 +1,19 @@
-"""A small analysed experiment in memory: random networks, colour images of 64x64 or grey ones of 32x32."""
+"""A small analysed experiment in memory: random networks, colour images of 64x64 or grey ones of 32x32.
 
+And how tests look at a figure.
+"""
+
+import io
+from itertools import combinations
 from pathlib import Path
 
+import numpy
 import pytest
 import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+from PIL import Image
 
 from stylex.artifacts import save_tensors
 from stylex.attfind.records import Attribute, Direction, Effects, EffectsHeader, map_name, write_maps
@@ -13,6 +23,7 @@ from stylex.classifiers.networks import build_network
 from stylex.config import ExperimentPaths, load_experiment
 from stylex.datasets import ImageSplit
 from stylex.figures.experiment import AnalysedExperiment
+from stylex.figures.style import COLUMN_WIDTH, DPI
 from stylex.latents.table import Latents
 from stylex.networks.model import build_networks
 
@@ -59,7 +70,7 @@ def make_experiment(root: Path, channels: int, side: int) -> AnalysedExperiment:
     save_tensors(paths.ganalyze, {"theta": theta}, {"target_class": "bright", "reach": str(REACH), "error": "1.0"})
     maps = {map_name(each): torch.rand(side, side) for name in NAMES for each in found[name]}
     write_maps(paths.maps, maps, {})
-    return AnalysedExperiment(config, paths, latents, effects, found, networks, classifier, split)
+    return AnalysedExperiment(config, paths, "suite", latents, effects, found, networks, classifier, split)
 
 
 @torch.no_grad()
@@ -88,3 +99,38 @@ def small_config(root: Path, side: int):
     }
     content["dataset"] |= {"resolution": side, "classes": list(NAMES)}
     return type(config).model_validate(content)
+
+
+def pixels(figure: Figure) -> numpy.ndarray:
+    """Return [H, W, 3] in 256 levels, as the file has them."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return numpy.asarray(Image.open(buffer).convert("RGB"))
+
+
+def around(raster: numpy.ndarray, axes: Axes, margin: int = 4) -> numpy.ndarray:
+    """Cut out the axes with a margin of pixels."""
+    box, (height, width) = axes.get_position(), raster.shape[:2]
+    top, bottom = round((1 - box.y1) * height) - margin, round((1 - box.y0) * height) + margin
+    return raster[top:bottom, round(box.x0 * width) - margin : round(box.x1 * width) + margin]
+
+
+def frames_of(figure: Figure) -> list[str | None]:
+    """Return the colour of the edge of each of the axes, None where there is none."""
+    edges = [axes.spines["top"] for axes in figure.axes]
+    return [to_hex(edge.get_edgecolor()).upper() if edge.get_visible() else None for edge in edges]
+
+
+def assert_apart(figure: Figure) -> None:
+    """Nothing leaves the page column, and nothing covers anything else."""
+    assert figure.get_size_inches()[0] == COLUMN_WIDTH
+    figure.draw_without_rendering()
+    edge, boxes = figure.bbox, [each.get_window_extent() for each in (*figure.axes, *figure.texts)]
+    assert all(box.x0 >= edge.x0 and box.x1 <= edge.x1 and box.y0 >= edge.y0 and box.y1 <= edge.y1 for box in boxes)
+    for one, other in combinations(boxes, 2):
+        assert one.x1 <= other.x0 or other.x1 <= one.x0 or one.y1 <= other.y0 or other.y1 <= one.y0, (one, other)
+
+
+def corners(figure: Figure) -> list[str]:
+    """Return what is written into the axes, in order."""
+    return [text.get_text() for axes in figure.axes for text in axes.texts]

@@ -5,14 +5,14 @@ from dataclasses import replace
 import numpy
 import pytest
 import torch
-from matplotlib.colors import to_hex
 from PIL import Image
 
 from stylex.attfind.records import Direction
 from stylex.figures.animations import STEPS, draw_still, frames, note_picture, positions, render_sweep, save_gif
-from stylex.figures.names import ANIMATION_SECONDS
-from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED
+from stylex.figures.catalog import ANIMATION_SECONDS
+from stylex.figures.style import LOWERED, RAISED
 from stylex.networks.stylespace import StyleVector
+from tests.figures.conftest import assert_apart, corners, frames_of
 
 
 @pytest.fixture
@@ -76,17 +76,11 @@ def test_the_still_shows_both_ends_and_the_reconstruction(experiment, attribute)
     sweep = render_sweep(experiment, attribute, 1)
     assert sweep is not None
     figure = draw_still(sweep)
-    assert figure.get_size_inches()[0] == COLUMN_WIDTH
-    corners = [axes.texts[0].get_text() for axes in figure.axes]
     expected = [*sweep.chances[-1], *sweep.before, *sweep.chances[0]]
-    assert corners == [f"{chance:.2f}" for chance in expected]
-    framed = [axes.spines["top"].get_visible() for axes in figure.axes]
-    assert framed == [True] * 4 + [False] * 4 + [True] * 4
-    colours = [to_hex(axes.spines["top"].get_edgecolor()).upper() for axes in figure.axes]
-    ends = [RAISED, LOWERED] if attribute.direction == Direction.TO_MAX else [LOWERED, RAISED]
-    assert colours[:4] == [ends[0]] * 4 and colours[8:] == [ends[1]] * 4
-    edge = figure.bbox
-    assert all(text.get_window_extent().x1 <= edge.x1 for text in figure.texts)
+    assert corners(figure) == [f"{chance:.2f}" for chance in expected]
+    upper, lower = (RAISED, LOWERED) if attribute.direction == Direction.TO_MAX else (LOWERED, RAISED)
+    assert frames_of(figure) == [upper] * 4 + [None] * 4 + [lower] * 4
+    assert_apart(figure)
 
 
 def test_no_image_no_sweep(experiment, attribute):

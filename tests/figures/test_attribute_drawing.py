@@ -1,16 +1,14 @@
 """The figure of top attributes is a pure function of arrays: its pixels are checked."""
 
-import io
-
 import numpy
 import pytest
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
 from PIL import Image
 
 from stylex.config import SuitePaths
 from stylex.figures.attributes import LOWERED, MAP_COLOURS, RAISED, AttributeRow, Pair, draw_attributes, largest_change
-from stylex.figures.style import DPI, save
+from stylex.figures.style import COLUMN_WIDTH, DPI, save
+from tests.figures.conftest import around, assert_apart, corners, frames_of, pixels
 
 
 def image(level: float, channels: int = 1) -> numpy.ndarray:
@@ -33,39 +31,22 @@ def row(number: int = 1, first: str = "4", second: str = "9", level: float = 0.2
     return AttributeRow(number, "9", "layer 3\nchannel 5", (pair(first, True), pair(second, False)), change(level))
 
 
-def pixels(figure: Figure) -> numpy.ndarray:
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=DPI)
-    return numpy.asarray(Image.open(buffer).convert("RGB"))
-
-
-def around(raster: numpy.ndarray, figure: Figure, number: int, margin: int = 4) -> numpy.ndarray:
-    """Cut out the axes `number` with a margin of pixels."""
-    box, (height, width) = figure.axes[number].get_position(), raster.shape[:2]
-    top, bottom = round((1 - box.y1) * height) - margin, round((1 - box.y0) * height) + margin
-    return raster[top:bottom, round(box.x0 * width) - margin : round(box.x1 * width) + margin]
-
-
 def share(raster: numpy.ndarray, colour: str) -> float:
     wanted = numpy.round(numpy.array(to_rgb(colour)) * 255)
     return float((numpy.abs(raster - wanted).max(axis=2) <= 2).mean())
 
 
-def test_only_counterfactuals_are_framed_and_the_colour_tells_the_direction():
+def test_only_counterfactuals_are_framed_all_round_and_the_colour_tells_the_direction():
     figure = draw_attributes([row()])
+    assert frames_of(figure)[:4] == [None, RAISED, None, LOWERED]
     raster = pixels(figure)
-    reconstruction, raised, second, lowered = (around(raster, figure, number) for number in range(4))
+    reconstruction, raised, second, lowered = (around(raster, axes) for axes in figure.axes[:4])
     assert share(reconstruction, RAISED) == share(reconstruction, LOWERED) == share(second, RAISED) == 0
-    assert share(raised, RAISED) > 0.04 and share(raised, LOWERED) == 0
-    assert share(lowered, LOWERED) > 0.04 and share(lowered, RAISED) == 0
-
-
-def test_the_frame_goes_all_the_way_round():
-    figure = draw_attributes([row()])
-    framed = around(pixels(figure), figure, 1)
-    middle = framed.shape[0] // 2
-    for edge in (framed[:12, middle], framed[-12:, middle], framed[middle, :12], framed[middle, -12:]):
-        assert share(edge[None], RAISED) > 0.3
+    assert share(raised, LOWERED) == share(lowered, RAISED) == 0
+    for framed, colour in ((raised, RAISED), (lowered, LOWERED)):
+        middle = framed.shape[0] // 2
+        for edge in (framed[:12, middle], framed[-12:, middle], framed[middle, :12], framed[middle, -12:]):
+            assert share(edge[None], colour) > 0.3
 
 
 @pytest.mark.parametrize("channels", [1, 3])
@@ -73,14 +54,14 @@ def test_the_frame_goes_all_the_way_round():
 def test_pixels_show_the_range_from_black_to_white_and_clamp_beyond(channels: int, level: float, grey: int):
     plain = Pair("4", True, image(level, channels), image(0, channels), 0.0, 1.0)
     figure = draw_attributes([AttributeRow(1, "9", "", (plain, plain), change())])
-    shown = around(pixels(figure), figure, 0, margin=-5)
+    shown = around(pixels(figure), figure.axes[0], margin=-5)
     assert numpy.abs(shown[shown.shape[0] // 2, shown.shape[1] // 2].astype(int) - grey).max() <= 1
 
 
 def test_probabilities_are_printed_in_the_top_left_corner():
     figure = draw_attributes([row()])
+    assert corners(figure) == ["0.03", "0.81", "0.97", "0.22"]
     texts = [axes.texts[0] for axes in figure.axes if axes.texts]
-    assert [text.get_text() for text in texts] == ["0.03", "0.81", "0.97", "0.22"]
     assert all(text.get_position()[0] < 0.1 and text.get_position()[1] > 0.9 for text in texts)
 
 
@@ -89,11 +70,6 @@ def test_one_heading_a_column_when_the_classes_agree_and_one_a_block_otherwise()
     assert same.count("classified 4") == same.count("classified 9") == 1
     mixed = [text.get_text() for text in draw_attributes([row(1, "4"), row(2, "7")]).texts]
     assert "classified 9" not in mixed and mixed.count("9") == 2 and mixed.count("7") == 1
-
-
-def test_a_block_without_an_image_says_so():
-    figure = draw_attributes([AttributeRow(1, "9", "", (pair("4", True), None), change())])
-    assert figure.axes[2].texts[0].get_text() == "no image"
 
 
 def test_a_long_class_name_stays_left_of_the_images():
@@ -112,7 +88,7 @@ def test_all_maps_have_one_scale_from_no_change_to_the_largest():
     figure = draw_attributes([row(1, level=0.5), row(2, level=0.125)])
     raster = pixels(figure)
     for number, level in ((4, 1.0), (9, 0.25)):  # behind the four images of a row
-        shown = around(raster, figure, number, margin=-5).astype(int)
+        shown = around(raster, figure.axes[number], margin=-5).astype(int)
         middle, width = shown.shape[0] // 2, shown.shape[1]
         assert numpy.abs(shown[middle, width // 8] - colour(level)).max() <= 2
         assert numpy.abs(shown[middle, -width // 8] - colour(0.0)).max() <= 2
@@ -134,30 +110,21 @@ def test_the_scale_is_drawn_below_the_maps_and_says_its_ends():
     assert labels[1].x1 <= bar.get_window_extent().x1 + 1 and box.y1 < figure.axes[4].get_position().y0
 
 
-@pytest.mark.parametrize("level", [0.0, numpy.nan])
-def test_a_map_without_change_is_black_and_one_without_images_says_so(level: float):
-    each = numpy.full((32, 32), level, dtype=numpy.float32)
-    figure = draw_attributes([AttributeRow(1, "9", "", (pair("4", True), None), each)])
-    assert largest_change([AttributeRow(1, "9", "", (None, None), each)]) == 1.0
-    drawn = figure.axes[4]
-    if numpy.isnan(level):
-        assert drawn.texts[0].get_text() == "no image" and not drawn.images
-    else:
-        assert numpy.abs(around(pixels(figure), figure, 4, margin=-5) - colour(0.0)).max() <= 1
+def test_a_map_without_change_is_black():
+    one = AttributeRow(1, "9", "", (pair("4", True), None), change(0.0))
+    assert largest_change([one]) == 1.0
+    figure = draw_attributes([one])
+    assert numpy.abs(around(pixels(figure), figure.axes[4], margin=-5) - colour(0.0)).max() <= 1
+
+
+def test_a_block_or_a_map_without_an_image_says_so():
+    figure = draw_attributes([AttributeRow(1, "9", "", (pair("4", True), None), change(numpy.nan))])
+    assert corners(figure)[2:] == ["no image"] * 2 and not figure.axes[2].images and not figure.axes[4].images
 
 
 def test_headings_stand_apart():
-    figure = draw_attributes([row()])
-    names = ("recon-\nstruction", "counter-\nfactual", "mean\nchange")
-    boxes = [text.get_window_extent() for text in figure.texts if text.get_text() in names]
-    boxes.sort(key=lambda box: box.x0)
-    assert len(boxes) == 5 and all(one.x1 < other.x0 for one, other in zip(boxes, boxes[1:], strict=False))
-    assert boxes[-1].x1 <= figure.bbox.x1
-
-
-def test_no_attribute_is_an_error():
-    with pytest.raises(ValueError, match="no attribute"):
-        draw_attributes([])
+    assert_apart(draw_attributes([row()]))
+    assert_apart(draw_attributes([row(1, "4"), row(2, "7")]))
 
 
 def test_two_runs_write_the_same_bytes_and_the_provenance_is_inside(tmp_path):
@@ -169,4 +136,5 @@ def test_two_runs_write_the_same_bytes_and_the_provenance_is_inside(tmp_path):
         assert content == second.figure("mnist", "attributes", suffix).read_bytes()
     with Image.open(first.figure("mnist", "attributes", "png")) as written:
         assert written.info["Description"] == "experiment mnist, config 0123"
+        assert written.size[0] == round(COLUMN_WIDTH * DPI)
     assert b"CreationDate" not in content and content.startswith(b"%PDF")

@@ -5,7 +5,6 @@ from dataclasses import replace
 import numpy
 import pytest
 import torch
-from matplotlib.colors import to_rgba
 
 from stylex.artifacts import save_tensors
 from stylex.attfind.records import Direction
@@ -18,8 +17,9 @@ from stylex.figures.comparison import (
     read_direction,
     render_compared,
 )
-from stylex.figures.style import COLUMN_WIDTH, LOWERED, RAISED
+from stylex.figures.style import LOWERED, RAISED
 from stylex.networks.stylespace import StyleVector
+from tests.figures.conftest import assert_apart, frames_of
 
 
 def test_images_nearest_the_median_error_of_their_side(experiment):
@@ -71,20 +71,9 @@ def assert_shows(experiment, tile, styles):
 def test_frames_say_what_was_meant(experiment):
     rows = render_compared(experiment)
     figure = draw_comparison(rows, "bright", 3.0)
-    assert figure.get_size_inches()[0] == COLUMN_WIDTH
-    for number, row in enumerate(rows):
-        colours = [
-            axes.spines["top"].get_edgecolor() if axes.spines["top"].get_visible() else None
-            for axes in figure.axes[7 * number : 7 * number + 7]
-        ]
-        raised, lowered = to_rgba(RAISED), to_rgba(LOWERED)
-        assert colours == [None, None, lowered, raised] + [lowered if row.is_target else raised] * 3
-    edge = figure.bbox
-    boxes = [axes.get_window_extent() for axes in figure.axes] + [text.get_window_extent() for text in figure.texts]
-    for index, one in enumerate(boxes):
-        assert one.x0 >= edge.x0 and one.x1 <= edge.x1 and one.y0 >= edge.y0 and one.y1 <= edge.y1
-        for other in boxes[index + 1 :]:
-            assert one.x1 <= other.x0 or other.x1 <= one.x0 or one.y1 <= other.y0 or other.y1 <= one.y0, (one, other)
+    ends = [[None, None, LOWERED, RAISED] + [LOWERED if row.is_target else RAISED] * 3 for row in rows]
+    assert frames_of(figure) == [colour for row in ends for colour in row]
+    assert_apart(figure)
 
 
 def test_other_classes_are_named_when_they_are_one():

@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from stylex.attfind.records import Attribute, Direction, Effects, EffectsHeader
+from stylex.attfind.records import Attribute, Direction, Effects, EffectsHeader, map_name, write_maps
 from stylex.figures.attributes import choose_examples, render_attributes, top_attributes
 from stylex.figures.experiment import AnalysedExperiment
 from stylex.latents.table import Latents
@@ -143,14 +143,15 @@ class Flat(nn.Module):
         return styles.space[:, 1, None, None, None].expand(-1, 1, 4, 4)
 
 
-def test_the_printed_probability_is_that_of_the_image_shown():
+def test_the_printed_probability_is_that_of_the_image_shown(tmp_path):
     source = latents([0, 0, 1, 1], ("4", "9"))
     records = effects(source, no_effect(source), shift=2.0)
     config = SimpleNamespace(attfind=SimpleNamespace(shift=2.0), evaluation=SimpleNamespace(batch_size=2))
-    analysed = AnalysedExperiment(config, None, source, records, {}, Flat(), Mean(), None)  # pyright: ignore
-    (chosen,) = choose_examples([attribute("9", 1, 1)], records, source)
-    change = torch.rand(4, 4)
-    (row,) = render_attributes(analysed, [attribute("9", 1, 1)], [change])
+    paths, one, change = SimpleNamespace(maps=tmp_path / "maps.safetensors"), attribute("9", 1, 1), torch.rand(4, 4)
+    write_maps(paths.maps, {map_name(one): change}, {})
+    analysed = AnalysedExperiment(config, paths, "", source, records, {}, Flat(), Mean(), None)  # pyright: ignore
+    (chosen,) = choose_examples([one], records, source)
+    (row,) = render_attributes(analysed, [one])
     assert (row.change == change.numpy()).all()
     for example, pair in zip(chosen, row.pairs, strict=True):
         assert example is not None and pair is not None

@@ -1,17 +1,14 @@
-"""Every figure of images is written, with many attributes and with none; names cost nothing and differ."""
+"""Every figure of images is written, with many attributes and with none; what the experiment lacks is named."""
 
-import subprocess
-import sys
 from dataclasses import replace
 
-import pandas
 import pytest
 from PIL import Image
 
 from stylex.config import SuitePaths
 from stylex.errors import ArtifactError, ConfigError
 from stylex.figures import make
-from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES, figure_files
+from stylex.figures.catalog import ANIMATION_NAMES, figure_files
 
 OF_IMAGES = ("teaser", "class-attributes", "comparison", "reconstructions")
 
@@ -24,9 +21,8 @@ OF_IMAGES = ("teaser", "class-attributes", "comparison", "reconstructions")
 )
 def test_every_file(experiment, monkeypatch, found):
     experiment = experiment if found else replace(experiment, attributes={})
-    monkeypatch.setattr(make, "load_analysed", lambda root, name, device: experiment)
+    monkeypatch.setattr(make, "load_analysed", lambda root, suite, name, device: experiment)
     monkeypatch.setattr(make, "figure_names", lambda config: OF_IMAGES)
-    monkeypatch.setattr(make, "_sufficiency", lambda root, name, config: pandas.DataFrame())
     make.experiment_figures(experiment.paths.root, "suite", "mnist", "cpu")
     paths = SuitePaths(experiment.paths.root, "suite")
     files = figure_files(OF_IMAGES)
@@ -38,14 +34,6 @@ def test_every_file(experiment, monkeypatch, found):
             continue
         with Image.open(path) as image:
             image.verify()
-
-
-def test_names_are_of_files_that_differ_and_cost_nothing_to_import():
-    files = figure_files()
-    assert len(files) == len(set(files)) == 2 * (len(FIGURE_NAMES) + len(ANIMATION_NAMES)) + len(ANIMATION_NAMES)
-    heavy = "{'torch', 'matplotlib', 'pandas'}"
-    code = f"import sys, stylex.figures.names; sys.exit(bool({heavy} & set(sys.modules)))"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_an_image_that_is_not_in_the_data_is_named(experiment):

@@ -1,7 +1,5 @@
 """The reconstruction grid: which images, which numbers, which frames, and pixels of the differences."""
 
-from dataclasses import replace
-
 import numpy
 import pytest
 import torch
@@ -12,7 +10,8 @@ from stylex.figures.reconstructions import (
     draw_reconstructions,
     render_reconstructions,
 )
-from stylex.figures.style import COLUMN_WIDTH
+from stylex.figures.style import RAISED
+from tests.figures.conftest import assert_apart, corners, frames_of
 
 
 def test_evenly_spaced_in_rank_and_the_worst():
@@ -28,12 +27,10 @@ def test_few_images_are_each_shown_once():
 
 
 def test_numbers_are_of_the_true_class_and_a_frame_says_another_decision(experiment):
-    changed = experiment.latents.logits.clone()
-    rows = [4, 7]
-    latents = replace(experiment.latents, logits=changed)
-    images = render_reconstructions(replace(experiment, latents=latents), rows)
+    latents, rows = experiment.latents, [4, 7]
+    images = render_reconstructions(experiment, rows)
     with torch.no_grad():
-        again = experiment.networks.synthesis.render(experiment.latents.style_vector(torch.tensor(rows)))
+        again = experiment.networks.synthesis.render(latents.style_vector(torch.tensor(rows)))
         chances = experiment.classifier(again).softmax(dim=1)
     for number, (row, one) in enumerate(zip(rows, images, strict=True)):
         label = int(latents.labels[row])
@@ -51,12 +48,9 @@ def test_drawing(channels):
     grey, white = (numpy.full((8, 8, channels), level, numpy.float32) for level in (0.0, 0.5))
     kept, lost = (Reconstruction("ankle-boot", grey, white, 0.9, 0.2, 0.5, keeps) for keeps in (True, False))
     figure = draw_reconstructions([kept, lost], [lost])
-    assert figure.get_size_inches()[0] == COLUMN_WIDTH
-    corners = [text.get_text() for axes in figure.axes for text in axes.texts]
-    assert corners == ["0.90", "0.20"] * 3
-    framed = [axes.spines["top"].get_visible() for axes in figure.axes[:6]]
-    assert framed == [False, False, True, False, True, True]  # differences have a thin edge of their own
+    assert corners(figure) == ["0.90", "0.20"] * 3
+    thin = "#BBBBBB"  # of differences
+    assert frames_of(figure)[:6] == [None, None, thin, None, RAISED, thin]
     assert float(numpy.asarray(figure.axes[2].images[0].get_array()).mean()) == pytest.approx(0.5)
-    assert "ankle-b…  0.500" in [text.get_text() for text in figure.texts]
-    edge = figure.bbox
-    assert all(text.get_window_extent().x1 <= edge.x1 for text in figure.texts)
+    assert "ankle-b…\n0.500" in [text.get_text() for text in figure.texts]
+    assert_apart(figure)

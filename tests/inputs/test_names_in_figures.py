@@ -5,8 +5,7 @@ import logging
 import numpy
 import pandas
 import pytest
-from fontTools.fontBuilder import FontBuilder
-from fontTools.pens.ttGlyphPen import TTGlyphPen
+from fontTools.ttLib import TTFont
 from matplotlib import font_manager
 from matplotlib.text import Text
 from PIL import Image
@@ -19,10 +18,10 @@ from stylex.errors import ConfigError
 from stylex.figures import fonts
 from stylex.figures.animations import STEPS, Sweep, draw_still, frames
 from stylex.figures.attributes import AttributeRow, Pair, draw_attributes
+from stylex.figures.catalog import check_names
 from stylex.figures.comparison import Cell, ComparedImage, draw_comparison
 from stylex.figures.curves import draw_history, draw_methods, draw_sufficiency
 from stylex.figures.explanations import Tile, assemble, draw_explanations, draw_teaser
-from stylex.figures.names import check_names
 from stylex.figures.reconstructions import Reconstruction, draw_reconstructions, shortened
 from stylex.figures.style import note, save, styled
 
@@ -90,10 +89,11 @@ def test_a_name_that_looks_like_a_formula_is_written_as_it_is(first, second):
 
 @pytest.mark.parametrize("suffix", ["png", "pdf"])
 def test_files_of_such_names_are_written(tmp_path, suffix):
-    paths = SuitePaths(tmp_path, "a")
-    save(
-        draw_sufficiency(sufficiency_of(["low_$", "high_$", "été", "\U000fff01"])), paths, "b", "sufficiency", "origin"
+    paths, figure = (
+        SuitePaths(tmp_path, "a"),
+        draw_sufficiency(sufficiency_of(["low_$", "high_$", "été", "\U000fff01"])),
     )
+    save(figure, paths, "b", "sufficiency", "origin")
     assert paths.figure("b", "sufficiency", suffix).stat().st_size > 1000
 
 
@@ -155,32 +155,18 @@ def no_memory():
 
 @pytest.fixture
 def font(tmp_path, no_memory):
-    """An installed font that has the two characters, each a box of its own size."""
-    builder = FontBuilder(1000, isTTF=True)
-    glyphs = {".notdef": 0, **{f"uni{ord(each):04X}": size for each, size in zip(CHINESE, (400, 900), strict=True)}}
-    builder.setupGlyphOrder(list(glyphs))
-    builder.setupCharacterMap({ord(each): f"uni{ord(each):04X}" for each in CHINESE})
-    builder.setupGlyf({name: box(size) for name, size in glyphs.items()})
-    builder.setupHorizontalMetrics(dict.fromkeys(glyphs, (1000, 0)))
-    builder.setupHorizontalHeader(ascent=800, descent=-200)
-    builder.setupNameTable({"familyName": "Two Animals", "styleName": "Regular"})
-    builder.setupOS2()
-    builder.setupPost()
-    builder.save(tmp_path / "animals.ttf")
+    """An installed font that has the two characters alone, as A and B."""
+    changed = TTFont(font_manager.findfont("DejaVu Sans"))
+    changed["cmap"].tables = [table for table in changed["cmap"].tables if table.isUnicode()]
+    for table in changed["cmap"].tables:
+        table.cmap = dict(zip(map(ord, CHINESE), "AB", strict=True))
+    for name in changed["name"].names:
+        name.string = "Two Animals" if name.nameID in (1, 16) else name.toUnicode()
+    changed.save(tmp_path / "animals.ttf")
     before = list(font_manager.fontManager.ttflist)
     font_manager.fontManager.addfont(tmp_path / "animals.ttf")
     yield str(tmp_path / "animals.ttf")
     font_manager.fontManager.ttflist[:] = before
-
-
-def box(size):
-    pen = TTGlyphPen(None)
-    if size:
-        pen.moveTo((0, 0))
-        for corner in ((0, size), (size, size), (size, 0)):
-            pen.lineTo(corner)
-        pen.closePath()
-    return pen.glyph()
 
 
 def test_a_font_that_has_the_characters_is_taken(font, tmp_path, caplog):

@@ -1,18 +1,15 @@
 """What a person owns is not overwritten, and never to be deleted: files beside an image, answers, weights, tables."""
 
-import json
 import os
 import shutil
 from pathlib import Path
 
-import numpy
 import pytest
 from PIL import Image
 
 from stylex.artifacts import atomic_path, storage_errors, write_text
 from stylex.cli.explanations import Method, Request, check_folder
 from stylex.errors import ArtifactError, ConfigError, ImageError, StorageError, StudyError
-from stylex.figures.explanations import Tile, assemble, save_explanation
 from stylex.pretrained import read_weights
 from stylex.report.published import read_published
 from stylex.study.answers import ANSWER_COLUMNS, read_answer_file
@@ -50,24 +47,11 @@ def test_a_file_beside_an_image_that_is_no_explanation_stays(photo, suffix, cont
 def test_a_picture_a_folder_and_a_link_of_that_name_stay_too(photo):
     png = photo.with_suffix(".png")
     Image.new("RGB", (8, 8), "blue").save(png)
-    for replace in (
-        lambda: None,
-        lambda: (png.unlink(), png.mkdir()),
-        lambda: (png.rmdir(), png.symlink_to("nowhere")),
-    ):
-        replace()
+    for replace in (None, lambda: (png.unlink(), png.mkdir()), lambda: (png.rmdir(), png.symlink_to("nowhere"))):
+        if replace:
+            replace()
         with pytest.raises(ImageError, match=r"overwrite .*IMG_1\.png, which is none itself"):
             request(photo, output=photo.parent).outputs()
-
-
-def test_an_explanation_that_was_written_before_may_be_replaced(photo, tmp_path):
-    tile = Tile(numpy.zeros((8, 8, 1), numpy.float32), "original", 0.5)
-    step = {"layer": 0, "channel": 1, "direction": "to_max", "probability_before": 0.1, "probability_after": 0.9}
-    one = assemble("a", "b", tile, numpy.zeros((2, 8, 8, 1), numpy.float32), [step | {"flipped": True}], Method.SUBSET)
-    save_explanation(tmp_path / "IMG_1.png", one, "experiment mnist, config 0123, seed 0")
-    told = {"experiment": "mnist", "image": "x", "steps": [], "provenance": {}}
-    (tmp_path / "IMG_1.json").write_text(json.dumps(told))
-    assert request(photo, output=tmp_path).outputs() == [tmp_path / "IMG_1.png"]
 
 
 def test_an_output_that_is_a_file_or_below_one_is_refused_before_anything_is_computed(photo, tmp_path):
@@ -95,14 +79,6 @@ def test_names_as_long_as_the_file_system_takes_are_written_and_longer_ones_refu
     longer.write_bytes(b"")
     with pytest.raises(ImageError, match=r"its name is too long to write b*.*\.json beside it; rename a copy"):
         request(longer, output=tmp_path).outputs()
-
-
-def test_a_name_of_bytes_that_are_no_text_is_explained_like_any_other(tmp_path):
-    path = Path(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.jpg"))
-    path.write_bytes(b"")
-    (figure,) = request(path, output=tmp_path).outputs()
-    write_text(figure, "content")
-    assert os.fsencode(figure.name) == b"caf\xe9.png" and figure.read_text() == "content"
 
 
 def test_what_cannot_be_written_says_why(tmp_path):
@@ -137,40 +113,42 @@ def answers(tmp_path, content):
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig"])
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_answers_are_what_the_participant_wrote(tmp_path, encoding, end):
-    read = answers(tmp_path, end.join([*ROWS, ""]).encode(encoding))
-    assert read["answer"].tolist() == ["A", 'thick "strokes", and é', "N/A", "None"]
+@pytest.mark.parametrize("separator", [",", ";", "\t"])  # a spreadsheet's
+def test_answers_are_what_the_participant_wrote(tmp_path, encoding, end, separator):
+    text = end.join([*ROWS, ""]).replace(",", separator)
+    read = answers(tmp_path, text.encode(encoding))
+    assert read["answer"].tolist() == ["A", f'thick "strokes"{separator} and é', "N/A", "None"]
     assert read["question"].tolist() == ["1-01", "2-01", "2-02", "2-03"]
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("\n".join(ROWS).encode("cp1252"), r"line 3: the byte 0xe9 is no UTF-8, as when a spreadsheet saved it"),
-        ("\n".join(ROWS).encode("utf-16"), "is no UTF-8 text but UTF-16"),
-        ("\n".join(ROWS).encode("utf-16-le"), "is no UTF-8 text but UTF-16"),
-        ("\n".join(ROWS).replace(",", ";").encode(), "is separated by semicolons, not by commas"),
-        ("\n".join(ROWS).replace(",", "\t").encode(), "is separated by tabs, not by commas"),
-        ("\n".join([*ROWS, 's1,p1,2-04,"open', "s1,p1,2-05,thin"]).encode(), "line 6: unexpected end of data"),
-        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,"thin"']).encode(), "line 6: .* expected after"),
-        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,thin"']).encode(), "line 6: an answer of several lines"),
-        ("\n".join([*ROWS, "s1,p1,2-04,long, thin"]).encode(), "line 6: 5 cells where the header has 4"),
-        ("\n".join([*ROWS, "s1,p1"]).encode(), "line 6: 2 cells where the header has 4"),
+        ("\n".join(ROWS).encode("cp1252"), 'line 3: byte 0xe9 is no UTF-8; .* "CSV UTF-8"'),
+        ("\n".join(ROWS).encode("utf-16"), 'is in UTF-16; .* "CSV UTF-8"'),
+        ("\n".join(ROWS).encode("utf-16-le"), 'line 1: a NUL byte, as in UTF-16; .* "CSV UTF-8"'),
+        ("\n".join([*ROWS, 's1,p1,2-04,"open', "s1,p1,2-05,thin"]).encode(), "line 6: a quote .* is not closed"),
+        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,"thin"']).encode(), "line 6: a quote .*expected after"),
+        ("\n".join([*ROWS, 's1,p1,2-04,"open', 's1,p1,2-05,thin"']).encode(), "line 6: a quote .* goes on to line 7"),
+        ("\n".join([*ROWS, "s1,p1,2-04,long, thin"]).encode(), "line 6: 5 cells, the header has 4"),
+        ("\n".join([*ROWS, "s1,p1"]).encode(), "line 6: 2 cells, the header has 4"),
     ],
 )
-def test_a_file_that_was_written_anew_is_said_how_to_save_and_never_to_delete(tmp_path, content, said):
+def test_a_file_that_was_written_anew_is_said_how_to_mend_and_never_to_delete(tmp_path, content, said):
     with pytest.raises(StudyError, match=said) as caught:
         answers(tmp_path, content)
     text = str(caught.value)
-    assert "answers.csv" in text and 'save it as "CSV UTF-8"' in text and "delete" not in text and "damaged" not in text
+    assert "answers.csv" in text and "; " in text and "delete" not in text and "damaged" not in text
     assert (tmp_path / "answers.csv").read_bytes() == content
 
 
-def test_columns_that_are_there_are_shown_with_their_spaces(tmp_path):
+def test_columns_that_are_there_are_shown_and_spaces_around_them_do_not_count(tmp_path):
     assert list(answers(tmp_path, b" study ,participant,question,\tanswer\ns,p,q,a\n"))[:4] == list(ANSWER_COLUMNS)
-    with pytest.raises(StudyError, match=r"has no column 'answer', but 'study', 'participant', 'question', ' Answer'"):
+    with pytest.raises(
+        StudyError, match=r"no column 'answer': line 1 has 'study', 'participant', 'question', 'Answer'"
+    ):
         answers(tmp_path, b"study,participant,question, Answer\n")
-    with pytest.raises(StudyError, match="has no column 'study', but nothing"):
+    with pytest.raises(StudyError, match="has no column 'study': line 1 has nothing"):
         answers(tmp_path, b"")
 
 

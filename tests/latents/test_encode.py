@@ -4,31 +4,19 @@ import shutil
 
 import pytest
 import torch
-import yaml
 from paper_training import as_papers
 
-from stylex.classifiers import Classifier, FeatureBackbone, build_network
-from stylex.classifiers.frozen import NetworkDescription, save_network
+from stylex.classifiers import Classifier, FeatureBackbone
 from stylex.cli import main
 from stylex.config import AttFindConfig, ExperimentPaths, backbone_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.encode import analysis_rows, encode, encode_images, merge_shards, shard_batches
 from stylex.latents.table import read_latents
 from stylex.networks.model import build_networks, load_stylex, save_stylex
+from tests.builders import configure, narrow, random_network, save_random_network
 
 NAME, IMAGES, BATCH = "mnist", 22, 4
 DIGITS = "0123456789"
-
-
-def description(role, names):
-    return NetworkDescription(
-        role=role, name="random", architecture="resnet18", width=0.125, channels=1, resolution=32,
-        class_names=tuple(names),
-    )  # fmt: skip
-
-
-def network(kind, role, names):
-    return kind(build_network("resnet18", 1, len(names), 0.125), description(role, names))
 
 
 @pytest.fixture
@@ -38,8 +26,8 @@ def parts(root):
     stylex = build_networks(config, resolution=32, image_channels=1, classes=2, seed=0)
     return (
         stylex.eval().requires_grad_(False),
-        network(Classifier, "classifier", "01"),
-        network(FeatureBackbone, "backbone", DIGITS),
+        random_network(Classifier, "classifier", "01"),
+        random_network(FeatureBackbone, "backbone", DIGITS),
     )
 
 
@@ -94,25 +82,16 @@ def test_only_candidates_are_chosen(sampling):
 
 
 def options(root, **attfind):
-    path = root / f"config/experiments/{NAME}.yaml"
-    content = yaml.safe_load(path.read_text())
-    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
-    content["stylex"]["networks"] = channels | {"latent_dim": 8}
-    content["attfind"] = {"images": IMAGES, "threshold": 0.05, "batch_size": BATCH} | attfind
-    path.write_text(yaml.safe_dump(content))
+    configure(root, NAME, attfind={"images": IMAGES, "threshold": 0.05, "batch_size": BATCH} | attfind)
 
 
 @pytest.fixture
 def project(mnist_root, tmp_path):
     root = shutil.copytree(mnist_root, tmp_path / "project")
+    narrow(root, NAME)
     options(root)
-    paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
-    torch.manual_seed(0)
-    backbone = backbone_paths(root, config.stylex.perceptual_backbone).model
-    for path, role, names in ((paths.classifier.model, "classifier", "35"), (backbone, "backbone", DIGITS)):
-        save_network(path, build_network("resnet18", 1, len(names), 0.125), description(role, names), {})
-    networks = build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0)
-    save_stylex(paths.stylex_model, networks, {})
+    save_random_network(ExperimentPaths(root, NAME).classifier.model, "classifier", "35")
+    save_random_network(backbone_paths(root, "mnist-32").model, "backbone", DIGITS, seed=1)
     return root
 
 
@@ -200,8 +179,7 @@ def test_another_title_between_two_shards_is_the_same_encoding_and_another_model
     paths = ExperimentPaths(project, NAME)
     options(project, encode_shards=2)
     encode(project, NAME, "cpu", 0)
-    file = project / f"config/experiments/{NAME}.yaml"
-    file.write_text(yaml.safe_dump(yaml.safe_load(file.read_text()) | {"title": "Another"}))
+    configure(project, NAME, title="Another")
     save_stylex(paths.stylex_model, load_stylex(paths.stylex_model), {"commit": "another"})
     encode(project, NAME, "cpu", 1)
     merge_shards(project, NAME)

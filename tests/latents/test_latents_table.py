@@ -7,31 +7,18 @@ import pyarrow.parquet
 import pytest
 import torch
 
+from stylex.config.base import Protocol
 from stylex.errors import ArtifactError
-from stylex.latents.table import Latents, first_half, read_latents, vector_column, vectors, write_latents
-from stylex.protocols import Protocol
+from stylex.latents.table import SCALARS, first_half, read_latents, vector_column, vectors, write_latents
+from tests.builders import latents_of
 
 
-def some_latents(count=5):
-    generator = torch.Generator().manual_seed(1)
-
-    def draw(*shape):
-        return torch.randn(shape, generator=generator)
-
-    return Latents(
-        ids=[f"image-{row}" for row in range(count)],
-        labels=torch.arange(count) % 2,
-        logits=draw(count, 2),
-        w=draw(count, 3),
-        styles=draw(count, 7),
-        to_rgb_styles=draw(count, 4),
-        reconstruction_l1=draw(count).abs(),
-        reconstruction_perceptual=draw(count).abs(),
-        reconstruction_logits=draw(count, 2),
-        discriminator=draw(count),
-        class_names=("4", "9"),
-        provenance={"seed": "0", "perceptual_backbone": "mnist-32"},
-    )
+def some_latents():
+    random, shapes = torch.Generator().manual_seed(1), {"w": [3], "styles": [7], "to_rgb_styles": [4]}
+    shapes |= {"logits": [2], "reconstruction_logits": [2]} | dict.fromkeys(SCALARS, [])
+    columns = {name: torch.randn(5, *shape, generator=random) for name, shape in shapes.items()}
+    origin = {"seed": "0", "perceptual_backbone": "mnist-32"}
+    return latents_of(5, **columns, labels=torch.arange(5) % 2, class_names=("4", "9"), provenance=origin)
 
 
 def test_round_trip_is_exact_and_columns_are_those_of_the_design(tmp_path):
@@ -71,10 +58,10 @@ def test_moved_coordinates_go_shift_times_the_way_to_their_extremes_and_the_last
 
 def test_rows_follow_the_ids():
     latents = some_latents()
-    assert latents.rows(["image-4", "image-0", "image-4"]).tolist() == [4, 0, 4]
+    assert latents.rows(["4", "0", "4"]).tolist() == [4, 0, 4]
     assert latents.rows([]).dtype == torch.int64
     with pytest.raises(ArtifactError, match="latents.parquet has no image 'other'; run encode again"):
-        latents.rows(["image-1", "other"])
+        latents.rows(["1", "other"])
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1 and no more", b"PAR1" + bytes(100) + b"PAR1", None, "foreign"])

@@ -3,7 +3,6 @@ import torch
 
 from stylex.errors import ArtifactError
 from stylex.networks.model import build_networks, load_stylex, save_stylex
-from stylex.training.sampler import draw
 
 
 @pytest.mark.parametrize(("kind", "dim"), [("probabilities", 2), ("logits", 2), ("none", 0)])
@@ -24,27 +23,6 @@ def test_every_layer_has_a_normal_noise_map_of_its_own(networks):
     assert not torch.equal(layers[5].fixed_noise, layers[6].fixed_noise)
     values = torch.cat([layer.fixed_noise.flatten() for layer in layers])
     assert abs(values.mean()) < 0.1 and abs(values.std() - 1) < 0.1 and values.min() < -2
-
-
-def test_fixed_noise_is_fixed_and_drawn_noise_is_not(networks):
-    synthesis = networks.synthesis
-    for layer in synthesis.layers:
-        layer.noise_strength.fill_(0.5)
-    styles = synthesis.styles(torch.randn(1, 66))
-    assert torch.equal(synthesis.render(styles), synthesis.render(styles))
-    random = torch.Generator().manual_seed(0)
-    drawn = [synthesis.render(styles, draw(networks, 1, random).noise) for _ in range(2)]
-    assert not torch.equal(*drawn)
-
-
-def test_drawn_noise_is_normal_and_new_for_every_sample(networks):
-    layer, random = networks.synthesis.layers[5], torch.Generator().manual_seed(0)
-    layer.noise_strength.fill_(2**0.5)
-    features = torch.zeros(2, layer.weight.shape[1], 16, 16)
-    noise = layer(features, torch.ones(2, layer.weight.shape[1]), draw(networks, 2, random).noise[5])[:, 0]
-    noise = torch.where(noise < 0, noise / 0.2, noise) / 2**0.5  # undo leaky ReLU and its gain
-    assert not torch.equal(noise[0], noise[1])
-    assert abs(noise.mean()) < 0.1 and abs(noise.std() - 1) < 0.1
 
 
 @pytest.mark.parametrize(

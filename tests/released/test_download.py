@@ -94,10 +94,3 @@ def test_missing_file_is_one_line_with_the_remedy(bucket, root):
     ) as error:
         fetch_released(root, bucket.address)
     assert "\n" not in str(error.value)
-
-
-def test_files_put_there_by_hand_need_no_server(root):
-    released_folder(root).mkdir(parents=True)
-    for name in FILES:
-        shutil.copy(DATA / name, released_folder(root) / name)
-    assert set(fetch_released(root, "http://127.0.0.1:9/")) == set(FILES)

@@ -19,8 +19,8 @@ from stylex.evaluation.counterfactuals import load_originals
 from stylex.evaluation.frechet import frechet
 from stylex.evaluation.maps import maps
 from stylex.evaluation.sufficiency import sufficiency
+from stylex.figures.catalog import RELEASED, RELEASED_WITH_IMAGES, figure_files, figure_names
 from stylex.figures.make import experiment_figures
-from stylex.figures.names import RELEASED, RELEASED_WITH_IMAGES, figure_files, figure_names
 from stylex.latents.table import read_latents
 from stylex.pretrained import WEIGHTS
 from stylex.released.convert import convert_released
@@ -67,7 +67,7 @@ def test_images_that_the_reconstruction_keeps_come_first_though_no_error_is_know
     from stylex.figures.attributes import strongest
     from stylex.figures.experiment import load_analysed
 
-    subject = load_analysed(analysed, "tiny", "cpu")
+    subject = load_analysed(analysed, "released", "tiny", "cpu")
     attribute = next(each for found in subject.attributes.values() for each in found)
     latents, effects = subject.latents, subject.effects
     target, ids = latents.class_names.index(attribute.target_class), latents.ids

@@ -34,18 +34,19 @@ from stylex.config import (
     load_experiment,
     load_suite,
 )
-from stylex.config.base import KID_FOLDS
+from stylex.config.base import KID_FOLDS, Protocol
 from stylex.datasets import dataset_spec
 from stylex.diagnosis import table as diagnosis_table
 from stylex.diagnosis.verdicts import findings_of
+from stylex.evaluation.frechet import COLUMNS as FRECHET
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.maps import maps
 from stylex.evaluation.quality import IMAGE_COLUMNS, SUMMARY_COLUMNS, summaries
 from stylex.evaluation.samples import shares
+from stylex.evaluation.sufficiency import COLUMNS as SUFFICIENCY
 from stylex.figures.make import experiment_figures
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import StylexNetworks, build_networks, save_stylex
-from stylex.protocols import Protocol
 from stylex.report import render, tables
 
 REPOSITORY = Path(__file__).parents[2]
@@ -217,7 +218,7 @@ def write_sufficiency(
                 first_k = 1 + image // 10 if image % share == 0 else None
                 row = {"id": f"{target}-{image}", "method": method, "target_class": target, "first_k": first_k}
                 flips.append(row)
-    write_table(paths.sufficiency, by_both_protocols(pandas.DataFrame(rows)), origin)
+    write_table(paths.sufficiency, by_both_protocols(pandas.DataFrame(rows)).reindex(columns=[*SUFFICIENCY]), origin)
     write_table(paths.flips, by_both_protocols(pandas.DataFrame(flips).astype({"first_k": "Int64"})), origin)
     write_random_flips(paths, flips, methods[0], origin)
 
@@ -241,7 +242,7 @@ def write_curves(paths: ExperimentPaths, name: str, origin: dict[str, str]) -> N
     points = numpy.arange(11)
     frechet = frechet.assign(frechet_distance=1.0 + points, kid=0.001 * (1 + points), kid_sd=0.0002)
     frechet = frechet.assign(**dict.fromkeys(KID_FOLDS, 0.001 * (1 + points)))
-    write_table(paths.frechet, by_both_protocols(frechet), origin)
+    write_table(paths.frechet, by_both_protocols(frechet).reindex(columns=[*FRECHET]), origin)
     history = pandas.DataFrame({"images": 1000.0 * (points + 1), "g_adversarial": 1.0, "val_l1": 0.4 - 0.02 * points})
     history = history.assign(val_class_kept=0.9, val_frechet_distance=5.0 - 0.2 * points)
     write_table(paths.stylex_history, history, origin)

@@ -11,11 +11,10 @@ from stylex.config import ExperimentPaths, load_experiment
 from stylex.config.base import KID_FOLDS
 from stylex.errors import ArtifactError
 from stylex.evaluation.intervals import wilson_interval
-from stylex.report.claims import PUBLISHED, Claim, Judged, Measure, claims, judge, read_numbers
-from stylex.report.evidence import Numbers
+from stylex.report.claims import Claim, Judged, Measure, claims, judge
 from stylex.report.published import SOURCES, read_published
 from stylex.report.rules import Finding, Verdict
-from stylex.report.run import load_run
+from stylex.report.run import PUBLISHED, Run, load_run
 from stylex.report.writing import build_tables
 
 ROOT = Path(__file__).parents[2]
@@ -32,11 +31,14 @@ LEAVES = {
 def found(claim: str, rows: dict, experiments=MNIST, measure: int = 0) -> list[Finding]:
     """Find what a measure of a claim says of tables; names of artifacts begin with `csv_`."""
     experiments = experiments if isinstance(experiments, dict) else {"mnist": experiments}
-    frames = {name: pandas.DataFrame(content) for name, content in rows.items()}
-    tables = {name: frame for name, frame in frames.items() if not name.startswith("csv_")}
-    artifacts = {name[4:]: frame for name, frame in frames.items() if name.startswith("csv_")}
-    published = {name: read_published(ROOT, name) for name in PUBLISHED}
-    return CLAIMS[claim].measures[measure].find(Numbers(experiments, tables, artifacts, published))
+    tables, read = {}, {(PUBLISHED, name): read_published(ROOT, name) for name in ("sufficiency", "user_study")}
+    for name, content in rows.items():
+        frame = pandas.DataFrame(content)
+        if name.startswith("csv_"):
+            read |= {(experiment, name[4:]): part for experiment, part in frame.groupby("experiment")}
+        else:
+            tables[name] = frame
+    return CLAIMS[claim].measures[measure].find(Run(Path("absent"), experiments, tables, read))
 
 
 def of_dataset(**changes):
@@ -47,7 +49,7 @@ def of_dataset(**changes):
 
 
 def test_an_empty_run_tests_nothing():
-    judged = judge(Numbers())
+    judged = judge(Run(ROOT, {}))
     assert len(judged) == len(CLAIMS) == 19
     assert {each.summary for each in judged} == {"not tested by this run"}
 
@@ -85,7 +87,7 @@ def test_the_summary_follows_from_the_findings(verdicts, summary):
 
 def test_a_finished_run_is_read_from_its_files(finished):
     suite, run = load_run(finished, "demo")
-    judged = {each.claim.id: each for each in judge(read_numbers(run, build_tables(suite, run)))}
+    judged = {each.claim.id: each for each in judge(run.with_tables(build_tables(suite, run)))}
     assert judged["sufficient"].count(YES) == 2  # 140 of 200 in the rows of tests/report/conftest.py
     assert judged["small-models"].summary == "contradicts" and judged["frechet-rises"].summary == "supports"
     assert judged["released-model"].summary == "not tested by this run"
@@ -98,10 +100,9 @@ def test_a_finished_run_is_read_from_its_files(finished):
 
 def test_a_damaged_artifact_is_one_clear_line(measured):
     suite, run = load_run(measured, "demo")
-    tables = build_tables(suite, run)
     write_text(ExperimentPaths(measured, "mnist").attributes, "")
     with pytest.raises(ArtifactError, match=r"attributes\.csv is damaged"):
-        read_numbers(run, tables)
+        judge(run.with_tables(build_tables(suite, run)))
 
 
 @pytest.mark.parametrize(
@@ -118,8 +119,7 @@ def test_a_damaged_artifact_is_one_clear_line(measured):
     ],
 )
 def test_published_figures_are_listed(claim, number, line):
-    published = {name: read_published(ROOT, name) for name in PUBLISHED}
-    lines = judge(Numbers(published=published), [CLAIMS[claim]])[0].published
+    lines = judge(Run(ROOT, {}), [CLAIMS[claim]])[0].published
     assert any(each.startswith(line) for each in lines) and number in (None, len(lines))
     assert claim != "sufficient" or not any("Wu et al." in each or "CST" in each for each in lines)
     assert claim != "small-models" or all("Model" in each for each in lines)

@@ -19,18 +19,17 @@ from stylex.config import ExperimentPaths, SuitePaths, load_experiment, load_sui
 from stylex.errors import ArtifactError
 from stylex.evaluation.maps import maps
 from stylex.evaluation.sufficiency import sufficiency
+from stylex.figures.catalog import ANIMATION_NAMES, FIGURE_NAMES, RELEASED
 from stylex.figures.make import experiment_figures
-from stylex.figures.names import ANIMATION_NAMES, FIGURE_NAMES, RELEASED
 from stylex.released.convert import convert_released
 from stylex.report import render, tables
 from stylex.report.basic_tables import class_list
 from stylex.report.captions import caption
 from stylex.report.claims import judge
-from stylex.report.evidence import Numbers
 from stylex.report.experiment import Confusion, ExperimentPart, Picture, how_found
 from stylex.report.page import NOTES, environment, method_notes, settings
 from stylex.report.published import SOURCES as PAPERS
-from stylex.report.run import ARTIFACTS, OPTIONAL, anchor
+from stylex.report.run import ARTIFACTS, OPTIONAL, Run, anchor
 from stylex.report.table import Block
 
 REPOSITORY = Path(__file__).parents[2]
@@ -252,7 +251,7 @@ def part_of(name: str) -> ExperimentPart:
 def test_whatever_experiments_are_called_each_place_of_the_page_has_its_own_id():
     names = ["mnist", *(f"mnist-{each}" for each in (*KNOWN, "title", "attributes", "subset-title")), "title"]
     parts = [part_of(name) for name in dict.fromkeys([*names, "experiments", "of", "s-title", "claims"])]
-    values = {"parts": parts, "claims": judge(Numbers()), "papers": PAPERS, "tables": [], "measured": []}
+    values = {"parts": parts, "claims": judge(Run(REPOSITORY, {})), "papers": PAPERS, "tables": [], "measured": []}
     templates = [f"{name}.j2" for name in ("contents", "claims", "experiments", "tables", "provenance")]
     texts = [environment().get_template(name).render(**values, version="0", digest="0") for name in templates]
     page = Page("".join(texts))

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from stylex.config import SuitePaths
-from stylex.figures.names import FIGURE_NAMES
+from stylex.figures.catalog import FIGURE_NAMES
 
 PHONE, DESK = 390, 1280  # CSS pixels
 pytestmark = [

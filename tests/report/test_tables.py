@@ -2,7 +2,6 @@
 
 import csv
 import json
-import math
 import shutil
 from pathlib import Path
 
@@ -14,12 +13,13 @@ from stylex.artifacts import TEXT, read_json, read_table, write_json, write_tabl
 from stylex.attfind.explanations import COLUMNS as STEP_COLUMNS
 from stylex.config import ExperimentPaths, SuitePaths, load_experiment, load_suite, recomputed_user_study
 from stylex.errors import ArtifactError, ConfigError
-from stylex.evaluation.factors import OVERLAP as OVERLAP
+from stylex.evaluation.factors import OVERLAP
 from stylex.evaluation.intervals import mcnemar, wilson_interval
-from stylex.figures.make import methods_of_classifier
+from stylex.evaluation.sufficiency import COLUMNS as SUFFICIENCY
+from stylex.figures.curves import methods_of_classifier
 from stylex.project import load_project
 from stylex.report import factors, tables
-from stylex.report.basic_tables import SUFFICIENCY, classifier_row, fractions, over_seeds, seed_groups
+from stylex.report.basic_tables import classifier_row, fractions, over_seeds, seed_groups
 from stylex.report.comparisons import PAIRED, compared
 from stylex.report.published import read_published, spell_source, with_published
 from stylex.report.run import Run
@@ -380,9 +380,9 @@ def test_fractions_of_single_images_by_hand():
 
 def test_mean_and_deviation_over_seeds_by_hand():
     common = {"method": "stylex", "protocol": "held_out", "target_class": "*", "k": 10}
-    rows = over_seeds(pandas.DataFrame([common | {"fraction": value} for value in (0.5, 0.7, 0.9, None)]))
-    assert [(row["seeds"], pytest.approx(row["mean"]), pytest.approx(row["sd"])) for row in rows] == [(3, 0.7, 0.2)]
-    assert math.isnan(over_seeds(pandas.DataFrame([common | {"fraction": 0.5}]))[0]["sd"])
+    (row,) = over_seeds(pandas.DataFrame([common | {"fraction": value} for value in (0.5, 0.7, 0.9, None)])).to_numpy()
+    assert row.tolist() == [*common.values(), 3, pytest.approx(0.7), pytest.approx(0.2)]
+    assert over_seeds(pandas.DataFrame([common | {"fraction": 0.5}]))["sd"].isna().all()
 
 
 def test_experiments_that_differ_only_by_their_seed_form_a_group_and_a_table(measured: Path):
@@ -435,43 +435,45 @@ def test_images_of_another_dataset_are_named_and_not_compared(measured: Path):
 CAUSES = ["spots", "curl"]
 
 
-def move(target, rank, factor, change, threshold=0.5):
-    return {"target_class": target, "rank": rank, "factor": factor, "change": change, "threshold": threshold}
+def moves(*rows):
+    columns = ["target_class", "rank", "factor", "change"]
+    return pandas.DataFrame(rows, columns=columns).assign(threshold=0.5)
 
 
 def test_a_cause_is_covered_by_a_move_of_its_own_above_the_threshold():
-    moves = [move("sick", 1, "size", 2.0), move("sick", 2, "spots", 0.4), move("sick", 3, "curl", -0.6)]
-    moves += [move("healthy", 2, "spots", -0.9), move("healthy", 3, None, NAN)]
-    covered = [factors.covered(moves, CAUSES, k) for k in (1, 2, 3)]
-    assert covered == [set(), {"spots"}, {"spots", "curl"}] and factors.covered(moves, ["size"], 1) == {"size"}
+    measured = moves(
+        ("sick", 1, "size", 2.0), ("sick", 2, "spots", 0.4), ("sick", 3, "curl", -0.6),
+        ("healthy", 2, "spots", -0.9), ("healthy", 3, None, NAN),
+    )  # fmt: skip
+    covered = [factors.covered(measured, CAUSES, k) for k in (1, 2, 3)]
+    assert covered == [set(), {"spots"}, {"spots", "curl"}] and factors.covered(measured, ["size"], 1) == {"size"}
 
 
 def test_chance_by_hand():
     # Four moves of sick: two of spots, one of curl that is too small, one of size; four of healthy: one of spots.
-    moves = [move("sick", 1, "spots", 1.0), move("sick", 2, "spots", -1.0), move("sick", 3, "curl", 0.1)]
-    moves += [move("sick", 4, "size", 1.0), move("healthy", 1, "spots", 1.0)]
-    moves += [move("healthy", rank, None, NAN) for rank in (2, 3, 4)]
+    measured = moves(
+        ("sick", 1, "spots", 1.0), ("sick", 2, "spots", -1.0), ("sick", 3, "curl", 0.1), ("sick", 4, "size", 1.0),
+        ("healthy", 1, "spots", 1.0), *(("healthy", rank, None, NAN) for rank in (2, 3, 4)),
+    )  # fmt: skip
     # k = 1: spots are missed by both with 2/4 x 3/4. k = 2: C(2,2)/C(4,2) x C(3,2)/C(4,2) = 1/6 x 1/2.
-    assert factors.covered_by_chance(moves, CAUSES, 1) == pytest.approx(1 - 3 / 8)
-    assert factors.covered_by_chance(moves, CAUSES, 2) == pytest.approx(1 - 1 / 12)
-    assert factors.covered_by_chance(moves, CAUSES, 10) == 1.0
-    assert factors.covered_by_chance(moves, ["angle"], 4) == 0.0
+    by_chance = [factors.covered_by_chance(measured, CAUSES, k) for k in (1, 2, 10)]
+    assert by_chance == [pytest.approx(1 - 3 / 8), pytest.approx(1 - 1 / 12), 1.0]
+    assert factors.covered_by_chance(measured, ["angle"], 4) == 0.0
     # One class, four moves: one of spots, one of curl, two of size. Two of them are both causes in one of 6 pairs.
-    moves = [move("sick", rank, factor, 1.0) for rank, factor in enumerate(("spots", "curl", "size", "size"), 1)]
-    assert [factors.all_covered_by_chance(moves, CAUSES, k) for k in (1, 2, 4)] == pytest.approx([0, 1 / 6, 1])
-    one = factors.covered_by_chance(moves, ["spots"], 1)
-    assert factors.all_covered_by_chance(moves, ["spots"], 1) == pytest.approx(one)
+    measured = moves(*(("sick", rank, factor, 1.0) for rank, factor in enumerate(("spots", "curl", "size", "size"), 1)))
+    assert [factors.all_covered_by_chance(measured, CAUSES, k) for k in (1, 2, 4)] == pytest.approx([0, 1 / 6, 1])
+    one = factors.covered_by_chance(measured, ["spots"], 1)
+    assert factors.all_covered_by_chance(measured, ["spots"], 1) == pytest.approx(one)
 
 
 def test_a_coordinate_in_both_lists_counts_once_by_its_first_rank():
-    common = {"experiment": "leaves", "method": "stylex"}
-    lists = [("sick", 2, 7), ("sick", 3, 8), ("healthy", 1, 7), ("healthy", 3, 9)]
-    moves = [common | {"target_class": target, "rank": rank, "style_index": index} for target, rank, index in lists]
-    assert [(row["target_class"], row["rank"], row["style_index"]) for row in factors.once(moves)] == [
-        ("healthy", 1, 7), ("sick", 3, 8), ("healthy", 3, 9),
-    ]  # fmt: skip
-    other = [row | {"experiment": "leaves-seed1"} for row in moves] + [row | {"method": "random"} for row in moves]
-    assert len(factors.once([*moves, *other])) == 9  # another model's coordinate 7 is another one
+    columns = ["target_class", "rank", "style_index"]
+    lists = pandas.DataFrame([("sick", 2, 7), ("sick", 3, 8), ("healthy", 1, 7), ("healthy", 3, 9)], columns=columns)
+    lists = lists.assign(experiment="leaves", method="stylex")
+    first = [["healthy", 1, 7], ["sick", 3, 8], ["healthy", 3, 9]]
+    assert factors.once(lists)[columns].to_numpy().tolist() == first
+    other = [lists, lists.assign(experiment="leaves-seed1"), lists.assign(method="random")]
+    assert len(factors.once(pandas.concat(other))) == 9  # another model's coordinate 7 is another one
 
 
 @pytest.mark.parametrize(

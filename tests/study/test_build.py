@@ -13,10 +13,10 @@ from PIL import Image
 from stylex.attfind.records import Direction, read_attributes
 from stylex.cli import main
 from stylex.config import ExperimentPaths, load_experiment
+from stylex.config.base import Protocol
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
 from stylex.networks.stylespace import move
-from stylex.protocols import Protocol
 from stylex.quantization import to_uint8
 from stylex.study.answers import read_key
 from stylex.study.questionnaire import STEPS, Move, encode_gif, frames_of, move_on

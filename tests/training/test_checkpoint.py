@@ -34,6 +34,7 @@ from stylex.training.checkpoint import (
 from stylex.training.distributed import Processes
 from stylex.training.run import prepare
 from stylex.training.step import advance
+from tests.builders import checkpoints
 
 # Whatever has a state of its own: shifted images, R1, path lengths, both kinds of step.
 CHANGES = {"max_translation": 2}
@@ -74,10 +75,6 @@ def assert_same(a, b, where="checkpoint"):
         assert a == b, where
 
 
-def images_of(paths):
-    return sorted(int(path.name.split("-")[1]) for path in paths.checkpoints.glob("*-*.pt"))
-
-
 def train_again(root, caplog, **options):
     """Train to the end; return what was logged, and the warnings alone."""
     caplog.clear()
@@ -91,7 +88,7 @@ def trained(tiny_root):
     """The paths of a finished training, and its checkpoints, the newest first."""
     assert train(tiny_root, "tiny", "cpu")
     paths = ExperimentPaths(tiny_root, "tiny")
-    assert images_of(paths) == [32, 64, 96]
+    assert checkpoints(paths.checkpoints) == [32, 64, 96]
     return paths, sorted(paths.checkpoints.glob("*.pt"), reverse=True)
 
 
@@ -163,7 +160,7 @@ def test_checkpoints_of_others_are_set_aside_stay_and_may_go(tiny_root, experime
         f" nevertheless: stylex train tiny --checkpoint {newest}"
     ]
     assert f"3 checkpoints of other configurations, code or data in {paths.checkpoints}: no longer needed" in text
-    assert images_of(paths) == [32, 32, 64, 64, 96, 96]
+    assert checkpoints(paths.checkpoints) == [32, 32, 64, 64, 96, 96]
 
 
 def test_the_newest_three_are_kept(tiny_root, experiment):
@@ -175,7 +172,7 @@ def test_the_newest_three_are_kept(tiny_root, experiment):
         path.write_bytes(b"what a killed process was writing")
     for _ in range(5):
         assert not train(tiny_root, "tiny", "cpu", time_limit_minutes=1.0)  # one step a call
-        seen.append(images_of(paths))
+        seen.append(checkpoints(paths.checkpoints))
     assert seen == [[0, 8], [0, 8, 16], [8, 16, 24], [16, 24, 32], [24, 32, 40]]
     assert not any(path.exists() for path in leftovers)
 
@@ -189,12 +186,12 @@ def test_the_newest_is_the_last_one_written_not_the_one_with_most_images(tiny_ro
 
 @pytest.mark.parametrize("change", [{"cache_mib": 0}, {"checkpoint_interval": 16}, {"sample_interval": 24}])
 def test_what_decides_no_weight_trains_nothing_again(tiny_root, experiment, trained, caplog, change):
-    paths, checkpoints = trained
+    paths, files = trained
     model = load_tensors(paths.stylex_model)
     experiment(tiny_root, change)
     text, warnings = train_again(tiny_root, caplog)
     assert "resumed at 96 images" in text and not warnings
-    assert sorted(paths.checkpoints.glob("*.pt"), reverse=True) == checkpoints
+    assert sorted(paths.checkpoints.glob("*.pt"), reverse=True) == files
     again = load_tensors(paths.stylex_model)
     assert_same(again[0], model[0])
     # The rest of the header says where the weights come from, and they come from there still.
@@ -210,7 +207,7 @@ def test_a_finished_training_that_is_found_keeps_its_origin(tiny_root, trained, 
 
 
 @pytest.mark.parametrize(
-    ("budget", "resumed", "checkpoints", "rows", "warnings"),
+    ("budget", "resumed", "written", "rows", "warnings"),
     [
         (160, 96, [32, 64, 96, 128, 160], [48, 96, 144, 160], []),
         (52, 32, [32, 56, 64, 96], [48, 56], ["2 checkpoints beyond stylex.training.images 52, the newest of 96"]),
@@ -218,14 +215,14 @@ def test_a_finished_training_that_is_found_keeps_its_origin(tiny_root, trained, 
     ],
 )
 def test_another_budget_goes_on_and_ends_as_a_run_of_that_length(
-    tiny_root, experiment, trained, tmp_path, caplog, budget, resumed, checkpoints, rows, warnings
+    tiny_root, experiment, trained, tmp_path, caplog, budget, resumed, written, rows, warnings
 ):
     paths = trained[0]
     experiment(tiny_root, {"images": budget})
     text, warned = train_again(tiny_root, caplog)
     assert f"resumed at {resumed} images" in text
     assert warned == [f"{each} images: not used" for each in warnings]
-    assert images_of(paths) == checkpoints[-3:] if budget > 96 else images_of(paths) == checkpoints
+    assert checkpoints(paths.checkpoints) == (written[-3:] if budget > 96 else written)
     ignored = shutil.ignore_patterns("checkpoints", "model.safetensors.*")
     other = shutil.copytree(tiny_root, tmp_path / "anew", ignore=ignored)
     assert train(other, "tiny", "cpu")

@@ -13,6 +13,7 @@ import torch
 from stylex.artifacts import load_tensors, read_table
 from stylex.config import ExperimentPaths
 from stylex.training import train
+from tests.builders import checkpoints
 
 KILLS = 20
 IMAGES, INTERVAL = 640, 16  # 80 steps, a checkpoint after every second one
@@ -49,8 +50,7 @@ def finish(process):
 
 
 def done(folder):
-    """Return the number of images of the newest checkpoint, 0 without any."""
-    return max((int(path.name.split("-")[1]) for path in folder.glob("[!.]*.pt")), default=0)
+    return max(checkpoints(folder), default=0)
 
 
 def unfinished(folder):

@@ -5,15 +5,11 @@ Planning, parameters, code inputs and records are the real ones there; only the 
 
 import copy
 import functools
-import hashlib
 import json
 import os
 import shutil
 import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +17,6 @@ import pytest
 import yaml
 
 from stylex.artifacts import read_json
-from stylex.config import DatasetPaths, ExperimentPaths
 
 ROOT = Path(__file__).parents[2]
 PARTS = ("Snakefile", "workflow", "profiles", "slurm", "config", "environment.yml", "stylex", "docs", "dvc.yaml")
@@ -30,8 +25,11 @@ TWIN = "mnist-without-cst"
 VERSIONED = (".dvc", ".dvcignore", ".gitignore")
 
 # An experiment that goes through the whole chain in a minute.
-TINY_BACKBONE = {"extends": "backbone-32", "dataset": "mnist", "epochs": 1, "max_images": 512}
-TINY_ORACLE = {"extends": "oracle-32", "dataset": "mnist", "epochs": 1, "max_images": 512}
+TINY_BACKBONE = {"extends": "backbone-32", "epochs": 1, "max_images": 512}
+TINY_ORACLE = {"extends": "oracle-32", "epochs": 1, "max_images": 512}
+NETWORKS = {f"{name}_channels": [16, 16, 8, 8] for name in ("generator", "encoder", "discriminator")}
+NETWORKS |= {"latent_dim": 16, "mapping_layers": 2}
+INTERVALS = {"checkpoint_interval": 512, "sample_interval": 512}
 TINY_EXPERIMENT = {
     "extends": "cpu-32",
     "title": "MNIST, 4 against 9, for a test",
@@ -40,20 +38,8 @@ TINY_EXPERIMENT = {
     "classifier": {"epochs": 3, "batch_size": 32, "min_accuracy": 0.8},
     "stylex": {
         "perceptual_backbone": "tiny",
-        "networks": {
-            "latent_dim": 16,
-            "mapping_layers": 2,
-            "generator_channels": [16, 16, 8, 8],
-            "encoder_channels": [16, 16, 8, 8],
-            "discriminator_channels": [16, 16, 8, 8],
-        },
-        "training": {
-            "images": 1024,
-            "autoencoder_images": 512,
-            "ema_half_life": 64,
-            "checkpoint_interval": 512,
-            "sample_interval": 512,
-        },
+        "networks": NETWORKS,
+        "training": {"images": 1024, "autoencoder_images": 512, "ema_half_life": 64} | INTERVALS,
     },
     "attfind": {"images": 24, "max_attributes": 3, "threshold": 0.0},
     "evaluation": {
@@ -109,6 +95,10 @@ class Project:
     def snakemake(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return self.run("snakemake", "--cores", "2", *arguments)
 
+    def compute(self, *arguments: str) -> None:
+        """Run a Snakemake that must succeed."""
+        self.done("snakemake", "--cores", "2", *arguments)
+
     def done(self, *command: str) -> str:
         """Run a command that must succeed; return what it printed."""
         result = self.run(*command)
@@ -138,12 +128,16 @@ class Project:
         """Count the jobs of each rule that `snakemake -n` would run."""
         result = self.snakemake("-n", *arguments)
         assert result.returncode == 0, result.stderr
-        if "Nothing to be done" in result.stdout + result.stderr:
-            return {}
-        lines = (result.stdout + result.stderr).split("Job stats:")[-1].splitlines()
-        rows = [line.split() for line in lines[3:]]
-        counts = {row[0]: int(row[1]) for row in rows[: rows.index([])] if len(row) == 2}
-        return {rule: count for rule, count in counts.items() if rule not in ("default", "total")}
+        said = result.stdout + result.stderr
+        rows = [line.split() for line in said.partition("Job stats:\n")[2].partition("\n\n")[0].splitlines()[2:]]
+        assert rows or "Nothing to be done" in said
+        return {rule: int(count) for rule, count in rows if rule not in ("default", "total")}
+
+    def assert_in_step(self) -> None:
+        """Neither Snakemake nor DVC has anything to do, and neither computes to find out."""
+        assert self.planned() == {}
+        assert self.done("dvc", "status").strip() == "Data and pipelines are up to date."
+        assert self.executed() == []
 
     def executed(self) -> list[str]:
         """Return the verbs run since the last call, sorted."""
@@ -164,10 +158,17 @@ class Project:
         for name, value in (changes or {}).items():
             *sections, key = name.split(".")
             functools.reduce(dict.__getitem__, sections, experiment)[key] = value
-        networks = {"backbones": TINY_BACKBONE, "oracles": TINY_ORACLE}
+        dataset = {"dataset": experiment["dataset"]["name"]}
+        networks = {"backbones": TINY_BACKBONE | dataset, "oracles": TINY_ORACLE | dataset}
         for kind, content in {**networks, "experiments": experiment, "suites": suite}.items():
-            (self.root / "config" / kind / "tiny.yaml").write_text(yaml.safe_dump(content))
-        (self.root / "config/config.yaml").write_text("suite: tiny\n")
+            self.write_config(f"{kind}/tiny", content)
+        self.write_config("config", {"suite": "tiny"})
+
+    def read_config(self, name: str) -> dict[str, Any]:
+        return yaml.safe_load((self.root / f"config/{name}.yaml").read_text())
+
+    def write_config(self, name: str, content: dict[str, Any]) -> None:
+        (self.root / f"config/{name}.yaml").write_text(yaml.safe_dump(content))
 
 
 def copy_project(target: Path) -> Project:
@@ -223,8 +224,7 @@ def virgin(tmp_path) -> Project:
 def built_once(tmp_path_factory) -> Project:
     """A project whose demo suite, with a twin, is complete; shared, so copy it before changing anything."""
     project = with_twin(with_stand_in(copy_project(tmp_path_factory.mktemp("built") / "project")))
-    result = project.snakemake()
-    assert result.returncode == 0, result.stderr
+    project.compute()
     return project
 
 
@@ -322,78 +322,3 @@ def rules(standing_in, tmp_path_factory) -> dict[str, Rule]:
     told = read_json(folder / "rules.json")
     declared = {name: (verb, *json.loads(code)) for name, (verb, code) in told.items()}
     return {name: Rule(verb, tuple(modules), tuple(without)) for name, (verb, modules, without) in declared.items()}
-
-
-class Classified(NamedTuple):
-    """What the rules made of a dataset."""
-
-    project: Project
-    manifest: dict[str, Any]
-    metrics: dict[str, Any]
-
-
-@pytest.fixture
-def served(tmp_path) -> Iterator[tuple[str, Path]]:
-    """The address of a loopback HTTP server, and the folder whose files it serves."""
-    folder = tmp_path / "served"
-    folder.mkdir()
-
-    class Handler(SimpleHTTPRequestHandler):
-        def __init__(self, *arguments: Any) -> None:
-            super().__init__(*arguments, directory=str(folder))
-
-        def log_message(self, format: str, *arguments: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as http:
-        thread = threading.Thread(target=http.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}/", folder
-        http.shutdown()
-        thread.join()
-
-
-@pytest.fixture
-def through_the_rules(tmp_path, served) -> Callable[..., Classified]:
-    """Return a function that takes a dataset through download, prepare and classifier, as a user does.
-
-    name: of the dataset; changes: to the keys of config/datasets/<name>.yaml, or all of them if there is no such file;
-    files: what the loopback server has, by name, in place of its sources; question: of an experiment, as `classes`.
-    """
-    project = copy_project(tmp_path / "project")
-
-    def run(name: str, changes: dict[str, Any], files: dict[str, bytes] | None = None, **question: Any) -> Classified:
-        content = describe_dataset(project, name, changes)
-        if files is not None:
-            describe_dataset(project, content.get("raw") or name, {"sources": [serve(*served, files)]})
-        classifier = TINY_EXPERIMENT["classifier"] | {"epochs": 1, "min_accuracy": 0.0}
-        experiment = TINY_EXPERIMENT | {"dataset": {"name": name, **question}, "classifier": classifier}
-        suite = {"title": "One", "experiments": ["tiny"], "tables": ["classifiers"]}
-        networks = {"backbones": TINY_BACKBONE | {"dataset": name}, "oracles": TINY_ORACLE | {"dataset": name}}
-        for kind, told in {**networks, "experiments": experiment, "suites": suite}.items():
-            (project.root / "config" / kind / "tiny.yaml").write_text(yaml.safe_dump(told))
-        (project.root / "config/config.yaml").write_text("suite: tiny\n")
-        paths = ExperimentPaths(project.root, "tiny").classifier
-        project.done("snakemake", "--cores", "2", str(paths.model.relative_to(project.root)))
-        return Classified(project, read_json(DatasetPaths(project.root, name).manifest(32)), read_json(paths.metrics))
-
-    return run
-
-
-def describe_dataset(project: Project, name: str, changes: dict[str, Any]) -> dict[str, Any]:
-    """Change, or make, config/datasets/<name>.yaml; a key that is None is left out. Return what it has now."""
-    path = project.root / "config/datasets" / f"{name}.yaml"
-    content = yaml.safe_load(path.read_text()) if path.is_file() else {}
-    content = {key: value for key, value in (content | changes).items() if value is not None}
-    path.write_text(yaml.safe_dump(content))
-    return content
-
-
-def serve(url: str, folder: Path, files: dict[str, bytes]) -> dict[str, Any]:
-    """Write files into the folder of a server; return the source of a dataset that has them."""
-    for name, body in files.items():
-        (folder / name).write_bytes(body)
-    pins = [
-        {"name": name, "size": len(body), "sha256": hashlib.sha256(body).hexdigest()} for name, body in files.items()
-    ]
-    return {"label": "loopback", "mirrors": [url], "files": pins}

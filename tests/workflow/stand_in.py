@@ -24,68 +24,59 @@ PATHS = runpy.run_path(str(Path(__file__).parent / "config/paths.py"), run_name=
 DatasetPaths, ExperimentPaths, SuitePaths = (PATHS[f"{name}Paths"] for name in ("Dataset", "Experiment", "Suite"))
 backbone_paths, oracle_paths, regressor_paths = (PATHS[f"{name}_paths"] for name in ("backbone", "oracle", "regressor"))
 weights_path = PATHS["weights_path"]
-OF_EXPERIMENTS = (
-    "diagnose", "encode", "effects", "attributes", "baseline", "explain", "samples", "sufficiency", "frechet",
-    "ganalyze", "maps", "counterfactuals",
-)  # fmt: skip
 OF_SECOND = ("study", "figures")  # their second argument is an experiment
 OF_SUITES = ("tables", "report")
 
 
+# Tables, with the provenance beside them, by attributes of ExperimentPaths.
+TABLES = {
+    "diagnose": ["diagnosis"],
+    "attributes": ["attributes"],
+    "baseline": ["wu_2021"],
+    "explain": ["independent", "subset"],
+    "samples": ["samples"],
+    "sufficiency": ["sufficiency", "flips", "random_flips"],
+    "frechet": ["frechet"],
+    "counterfactuals": ["counterfactuals", "counterfactual_images"],
+    "factors": ["factors", "factor_fit"],
+}
+NETWORKS = {"backbone": backbone_paths, "oracle": oracle_paths, "regressor": regressor_paths}
+
+
 def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
-    aside = rest[rest.index("--protocol") + 1] if "--protocol" in rest else None
-    experiment, suite = ExperimentPaths(ROOT, first, aside=aside), SuitePaths(ROOT, first)
+    options = dict(zip(rest, rest[1:], strict=False))
+    experiment, suite = ExperimentPaths(ROOT, first, aside=options.get("--protocol")), SuitePaths(ROOT, first)
+    if verb in TABLES:
+        return with_provenance(*(getattr(experiment, name) for name in TABLES[verb]))
+    if verb in NETWORKS:
+        return network(NETWORKS[verb](ROOT, first))
     match verb:
         case "download":
             return [DatasetPaths(ROOT, first).raw / "source.json"]
         case "weights":
             return [weights_path(ROOT, first)]
         case "prepare":
-            return [DatasetPaths(ROOT, first).manifest(int(rest[1]))]
-        case "backbone":
-            return network(backbone_paths(ROOT, first))
-        case "oracle":
-            return network(oracle_paths(ROOT, first))
-        case "regressor":
-            return network(regressor_paths(ROOT, first))
+            return [DatasetPaths(ROOT, first).manifest(int(options["--resolution"]))]
         case "classifier":
             return network(experiment.classifier)
         case "train":
             return [experiment.stylex_model, experiment.stylex_samples, *with_provenance(experiment.stylex_history)]
-        case "diagnose":
-            return with_provenance(experiment.diagnosis)
         case "encode":
-            shard = int(rest[rest.index("--shard") + 1]) if "--shard" in rest else None
-            return [experiment.latents if shard is None else experiment.encoded(shard)]
+            return [experiment.encoded(int(options["--shard"])) if "--shard" in options else experiment.latents]
         case "effects":
-            return [experiment.effects(int(rest[rest.index("--shard") + 1]))]
-        case "attributes" | "frechet":
-            return with_provenance(getattr(experiment, verb))
-        case "baseline":
-            return with_provenance(experiment.wu_2021)
+            return [experiment.effects(int(options["--shard"]))]
         case "convert-released":
             return [experiment.stylex_model, experiment.classifier.model, experiment.latents, experiment.effects()]
-        case "samples":
-            return with_provenance(experiment.samples)
-        case "sufficiency":
-            return with_provenance(experiment.sufficiency, experiment.flips, experiment.random_flips)
-        case "counterfactuals":
-            return with_provenance(experiment.counterfactuals, experiment.counterfactual_images)
-        case "explain":
-            return with_provenance(experiment.independent, experiment.subset)
-        case "factors":
-            return with_provenance(experiment.factors, experiment.factor_fit)
         case "maps":
             return [experiment.maps, *with_provenance(experiment.map_numbers)]
         case "ganalyze":
             return [experiment.ganalyze]
         case "study":
             ours = ExperimentPaths(ROOT, rest[0])
-            if first == "build":
-                return [ours.study_page, *with_provenance(ours.study_key)]
-            return with_provenance(ours.observer)
+            built = [ours.study_page, *with_provenance(ours.study_key)]
+            return built if first == "build" else with_provenance(ours.observer)
         case "figures":
-            from stylex.figures.names import figure_files, figure_names
+            from stylex.figures.catalog import figure_files, figure_names
 
             names = figure_names(load_experiment(rest[0]))
             return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files(names)]
@@ -93,9 +84,8 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             content = load_suite(first)
             metrics = [suite.metrics(name) for name in content.experiments]
             numbers = with_provenance(*(suite.table(name, "csv") for name in content.tables))
-            return (
-                metrics + numbers + [suite.table(name, suffix) for name in content.tables for suffix in ("md", "tex")]
-            )
+            shown = [suite.table(name, suffix) for name in content.tables for suffix in ("md", "tex")]
+            return metrics + numbers + shown
         case "report":
             return [suite.report]
     raise SystemExit(f"no such verb: {verb}")
@@ -129,7 +119,7 @@ def text(verb: str, first: str, rest: list[str]) -> str:
     elif verb in OF_SECOND:
         names = rest[:1]
     else:
-        names = [first] if verb in OF_EXPERIMENTS else []
+        names = [first] if verb in (*TABLES, "encode", "effects", "ganalyze", "maps") else []
     return json.dumps([json.loads(ExperimentPaths(ROOT, name).stylex_model.read_text()) for name in names])
 
 

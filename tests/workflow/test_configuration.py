@@ -44,19 +44,15 @@ def test_mistake_on_the_command_line(virgin, text, named):
 
 @pytest.mark.parametrize("name", ["2024_01", "1e3", "007", "nan"])
 def test_a_suite_that_is_called_like_a_number(virgin, name):
-    suite = (virgin.root / "config/suites/demo.yaml").read_text()
-    (virgin.root / f"config/suites/{name}.yaml").write_text(suite)
+    virgin.write_config(f"suites/{name}", virgin.read_config("suites/demo"))
     result = virgin.snakemake("-n", "--config", f"suite={name}")
     assert result.returncode == 0, result.stderr
     assert f"results/{name}/index.html" in result.stdout + result.stderr
 
 
 def test_a_suite_that_is_called_like_a_number_runs_to_its_end(virgin):
-    suite = (virgin.root / "config/suites/demo.yaml").read_text()
-    content = suite.replace("  - fashion-mnist\n", "")
-    (virgin.root / "config/suites/2024_01.yaml").write_text(content)
-    result = virgin.snakemake("--config", "suite=2024_01")
-    assert result.returncode == 0, result.stderr
+    virgin.write_config("suites/2024_01", virgin.read_config("suites/demo") | {"experiments": ["mnist"]})
+    virgin.compute("--config", "suite=2024_01")
     assert (virgin.root / "results/2024_01/index.html").is_file() and not (virgin.root / "results/202401").exists()
 
 

@@ -14,6 +14,7 @@ from stylex.project import load_project
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
+PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
 SUFFICIENCY = ExperimentPaths(Path(), "mnist").sufficiency
 
 
@@ -38,14 +39,22 @@ def covered(path, known):
     return any(path == each or path.startswith(f"{each}/") for each in known)
 
 
+def test_the_stage_data_keeps_what_belongs_to_no_single_experiment(standing_in):
+    """Of what Snakemake makes for the suite, all that is not below results/experiments or the suite's own folder."""
+    suite = PIPELINE["vars"][0]["suite"]
+    summary = standing_in.done("snakemake", "--summary", "--config", f"suite={suite}").splitlines()
+    made = {line.split("\t")[0] for line in summary[summary[0].startswith("output_file") :]}
+    shared = {path for path in made if not path.startswith(("results/experiments/", f"results/{suite}/"))}
+    kept = {path for out in PIPELINE["stages"]["data"]["outs"] for path in out if not path.startswith(".snakemake/")}
+    assert {path for path in shared if not covered(path, kept)} == set()
+    assert {path for path in kept if not any(covered(each, {path}) for each in shared)} == set()
+
+
 def test_plots_are_of_the_experiments_of_the_suite():
-    pipeline = yaml.safe_load((ROOT / "dvc.yaml").read_text())
-    suite = pipeline["vars"][0]["suite"]
-    drawn = {Path(path).parts[2] for plot in pipeline["plots"] for path in plot}
-    assert (
-        drawn == set(load_project(ROOT, suite).suite.experiments)
-        and f"suite={suite} " in pipeline["vars"][0]["snakemake"]
-    )
+    suite = PIPELINE["vars"][0]["suite"]
+    drawn = {Path(path).parts[2] for plot in PIPELINE["plots"] for path in plot}
+    assert drawn == set(load_project(ROOT, suite).suite.experiments)
+    assert f"suite={suite} " in PIPELINE["vars"][0]["snakemake"]
 
 
 def write_rows(path, rows):

@@ -3,7 +3,6 @@
 import hashlib
 
 import pytest
-import yaml
 from PIL import Image
 
 from stylex.config import DatasetConfig
@@ -48,9 +47,7 @@ def photos(tmp_path, mnist_root):
 def test_no_verb_changes_anything_in_it(computing, photos):
     computing.configure_tiny(SUITE, {"dataset": {"name": "digits", "classes": ["4", "9"]}})
     own = {"title": "Digits", "layout": "folders", "licence": "mine", "channels": 1, "folder": str(photos / "by class")}
-    (computing.root / "config/datasets/digits.yaml").write_text(yaml.safe_dump(own))
-    for kind in ("backbones", "oracles"):
-        computing.edit(f"config/{kind}/tiny.yaml", "dataset: mnist", "dataset: digits")
+    computing.write_config("datasets/digits", own)
     before = state(photos)
     for command in (
         ("snakemake", "--cores", "2"),

@@ -5,7 +5,6 @@ import resource
 from pathlib import Path
 
 import pytest
-import yaml
 
 from stylex.config import load_suite
 
@@ -56,7 +55,7 @@ def test_all_suites_together_are_planned_in_seconds(virgin):
     """In one plan, as most of a short one is Snakemake's own start. One of the seconds reads our code."""
     together = sorted({name for suite in SUITES for name in load_suite(virgin.root, suite).experiments})
     content = {"title": "All suites", "experiments": together, "tables": ["classifiers", "sufficiency"]}
-    (virgin.root / "config/suites/all.yaml").write_text(yaml.safe_dump(content))
+    virgin.write_config("suites/all", content)
     assert len(together) >= 30
     project = virgin.with_installed_commands()
     assert seconds_of(lambda: project.snakemake("-n", "--config", "suite=all")) < 12  # of CPU: 6.3 to 8.5 measured

@@ -8,10 +8,8 @@ import hashlib
 import io
 import json
 import tarfile
-import threading
 import zipfile
 from collections.abc import Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy
@@ -21,6 +19,7 @@ from PIL import Image
 
 from stylex.config import DatasetPaths, ExperimentPaths
 from stylex.datasets import load_all_classes
+from tests.builders import serving
 
 ROOT = Path(__file__).parents[2]
 COUNT = 10  # images of a class and part
@@ -174,35 +173,35 @@ def files_of(dataset: str) -> dict[str, bytes]:
 def project(computing, tmp_path_factory) -> Iterator:
     """The project with these sources served from here, and an experiment and a backbone for each dataset."""
     folder, config = tmp_path_factory.mktemp("published"), computing.root / "config"
-    server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(SimpleHTTPRequestHandler, directory=str(folder)))
-    threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
-    mirrors = [f"http://127.0.0.1:{server.server_port}/"]
-    for path in (config / "datasets").glob("*.yaml"):
-        content, files = yaml.safe_load(path.read_text()), files_of(path.stem)
-        for name, body in files.items():
-            (folder / name).write_bytes(body)
-        for source in content.get("sources", ()):
-            source |= {"mirrors": mirrors} if "mirrors" in source else {}
-            for file in source["files"]:
-                if body := files.get(file["name"]):
-                    known = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest(), "mirrors": mirrors}
-                    known["md5"] = hashlib.md5(body).hexdigest()
-                    file |= {key: value for key, value in known.items() if key in file}
-        path.write_text(yaml.safe_dump(content))
-    for name in PREPARED:
-        dataset = {"name": name} | ({"classes": list(BIRDS)} if name == "cub-200-2011" else {})
-        experiment = EXPERIMENT | {"dataset": dataset, "stylex": {"perceptual_backbone": name}}
-        backbone = {"extends": "backbone-32", "epochs": 1, "dataset": name}
-        (config / "backbones" / f"{name}.yaml").write_text(yaml.safe_dump(backbone))
-        (config / "experiments" / f"{name}.yaml").write_text(yaml.safe_dump(experiment))
-    explained = {"extends": "ffhq-gender", "classifier_of": "celeba-gender"}
-    (config / "experiments" / "ffhq-by-celeba.yaml").write_text(yaml.safe_dump(explained))
-    suite = {"title": "A test", "experiments": [*PREPARED, "ffhq-by-celeba"], "tables": ["classifiers"]}
-    (config / "suites" / "photographs.yaml").write_text(yaml.safe_dump(suite))
-    (config / "config.yaml").write_text("suite: photographs\n")
-    yield computing
-    server.shutdown()
-    server.server_close()
+    with serving(folder) as address:
+        for path in (config / "datasets").glob("*.yaml"):
+            serve_sources(path, folder, [address])
+        for name in PREPARED:
+            dataset = {"name": name} | ({"classes": list(BIRDS)} if name == "cub-200-2011" else {})
+            experiment = EXPERIMENT | {"dataset": dataset, "stylex": {"perceptual_backbone": name}}
+            computing.write_config(f"backbones/{name}", {"extends": "backbone-32", "epochs": 1, "dataset": name})
+            computing.write_config(f"experiments/{name}", experiment)
+        explained = {"extends": "ffhq-gender", "classifier_of": "celeba-gender"}
+        computing.write_config("experiments/ffhq-by-celeba", explained)
+        suite = {"title": "A test", "experiments": [*PREPARED, "ffhq-by-celeba"], "tables": ["classifiers"]}
+        computing.write_config("suites/photographs", suite)
+        computing.write_config("config", {"suite": "photographs"})
+        yield computing
+
+
+def serve_sources(path: Path, folder: Path, mirrors: list[str]) -> None:
+    """Write the files of a dataset into the folder of a server, and their addresses, sizes and digests into its own."""
+    content, files = yaml.safe_load(path.read_text()), files_of(path.stem)
+    for name, body in files.items():
+        (folder / name).write_bytes(body)
+    for source in content.get("sources", ()):
+        source |= {"mirrors": mirrors} if "mirrors" in source else {}
+        for file in source["files"]:
+            if body := files.get(file["name"]):
+                known = {"size": len(body), "sha256": hashlib.sha256(body).hexdigest(), "mirrors": mirrors}
+                known["md5"] = hashlib.md5(body).hexdigest()
+                file |= {key: value for key, value in known.items() if key in file}
+    path.write_text(yaml.safe_dump(content))
 
 
 def put(project, dataset: str, files: dict[str, bytes]) -> None:
@@ -239,8 +238,7 @@ def prepared(project, refused):
     for name in ("celeba-gender", "ffhq-gender", "messidor-2"):
         put(project, name, files_of(name))
     put(project, "afhq-cats-dogs", species())
-    result = project.snakemake(*TARGETS)
-    assert result.returncode == 0, result.stderr
+    project.compute(*TARGETS)
     return project
 
 

@@ -124,8 +124,7 @@ def assert_travels(recorded, tmp_path, url: str, options: dict[str, str], enviro
     assert "files pushed" in author.done("dvc", "push")
     assert "Everything is up to date." in author.done("dvc", "push")
     colleague.done("dvc", "pull")
-    assert colleague.planned() == {}
-    assert colleague.done("dvc", "status").strip() == "Data and pipelines are up to date."
+    colleague.assert_in_step()
     assert colleague.done("git", "status", "--porcelain") == ""
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from stylex.artifacts import load_tensors
 from stylex.config import ExperimentPaths
+from tests.builders import checkpoints
 
 pytestmark = pytest.mark.slow
 
@@ -23,14 +24,9 @@ CHANGES = {
 }
 
 
-def images_of(project):
-    folder = ExperimentPaths(project.root, "tiny").checkpoints
-    return sorted(int(path.name.split("-")[1]) for path in folder.glob("*-*.pt"))
-
-
 def run(project):
     """Let Snakemake make the model; return its weights, its header, and what training said."""
-    project.done("snakemake", "--cores", "2", MODEL)
+    project.compute(MODEL)
     log = project.root / "results/logs/experiments/tiny/train.log"
     return *load_tensors(project.root / MODEL), log.read_text()
 
@@ -51,14 +47,7 @@ def test_without_slurm_there_is_no_time_limit(trained):
     project, (_, header, said) = trained
     assert "128/128 images" in said and "time limit" not in said
     assert header["uncommitted"] == "unknown"  # no repository
-    assert images_of(project) == [0, 64, 128]
-
-
-def test_a_comment_in_a_loss_trains_nothing(trained):
-    project, _ = trained
-    project.edit(LOSS, OLD, f"{OLD}  # of what is drawn")
-    assert project.planned(MODEL) == {}
-    project.edit(LOSS, f"{OLD}  # of what is drawn", OLD)
+    assert checkpoints(ExperimentPaths(project.root, "tiny").checkpoints) == [0, 64, 128]
 
 
 def test_an_edited_loss_trains_anew_and_taken_back_it_trains_nothing(trained):
@@ -68,7 +57,7 @@ def test_an_edited_loss_trains_anew_and_taken_back_it_trains_nothing(trained):
     assert not same(other, weights) and other_header["training_key"] != header["training_key"]
     assert said.count("3 checkpoints of another configuration, code or data set aside, the newest of 128 images") == 1
     assert said.count("3 checkpoints of other configurations, code or data in") == 1
-    assert images_of(project) == [0, 0, 64, 64, 128, 128]
+    assert checkpoints(ExperimentPaths(project.root, "tiny").checkpoints) == [0, 0, 64, 64, 128, 128]
     project.edit(LOSS, NEW, OLD)
     again, again_header, said = run(project)
     assert same(again, weights) and again_header == header

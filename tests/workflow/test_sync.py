@@ -13,6 +13,7 @@ import pytest
 import yaml
 
 from stylex.config import ExperimentPaths
+from tests.workflow.conftest import Project
 
 pytestmark = pytest.mark.slow
 
@@ -24,12 +25,6 @@ MODEL = ExperimentPaths(Path(), "mnist-without-cst").stylex_model
 AFTER_TRAINING = [*2 * ["attributes"], *2 * ["baseline"], "counterfactuals", "diagnose", *2 * ["effects"], "encode"]
 AFTER_TRAINING += ["explain", *2 * ["figures"], "frechet", "ganalyze", "maps", "report", "samples", *2 * ["study"]]
 AFTER_TRAINING += ["sufficiency", "tables", "train"]
-
-
-def assert_in_step(project):
-    assert project.planned() == {}
-    assert project.done("dvc", "status").strip() == "Data and pipelines are up to date."
-    assert project.executed() == []
 
 
 def train_longer(project):
@@ -51,22 +46,16 @@ def outputs(project):
 def test_virgin_repro_computes_each_job_once_and_leaves_the_checkout_clean(recorded):
     assert len(recorded.executed) == sum(recorded.planned.values()) == 43
     assert recorded.project.done("git", "status", "--porcelain") == ""
-    assert_in_step(recorded.project)
+    recorded.project.assert_in_step()
 
 
 def test_repro_after_snakemake_computes_nothing_and_records_the_same(recorded, unrecorded):
     assert unrecorded.snakemake().returncode == 0
     assert unrecorded.executed() == sorted(recorded.executed)
     unrecorded.done("dvc", "repro")
-    assert_in_step(unrecorded)
+    unrecorded.assert_in_step()
     assert unrecorded.done("git", "status", "--porcelain") == "?? dvc.lock\n"
     assert outputs(unrecorded) == outputs(recorded.project)
-
-
-def test_clone_and_pull_leave_nothing_to_do(clone):
-    assert_in_step(clone)
-    assert clone.done("git", "status", "--porcelain") == ""
-    assert trained_images(clone) == 24000
 
 
 def test_a_stage_can_be_pulled_alone(recorded, clone, tmp_path):
@@ -86,7 +75,7 @@ def test_a_stage_can_be_pulled_alone(recorded, clone, tmp_path):
     colleague.done("dvc", "pull", "report")
     assert colleague.planned()["train"] == 1 and trained_images(colleague) == 24000
     colleague.done("dvc", "pull")
-    assert_in_step(colleague)
+    colleague.assert_in_step()
     assert trained_images(colleague) == 64000
 
 
@@ -98,9 +87,7 @@ def test_results_of_an_unrecorded_run_that_are_thrown_away_take_their_records_wi
 
 
 def test_changed_parameter_reruns_what_depends_on_it_through_either_door_and_time_travels(recorded, clone, tmp_path):
-    other = tmp_path / "other"
-    shutil.copytree(clone.root, other, symlinks=True)
-    other = type(clone)(other)
+    other = Project(shutil.copytree(clone.root, tmp_path / "other", symlinks=True))
     for project in (clone, other):
         train_longer(project)
     clone.done("dvc", "repro")
@@ -110,7 +97,7 @@ def test_changed_parameter_reruns_what_depends_on_it_through_either_door_and_tim
     assert "deleted:            .snakemake/bundles/suites/demo.json" in other.done("dvc", "status", "report")
     other.done("dvc", "repro")
     for project in (clone, other):
-        assert_in_step(project)
+        project.assert_in_step()
         assert trained_images(project) == 64000
     assert outputs(clone) == outputs(other) != outputs(recorded.project)
     assert_time_travel(clone)
@@ -123,7 +110,7 @@ def assert_time_travel(project):
     for revision, images in (("HEAD~1", 24000), ("-", 64000)):
         project.done("git", "checkout", "--quiet", revision)
         project.done("dvc", "checkout")
-        assert_in_step(project)
+        project.assert_in_step()
         assert trained_images(project) == images
         assert project.done("git", "status", "--porcelain") == ""
 
@@ -135,7 +122,11 @@ def test_changed_code_reruns_its_stage_and_what_reads_another_result(clone):
     # Of both experiments. The lists come out the same to the byte, so figures and report stay as they are.
     every = ["attributes", "attributes", "counterfactuals", "frechet", "maps", "study", "study", "sufficiency"]
     assert clone.executed() == sorted(2 * every)
-    assert_in_step(clone)
+    clone.assert_in_step()
+
+
+def record_of(root: Path, file: Path) -> Path:
+    return root / RECORDS / urlsafe_b64encode(str(file).encode()).decode()
 
 
 def lose_all(root: Path) -> None:
@@ -143,13 +134,12 @@ def lose_all(root: Path) -> None:
 
 
 def lose_that_of_a_model(root: Path) -> None:
-    (root / RECORDS / urlsafe_b64encode(str(MODEL).encode()).decode()).unlink()
+    record_of(root, MODEL).unlink()
 
 
 def lose_that_of_a_side_product(root: Path) -> None:
     """Snakemake then sees no change of the whole job, though the model's record is there."""
-    samples = ExperimentPaths(Path(), "mnist-without-cst").stylex_samples
-    (root / RECORDS / urlsafe_b64encode(str(samples).encode()).decode()).unlink()
+    record_of(root, ExperimentPaths(Path(), "mnist-without-cst").stylex_samples).unlink()
 
 
 def keep_those_of_data(root: Path) -> None:
@@ -186,7 +176,7 @@ def test_results_known_to_be_current_can_be_given_records_again(clone):
     assert clone.run("dvc", "repro", "--force", "--single-item", "experiment@mnist").returncode != 0
     clone.done("snakemake", "--cores", "1", "--touch", "--forceall")
     clone.done("dvc", "repro")
-    assert_in_step(clone)
+    clone.assert_in_step()
 
 
 def test_job_that_was_killed_is_run_again_and_not_refused(clone):
@@ -220,4 +210,4 @@ def test_parts_of_latents_stay_on_the_machine_that_made_them(unrecorded, tmp_pat
     colleague = unrecorded.clone_to(tmp_path / "clone")
     colleague.done("dvc", "pull")
     assert not (colleague.root / ExperimentPaths(Path(), "mnist-without-cst").encoded(1)).exists()
-    assert_in_step(colleague)
+    colleague.assert_in_step()

@@ -67,7 +67,7 @@ use rule encode as merge with:
         config=sections("encode"),
         shard="--merge",
     message:
-        "Merging what was encoded of {wildcards.experiment}"
+        "Merging the encoded parts of {wildcards.experiment}"
 
 
 rule effects:
@@ -111,7 +111,7 @@ use rule effects as effects_aside with:
         config=effects_sections,
         protocol="--protocol {protocol}",
     message:
-        "Measuring the effects on the {wildcards.protocol} of {wildcards.experiment}, shard {wildcards.shard}"
+        "Measuring the effects of {wildcards.experiment} by the protocol {wildcards.protocol}, shard {wildcards.shard}"
 
 
 # The lists of coordinates: those of AttFind, and as Wu et al. select them.

@@ -30,7 +30,7 @@ from stylex.config import (
     regressor_paths,
     weights_path,
 )
-from stylex.config.base import INCEPTION
+from stylex.config.base import INCEPTION, Protocol
 from stylex.config.loading import OVERRIDES, parse_overrides, unknown_name
 from stylex.slurm import STAGES
 from stylex.datasets.catalog import dataset_spec
@@ -38,9 +38,8 @@ from stylex.datasets.layouts import LAYOUTS
 from stylex.datasets.layouts.own import stamp
 from stylex.errors import ConfigError, StylexError
 from stylex.slurm import ReasonsOfFailures
-from stylex.figures.names import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, check_names, figure_files, figure_names
+from stylex.figures.catalog import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, check_names, figure_files, figure_names
 from stylex.pretrained import WEIGHTS
-from stylex.protocols import Protocol
 from stylex.source import CHECKED, code_digest
 
 sys.path.insert(1, str(SOURCE / "workflow"))
@@ -155,8 +154,8 @@ wildcard_constraints:
 digest_of = functools.cache(code_digest)
 # Data are the same whatever is asked of them, and classifiers know nothing of the networks of StylEx; `load_experiment`
 # and its like check all of a file nevertheless.
-FOR_DATA = tuple(f"stylex.config.{name}" for name in ("experiments", "finetuning", "training"))
-FOR_CLASSIFIERS = (*CHECKED, "stylex.config.training")
+FOR_DATA = tuple(f"stylex.config.{name}" for name in ("analysis", "experiments", "finetuning", "training"))
+FOR_CLASSIFIERS = (*CHECKED, "stylex.config.analysis", "stylex.config.training")
 
 
 def code_of(verb, without=CHECKED):

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from stylex.config.loading import unknown_name
 from stylex.datasets.catalog import DatasetSpec, own_images
-from stylex.datasets.layouts.records import ImageRecord, Listing, Part, check_alike, check_names, listed, shown
+from stylex.datasets.layouts.records import Classes, ImageRecord, Listing, Part, check_alike, check_names, listed, shown
 from stylex.errors import DatasetError
 from stylex.user_csv import read_user_csv
 
@@ -23,6 +23,7 @@ PARTS: dict[str, Part] = {
 }  # fmt: skip
 Tops: TypeAlias = dict[Path, Part | None]  # the folders that class folders lie in, and the split of each
 NAMED = 3  # paths that a message names
+NAME_THEM = "or name the classes under `classes` in the dataset's file"
 logger = logging.getLogger("stylex")
 
 
@@ -89,33 +90,27 @@ def _kind(name: str) -> str:
     return "hidden" if _hidden(name) else shown(Path(name).suffix.lower()) or "without ending"
 
 
-def folders(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
+def folders(folder: Path, label: str | None, classes: Classes) -> Listing:
     """List the images of all class folders, or of those that `classes` names: <class>/**/*.jpg or train/<class>/….
 
     As long as a folder holds no image and one folder that has folders itself, as an unpacked archive often does, the
     search goes on inside it. Folders that could be two things, as splits with a stray folder beside them that could be
-    classes, are refused with both readings: where the dataset's file names the classes, that decides.
-
-    There is one label, so `label` must be None. Raises `DatasetError` for fewer than two class folders, a class without
-    an image or a folder, and folders that can be read in two ways; logs links that lead to a folder a second time.
+    classes, are refused with both readings: where the dataset's file names the classes, that decides. Raises
+    `DatasetError` for fewer than two class folders and a class without an image or a folder, too.
     """
     if label is not None:
         raise DatasetError(f"label = '{label}': class folders are one label; remove it")
     tree = Tree(folder)
-    if paths := tree.left_out:
-        named = ", ".join(map(str, paths[:NAMED])) + (" and others" if len(paths) > NAMED else "")
+    if tree.left_out:
+        named = listed(map(str, tree.left_out), NAMED)
         logger.warning("%s: left out, as a link leads there to a folder that is read under another path", named)
     top = tree.inside(folder)
     tops = _tops(tree, top, classes)
     found = _found(tree, tops)
-    names = classes or tuple(sorted(found))
-    if len(names) < 2:
-        raise DatasetError(f"{top} has {len(found)} class folders, {', '.join(found) or 'none'}; it needs two or more")
-    for name in names:
-        if name not in found:
-            raise DatasetError(f"{top}: {unknown_name('class folder', name, sorted(found))}")
-    check_alike(top, names, found)
-    _check_splits_inside(tree, [upper / name for upper in tops for name in names])
+    few = f"{top} has {len(found)} class folders, {', '.join(found) or 'none'}; it needs two or more"
+    names = _used(top, classes, found, "class folder", few)
+    for path in (upper / name for upper in tops for name in names):
+        _check_splits_inside(path, {each.name for each in tree.folders.get(path, ())})
     if classes is None:
         _check_beside(tree, top, tops)
         _check_inside_all(tree, top, tops)
@@ -128,14 +123,29 @@ def folders(folder: Path, label: str | None, classes: tuple[str, ...] | None) ->
     ]
     for position in set(range(len(names))) - {record.label for record in records}:
         raise DatasetError(f"{top}: class folder '{names[position]}' has no image ({' '.join(sorted(SUFFIXES))})")
-    return Listing(names, sorted(records, key=lambda record: record.id), _notes(tree, top, tops, names))
+    return Listing(names, sorted(records), _notes(tree, top, tops, names))
+
+
+def _used(where: Path, classes: Classes, found: set[str], kind: str, few: str) -> tuple[str, ...]:
+    """Return the classes that are used of those that were found; raise `DatasetError`, saying `few`, for less than two.
+
+    kind: what a class is. Raises `DatasetError`, too, for one that is not there, and for two that look the same.
+    """
+    names = classes or tuple(sorted(found))
+    if len(names) < 2:
+        raise DatasetError(few)
+    for name in names:
+        if name not in found:
+            raise DatasetError(f"{where}: {unknown_name(kind, name, sorted(found))}")
+    check_alike(where, names, found)
+    return names
 
 
 def _found(tree: Tree, tops: Tops) -> set[str]:
     return {each.name for path in tops for each in tree.folders[path]}
 
 
-def _tops(tree: Tree, top: Path, classes: tuple[str, ...] | None) -> Tops:
+def _tops(tree: Tree, top: Path, classes: Classes) -> Tops:
     """Say whether the folders in `top` are those of classes or of splits; `classes` decides, if it can."""
     inner = tree.folders[top]
     parts: dict[Path, Part] = {each: PARTS[each.name.lower()] for each in inner if each.name.lower() in PARTS}
@@ -156,12 +166,9 @@ def _tops(tree: Tree, top: Path, classes: tuple[str, ...] | None) -> Tops:
             return divided
         if others and not held and len(set(parts.values())) == 1:
             return plain
-    raise _two_readings(
-        top,
-        f"the splits {_names(parts)}" + (f", with {_names(others)} that belongs to none" if others else ""),
-        f"the classes {_names(inner)}",
-        "take away what does not belong there, put the images of splits into class folders",
-    )
+    one = f"the splits {_names(parts)}" + (f", with {_names(others)} that belongs to none" if others else "")
+    remedy = "take away what does not belong there, put the images of splits into class folders"
+    raise _two_readings(top, one, f"the classes {_names(inner)}", f"{remedy}, {NAME_THEM}")
 
 
 def _splits_named(names: set[str]) -> set[Part]:
@@ -172,13 +179,10 @@ def _check_beside(tree: Tree, top: Path, tops: Tops) -> None:
     """Refuse images beside the class folders."""
     for path in {top: None, **tops}:
         if images := tree.images[path]:
-            raise _two_readings(
-                path,
-                f"folders ({_names(tree.folders[path])}) beside which {len(images)} images of no class lie, as"
-                f" {images[0].name}",
-                f"one class {path.name} with folders in it",
-                "put the images into a class folder, or take them away",
-            )
+            beside = f"{len(images)} images of no class lie, as {images[0].name}"
+            one, other = f"folders ({_names(tree.folders[path])}) beside which {beside}", f"one class {path.name}"
+            remedy = f"put the images into a class folder, or take them away, {NAME_THEM}"
+            raise _two_readings(path, one, f"{other} with folders in it", remedy)
 
 
 def _check_inside_all(tree: Tree, top: Path, tops: Tops) -> None:
@@ -188,31 +192,21 @@ def _check_inside_all(tree: Tree, top: Path, tops: Tops) -> None:
         return
     shared = set.intersection(*({each.name for each in tree.folders[path]} for path in inner))
     if len(shared) > 1:
-        raise _two_readings(
-            top,
-            f"the classes {_names(inner)}",
-            f"the classes {listed(sorted(shared))}, in each of these folders",
-            "put the folders of a class into one",
-        )
+        other = f"the classes {listed(sorted(shared))}, in each of these folders"
+        remedy = f"put the folders of a class into one, {NAME_THEM}"
+        raise _two_readings(top, f"the classes {_names(inner)}", other, remedy)
 
 
-def _check_splits_inside(tree: Tree, class_folders: Iterable[Path]) -> None:
+def _check_splits_inside(folder: Path, inner: set[str]) -> None:
     """Refuse splits inside a class: <class>/{train,test}."""
-    for folder in class_folders:
-        inner = {each.name for each in tree.folders.get(folder, ())}
-        if len(_splits_named(inner)) > 1:
-            raise DatasetError(
-                f"{folder} can be read in two ways: as a class with the splits {listed(sorted(inner))}, or as one whose"
-                f" images are to be divided anew; put the class into the folders of splits (train/{folder.name}, …),"
-                " or rename these folders"
-            )
+    if len(_splits_named(inner)) > 1:
+        one, other = f"a class with the splits {listed(sorted(inner))}", "one whose images are to be divided anew"
+        remedy = f"put the class into the folders of splits (train/{folder.name}, …), or rename these folders"
+        raise _two_readings(folder, one, other, remedy)
 
 
 def _two_readings(path: Path, one: str, other: str, remedy: str) -> DatasetError:
-    return DatasetError(
-        f"{path} can be read in two ways: as {one}, or as {other}; {remedy}, or name the classes under `classes` in the"
-        " dataset's file"
-    )
+    return DatasetError(f"{path} can be read in two ways: as {one}, or as {other}; {remedy}")
 
 
 def _names(folders: Iterable[Path]) -> str:
@@ -232,7 +226,7 @@ def _notes(tree: Tree, top: Path, tops: Tops, names: tuple[str, ...]) -> tuple[s
     return (f"{found}: {listed(names)}", *([f"left out: {'; '.join(left)}"] if left else []))
 
 
-def table(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
+def table(folder: Path, label: str | None, classes: Classes) -> Listing:
     """List the rows of a table with the columns path, label, and if wanted split (train, val or test) and identity.
 
     folder: the table itself, or a folder that has one; paths are relative to that folder. label: another column than
@@ -246,13 +240,8 @@ def table(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> L
             if not row[name]:
                 raise DatasetError(f"{path}, line {line}: no {name}; fill it in or remove the line")
     found = sorted({row[column] for _, row in content.rows})
-    names = classes or tuple(found)
-    if len(names) < 2:
-        raise DatasetError(f"{path}: the column {column} has the labels {', '.join(found) or 'none'}; two are needed")
-    for name in names:
-        if name not in found:
-            raise DatasetError(f"{path}: {unknown_name(f'value of {column}', name, found)}")
-    check_alike(path, names, found)
+    few = f"{path}: the column {column} has the labels {', '.join(found) or 'none'}; two are needed"
+    names = _used(path, classes, set(found), f"value of {column}", few)
     records: list[ImageRecord] = []
     lines: dict[str, int] = {}  # by file
     for line, row in content.rows:
@@ -264,14 +253,13 @@ def table(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> L
         if row[column] in names:
             position, identity = names.index(row[column]), row.get("identity") or None
             records.append(ImageRecord(name, path.parent / name, name, position, PARTS.get(part), identity))
-    notes = [
-        f"{len(records)} rows of {len(names)} classes in {path}, separated by {content.separator}: {listed(names)}"
-    ]
+    what = f"{len(records)} rows of {len(names)} classes in {path}, separated by {content.separator}"
+    notes = [f"{what}: {listed(names)}"]
     if others := len(content.rows) - len(records):
         notes.append(f"left out: {others} rows of {listed(name for name in found if name not in names)}")
     if content.unread:
         notes.append(f"columns that are not read: {listed(content.unread)}")
-    return Listing(names, sorted(records, key=lambda record: record.id), tuple(notes))
+    return Listing(names, sorted(records), tuple(notes))
 
 
 def _table_of(folder: Path) -> Path:
@@ -287,9 +275,8 @@ def _table_of(folder: Path) -> Path:
 def stamp(root: Path, spec: DatasetSpec) -> str:
     """Return a digest of the names, sizes and times of a user's own images; empty for other datasets.
 
-    It tells Snakemake, without reading the images, whether they may have changed since they were prepared. Raises
-    `ConfigError` when there is no such folder or table, `DatasetError` for a table that is wrong, a folder that cannot
-    be read or a name that is no text.
+    It tells Snakemake, without reading the images, whether they may have changed since they were prepared. Raises what
+    `own_images`, `table`, `Tree` and `check_names` raise.
     """
     place, file = own_images(root, spec), spec.file
     if place is None or file is None:

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from pydantic import TypeAdapter, ValidationError
 
-from stylex.datasets.layouts.records import ImageRecord, Listing, check_label, select_classes
+from stylex.datasets.layouts.records import Classes, ImageRecord, Listing, check_label, select_classes
 from stylex.errors import DatasetError
 
 HEALTH = ("healthy", "sick")
@@ -26,7 +26,7 @@ SUFFIXES = {".jpg", ".jpeg", ".png"}
 LEAF_MAP = "leaf-map.json"
 
 
-def plantvillage(folder: Path, label: str | None, classes: tuple[str, ...] | None) -> Listing:
+def plantvillage(folder: Path, label: str | None, classes: Classes) -> Listing:
     """List the photographs; those of one leaf share an identity where leaf-map.json is there.
 
     label: health (the default: healthy, sick) or class: crop and disease as `plant_class` spells them. Raises
@@ -34,13 +34,11 @@ def plantvillage(folder: Path, label: str | None, classes: tuple[str, ...] | Non
     """
     check_label(label, ("health", "class"), "plantvillage")
     colour, class_folders, leaf_map = _plant_folders(folder)
-    leaves: dict[str, list[str]] | None = None
-    if leaf_map is not None:
-        try:
-            leaves = TypeAdapter(dict[str, list[str]]).validate_json(leaf_map.read_bytes())
-        except ValidationError as error:
-            what = f"{leaf_map} cannot be read: {error.errors()[0]['msg']}"
-            raise DatasetError(f"{what}; delete it and run `stylex download` again") from None
+    try:
+        leaves = TypeAdapter(dict[str, list[str]]).validate_json(leaf_map.read_bytes()) if leaf_map else None
+    except ValidationError as error:
+        what = f"{leaf_map} cannot be read: {error.errors()[0]['msg']}"
+        raise DatasetError(f"{what}; delete it and run `stylex download` again") from None
     if label == "class":
         names = tuple(sorted(map(plant_class, class_folders)))
         labels = {each: names.index(plant_class(each)) for each in class_folders}
@@ -51,11 +49,9 @@ def plantvillage(folder: Path, label: str | None, classes: tuple[str, ...] | Non
         for path in (colour / class_folder).iterdir():
             if path.suffix.lower() in SUFFIXES:
                 leaf = None if leaves is None else f"{class_folder}/{_leaf(path, leaves)}"
-                id = f"{class_folder}/{path.name}"
-                records.append(
-                    ImageRecord(id, path, path.relative_to(folder).as_posix(), labels[class_folder], None, leaf)
-                )
-    return select_classes(Listing(names, sorted(records, key=lambda record: record.id)), classes)
+                id, position = f"{class_folder}/{path.name}", labels[class_folder]
+                records.append(ImageRecord.below(folder, path, id, position, identity=leaf))
+    return select_classes(Listing(names, sorted(records)), classes)
 
 
 def plant_class(class_folder: str) -> str:

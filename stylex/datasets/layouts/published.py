@@ -8,7 +8,9 @@ from pathlib import Path
 from stylex.config.loading import unknown_name
 from stylex.datasets.layouts.records import (
     AGAIN,
+    Box,
     Cell,
+    Classes,
     ImageRecord,
     Listing,
     Part,
@@ -20,46 +22,28 @@ from stylex.datasets.layouts.records import (
     read_column,
     select_classes,
     translate,
-)
+)  # fmt: skip
 from stylex.errors import DatasetError
 
-Classes = tuple[str, ...] | None
-Box = tuple[float, float, float, float]
+_record = ImageRecord.below
 
 CELEBA_CLASSES = {"Male": ("female", "male"), "Young": ("old", "young")}  # without and with the attribute
 CELEBA_PARTS: dict[str, Part] = {"0": "train", "1": "val", "2": "test"}
 
-FFHQ_COLUMNS = {"gender": "gender", "age": "age_group"}
-FFHQ_AGES = {
-    "old": ("40-49", "50-69", "70-120"),
-    "young": ("0-2", "3-6", "7-9", "10-14", "15-19", "20-29", "30-39"),
-}
-FFHQ_MEANINGS = {  # the class of each value of the column
-    "gender": {"female": "female", "male": "male"},
-    "age": {group: name for name, groups in FFHQ_AGES.items() for group in groups},
+FFHQ_CLASSES = {"gender": ("female", "male"), "age": ("old", "young")}
+FFHQ_YOUNG = ("0-2", "3-6", "7-9", "10-14", "15-19", "20-29", "30-39")
+FFHQ_MEANINGS = {  # the column of each label, and the class of each of its values
+    "gender": ("gender", {"female": 0, "male": 1}),
+    "age": ("age_group", dict.fromkeys(("40-49", "50-69", "70-120"), 0) | dict.fromkeys(FFHQ_YOUNG, 1)),
 }
 
-AFHQ_LABELS = ("domain", "species")
-AFHQ_DOMAINS = ("cat", "dog", "wild")
-AFHQ_SUFFIXES = (".jpg", ".png")
+AFHQ_DOMAINS, AFHQ_SUFFIXES = ("cat", "dog", "wild"), (".jpg", ".png")
 
 CUB_ROOT = Path("CUB_200_2011", "CUB_200_2011")  # the archive's folder, in the one that it is unpacked into
 CUB_PARTS: dict[str, Part] = {"1": "train", "0": "test"}
 
 MESSIDOR_CLASSES = ("non-dme", "dme")  # dme: hard exudates within one disc diameter of the centre of the macula
 MESSIDOR_FLAGS = {"0": 0, "0.0": 0, "1": 1, "1.0": 1}  # a column with empty cells becomes decimal in some programs
-
-
-def _record(
-    folder: Path,
-    path: Path,
-    id: str,
-    label: int,
-    part: Part | None = None,
-    identity: str | None = None,
-    box: Box | None = None,
-) -> ImageRecord:
-    return ImageRecord(id, path, path.relative_to(folder).as_posix(), label, part, identity, box)
 
 
 def celeba(folder: Path, label: str | None, classes: Classes) -> Listing:
@@ -89,13 +73,11 @@ def celeba(folder: Path, label: str | None, classes: Classes) -> Listing:
     parts = translate(partition, _celeba_column(partition, "partition", images), CELEBA_PARTS)
     people = folder / "identity_CelebA.txt"
     owners = _celeba_column(people, "identity", images) if people.is_file() else {}
-    return Listing(
-        names,
-        [
-            _record(folder, path, name, labels[name], parts[name], owners[name].value if owners else None)
-            for name, path in images.items()
-        ],
-    )
+    records = [
+        _record(folder, path, name, labels[name], parts[name], owners[name].value if owners else None)
+        for name, path in images.items()
+    ]
+    return Listing(names, records)
 
 
 def _celeba_column(path: Path, name: str, images: dict[str, Path]) -> dict[str, Cell]:
@@ -125,23 +107,17 @@ def ffhq(folder: Path, label: str | None, classes: Classes) -> Listing:
     Wherever the images lie in the raw folder, their names are five digits: the image_number. [L] 4 and [V] 4.2 do not
     say which ages are young: here those below 40, the border between two age groups.
 
-    label: gender (female, male; the default) or age (old, young). classes: the same names in another order. Raises
-    `DatasetError` for another label or class, and for a label file that does not fit the images.
+    label: gender (female, male; the default) or age (old, young). Raises `DatasetError` for another label or class, and
+    for a label file that does not fit the images.
     """
-    label = label or "gender"
-    if label not in FFHQ_COLUMNS:
-        raise DatasetError(unknown_name("label of FFHQ", label, sorted(FFHQ_COLUMNS)))
-    known = tuple(sorted(set(FFHQ_MEANINGS[label].values())))
-    names = classes or known
-    if sorted(names) != sorted(known):
-        raise DatasetError(f"classes = {', '.join(names)}: the classes of {label} are {' and '.join(known)}")
+    check_label(label, tuple(FFHQ_CLASSES), "ffhq")
+    column, meanings = FFHQ_MEANINGS[label or "gender"]
     images = find_images(folder, f"**/{'[0-9]' * 5}.*", (".jpg", ".png"))
     path = find_file(folder, "ffhq_aging_labels.csv")
-    column = read_column(path, "image_number", FFHQ_COLUMNS[label])
-    labels = translate(path, join(path, column, images, lambda number: number.zfill(5)), FFHQ_MEANINGS[label])
-    return Listing(
-        names, [_record(folder, image, number, names.index(labels[number])) for number, image in images.items()]
-    )
+    cells = join(path, read_column(path, "image_number", column), images, lambda number: number.zfill(5))
+    labels = translate(path, cells, meanings)
+    records = [_record(folder, image, number, labels[number]) for number, image in images.items()]
+    return select_classes(Listing(FFHQ_CLASSES[label or "gender"], records), classes)
 
 
 def afhq(folder: Path, label: str | None, classes: Classes) -> Listing:
@@ -154,28 +130,21 @@ def afhq(folder: Path, label: str | None, classes: Classes) -> Listing:
     come from. Whoever has some puts them into species.csv of the raw folder: columns file and species, one row per
     image.
 
-    label: domain (cat, dog, wild; the default) or species (of the wild). classes: default, all that there are; other
-    images are left out. Raises `DatasetError` for another label, a class without images, and a species.csv that is
-    missing or does not fit.
+    label: domain (cat, dog, wild; the default) or species (of the wild). Raises `DatasetError` for another label, a
+    class without images, and a species.csv that is missing or does not fit.
     """
-    if label is not None and label not in AFHQ_LABELS:
-        raise DatasetError(unknown_name("label of AFHQ", label, list(AFHQ_LABELS)))
+    check_label(label, ("domain", "species"), "afhq")
     if label == "species":
         labels = _afhq_species(folder)
     else:
         found = [find_images(folder, f"**/{domain}/*", AFHQ_SUFFIXES) for domain in AFHQ_DOMAINS]
         labels = {path: path.parent.name for images in found for path in images.values()}
-    known = sorted(set(labels.values()))
-    names = classes or tuple(known)
-    for name in names:
-        if name not in known:
-            raise DatasetError(f"{folder} has no image of the {unknown_name('class', name, known)}")
-    records: list[ImageRecord] = []
-    for path, name in sorted(labels.items(), key=lambda item: item[0].stem):
-        if name in names:
-            part = "train" if path.parent.parent.name == "train" else "test"
-            records.append(_record(folder, path, path.stem, names.index(name), part))
-    return Listing(names, records)
+    known = tuple(sorted(set(labels.values())))
+    records = [
+        _record(folder, path, path.stem, known.index(name), "train" if path.parent.parent.name == "train" else "test")
+        for path, name in labels.items()
+    ]
+    return select_classes(Listing(known, sorted(records)), classes)
 
 
 def _afhq_species(folder: Path) -> dict[Path, str]:
@@ -224,7 +193,7 @@ def cub(folder: Path, label: str | None, classes: Classes) -> Listing:
         box = _square(path, _cub_box(boxes_file, boxes[number]))
         position = class_names.index(classes_of[number])
         records.append(_record(folder, path, lines[number].value, position, parts[number], box=box))
-    return select_classes(Listing(class_names, sorted(records, key=lambda record: record.id)), classes)
+    return select_classes(Listing(class_names, sorted(records)), classes)
 
 
 def _cub_lines(path: Path) -> dict[str, Cell]:

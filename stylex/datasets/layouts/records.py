@@ -10,7 +10,6 @@ import logging
 import os
 import unicodedata
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, TypeVar
 
@@ -18,13 +17,14 @@ from stylex.config.loading import unknown_name
 from stylex.errors import DatasetError
 
 Part: TypeAlias = Literal["train", "val", "test"]
+Classes: TypeAlias = tuple[str, ...] | None
+Box: TypeAlias = tuple[float, float, float, float]  # left, upper, right, lower in pixels
 Meaning = TypeVar("Meaning")
 AGAIN = "download the dataset again, or put the missing file there"
 logger = logging.getLogger("stylex")
 
 
-@dataclass(frozen=True, slots=True)
-class ImageRecord:
+class ImageRecord(NamedTuple):
     """One image file and what its dataset says of it."""
 
     id: str  # stable and unique in the dataset
@@ -33,7 +33,15 @@ class ImageRecord:
     label: int  # position in the listing's class_names
     part: Part | None = None  # of an official split; None: split by the dataset's shares
     identity: str | None = None  # images of one identity (a person, an animal, an eye's patient) share a split
-    box: tuple[float, float, float, float] | None = None  # left, upper, right, lower in pixels; None: central square
+    box: Box | None = None  # None: central square
+
+    @classmethod
+    def below(
+        cls, folder: Path, path: Path, id: str, label: int, part: Part | None = None, identity: str | None = None,
+        box: Box | None = None,
+    ) -> ImageRecord:  # fmt: skip
+        """Return the record of a file in the raw folder."""
+        return cls(id, path, path.relative_to(folder).as_posix(), label, part, identity, box)
 
 
 class Listing(NamedTuple):
@@ -74,7 +82,7 @@ def listed(names: Iterable[str], most: int = 10) -> str:
     return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
 
 
-def select_classes(listing: Listing, classes: tuple[str, ...] | None) -> Listing:
+def select_classes(listing: Listing, classes: Classes) -> Listing:
     """Return the images of `classes`, labelled in their order; None: all. Raises `DatasetError` for an unknown one."""
     if classes is None:
         return listing
@@ -82,17 +90,16 @@ def select_classes(listing: Listing, classes: tuple[str, ...] | None) -> Listing
         if name not in listing.class_names:
             raise DatasetError(f"classes: {unknown_name('class', name, list(listing.class_names))}")
     positions = {listing.class_names.index(name): position for position, name in enumerate(classes)}
-    kept = [record for record in listing.records if record.label in positions]
-    return Listing(classes, [replace(record, label=positions[record.label]) for record in kept])
+    kept = (record for record in listing.records if record.label in positions)
+    return Listing(classes, [record._replace(label=positions[record.label]) for record in kept])
 
 
 def check_label(label: str | None, known: tuple[str, ...], layout: str) -> None:
     """Raise `DatasetError` when a dataset's file names a label that the layout does not have; None is the default."""
-    if label is None or label in known:
-        return
-    if not known:
+    if label is not None and not known:
         raise DatasetError(f"label = {label!r}: the layout {layout} has one label; remove the key")
-    raise DatasetError(f"label: {unknown_name(f'label of {layout}', label, list(known))}")
+    if label is not None and label not in known:
+        raise DatasetError(f"label: {unknown_name(f'label of {layout}', label, list(known))}")
 
 
 def check_alike(where: Path, names: Iterable[str], found: Iterable[str]) -> None:
@@ -105,14 +112,11 @@ def check_alike(where: Path, names: Iterable[str], found: Iterable[str]) -> None
     forms: dict[str, list[str]] = {}
     for name in sorted({*found, *used}):
         forms.setdefault(_visible(name).casefold(), []).append(name)
-    for alike in forms.values():
-        if len(alike) < 2 or not used & set(alike):
-            continue
+    for alike in (each for each in forms.values() if len(each) > 1 and used & set(each)):
         if len({_visible(name) for name in alike}) < len(alike):
-            raise DatasetError(
-                f"{where}: {' and '.join(map(ascii, alike))} are different classes, and look the same; make"
-                " one of them, or rename one"
-            )
+            pair = " and ".join(map(ascii, alike))
+            what = "are different classes, and look the same; make one of them, or rename one"
+            raise DatasetError(f"{where}: {pair} {what}")
         what = "are different classes" if used >= set(alike) else "are different, and only what `classes` names is used"
         pair = " and ".join(map(repr, alike))
         logger.warning("%s: %s %s; if they mean the same, make one of them", where, pair, what)
@@ -135,8 +139,7 @@ def find_file(folder: Path, *names: str) -> Path:
 def find_images(folder: Path, pattern: str, suffixes: tuple[str, ...]) -> dict[str, Path]:
     """Return the files that match `pattern` and end in one of `suffixes`, by name without ending, sorted.
 
-    Hidden files, which macOS adds to archives, are left out. Raises `DatasetError` when there is none, and when two
-    have the same name.
+    Hidden files, which macOS adds to archives, are left out. Raises `DatasetError` for none, and for two of one name.
     """
     images: dict[str, Path] = {}
     for path in sorted(folder.glob(pattern)):

@@ -69,11 +69,11 @@ def is_importing(frame: FrameType | None) -> bool:
 
 def watch_sections() -> None:
     """Note each key that is read of what the files of config/ gave: read from an artifact, it is that artifact's."""
-    from stylex.config import loading
+    from stylex.config import loading, reading
     from stylex.config.base import Section
 
     known: dict[int, tuple[Section, str]] = {}  # with the section itself, which so is never replaced under its number
-    validate, get = loading._validate, Section.__getattribute__
+    validate, get = reading.validated, Section.__getattribute__
 
     def remember(section: Section, name: str) -> None:
         known[id(section)] = section, name
@@ -93,7 +93,8 @@ def watch_sections() -> None:
             read.update({known[id(self)][1] + key} if sys._getframe(1).f_code.co_filename != loading.__file__ else ())
         return value
 
-    loading._validate, Section.__getattribute__ = remembered, noted
+    loading.validated = reading.validated = remembered
+    Section.__getattribute__ = noted
 
 
 def watch_files(event: str, arguments: tuple) -> None:

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 NEEDED = ("slurmctld", "slurmd", "munged", "setpriv")
 
@@ -131,7 +130,7 @@ GOALS = (
 def failing(standing_in: Any, connect: Callable[[Any], Any]) -> Iterator[Any]:
     """A project and the Snakemake that runs there, whose jobs fail; it takes more than the minute of a time limit."""
     project = connect(standing_in)
-    (project.root / "config/site.yaml").write_text(yaml.safe_dump(SITE))
+    project.write_config("site", SITE)
     main = project.root / "stylex/__main__.py"
     main.write_text(main.read_text().replace("import json\n", f"{TRAPS}import json\n", 1))
     with project.start("snakemake", "--cores", "8", "--profile", "slurm", "--retries", "2", *GOALS) as run:

@@ -11,6 +11,7 @@ import torch
 from safetensors.torch import load_file
 
 from stylex.config import ExperimentPaths, SuitePaths
+from tests.builders import checkpoints
 
 SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["sufficiency", "frechet", "user_study"]}
 CHANGES = {"stylex.training.images": 1024, "stylex.training.checkpoint_interval": 32}
@@ -85,15 +86,8 @@ def test_training_ended_by_its_time_limit_and_preempted_twice_is_the_same_to_the
             slurm.wait_until(lambda goal=goal: newest_checkpoint(paths) >= goal or run.poll() is not None, 600)
             (job,) = [each["JobId"] for each in own_jobs(slurm, project) if each["JobState"] == "RUNNING"]
             slurm("scancel", "--signal=STOP", "--full", job)  # or a fast machine is done before it is pushed out
-            slurm(
-                "sbatch",
-                "--wait",
-                "--partition=urgent",
-                "--nodes=2",
-                "--exclusive",
-                "--output=/dev/null",
-                "--wrap=true",
-            )
+            urgent = ("--partition=urgent", "--nodes=2", "--exclusive")
+            slurm("sbatch", "--wait", *urgent, "--output=/dev/null", "--wrap=true")
             goal = newest_checkpoint(paths) + 64  # then the requeued job is at work again
         assert run.wait() == 0, project.said()
     assert "time limit: stopped at 16 of 1024 images; run again to resume" in project.said()
@@ -111,8 +105,7 @@ def own_jobs(slurm, project) -> list[dict[str, str]]:
 
 
 def newest_checkpoint(paths: ExperimentPaths) -> int:
-    """Images seen by the newest checkpoint of a training; its name says it."""
-    return max((int(path.name.split("-")[-2]) for path in paths.checkpoints.glob("*.pt")), default=0)
+    return max(checkpoints(paths.checkpoints), default=0)
 
 
 def assert_same_weights(ours: Path, theirs: Path) -> None:

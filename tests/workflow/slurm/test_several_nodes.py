@@ -1,6 +1,6 @@
 """A training that two nodes of the cluster share: the same one, its exit codes kept, alone and through the workflow.
 
-The rest of tests/training/test_processes.py is about processes on one machine.
+The rest of tests/training/test_distributed.py is about processes on one machine.
 """
 
 import shutil
@@ -9,7 +9,6 @@ import sys
 
 import pytest
 import torch
-import yaml
 
 from stylex.config import ExperimentPaths
 from stylex.networks.model import load_stylex
@@ -17,7 +16,7 @@ from stylex.networks.model import load_stylex
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]  # on a busy machine
 
 SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["sufficiency"]}
-# Narrow networks amplify rounding: a low rate keeps it small, as in tests/training/test_processes.py.
+# Narrow networks amplify rounding: a low rate keeps it small, as in tests/training/test_distributed.py.
 TRAINING = {
     "images": 64,
     "autoencoder_images": 16,
@@ -40,9 +39,8 @@ TRAIN = [sys.executable, "-m", "stylex", "train", "tiny", "--device", "cpu"]
 def project(computing, connect):
     """A tiny experiment, its classifier trained, on a site where two nodes share a training."""
     computing.configure_tiny(SUITE, CHANGES)
-    (computing.root / "config/site.yaml").write_text(yaml.safe_dump(SITE))
-    result = computing.snakemake(*INPUTS)
-    assert result.returncode == 0, result.stderr
+    computing.write_config("site", SITE)
+    computing.compute(*INPUTS)
     return connect(computing)
 
 
@@ -50,20 +48,9 @@ def submitted(project, *options):
     """Run our training as a Slurm job on two nodes; return its exit code and what it said."""
     log = project.root / "job.log"
     log.unlink(missing_ok=True)
-    command = [
-        "sbatch",
-        "--wait",
-        "--nodes=2",
-        "--ntasks=2",
-        "--cpus-per-task=3",
-        "--mem=4000",
-        "-o",
-        str(log),
-        "--wrap",
-    ]
-    subprocess.run(
-        [*command, "exec " + " ".join([*TRAIN, *options])], cwd=project.root, env=project.environment, timeout=900
-    )
+    command = ["sbatch", "--wait", "--nodes=2", "--ntasks=2", "--cpus-per-task=3", "--mem=4000", "-o", str(log)]
+    command += ["--wrap", " ".join(["exec", *TRAIN, *options])]
+    subprocess.run(command, cwd=project.root, env=project.environment, timeout=900)
     return log.read_text()
 
 
@@ -76,8 +63,7 @@ def test_two_nodes_stop_at_the_time_limit_and_end_with_the_weights_of_one_proces
     assert said.count("time limit: stopped at 8 of 64 images") == 1
     assert not (project.root / MODEL).exists()
 
-    result = project.snakemake("--profile", "slurm", MODEL)
-    assert result.returncode == 0, result.stderr
+    project.compute("--profile", "slurm", MODEL)
     job = slurm.jobs()[-1]
     assert (job["NumNodes"], job["NumTasks"], job["ExitCode"]) == ("2", "2", "0:0")
     log = (project.root / "results/logs/experiments/tiny/train.log").read_text()

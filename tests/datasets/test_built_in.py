@@ -2,12 +2,23 @@ import gzip
 
 import numpy
 import pytest
+from PIL import Image
 
 from stylex.datasets import dataset_spec
-from stylex.datasets.decoding import decode, read_csv, read_idx
+from stylex.datasets.built_in import decode, prepared, read_csv, read_idx
 from stylex.errors import DatasetError, ImageError
 
 IMAGES = numpy.arange(2 * 28 * 28, dtype=numpy.uint8).reshape(2, 28, 28)
+
+
+def test_the_margin_of_zeros_is_resized_with_the_image():
+    images = numpy.random.default_rng(0).integers(0, 256, (3, 28, 28), numpy.uint8)
+    padded = prepared(images, 32)
+    assert padded.shape == (3, 1, 32, 32) and numpy.array_equal(padded[:, 0, 2:30, 2:30], images)
+    assert padded.sum() == images.sum()
+    for side in (8, 64):
+        expected = [Image.fromarray(image).resize((side, side), Image.Resampling.LANCZOS) for image in padded[:, 0]]
+        assert numpy.array_equal(prepared(images, side)[:, 0], [numpy.asarray(image) for image in expected])
 
 
 def test_idx_round_trip(tmp_path, idx):
@@ -31,7 +42,7 @@ def test_damaged_idx_names_the_file(tmp_path, idx, damage, reason):
     path = tmp_path / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage(idx(IMAGES)))
     with pytest.raises(ImageError, match=f"train-images-idx3-ubyte.gz cannot be read: .*({reason}).*delete it and run"):
-        read_idx(path, 3, ImageError)
+        read_idx(path, 3)
 
 
 def test_missing_file(tmp_path):

@@ -1,8 +1,15 @@
-"""Which figures an experiment has; the workflow declares them as outputs, so this module imports nothing heavy."""
+"""The figures of an experiment (catalog.yaml): what draws each, of which experiments, and what it says.
+
+The workflow declares their files as outputs, so this module imports nothing heavy.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
+
+import yaml
 
 from stylex.errors import ConfigError
 
@@ -11,25 +18,30 @@ if TYPE_CHECKING:
 
     from stylex.config import ExperimentConfig
 
-FIGURE_NAMES = (
-    "attributes",
-    "teaser",
-    "class-attributes",
-    "comparison",
-    "independent",
-    "subset",
-    "reconstructions",
-    "sufficiency",
-    "methods",
-    "frechet",
-    "history",
-)
-# Of a released model: what needs no image but its own, and no training.
-RELEASED = ("attributes", "class-attributes", "sufficiency")
-RELEASED_WITH_IMAGES = (*RELEASED, "frechet")
 ANIMATION_NAMES = tuple(f"attribute-{number}" for number in range(1, 5))  # each a still (png, pdf) and a gif
 ANIMATION_SECONDS = 2.4  # of a gif, there and back
 SHOWN_ALONE = 5  # coordinates of an independent explanation, as [L] figure 7 shows
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A figure; the head of catalog.yaml says what its keys mean."""
+
+    alternative: str
+    caption: str
+    draw: str = ""  # `<module>.<function>` of stylex.figures
+    experiments: str = "trained"
+    artifact: str = ""
+
+
+_CONTENT = yaml.safe_load(Path(__file__).with_suffix(".yaml").read_text(encoding="utf-8"))
+PHRASES: dict[str, str | dict[str, str]] = _CONTENT["phrases"]
+FIGURES = {name: Entry(**content) for name, content in _CONTENT["figures"].items()}
+OTHERS = {name: Entry(**content) for name, content in _CONTENT["others"].items()}
+
+FIGURE_NAMES = tuple(FIGURES)
+RELEASED = tuple(name for name, entry in FIGURES.items() if entry.experiments == "all")
+RELEASED_WITH_IMAGES = tuple(name for name, entry in FIGURES.items() if entry.experiments in ("all", "with images"))
 
 
 def figure_names(config: ExperimentConfig) -> tuple[str, ...]:
