@@ -397,7 +397,7 @@ MEASURES = {
     "classifier_accuracy": "accuracy of the classifier on the test split",
     "classifier_balanced_accuracy": "the same, mean over the classes",
     "reconstruction_l1": "error of a reconstruction: mean |x' - x| of pixels in [-1, 1]",
-    "flipped": "decisions that flip when attributes are moved, k = {k} at the most",
+    "flipped": "flipped decisions, at most {k} of the attributes moved",
     "flipped_and_agreed": "images that flip and that an independent classifier gives to the target class, too",
 }
 
