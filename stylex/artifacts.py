@@ -12,6 +12,7 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -84,6 +85,32 @@ def atomic_path(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
+@contextmanager
+def atomic_folder(folder: Path) -> Iterator[Path]:
+    """Yield an empty folder beside `folder`; on success it takes its place, on any error it is removed.
+
+    What was at `folder` before is removed then; only between the two renames nothing is there.
+    """
+    temporary, old = (folder.with_name(f".{folder.name}.{os.getpid()}.{kind}") for kind in ("tmp", "old"))
+    with storage_errors(folder):
+        shutil.rmtree(temporary, ignore_errors=True)  # of a process of this number that was killed
+        temporary.mkdir(parents=True)
+        try:
+            yield temporary
+            _fsync(temporary)
+            if folder.exists():
+                os.replace(folder, old)
+            os.replace(temporary, folder)
+            _fsync(folder.parent)
+        except BaseException:
+            if old.exists() and not folder.exists():
+                os.replace(old, folder)
+            raise
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+            shutil.rmtree(old, ignore_errors=True)
+
+
 def _fsync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY)
     try:
@@ -103,12 +130,12 @@ def write_json(path: Path, content: Any) -> None:
     write_text(path, json.dumps(content, indent=1, allow_nan=False) + "\n")
 
 
-def read_json(path: Path) -> Any:
-    """Read a JSON artifact; raise `ArtifactError` when it is missing or damaged."""
+def read_json(path: Path, remedy: str = REMAKE) -> Any:
+    """Read a JSON artifact; raise `ArtifactError`, with a remedy, when it is missing or damaged."""
     try:
         return json.loads(require(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path} is damaged ({error}); {REMAKE}") from None
+        raise ArtifactError(f"{path} is damaged ({error}); {remedy}") from None
 
 
 def write_table(path: Path, frame: pandas.DataFrame, provenance: Mapping[str, str]) -> None:

@@ -156,7 +156,7 @@ def test_module_or_function_that_does_not_exist_is_named(package, module):
 
 def test_training_needs_its_losses_but_neither_the_training_of_classifiers_nor_figures():
     found = {path.relative_to(PACKAGE).as_posix() for path in imported("stylex.cli.train")}
-    assert {"losses.py", "config/training.py", "networks/layers.py"} <= found
+    assert {"training/losses.py", "config/training.py", "networks/layers.py"} <= found
     others = ("figures", "attfind", "cli/__init__", "report", "classifiers/training")
     assert not [name for name in found if name.startswith(others)]
     assert found >= {f"{name.removeprefix('stylex.').replace('.', '/')}.py" for name in LEFT_OUT[:2]}

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Protocol
 
 import pandas
 import torch
@@ -20,9 +21,9 @@ from stylex.artifacts import provenance, write_table
 from stylex.attfind.engine import Moves, logits_of_moves, targets_of
 from stylex.attfind.records import IMAGES_TOWARDS, Direction, Method
 from stylex.classifiers import Classifier, load_classifier
-from stylex.config import AttFindConfig, experiment_paths, load_experiment
+from stylex.config import experiment_paths, load_experiment
 from stylex.errors import ArtifactError
-from stylex.latents.table import Latents, read_latents
+from stylex.latents.table import read_latents
 from stylex.networks.model import StylexNetworks, load_stylex
 from stylex.networks.stylespace import StyleVector
 from stylex.precision import autocast_to, format_name, number_format
@@ -50,18 +51,31 @@ class Step:
 COLUMNS = ("id", "target_class", *(field.name for field in fields(Step)))
 
 
+class MoveOptions(Protocol):
+    """What a search must be told; `AttFindConfig` says it, and so does an export."""
+
+    @property
+    def shift(self) -> float: ...  # noqa: D102
+
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+
+    @property
+    def batch_size(self) -> int: ...  # noqa: D102
+
+
 class Explainer:
     """The networks of an experiment and how far a coordinate moves."""
 
     def __init__(
-        self, networks: StylexNetworks, classifier: Classifier, latents: Latents, options: AttFindConfig, device: str
+        self, networks: StylexNetworks, classifier: Classifier, extremes: Tensor, options: MoveOptions, device: str
     ) -> None:
-        """Take the extremes from `latents`; raise `ArtifactError` when these are of another network."""
+        """Take the extremes [2, K] of the latents; raise `ArtifactError` when these are of another network."""
         size = networks.synthesis.layout.size
-        if latents.styles.shape[1] != size:
-            raise ArtifactError(f"the latents have {latents.styles.shape[1]} styles, the network {size}; encode again")
+        if extremes.shape[1] != size:
+            raise ArtifactError(f"the latents have {extremes.shape[1]} styles, the network {size}; encode again")
         self.synthesis, self.classifier, self.options = networks.synthesis, classifier, options
-        self.extremes = latents.extremes.to(device)
+        self.extremes = extremes.to(device)
         self.dtype = number_format(options.precision, device)
         self.autocast = autocast_to(self.dtype, device)
 
@@ -200,7 +214,7 @@ def explain_analysed(root: Path, name: str, device: str) -> None:
     options = config.attfind
     latents = read_latents(paths.latents).under(options.protocol)
     networks, classifier = load_stylex(paths.stylex_model, device), load_classifier(paths.classifier.model, device)
-    explainer = Explainer(networks, classifier, latents, options, device)
+    explainer = Explainer(networks, classifier, latents.extremes, options, device)
     measured = torch.nonzero(latents.measured).flatten()
     rows = measured[first_of_each_class(latents.labels[measured], config.evaluation.explained_images)]
     ids, styles = [latents.ids[row] for row in rows.tolist()], latents.style_vector(rows).to(device)

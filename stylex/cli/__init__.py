@@ -30,7 +30,7 @@ from stylex.cli.analysis import (
     summary,
     tables,
 )
-from stylex.cli.explanations import explain
+from stylex.cli.explanations import explain, export
 from stylex.cli.models import (
     backbone,
     check_classifier,
@@ -50,7 +50,7 @@ VERBS = {
     for function in (
         init, run, datasets, validate, keys, schemas, download, prepare, weights, backbone, oracle, regressor,
         classifier, check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency,
-        frechet, factors, explain, ganalyze, maps, counterfactuals, figures, tables, report, summary,
+        frechet, factors, explain, export, ganalyze, maps, counterfactuals, figures, tables, report, summary,
         convert_released, resume,
     )
 }  # fmt: skip

@@ -1,30 +1,25 @@
-"""`stylex explain`: explanations of single images ([L] 3.4), of the analysis or of any image file."""
+"""`stylex explain`: explanations of single images ([L] 3.4), of the analysis or of any image file; `stylex export`."""
 
 from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stylex.cli.options import Device, DeviceOption, ExperimentArgument, ThreadsOption, select_device
-from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError, ImageError
+from stylex.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    import torch
-
-    from stylex.attfind.explanations import Explainer, Step
-    from stylex.config import ExperimentConfig
-    from stylex.networks.stylespace import StyleVector
-
+    from stylex.api import Explainer
 
 LONGEST = 255  # bytes of the name of a file
-ORIGIN = "experiment "  # with which the provenance in a figure begins
+ORIGIN = "experiment "  # with which the provenance in a figure begins, as in `stylex.api`
+DESCRIPTION = "explainer.json"  # by which a folder is an export, as in `stylex.export`
 HEAD = 4096  # bytes of a figure in which that stands
 
 
@@ -94,7 +89,12 @@ def is_explanation(path: Path) -> bool:
 
 
 def explain(
-    experiment: ExperimentArgument,
+    model: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT|FOLDER", help="A file of config/experiments, without its ending; or an exported folder."
+        ),
+    ],
     images: Annotated[
         list[Path] | None, typer.Argument(metavar="IMAGE_FILE", help="Default: the analysed images.")
     ] = None,
@@ -106,7 +106,8 @@ def explain(
         int | None, typer.Option(min=1, help="Most coordinates to move; default: evaluation.explanation_steps.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="Folder; default: results/experiments/EXPERIMENT/explanations.")
+        Path | None,
+        typer.Option(help="Folder; default: results/experiments/EXPERIMENT/explanations; of a FOLDER: explanations."),
     ] = None,
     device: DeviceOption = Device.AUTO,
     threads: ThreadsOption = 1,
@@ -116,167 +117,57 @@ def explain(
     Each image file gives <name>.png and <name>.json. Without image files: independent.csv and subset.csv for the first
     analysed images (evaluation.explained_images).
     """
-    from stylex.config import ExperimentPaths
-
     if images:
-        output = output or ExperimentPaths(Path(), experiment).folder / "explanations"
-        request = Request(images, target, method, attributes, output)
-        explain_files(Path(), experiment, request, select_device(device, threads))
+        output = output or default_output(model)
+        explain_files(model, Request(images, target, method, attributes, output), select_device(device, threads))
         return
+    if is_folder(model):
+        raise ImageError(f"{model} is a folder: name the image files to explain, as `stylex explain {model} image.png`")
     if target is not None or attributes is not None or output is not None:
         raise ImageError("--target, --attributes and --output need an image file")
     from stylex.attfind.explanations import explain_analysed
 
-    explain_analysed(Path(), experiment, select_device(device, threads))
+    explain_analysed(Path(), model, select_device(device, threads))
 
 
-def explain_files(root: Path, experiment: str, request: Request, device: str) -> None:
+def is_folder(model: str) -> bool:
+    """Whether this is the folder of a model, rather than the name of an experiment."""
+    return os.sep in model or Path(model, DESCRIPTION).is_file()
+
+
+def default_output(model: str) -> Path:
+    """Return where explanations go."""
+    from stylex.config import ExperimentPaths
+
+    return Path("explanations") if is_folder(model) else ExperimentPaths(Path(), model).folder / "explanations"
+
+
+def explain_files(model: str, request: Request, device: str) -> None:
     """Explain image files; nothing is written before all of them are explained."""
-    import torch
-
-    from stylex.artifacts import provenance, write_json
-    from stylex.attfind import records
-    from stylex.attfind.explanations import Explainer
-    from stylex.classifiers import load_classifier, load_perceptual
-    from stylex.config import experiment_paths, load_experiment
-    from stylex.latents.encode import encode_images
-    from stylex.latents.table import read_latents
-    from stylex.networks.model import load_stylex
-
-    config, paths, outputs = load_experiment(root, experiment), experiment_paths(root, experiment), request.outputs()
-    latents = read_latents(paths.latents).under(config.attfind.protocol)
-    networks = load_stylex(paths.stylex_model, device)
-    classifier = load_classifier(paths.classifier.model, device)
-    explainer = Explainer(networks, classifier, latents, config.attfind, device)
-    images = read_images(root, config, request.files, networks.image_channels).to(device)
-    perceptual = load_perceptual(root, config.stylex, device)
-    parts = [encode_images(networks, classifier, perceptual, part) for part in images.split(config.attfind.batch_size)]
-    columns = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
-    targets = targets_of_files(request, columns["reconstruction_logits"], latents.class_names)
-    limit = request.attributes or config.evaluation.explanation_steps
-    found = explainer.explain(styles_of(columns), targets, records.Method(request.method), limit)
-    explained = []
-    for number, (file, target, steps) in enumerate(zip(request.files, targets.tolist(), found, strict=True)):
-        row = {name: values[number : number + 1] for name, values in columns.items()}
-        explained.append(Explained(file, images[number], row, latents.class_names, target, steps, request.method))
-    caption = f"{ORIGIN}{experiment}, config {config.digest()}, seed {config.seed}"
-    origin = provenance(config.digest(), config.seed, device)
-    for path, one in zip(outputs, explained, strict=True):
-        one.draw(path, explainer, caption)
-        write_json(path.with_suffix(".json"), {"experiment": experiment, **one.content(), "provenance": origin})
-        typer.echo(one.summary(path))
+    outputs, explainer = request.outputs(), load(model, device)
+    found = explainer.explain(request.files, request.target, request.method.value, request.attributes)
+    for path, one in zip(outputs, found, strict=True):
+        one.save(path)
+        typer.echo(f"{one.summary()}\n  {path}")
 
 
-def styles_of(columns: dict[str, torch.Tensor]) -> StyleVector:
-    """Return the styles that `encode_images` gives."""
-    from stylex.networks.stylespace import StyleVector
+def load(model: str, device: str) -> Explainer:
+    """Return the explainer of a folder, or of an experiment of the project in the current folder."""
+    from stylex.api import Explainer, load
+    from stylex.export import read_experiment
 
-    return StyleVector(columns["styles"], columns["to_rgb_styles"])
-
-
-@dataclass(frozen=True)
-class Explained:
-    """One image file and its explanation; raises `AttributesNotFoundError` when nothing raises the target class."""
-
-    file: Path
-    image: torch.Tensor  # [C, H, W] in [-1, 1], as the classifier sees it
-    columns: dict[str, torch.Tensor]  # what `encode_images` says of it, [1, …]
-    class_names: Sequence[str]
-    target: int
-    steps: list[Step]
-    method: Method
-
-    def __post_init__(self) -> None:
-        if not self.steps:
-            raise AttributesNotFoundError(
-                f"{self.file}: no style coordinate brings it nearer to '{self.class_names[self.target]}'; choose"
-                " another --target or raise attfind.shift"
-            )
-
-    def probabilities(self, column: str) -> dict[str, float]:
-        """Return the probability of each class; column: `logits` of the image or `reconstruction_logits`."""
-        return dict(zip(self.class_names, self.columns[column].softmax(dim=1)[0].tolist(), strict=True))
-
-    @property
-    def flips(self) -> int:
-        """How many steps end with the target class: by `SUBSET` one at the most, by `INDEPENDENT` each alone."""
-        return sum(step.flipped for step in self.steps)
-
-    @property
-    def predicted(self) -> str:
-        """The classifier's decision on the reconstruction."""
-        return self.class_names[int(self.columns["reconstruction_logits"].argmax())]
-
-    def content(self) -> dict[str, Any]:
-        """Return what the JSON file holds."""
-        return {
-            "image": str(self.file),
-            "method": self.method.value,
-            "target_class": self.class_names[self.target],
-            "flipped": self.flips > 0,
-            "probabilities": self.probabilities("logits"),
-            "reconstruction_probabilities": self.probabilities("reconstruction_logits"),
-            "reconstruction_l1": float(self.columns["reconstruction_l1"]),
-            "steps": [step.record() for step in self.steps],
-        }
-
-    def summary(self, path: Path) -> str:
-        """Return the lines that are printed."""
-        target = self.class_names[self.target]
-        end = "the decision flips" if self.flips else "the decision does not flip"
-        if self.method is Method.INDEPENDENT:
-            end = f"{self.flips} of {len(self.steps)} coordinates flip the decision, each moved alone"
-        rows = [("step", "layer", "channel", "direction", f"P({target})")]
-        rows.append(("0", "", "", "", f"{self.steps[0].probability_before:.3f}"))
-        for step in self.steps:
-            place = str(step.step), str(step.layer), str(step.channel), step.direction.label
-            rows.append((*place, f"{step.probability_after:.3f}"))
-        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-        lines = ["  " + "  ".join(map(str.rjust, row, widths)) for row in rows]
-        return "\n".join(
-            [f"{self.file}: {self.predicted} to {target}, {self.method.value}: {end}", *lines, f"  {path}"]
-        )
-
-    def draw(self, path: Path, explainer: Explainer, provenance: str) -> None:
-        """Write the figure."""
-        from stylex.attfind import records
-        from stylex.figures.explanations import Tile, assemble, images_of_steps, save_explanation
-
-        target, selection = self.class_names[self.target], records.Method(self.method)
-        steps = [step.record() for step in self.steps]
-        shift, styles = explainer.options.shift, styles_of(self.columns)
-        images = images_of_steps(explainer.synthesis, styles, explainer.extremes, shift, steps, selection)
-        original = Tile(self.image.permute(1, 2, 0).cpu().numpy(), "original", self.probabilities("logits")[target])
-        save_explanation(path, assemble(self.predicted, target, original, images, steps, selection), provenance)
+    return load(model, device) if is_folder(model) else Explainer(read_experiment(Path(), model, device), device)
 
 
-def read_images(root: Path, config: ExperimentConfig, files: Sequence[Path], channels: int) -> torch.Tensor:
-    """Return the images of the files, float32 [N, C, H, W] in [-1, 1], prepared as those of the experiment's dataset.
+def export(
+    experiment: ExperimentArgument,
+    output: Annotated[Path | None, typer.Option(help="Folder; default: results/experiments/EXPERIMENT/export.")] = None,
+) -> None:
+    """Write a folder that `stylex explain` and `stylex.load` use without the project: networks, classifier, card."""
+    from stylex.export import export
 
-    channels: of a released model, whose dataset is not here: the central square is taken.
-    """
-    from stylex.datasets import read_files
-    from stylex.datasets.single import read_squares
-    from stylex.quantization import from_uint8
-
-    if config.runs("train"):
-        return from_uint8(read_files(root, config.dataset, files))
-    return from_uint8(read_squares(files, channels, config.dataset.resolution))
-
-
-def targets_of_files(request: Request, logits: torch.Tensor, class_names: Sequence[str]) -> torch.Tensor:
-    """Return the target class of each file [N]; logits [N, classes] of the reconstructions."""
-    import torch
-
-    from stylex.attfind.explanations import runners_up
-    from stylex.config.loading import unknown_name
-
-    if request.target is None:
-        return runners_up(logits)
-    if request.target not in class_names:
-        raise ConfigError(f"--target: {unknown_name('class', request.target, list(class_names))}")
-    target = class_names.index(request.target)
-    for file, decision in zip(request.files, logits.argmax(dim=1).tolist(), strict=True):
-        if decision == target:
-            raise ArtifactError(f"{file}: the classifier already says '{request.target}'; choose another --target")
-    return torch.full((len(logits),), target, device=logits.device)
+    folder = export(Path(), experiment, output)
+    sizes = {path.name: path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    largest = sorted(sizes, key=sizes.__getitem__, reverse=True)[:2]
+    parts = ", ".join(f"{name} {sizes[name] / 1e6:.2f} MB" for name in largest)
+    typer.echo(f"{folder}: {sum(sizes.values()) / 1e6:.2f} MB ({parts})")

@@ -1,4 +1,4 @@
-"""The images of the built-in datasets, row by row: read from IDX or CSV files and padded, or drawn; or of a file."""
+"""The images of the built-in datasets, row by row: read from IDX or CSV files and padded, or drawn."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy
 from stylex.datasets import leaves
 from stylex.datasets.catalog import DatasetSpec
 from stylex.datasets.factors import Factors
-from stylex.datasets.images import Bytes, ImageInfo, read_image
+from stylex.datasets.images import Bytes
 from stylex.datasets.partition import OFFICIAL_SHARES, OWN_SHARES, assign_splits
 from stylex.datasets.shards import Content, Row
 from stylex.errors import ImageError
@@ -77,19 +77,6 @@ def prepared(images: Bytes, resolution: int) -> Bytes:
         side, filter = (resolution, resolution), Image.Resampling.LANCZOS
         images = numpy.stack([numpy.asarray(Image.fromarray(image).resize(side, filter)) for image in images])
     return images[:, None]
-
-
-def read_file(spec: DatasetSpec, path: Path, resolution: int) -> tuple[Bytes, ImageInfo]:
-    """Read an image file as uint8 [C, resolution, resolution]; raise `ImageError` when it cannot be read.
-
-    One of 28x28, as the digits and garments are downloaded, gets their margin; of any other, as a stored or drawn image
-    is, the central square is resized.
-    """
-    image, seen = read_image(path, spec.channels, resolution)
-    if spec.format != "drawn" and seen.size == (SIDE, SIDE):
-        image, seen = read_image(path, spec.channels, SIDE)
-        image = prepared(image, resolution)[0]
-    return image, seen
 
 
 def decode(spec: DatasetSpec, folder: Path) -> Iterator[RawImages]:

@@ -4,20 +4,46 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
 
 import numpy
 
 from stylex.config import DatasetConfig, DatasetPaths
-from stylex.datasets.built_in import read_file
+from stylex.datasets.built_in import SIDE, prepared
 from stylex.datasets.catalog import DatasetSpec, dataset_spec
-from stylex.datasets.images import Bytes, ImageInfo, ImageSummary, Rendering, read_image
+from stylex.datasets.images import DEFAULT, Bytes, ImageInfo, ImageSummary, Rendering, read_image
 from stylex.datasets.layouts import load_layout
 from stylex.datasets.layouts.records import Box
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How an image file becomes an image of a dataset, boxes apart."""
+
+    channels: int  # 1: grey, 3: RGB
+    resolution: int
+    margin: bool = False  # one of 28x28 pixels, as digits and garments are downloaded, gets their margin
+    rendering: Rendering = DEFAULT
+
+    @classmethod
+    def of(cls, root: Path, config: DatasetConfig) -> Self:
+        """Return that of a dataset; raise `ConfigError` when it is unknown."""
+        spec = dataset_spec(root, config.name)
+        rendering = Rendering.of(spec.file) if spec.file else DEFAULT
+        return cls(spec.channels, config.resolution, spec.format in ("idx", "csv"), rendering)
+
+    def read(self, path: Path, box: Box | None = None) -> tuple[Bytes, ImageInfo]:
+        """Read an image file as uint8 [channels, resolution, resolution]; raise `ImageError` when it cannot be read."""
+        image, seen = read_image(path, self.channels, self.resolution, box, self.rendering)
+        if self.margin and seen.size == (SIDE, SIDE):
+            image, seen = read_image(path, self.channels, SIDE)
+            image = prepared(image, self.resolution)[0]
+        return image, seen
 
 
 def read_files(root: Path, config: DatasetConfig, paths: Sequence[Path]) -> torch.Tensor:
@@ -27,25 +53,24 @@ def read_files(root: Path, config: DatasetConfig, paths: Sequence[Path]) -> torc
     central square is taken. Transparency and 16 bits are treated as the dataset's file says, and logged. Raises
     `ConfigError` for an unknown dataset, `ImageError` for a file that cannot be read.
     """
-    spec, side = dataset_spec(root, config.name), config.resolution
-    if spec.file is None:
-        return _stacked(paths, [read_file(spec, path, side) for path in paths], Rendering(), spec.name, None)
-    rendering, boxes = Rendering.of(spec.file), _boxes(root, spec, paths)
-    read = [read_image(path, spec.channels, side, box, rendering) for path, box in zip(paths, boxes, strict=True)]
-    return _stacked(paths, read, rendering, spec.name, f"config/datasets/{spec.name}.yaml")
+    spec, preparation = dataset_spec(root, config.name), Preparation.of(root, config)
+    where = f"config/datasets/{spec.name}.yaml" if spec.file else None
+    boxes = _boxes(root, spec, paths) if spec.file else [None] * len(paths)
+    return _read(preparation, paths, boxes, spec.name, where)
 
 
-def read_squares(paths: Sequence[Path], channels: int, side: int) -> torch.Tensor:
-    """Return the central squares of image files as uint8 [N, channels, side, side], where no dataset says more."""
-    return _stacked(paths, [read_image(path, channels, side) for path in paths], Rendering(), "explain", None)
+def read_squares(preparation: Preparation, paths: Sequence[Path]) -> torch.Tensor:
+    """Return image files as uint8 [N, C, resolution, resolution], of each the central square: no dataset is here."""
+    return _read(preparation, paths, [None] * len(paths), "explain", None)
 
 
-def _stacked(
-    paths: Sequence[Path], read: list[tuple[Bytes, ImageInfo]], rendering: Rendering, name: str, where: str | None
+def _read(
+    preparation: Preparation, paths: Sequence[Path], boxes: Sequence[Box | None], name: str, where: str | None
 ) -> torch.Tensor:
     import torch
 
-    summary = ImageSummary(rendering)
+    read = [preparation.read(path, box) for path, box in zip(paths, boxes, strict=True)]
+    summary = ImageSummary(preparation.rendering)
     for path, (_, seen) in zip(paths, read, strict=True):
         summary.add(str(path), seen)
     summary.report(name, where)

@@ -102,7 +102,7 @@ class Explanations:
 
     def __init__(self, run: Run, latents: Latents) -> None:
         self.run, self.latents = run, latents
-        self.explainer = Explainer(run.networks, run.classifier, latents, run.config.attfind, run.device)
+        self.explainer = Explainer(run.networks, run.classifier, latents.extremes, run.config.attfind, run.device)
         self._known: dict[str, Explained] = {}
 
     def turn(self, method: Method, rows: Tensor, target: str) -> list[Counterfactuals]:

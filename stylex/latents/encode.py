@@ -143,18 +143,19 @@ def encode_images(
 
 @torch.inference_mode()
 def reconstructed(networks: StylexNetworks, classifier: Classifier, images: Tensor) -> dict[str, Tensor]:
-    """Return the reconstructions of images [N, C, H, W] in [-1, 1], what they are made of, and D's scores of them."""
+    """Return what `reconstruct` does, and D's scores of the reconstructions."""
+    columns = reconstruct(networks, classifier, images)
+    condition = columns["logits"].softmax(dim=1)
+    return columns | {"discriminator": networks.discriminator(columns["reconstruction"], condition, group=1)}
+
+
+@torch.inference_mode()
+def reconstruct(networks: StylexNetworks, classifier: Classifier, images: Tensor) -> dict[str, Tensor]:
+    """Return the reconstructions of images [N, C, H, W] in [-1, 1], and what they are made of."""
     logits, w = classifier(images), networks.encoder(images)
     styles = networks.synthesis.styles(networks.w_plus(w, logits))
-    reconstruction = networks.synthesis.render(styles)
-    return {
-        "logits": logits,
-        "w": w,
-        "styles": styles.space,
-        "to_rgb_styles": styles.to_rgb,
-        "reconstruction": reconstruction,
-        "discriminator": networks.discriminator(reconstruction, logits.softmax(dim=1), group=1),
-    }
+    made_of = {"logits": logits, "w": w, "styles": styles.space, "to_rgb_styles": styles.to_rgb}
+    return made_of | {"reconstruction": networks.synthesis.render(styles)}
 
 
 def analysis_rows(labels: Tensor, candidates: Tensor, options: AttFindConfig, seed: int) -> Tensor:

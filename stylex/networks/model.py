@@ -61,9 +61,13 @@ def build_networks(
 
 def save_stylex(path: Path, networks: StylexNetworks, header: dict[str, str]) -> None:
     """Write all weights and the fixed noise maps, with what `load_stylex` needs in the header."""
+    save_tensors(path, networks.state_dict(), {**header, **shape_header(networks)})
+
+
+def shape_header(networks: StylexNetworks) -> dict[str, str]:
+    """Return the part of a file's header from which networks of these shapes are built."""
     shape = json.dumps({name: getattr(networks, name) for name in ("resolution", "image_channels", "classes")})
-    config = networks.config.model_dump_json()
-    save_tensors(path, networks.state_dict(), {**header, "stylex_config": config, "shape": shape})
+    return {"stylex_config": networks.config.model_dump_json(), "shape": shape}
 
 
 def load_stylex(path: Path, device: torch.device | str = "cpu") -> StylexNetworks:
@@ -71,13 +75,25 @@ def load_stylex(path: Path, device: torch.device | str = "cpu") -> StylexNetwork
 
     Raises `ArtifactError` when the file is missing, damaged or foreign.
     """
-    tensors, header = load_tensors(path)
+    return stylex_of(path, *load_tensors(path), device=device)
+
+
+def stylex_of(
+    path: Path,
+    tensors: dict[str, Tensor],
+    header: dict[str, str],
+    device: torch.device | str,
+    remedy: str = "run `stylex train` again",
+) -> StylexNetworks:
+    """Return the networks of a file's tensors and header; those of an export have no attribute `discriminator`."""
     try:
         config, shape = StylexConfig.model_validate_json(header["stylex_config"]), json.loads(header["shape"])
         networks = StylexNetworks(config, **shape)
+        if not any(name.startswith("discriminator.") for name in tensors):
+            del networks.discriminator
         networks.load_state_dict(tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         reason = str(error).splitlines()[0]
-        raise ArtifactError(f"{path} does not hold StylEx networks ({reason}); run `stylex train` again") from None
+        raise ArtifactError(f"{path} does not hold StylEx networks ({reason}); {remedy}") from None
     networks.synthesis.quantized = True
     return networks.to(device).eval().requires_grad_(False)

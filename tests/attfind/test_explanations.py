@@ -44,7 +44,7 @@ class Case:
         latents = latents_with(self.styles if styles is None else styles)
         common = {"batch_size": 16, "precision": "float32", "shift": SHIFT}
         given = self.options.model_copy(update=common | options)
-        return Explainer(self.networks, self.classifier, latents, given, "cpu")
+        return Explainer(self.networks, self.classifier, latents.extremes, given, "cpu")
 
     def explain(self, method, count, **options):
         """Return the target of each image and its steps."""

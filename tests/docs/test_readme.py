@@ -213,7 +213,8 @@ def test_every_check_belongs_to_a_command():
 
 def test_every_block_says_what_it_is():
     kinds = {kind for page in PAGES for kind, _ in FENCE.findall(page.read_text())}
-    # bash: a job script, to be filled in; python: what people do elsewhere; text: what a command prints
+    # bash: a job script, to be filled in; python: tests/api/test_page.py runs api.md's, the rest
+    # is done elsewhere; text: what a command prints
     assert kinds <= {"sh", "bash", "yaml", "mermaid", "python", "text"}
 
 

@@ -6,82 +6,26 @@ import shutil
 
 import pytest
 import torch
-import yaml
 from PIL import Image
 
-from stylex.artifacts import load_tensors, read_json, save_tensors
-from stylex.classifiers import build_network
-from stylex.classifiers.frozen import NetworkDescription, save_network
+from stylex.artifacts import read_json
 from stylex.cli import main
-from stylex.cli.explanations import read_images
-from stylex.config import DatasetPaths, ExperimentPaths, backbone_paths, load_experiment
+from stylex.config import DatasetPaths, ExperimentPaths, load_experiment
 from stylex.config.base import Protocol
 from stylex.datasets import dataset_spec, load_split
 from stylex.datasets.built_in import decode
+from stylex.datasets.single import Preparation, read_squares
+from stylex.export import read_experiment, read_export
 from stylex.figures.explanations import COLUMNS, read_steps
-from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
-from stylex.networks.model import build_networks, save_stylex
 
 NAME = "mnist"
-
-
-@pytest.fixture(scope="module")
-def project(mnist_root, tmp_path_factory):
-    """A project as after `encode`: 24 digits analysed by random networks whose decisions are split in two."""
-    root = tmp_path_factory.mktemp("explain") / "project"
-    shutil.copytree(mnist_root, root)
-    file = root / "config/experiments" / f"{NAME}.yaml"
-    content = yaml.safe_load(file.read_text())
-    channels = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")}
-    content["stylex"]["networks"] = channels | {"latent_dim": 8}
-    content["attfind"] = {"images": 24, "shift": 2.0, "precision": "float32", "batch_size": 64}
-    content["evaluation"] = {"explained_images": 6, "explanation_steps": 4}
-    file.write_text(yaml.safe_dump(content))
-    paths, config = ExperimentPaths(root, NAME), load_experiment(root, NAME)
-    torch.manual_seed(0)
-    save_random_network(paths.classifier.model, "classifier", ("3", "5"))
-    save_random_network(backbone_paths(root, "mnist-32").model, "backbone", tuple("0123456789"))
-    networks = build_networks(config.stylex, resolution=32, image_channels=1, classes=2, seed=0)
-    save_stylex(paths.stylex_model, networks, {})
-    encode(root, NAME, "cpu")
-    logits = read_latents(paths.latents).reconstruction_logits
-    tensors, header = load_tensors(paths.classifier.model)
-    tensors["head.bias"][1] -= (logits[:, 1] - logits[:, 0]).median() + 1e-6
-    save_tensors(paths.classifier.model, tensors, header)
-    encode(root, NAME, "cpu")
-    return root
-
-
-def save_random_network(path, role, names):
-    description = NetworkDescription(
-        role=role, name="random", architecture="resnet18", width=0.125, channels=1, resolution=32, class_names=names
-    )
-    save_network(path, build_network("resnet18", 1, len(names), 0.125), description, {})
 
 
 @pytest.fixture
 def here(project, monkeypatch):
     monkeypatch.chdir(project)
     return project
-
-
-@pytest.fixture
-def latents(project):
-    return read_latents(ExperimentPaths(project, NAME).latents)
-
-
-@pytest.fixture
-def digit(project, latents, tmp_path):
-    """The file of the first analysed image."""
-    return save_prepared(project, latents.ids[0], tmp_path / "digit.png")
-
-
-def save_prepared(root, identity, path):
-    split = load_split(root, load_experiment(root, NAME).dataset, "test")
-    row = torch.tensor([split.ids.index(identity)])
-    Image.fromarray(split.raw(row)[0, 0].numpy()).save(path)
-    return path
 
 
 def explain(*arguments):
@@ -92,7 +36,7 @@ def explain(*arguments):
         return int(ended.code or 0)
 
 
-def test_a_file_of_the_dataset_is_read_as_the_analysis_reads_it(project, tmp_path):
+def test_a_file_of_the_dataset_is_read_as_the_analysis_reads_it(project, folder, tmp_path):
     config = load_experiment(project, NAME)
     split = load_split(project, config.dataset, "test")
     (raw,) = decode(dataset_spec(project, "mnist"), DatasetPaths(project, "mnist").raw)
@@ -100,14 +44,15 @@ def test_a_file_of_the_dataset_is_read_as_the_analysis_reads_it(project, tmp_pat
     for row in rows:
         downloaded = raw.images[int(split.ids[row].rpartition("-")[2])]
         Image.fromarray(downloaded).save(tmp_path / f"{row}.png")
-    images = read_images(project, config, [tmp_path / f"{row}.png" for row in rows], 1)
-    assert torch.equal(images, split.images(torch.tensor(rows)))
+    files = [tmp_path / f"{row}.png" for row in rows]
+    for source in (read_experiment(project, NAME, "cpu"), read_export(folder, "cpu")):
+        assert torch.equal(source.read(files), split.raw(torch.tensor(rows)))
 
 
-def test_of_a_released_model_whose_dataset_is_not_here_the_central_square_is_read(root, tmp_path):
+def test_without_its_dataset_the_central_square_of_a_file_is_read(tmp_path):
     Image.new("RGB", (300, 200), (255, 0, 0)).save(tmp_path / "face.png")
-    images = read_images(root, load_experiment(root, "released-age"), [tmp_path / "face.png"], 3)
-    assert images.shape == (1, 3, 256, 256) and images.mean(dim=(0, 2, 3)).tolist() == [1, -1, -1]
+    images = read_squares(Preparation(channels=3, resolution=256), [tmp_path / "face.png"])
+    assert images.shape == (1, 3, 256, 256) and images.float().mean(dim=(0, 2, 3)).tolist() == [255, 0, 0]
 
 
 def test_an_analysed_image_is_explained_from_its_file_as_in_the_analysis(here, digit, latents, tmp_path, capsys):
@@ -156,8 +101,8 @@ def test_options_and_files_of_any_kind(here, digit, tmp_path, capsys):
     assert f"{sum(flips)} of {len(flips)} coordinates flip the decision, each moved alone" in capsys.readouterr().out
 
 
-def test_a_file_explained_beside_others_is_explained_as_alone(here, digit, latents, tmp_path):
-    other = save_prepared(here, latents.ids[5], tmp_path / "other.png")
+def test_a_file_explained_beside_others_is_explained_as_alone(here, digit, latents, prepared, tmp_path):
+    other = prepared(latents.ids[5], "other.png")
     assert explain(digit, "--output", tmp_path / "alone") == 0
     assert explain(other, digit, "--output", tmp_path / "both") == 0
     alone, both = (read_json(tmp_path / folder / "digit.json") for folder in ("alone", "both"))
@@ -174,7 +119,7 @@ def test_mistakes_are_one_line_and_leave_nothing(here, digit, latents, tmp_path,
     refused = {
         (digit, tmp_path / "text.png", *out): "text.png cannot be read as an image",
         (tmp_path / "none.png", *out): "none.png does not exist",
-        (digit, "--target", "55", *out): "--target: unknown class '55'; did you mean '5'?",
+        (digit, "--target", "55", *out): "target: unknown class '55'; did you mean '5'?",
         (digit, "--target", decision, *out): f"digit.png: the classifier already says '{decision}'; choose another",
         (digit, "--output", tmp_path): "would overwrite an image",
         (digit, tmp_path / "sub/digit.png", *out): "two of the images would be explained in",
