@@ -1,7 +1,7 @@
 """`stylex init`: the files of an experiment on a user's own images, with sizes and a budget measured on this machine.
 
-It looks at the images, measures how fast this machine trains at each resolution, and writes commented YAML: a dataset,
-a backbone, an oracle, an experiment and a suite of one name. Nothing is trained.
+It looks at the images, checks a classifier that is given, measures how fast this machine trains at each resolution, and
+writes commented YAML: a dataset, a backbone, an oracle, an experiment and a suite of one name. Nothing is trained.
 """
 
 from __future__ import annotations
@@ -12,24 +12,33 @@ import statistics
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any, Self
 
+import pandas
 import torch
 import yaml
 from PIL import Image
+from torch import Tensor
 
 from stylex.artifacts import write_text
 from stylex.classifiers import Classifier, FeatureBackbone
+from stylex.classifiers.checks import check_classifier, chosen, failures
+from stylex.classifiers.formats import read_metadata, source_of
 from stylex.classifiers.frozen import NetworkDescription, Role
+from stylex.classifiers.imported import read_imported, resolve
 from stylex.classifiers.networks import ImageNetwork
-from stylex.config import FineTuningConfig, load_backbone_config, load_experiment
+from stylex.config import FineTuningConfig, ImportedClassifierConfig, load_backbone_config, load_experiment
+from stylex.config.reading import validated
 from stylex.datasets.layouts.own import Tree, folders, table
 from stylex.datasets.layouts.records import ImageRecord
+from stylex.datasets.single import Preparation, read_squares
 from stylex.errors import ConfigError, DatasetError
 from stylex.precision import autocast_to
+from stylex.quantization import from_uint8
 from stylex.training.sampler import FrozenNetworks, RealBatch
 from stylex.training.state import initial_state, training_dtype
 from stylex.training.step import Step
@@ -43,6 +52,7 @@ EVENLY = 1000  # budgets are multiples of this
 MOST = 400_000  # images: the presets have not been tried beyond
 SMALL = 5000  # training images below which the discriminator sees augmented ones
 MEASURED = 15.0  # seconds of training at one resolution
+BATCH = 64  # images that are classified at a time
 
 
 @dataclass(frozen=True)
@@ -65,7 +75,7 @@ class Images:
     place: Path
     table: Path | None
     class_names: tuple[str, ...]  # empty: nothing says what is on the images
-    counts: dict[str, int]
+    labels: tuple[int, ...]  # of each image, a position in class_names; empty likewise
     paths: tuple[Path, ...]
     notes: tuple[str, ...]
     side: int  # the median of the smaller sides of a sample
@@ -73,7 +83,8 @@ class Images:
 
     def lines(self) -> list[str]:
         """Return what to tell the user, a line each."""
-        classes = [f"  {name}: {count} images" for name, count in self.counts.items()]
+        counts = Counter(self.labels)
+        classes = [f"  {name}: {counts[position]} images" for position, name in enumerate(self.class_names)]
         return [f"{len(self.paths)} images in {self.place}", *classes, *(f"  {note}" for note in self.notes)]
 
 
@@ -97,14 +108,10 @@ def look_at(place: Path, labels: Path | None) -> Images:
     paths = tuple(record.path for record in records) or tuple(sorted(Tree(place).images_below(place)))
     if not paths:
         raise DatasetError(f"--images {place}: no image is there; put them into one folder per class")
-    if listing is None:
-        raise DatasetError(
-            f"--images {place}: nothing says what the images show; put them into one folder per class, or give --labels"
-        )
-    labelled = Counter(record.label for record in records)
-    counts = {name: labelled[position] for position, name in enumerate(names)}
     side, channels, notes = _headers(paths)
-    return Images(place, labels, names, counts, paths, (*(listing.notes if listing else ()), *notes), side, channels)
+    of_images = tuple(record.label for record in records)
+    every_note = (*(listing.notes if listing else ()), *notes)
+    return Images(place, labels, names, of_images, paths, every_note, side, channels)
 
 
 def _headers(paths: Sequence[Path]) -> tuple[int, int, list[str]]:
@@ -148,8 +155,84 @@ def files_of(root: Path, name: str) -> list[Path]:
 
 def refuse_existing(root: Path, name: str) -> None:
     """Raise `ConfigError` when a file that would be written is there."""
-    if there := [path for path in files_of(root, name) if path.exists()]:
+    if there := [path for path in (*files_of(root, name), labels_table(root, name)) if path.exists()]:
         raise ConfigError(f"{there[0]} is there already: give another --name, or delete it and its like")
+
+
+@dataclass(frozen=True)
+class GivenClassifier:
+    """A classifier of the user's own: the section `classifier` of the experiment, and what reads it."""
+
+    root: Path
+    section: dict[str, Any]
+    config: ImportedClassifierConfig
+    class_names: tuple[str, ...]  # of its outputs
+
+    @classmethod
+    def declared(cls, root: Path, file: str, declarations: Sequence[str], found: Images) -> Self:
+        """Read what the file says of itself; declarations: `key=value` of the section, as `inputs.range=0..1`.
+
+        Without names of the outputs, they are taken to be the classes of the images in alphabetical order. Raises
+        `ConfigError` for what is declared wrongly, or not at all.
+        """
+        section: dict[str, Any] = {"file": file}
+        for text in declarations:
+            key, equals, value = text.partition("=")
+            if not equals:
+                raise ConfigError(f"--declare {text}: give a key and a value, as inputs.range=0..1")
+            *within, last = key.removeprefix("classifier.").split(".")
+            place = section
+            for name in within:
+                place = place.setdefault(name, {})
+            place[last] = yaml.safe_load(value)
+        config = validated(ImportedClassifierConfig, section, Path("--classifier"))
+        if config.classes is None and read_metadata(source_of(config, root))[0].classes is None and found.class_names:
+            section["classes"] = list(found.class_names)
+            config = validated(ImportedClassifierConfig, section, Path("--classifier"))
+        return cls(root, section, config, resolve(config, root).declaration.classes)
+
+    def read(self, found: Images, resolution: int, device: str) -> Classifier:
+        """Return the classifier of images of that resolution."""
+        names = found.class_names or self.class_names
+        return read_imported(self.config, self.root, names, found.channels, resolution, device=device)[0]
+
+    def check(self, found: Images, resolution: int, device: str) -> list[str]:
+        """Return what `stylex check-classifier` says, a line each; raise `ConfigError` when a check fails."""
+        rows = chosen(len(found.paths)).tolist()
+        images = _read(found, resolution, [found.paths[row] for row in rows])
+        labels = torch.tensor([found.labels[row] for row in rows]) if found.labels else None
+        names = found.class_names or self.class_names
+        checks = check_classifier(self.config, self.root, images, labels, names, device)
+        if failed := failures(checks):
+            raise ConfigError(f"--classifier {self.config.file}: {failed}")
+        return [f"  {check.name}: {check.finding}" for check in checks]
+
+    def label(self, found: Images, resolution: int, device: str, table: Path) -> Images:
+        """Return the images with the classifier's decisions as labels, which `table` will hold."""
+        classifier, decisions = self.read(found, resolution, device), []
+        for start in range(0, len(found.paths), BATCH):
+            images = _read(found, resolution, found.paths[start : start + BATCH]).to(device)
+            with torch.no_grad():
+                decisions += classifier(images).argmax(dim=1).tolist()
+        decided = sorted(set(decisions))
+        if len(decided) < 2:
+            raise DatasetError(
+                f"--images {found.place}: the classifier says '{self.class_names[decided[0]]}' of every image; add"
+                " images that it decides otherwise"
+            )
+        names = tuple(self.class_names[label] for label in decided)
+        labels = tuple(decided.index(label) for label in decisions)
+        return replace(found, table=table, class_names=names, labels=labels)
+
+
+def _read(found: Images, resolution: int, paths: Sequence[Path]) -> Tensor:
+    """Return images, float [N, C, resolution, resolution] in [-1, 1]."""
+    return from_uint8(read_squares(Preparation(found.channels, resolution), paths))
+
+
+def labels_table(root: Path, name: str) -> Path:
+    """Return the table of labels that is written where the classifier's decisions are the classes."""
+    return root / "config" / "datasets" / f"{name}.csv"
 
 
 @dataclass(frozen=True)
@@ -161,16 +244,16 @@ class Plan:
     rate: float  # images a second, measured
 
 
-def plan(root: Path, name: str, found: Images, minutes: float, device: str, classifier: Classifier | None) -> Plan:
+def plan(root: Path, name: str, found: Images, minutes: float, device: str, given: GivenClassifier | None) -> Plan:
     """Measure how fast this machine trains, and return the largest resolution that becomes good in the minutes.
 
-    Where none does: the smallest, with the images that the time allows. Raises `DatasetError` for images smaller than
-    any preset's.
+    Where none does: the smallest, with the images that the time allows.
     """
     seconds = max(60 * minutes - max(RESERVE, RESERVED_PART * 60 * minutes), 60.0)
     fitting = [preset for preset in PRESETS if preset.resolution <= found.side] or [PRESETS[-1]]
     chosen = None
     for preset in fitting:
+        classifier = given.read(found, preset.resolution, device) if given else None
         rate = measured_rate(root, name, found, preset, device, classifier)
         images = int(min(rate * seconds, MOST)) // EVENLY * EVENLY
         chosen = Plan(preset, max(images, EVENLY), rate)
@@ -193,8 +276,7 @@ def measured_rate(
         (trial / "config/presets").symlink_to((root / "config/presets").resolve())
         write(trial, name, found, Plan(preset, EVENLY, 0.0), 0, None)
         experiment, backbone = load_experiment(trial, name), load_backbone_config(trial, name)
-    config, count = experiment.stylex, max(len(found.class_names), 2)
-    names = found.class_names or ("", " ")
+    config, names = experiment.stylex, classifier.class_names if classifier else found.class_names
 
     def random_network(role: Role, options: FineTuningConfig) -> tuple[ImageNetwork, NetworkDescription]:
         described = NetworkDescription.of(role, name, options, found.channels, preset.resolution, names)
@@ -205,7 +287,7 @@ def measured_rate(
         classifier = Classifier(*random_network("classifier", experiment.classifier)).to(device)
     features = FeatureBackbone(*random_network("backbone", backbone)).to(device)
     frozen = FrozenNetworks(classifier, features, training_dtype(config.training, device))
-    state = initial_state(config, preset.resolution, found.channels, count, 0, device)
+    state = initial_state(config, preset.resolution, found.channels, len(names), 0, device)
     size = (config.training.batch_size, found.channels, preset.resolution, preset.resolution)
     images = torch.rand(size, generator=torch.Generator().manual_seed(0)).to(device) * 2 - 1
     with torch.no_grad(), autocast_to(frozen.dtype, device):
@@ -223,16 +305,22 @@ def measured_rate(
     return config.training.batch_size / seconds
 
 
-def write(
-    root: Path, name: str, found: Images, plan: Plan, minutes: float, classifier: dict[str, object] | None
-) -> None:
-    """Write the five files; classifier: the section of a classifier that is given, else one is trained."""
+def write(root: Path, name: str, found: Images, plan: Plan, minutes: float, classifier: dict[str, Any] | None) -> None:
+    """Write the five files; classifier: the section of one that is given, else one is trained.
+
+    Labels that nobody has given are written, too.
+    """
+    if found.table == (table := labels_table(root, name)):
+        rows = zip(
+            (str(path.resolve()) for path in found.paths), (found.class_names[i] for i in found.labels), strict=True
+        )
+        write_text(table, pandas.DataFrame(rows, columns=["path", "label"]).to_csv(index=False))
     for path, text in zip(files_of(root, name), _texts(name, found, plan, minutes, classifier), strict=True):
         write_text(path, text)
 
 
 def _texts(
-    name: str, found: Images, plan: Plan, minutes: float, classifier: dict[str, object] | None
+    name: str, found: Images, plan: Plan, minutes: float, classifier: dict[str, Any] | None
 ) -> tuple[str, str, str, str, str]:
     quoted = partial(json.dumps, ensure_ascii=False)  # a text of JSON is one of YAML
     size, needed, title = plan.preset.resolution, plan.preset.needed, quoted(found.place.resolve().name)

@@ -20,6 +20,14 @@ ImagesOption = Annotated[Path, typer.Option(help="Folder of images: one folder p
 LabelsOption = Annotated[
     Path | None, typer.Option(help="CSV with the columns path and label; paths are relative to it.")
 ]
+ClassifierOption = Annotated[
+    str | None,
+    typer.Option(help="Your own: .pt, .pt2, .onnx, .safetensors, a folder, module:function. Default: one is trained."),
+]
+DeclareOption = Annotated[
+    list[str] | None,
+    typer.Option(metavar="KEY=VALUE", help="Of your classifier, as output=logits, inputs.range=0..1; may be repeated."),
+]
 MinutesOption = Annotated[float, typer.Option(min=1, help="What the whole run may take on this machine.")]
 NameOption = Annotated[str | None, typer.Option(help="Of the files to write; default: the name of the folder.")]
 
@@ -27,6 +35,8 @@ NameOption = Annotated[str | None, typer.Option(help="Of the files to write; def
 def init(
     images: ImagesOption,
     labels: LabelsOption = None,
+    classifier: ClassifierOption = None,
+    declare: DeclareOption = None,
     minutes: MinutesOption = 60,
     name: NameOption = None,
     device: DeviceOption = Device.AUTO,
@@ -36,7 +46,7 @@ def init(
 
     suite = suite_name(name, images)
     refuse_existing(Path(), suite)
-    _begin(suite, images, labels, minutes, device)
+    _begin(suite, images, labels, (classifier, declare or []), minutes, device)
     typer.echo(f"Run it: stylex run --images {shlex.quote(str(images))} --name {suite}")
     typer.echo(f"    or: snakemake --cores {os.cpu_count()} --config suite={suite}")
 
@@ -44,6 +54,8 @@ def init(
 def run(
     images: ImagesOption,
     labels: LabelsOption = None,
+    classifier: ClassifierOption = None,
+    declare: DeclareOption = None,
     minutes: MinutesOption = 60,
     name: NameOption = None,
     cores: Annotated[int | None, typer.Option(min=1, help="Default: all of this machine.")] = None,
@@ -56,7 +68,7 @@ def run(
     if all(path.is_file() for path in files_of(Path(), suite)):
         typer.echo(f"The files of '{suite}' are there already, and are used as they are")
     else:
-        _begin(suite, images, labels, minutes, device)
+        _begin(suite, images, labels, (classifier, declare or []), minutes, device)
     log, record = (Path("results/logs") / f"{suite}.{ending}" for ending in ("log", "txt"))
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores or os.cpu_count()), "--logger", "stylex"]
@@ -70,17 +82,34 @@ def run(
     summary(suite)
 
 
-def _begin(suite: str, images: Path, labels: Path | None, minutes: float, device: Device) -> None:
-    from stylex.starter import files_of, look_at, plan, refuse_existing, write
+def _begin(
+    suite: str, images: Path, labels: Path | None, own: tuple[str | None, list[str]], minutes: float, device: Device
+) -> None:
+    from stylex.errors import ConfigError
+    from stylex.starter import GivenClassifier, files_of, labels_table, look_at, plan, refuse_existing, write
 
-    root = Path()
+    root, on = Path(), select_device(device, 1)
+    file, declarations = own
     refuse_existing(root, suite)
+    if declarations and file is None:
+        raise ConfigError("--declare says something of --classifier: give that, too")
     found = look_at(images, labels)
     typer.echo("\n".join(found.lines()))
-    chosen = plan(root, suite, found, minutes, select_device(device, 1), None)
+    given = GivenClassifier.declared(root, file, declarations, found) if file else None
+    if given is None and not found.class_names:
+        raise ConfigError(
+            f"--images {images}: nothing says what the images show; put them into one folder per class, or give"
+            " --labels or --classifier"
+        )
+    chosen = plan(root, suite, found, minutes, on, given)
     size = chosen.preset.resolution
     typer.echo(f"{size}x{size} pixels, {chosen.images} training images: this machine does {chosen.rate:.0f} per second")
     if chosen.images < chosen.preset.needed:
         typer.echo(f"  good pictures take {chosen.preset.needed} or more: raise --minutes")
-    write(root, suite, found, chosen, minutes, None)
+    if given:
+        typer.echo("\n".join([f"The classifier {file}, on images of {size}x{size}:", *given.check(found, size, on)]))
+        if not found.class_names:
+            found = given.label(found, size, on, labels_table(root, suite))
+            typer.echo("\n".join([f"Its decisions are the classes ({found.table}):", *found.lines()[1:]]))
+    write(root, suite, found, chosen, minutes, given.section if given else None)
     typer.echo("\n".join(["Written:", *(f"  {path}" for path in files_of(root, suite))]))

@@ -4,12 +4,14 @@ import shutil
 from pathlib import Path
 
 import numpy
+import own_classifiers as own
+import pandas
 import pytest
 from PIL import Image
 
 from stylex import starter
 from stylex.cli import main
-from stylex.config import load_backbone_config, load_oracle_config
+from stylex.config import ImportedClassifierConfig, load_backbone_config, load_oracle_config
 from stylex.datasets import leaves, prepare
 from stylex.project import load_project
 
@@ -134,3 +136,61 @@ def test_what_is_refused_is_one_line_and_leaves_nothing(here, photos, capsys, ca
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert named in line, line
     assert sorted((here / "config").rglob("*")) == before
+
+
+@pytest.fixture
+def discs(tmp_path) -> Path:
+    """PNG files of three classes that the classifier of own_classifiers.py knows, a folder a class."""
+    own.write_pngs(tmp_path / "discs", 90)
+    return tmp_path / "discs"
+
+
+DECLARED = [
+    "--declare", "output=logits", "--declare", "inputs.range=0..1",
+    "--declare", f"inputs.mean={list(own.MEAN)}", "--declare", f"inputs.sd={list(own.SD)}",
+]  # fmt: skip
+
+
+def test_a_classifier_of_ones_own_is_checked_and_explained_as_it_is(here, discs, capsys):
+    file = own.save_torchscript(here / "own.pt", own.trained())
+    assert ended("init", "--images", str(discs), "--classifier", str(file), "--minutes", "1", *DECLARED) == 0
+    printed = capsys.readouterr().out
+    assert "as in TorchScript" in printed and "accuracy: " in printed
+    (config,) = load_project(here, "discs").experiments.values()
+    assert isinstance(config.classifier, ImportedClassifierConfig)
+    assert config.classifier.classes == sorted(own.CLASSES)  # as the folders are called
+    assert config.attfind.threshold_margins == 2
+
+
+def test_without_labels_the_classifiers_decisions_are_the_classes(here, discs, tmp_path, capsys):
+    flat = tmp_path / "flat"
+    flat.mkdir()
+    for path in discs.rglob("*.png"):
+        shutil.copy(path, flat / f"{path.parent.name}-{path.name}")
+    file = own.save_torchscript(here / "own.pt", own.trained())
+    classes = ["--declare", f"classes={list(own.CLASSES)}"]
+    arguments = ["--images", str(flat), "--classifier", str(file), "--minutes", "1", *DECLARED, *classes]
+    assert ended("init", *arguments) == 0
+    assert "Its decisions are the classes" in capsys.readouterr().out
+    rows = pandas.read_csv(here / "config/datasets/flat.csv")
+    right = [Path(path).name.startswith(label) for path, label in zip(rows["path"], rows["label"], strict=True)]
+    assert len(rows) == 90 and sum(right) > 80
+    assert '"shards"' in prepare_downloaded(here, "flat").read_text()
+
+
+@pytest.mark.parametrize(
+    ("declared", "named"),
+    [
+        (["output=logits"], "classifier.inputs.range"),
+        (["output=logits", "inputs.range=0..255"], "classifier.inputs.range is probably 0..1"),
+        (["output=logits", "inputs.rnge=0..1"], "did you mean 'range'?"),
+        (["output"], "--declare output"),
+    ],
+)
+def test_a_wrong_declaration_is_named_and_nothing_is_written(here, discs, capsys, declared, named):
+    file = own.save_torchscript(here / "own.pt", own.trained())
+    given = [*DECLARED[4:], *(text for each in declared for text in ("--declare", each))]
+    assert ended("init", "--images", str(discs), "--classifier", str(file), "--minutes", "1", *given) == 2
+    *_, line = capsys.readouterr().err.strip().splitlines()
+    assert named in line, line
+    assert not (here / "config/datasets/discs.yaml").exists()
