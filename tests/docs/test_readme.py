@@ -147,7 +147,7 @@ def accepted(copy: Copy, words: list[str]) -> None:
             values = parsed(typer.main.get_command(app), arguments)
             experiment = values.get("experiment")
             assert experiment in (None, "NAME") or (copy.root / f"config/experiments/{experiment}.yaml").is_file()
-            assert values.get("name", "inception") in WEIGHTS
+            assert arguments[0] != "weights" or values["name"] in WEIGHTS
         case ["git", "add" | "commit" | "clone" | "checkout", *_]:
             pass
         case _:
