@@ -38,6 +38,7 @@ from stylex.artifacts import (
 from stylex.attfind.explanations import first_of_each_class
 from stylex.attfind.records import Attribute, Direction, read_attributes
 from stylex.classifiers import Classifier, load_classifier
+from stylex.classifiers.imported import names_code
 from stylex.config import ExperimentConfig, ExperimentPaths, experiment_paths, load_experiment
 from stylex.config.base import Precision, Protocol, Section
 from stylex.config.datasets import Colour
@@ -226,6 +227,8 @@ def read_export(folder: Path, device: str) -> Source:
             raise ArtifactError(f"{folder / name} is missing; {DAMAGED}")
         if sha256(folder / name) != digest:
             raise ArtifactError(f"{folder / name} is not the file that {DESCRIPTION} names, by its sha256; {DAMAGED}")
+    if names_code(folder / CLASSIFIER):
+        raise ArtifactError(f"{folder / CLASSIFIER} names Python code in place of a network, and is not opened")
     tensors, header = load_tensors(folder / MODEL, DAMAGED)
     if EXTREMES not in tensors:
         raise ArtifactError(f"{folder / MODEL} has no {EXTREMES}; {DAMAGED}")
@@ -266,6 +269,11 @@ def export(root: Path, name: str, output: Path | None = None) -> Path:
     folder = output or paths.folder / "export"
     check_output(folder)
     check_stages(name, config, paths)
+    if names_code(paths.classifier.model):
+        raise ConfigError(
+            f"experiment '{name}': its classifier is a function of a module, which no folder can hold; save the network"
+            " with torch.export and name that file in classifier.file"
+        )
     latents = read_latents(paths.latents).under(config.attfind.protocol)
     networks = load_stylex(paths.stylex_model)
     del networks.discriminator  # it trains the others, and explains nothing

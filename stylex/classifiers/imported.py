@@ -17,6 +17,7 @@ from typing import Any, Literal, NamedTuple, Self
 import numpy
 import torch
 from pydantic import ValidationError
+from safetensors import safe_open
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -297,6 +298,13 @@ def unpack(path: Path, tensors: Mapping[str, Tensor], header: Mapping[str, str],
         source = Source(description.format, place, declaration.architecture)
         network = read_network(source, device, len(declaration.classes))
         return ImportedClassifier(network, description).to(device)
+
+
+def names_code(path: Path) -> bool:
+    """Whether a classifier's artifact names a function of a module, which loading it would run."""
+    with safe_open(path, "pt") as file:
+        header = json.loads((file.metadata() or {}).get(HEADER, "{}"))
+    return header.get("format") == Format.FUNCTION
 
 
 def _files(source: Source) -> list[Path]:

@@ -12,8 +12,9 @@ from PIL import Image
 
 import stylex
 from stylex.artifacts import load_tensors, read_json, read_table, sha256, write_table
+from stylex.classifiers.imported import ImportedDescription, resolve, save_imported
 from stylex.cli import main
-from stylex.config import ExperimentPaths, load_experiment
+from stylex.config import ExperimentPaths, ImportedClassifierConfig, load_experiment
 from stylex.datasets import load_split
 from stylex.errors import ArtifactError, ConfigError
 from stylex.export import EXTREMES, export, read_description
@@ -214,3 +215,29 @@ def test_a_folder_without_images_or_description_is_named(copy, digit, tmp_path, 
     assert "name the image files to explain" in capsys.readouterr().err
     assert main(["explain", str(tmp_path / "models/none"), str(digit), "--device", "cpu"]) == 2
     assert "is no export, as it has no explainer.json" in capsys.readouterr().err
+
+
+def as_function(path):
+    """Write a classifier's file that names Python code."""
+    config = ImportedClassifierConfig.model_validate(
+        {"file": "os:abort", "classes": ["3", "5"], "output": "logits", "inputs": {"range": "0..1"}}
+    )
+    resolved = resolve(config, path.parent)
+    description = ImportedDescription(
+        name="x", channels=1, resolution=32, class_names=("3", "5"), declaration=resolved.declaration,
+        format=resolved.source.format, files={}, file="os:abort", weights_digest="00" * 32,
+    )  # fmt: skip
+    save_imported(path, resolved.source, description, {})
+
+
+def test_an_export_runs_no_code_that_it_names(copy, unfinished, tmp_path):
+    as_function(copy / "classifier.safetensors")
+    content = read_json(copy / "explainer.json")
+    content["sha256"]["classifier"] = sha256(copy / "classifier.safetensors")
+    (copy / "explainer.json").write_text(json.dumps(content))
+    with pytest.raises(ArtifactError, match="names Python code in place of a network, and is not opened"):
+        stylex.load(copy)
+    as_function(unfinished.classifier.model)
+    with pytest.raises(ConfigError, match=r"save the network with torch\.export"):
+        export(tmp_path / "project", NAME, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
