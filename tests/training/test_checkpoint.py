@@ -438,8 +438,8 @@ def test_the_code_is_that_of_steps_and_not_of_what_shows_stores_or_measures():
         return {path.relative_to(ROOT / "stylex").as_posix() for path in found}
 
     code = files(*CODE, without=(*WITHOUT, MEASURES))
-    expected = {f"training/{name}.py" for name in ("run", "step", "state", "sampler", "distributed")}
-    expected |= {"losses.py", "networks/synthesis.py", "datasets/split.py"}
+    expected = {f"training/{name}.py" for name in ("run", "step", "losses", "state", "sampler", "distributed")}
+    expected |= {"networks/synthesis.py", "datasets/split.py"}
     expected |= {f"classifiers/{name}.py" for name in ("perceptual", "frozen", "networks")}
     assert expected <= code
     left = {f"training/{name}.py" for name in ("loop", "checkpoint", "metrics", "launch")} | {"classifiers/training.py"}

@@ -10,7 +10,6 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -100,7 +99,7 @@ def s3_server(environment: Path, folder: Path) -> Iterator[str]:
         try:
             with urllib.request.urlopen(endpoint, timeout=5):
                 return True
-        except urllib.error.URLError:
+        except OSError:  # nobody listens yet, or it is still starting
             return False
 
     command = [str(environment / "bin/moto_server"), "--host", "127.0.0.1", "--port", str(port)]
