@@ -73,7 +73,7 @@ def watch_sections() -> None:
     from stylex.config.base import Section
 
     known: dict[int, tuple[Section, str]] = {}  # with the section itself, which so is never replaced under its number
-    validate, get = reading.validated, Section.__getattribute__
+    validate, get, copy = reading.validated, Section.__getattribute__, Section.model_copy
 
     def remember(section: Section, name: str) -> None:
         known[id(section)] = section, name
@@ -87,6 +87,12 @@ def watch_sections() -> None:
         remember(section, f"{path.parent.name}/{path.stem}:")
         return section
 
+    def copied(self: Section, **how: Any):
+        section = copy(self, **how)
+        if id(self) in known:
+            remember(section, known[id(self)][1])
+        return section
+
     def noted(self: Section, key: str):
         value = get(self, key)
         if id(self) in known and key in type(self).model_fields and not isinstance(value, Section):
@@ -94,6 +100,7 @@ def watch_sections() -> None:
         return value
 
     loading.validated = reading.validated = remembered
+    Section.model_copy = copied
     Section.__getattribute__ = noted
 
 
