@@ -154,6 +154,9 @@ def schema_texts(root: Path) -> dict[Path, str]:
         content = schema(kind)
         for section in [content, *content.get("$defs", {}).values()] if kind in EXTENDING else []:
             section.pop("required", None)
+            for value in section.get("properties", {}).values():
+                if "oneOf" in value:  # what fits only one of them by what is required fits several now
+                    value["anyOf"] = value.pop("oneOf")
         path = root / "workflow" / "schemas" / f"{kind}.schema.json"
         texts[path] = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
     return texts
@@ -208,7 +211,7 @@ def described_keys(kind: str, wanted: str | None = None) -> list[KeySection]:
         return sections
     chosen = [each.matching(wanted) for each in sections]
     if not any(chosen):
-        names = [each.name for each in sections if each.name]
+        names = list(dict.fromkeys(each.name for each in sections if each.name))
         known = {
             *names,
             *(name.rpartition(".")[2] for name in names),
