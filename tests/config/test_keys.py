@@ -87,7 +87,7 @@ def test_a_section_is_found_by_the_end_of_its_name_with_those_within_it():
         (["r1_gama"], "unknown section or key 'r1_gama'; did you mean 'r1_gamma'?"),
         (
             ["quux"],
-            "unknown section or key 'quux'; choose one of dataset, classifier, classifier.inputs, stylex, stylex.networks,",
+            "unknown section or key 'quux'; choose one of dataset, classifier, classifier.inputs, stylex,",
         ),
         (["--file", "pets"], "--file pets: unknown kind of file 'pets'; choose one of experiment, suite, dataset,"),
         (["--file", "suit"], "--file suit: unknown kind of file 'suit'; did you mean 'suite'?"),
