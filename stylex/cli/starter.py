@@ -13,6 +13,7 @@ import typer
 
 from stylex.cli.analysis import summary
 from stylex.cli.options import Device, DeviceOption, select_device
+from stylex.source import ROOT
 
 LAST_LINES = 3  # of Snakemake's log, when it has failed
 
@@ -73,8 +74,11 @@ def run(
     log.parent.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "snakemake", "--cores", str(cores or os.cpu_count()), "--logger", "stylex"]
     command += ["--logger-stylex-record", str(record), "--config", f"suite={suite}"]
+    # Snakemake looks for its plugins along the path, where an editable installation has not put ours.
+    path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
+    environment = os.environ | {"PYTHONPATH": path}
     with log.open("w", encoding="utf-8") as messages:
-        code = subprocess.run(command, stderr=messages, check=False).returncode
+        code = subprocess.run(command, env=environment, stderr=messages, check=False).returncode
     if code:
         last = log.read_text(encoding="utf-8").splitlines()[-LAST_LINES:]
         typer.echo("\n".join([*last, f"All of it: {log}"]), err=True)

@@ -5,7 +5,7 @@ import pytest
 
 from stylex.artifacts import load_tensors, read_json, sha256
 from stylex.config import ExperimentPaths
-from tests.workflow.conftest import TINY_BACKBONE, TINY_EXPERIMENT, TINY_ORACLE, copy_project
+from tests.workflow.conftest import TINY_BACKBONE, TINY_EXPERIMENT, TINY_ORACLE, copy_parts, copy_project
 
 NAME = "discs"
 DECLARED = [
@@ -17,6 +17,7 @@ DECLARED = [
 @pytest.mark.slow
 def test_one_command_from_images_and_a_classifier_to_a_report(tmp_path):
     project = copy_project(tmp_path / "project")
+    copy_parts(project.root, ("snakemake_logger_plugin_stylex",))
     own.write_pngs(project.root / NAME, 180)
     file = own.save_torchscript(project.root / "own.pt", own.trained())
     arguments = ["--images", NAME, "--classifier", "own.pt", "--minutes", "1"]
