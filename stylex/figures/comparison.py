@@ -52,7 +52,8 @@ class ComparedImage:
 
 def comparison_figure(experiment: AnalysedExperiment) -> Figure:
     """Return StylEx beside Grad-CAM and GANalyze."""
-    return draw_comparison(render_compared(experiment), experiment.class_name, read_direction(experiment)[1])
+    heat = "Grad-CAM" if experiment.classifier.last_maps is not None else "gradient"
+    return draw_comparison(render_compared(experiment), experiment.class_name, read_direction(experiment)[1], heat)
 
 
 def choose_compared(latents: Latents, target: int) -> tuple[list[int], list[int]]:
@@ -147,13 +148,13 @@ def overlay(image: Image, heat: NDArray[numpy.float32]) -> NDArray[numpy.float32
 
 
 @styled()
-def draw_comparison(rows: Sequence[ComparedImage], class_name: str, reach: float) -> Figure:
-    """Draw all rows under the names of the methods; `reach`: of GANalyze, in logits."""
+def draw_comparison(rows: Sequence[ComparedImage], class_name: str, reach: float, heat: str = "Grad-CAM") -> Figure:
+    """Draw all rows under the names of the methods; `reach`: of GANalyze, in logits; `heat`: what the maps are."""
     side, lefts = squares([DIVIDE, DIVIDE, GAP, DIVIDE, *[GAP] * (ATTRIBUTES - 1)])
     groups = [[row for row in rows if row.is_target == is_target] for is_target in (False, True)]
     groups = [group for group in groups if group]
     board = Board(HEADER + len(rows) * (side + GAP) + len(groups) * TITLE + MARGIN)
-    _headings(board, [left + side / 2 for left in lefts], reach)
+    _headings(board, [left + side / 2 for left in lefts], reach, heat)
     top = HEADER
     for group in groups:
         name = common(row.predicted for row in group)
@@ -170,8 +171,8 @@ def draw_comparison(rows: Sequence[ComparedImage], class_name: str, reach: float
     return board.figure
 
 
-def _headings(board: Board, centres: Sequence[float], reach: float) -> None:
-    for name, first, last in (("image", 0, 0), ("Grad-CAM", 1, 1), ("GANalyze", 2, 3), ("StylEx", 4, -1)):
+def _headings(board: Board, centres: Sequence[float], reach: float, heat: str) -> None:
+    for name, first, last in (("image", 0, 0), (heat, 1, 1), ("GANalyze", 2, 3), ("StylEx", 4, -1)):
         board.text((centres[first] + centres[last]) / 2, 0.05, name, size=6.5, ha="center", weight="bold")
     details = [f"α = −{reach:.0f}", f"α = +{reach:.0f}", *(f"attribute {number + 1}" for number in range(ATTRIBUTES))]
     for centre, text in zip(centres[2:], details, strict=True):

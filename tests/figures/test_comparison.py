@@ -13,6 +13,7 @@ from stylex.figures.comparison import (
     Cell,
     ComparedImage,
     choose_compared,
+    comparison_figure,
     draw_comparison,
     read_direction,
     render_compared,
@@ -98,3 +99,11 @@ def test_a_foreign_direction_is_named(experiment, width, name):
     save_tensors(experiment.paths.ganalyze, {"theta": theta}, {"target_class": name, "reach": "1.0"})
     with pytest.raises(ArtifactError, match=r"ganalyze\.safetensors holds no direction of 64 numbers towards bright"):
         read_direction(experiment)
+
+
+@pytest.mark.parametrize("maps", [True, False])
+def test_heat_is_called_what_it_is(experiment, monkeypatch, maps):
+    if not maps:  # as of a user's own transformer
+        monkeypatch.setattr(type(experiment.classifier), "last_maps", None)
+    texts = [text.get_text() for text in comparison_figure(experiment).texts]
+    assert ("Grad-CAM" in texts, "gradient" in texts) == (maps, not maps)
