@@ -32,7 +32,7 @@ from torch import Tensor
 from stylex.artifacts import provenance, write_json
 from stylex.attfind import explanations, selection
 from stylex.attfind.engine import every_move, targets_of
-from stylex.attfind.records import Direction, Effects, EffectsHeader, Method
+from stylex.attfind.records import Direction, Effects, EffectsHeader, Method, threshold_in_logits
 from stylex.config import AttFindConfig
 from stylex.config.loading import unknown_name
 from stylex.errors import ArtifactError, AttributesNotFoundError, ConfigError, ImageError
@@ -52,6 +52,7 @@ ORIGIN = "experiment "  # with which the provenance in a figure begins
 PNG_MODES = frozenset(("1", "L", "LA", "P", "RGB", "RGBA", "I;16"))
 NO_RANGE = frozenset(("I", "F"))  # modes of Pillow
 BATCH = 64
+MARGINS = 2.0  # of Algorithm 1, where no threshold is given: hardly any single move explains an image
 ROUNDING = 1e-3  # by which a tensor may leave [-1, 1]
 logger = logging.getLogger("stylex")
 
@@ -439,7 +440,7 @@ def find_attributes(
     extremes: Tensor | None = None,
     shift: float = 1.0,
     max_attributes: int = 10,
-    threshold: float = 20.0,
+    threshold: float | None = None,
     tolerance: float = 0.0,
     against: str | None = None,
     batch_size: int = BATCH,
@@ -449,7 +450,8 @@ def find_attributes(
     render: styles [n, K] -> images, in whatever form `classifier` takes them; classifier: images -> logits
     [n, classes]; styles: float [N, K] of the analysed images. class_names: default "0", "1", …; extremes [2, K]: where
     coordinates move to, default their minima and maxima over `styles`; shift: how far, 1 is the extreme. An image whose
-    logit rises by more than `threshold` is explained and leaves the search; `tolerance`, `against`: as in `attfind` of
+    logit rises by more than `threshold` is explained and leaves the search: default, twice the median margin of the
+    classifier's decisions; `tolerance`, `against`: as in `attfind` of
     an experiment. 2 N K images are rendered.
 
     Returns target_class, rank, style_index, direction, mean_effect (logits) and images_explained. Raises `ConfigError`
@@ -467,12 +469,14 @@ def find_attributes(
     try:
         options = AttFindConfig.model_validate({
             "split": "test", "images": len(styles), "shift": shift, "max_attributes": max_attributes,
-            "threshold": threshold, "tolerance": tolerance, "against": against, "batch_size": batch_size,
+            "threshold": 0.0 if threshold is None else threshold, "tolerance": tolerance, "against": against,
+            "threshold_margins": MARGINS if threshold is None else None, "batch_size": batch_size,
         })  # fmt: skip
     except ValidationError as error:
         first = error.errors()[0]
         raise ConfigError(f"{first['loc'][0]} = {first['input']!r}: {first['msg']}") from None
     base, effect = _measured(render, classifier, styles, extremes, options)
+    options = options.model_copy(update={"threshold": threshold_in_logits(options, base)})
     names = tuple(map(str, range(base.shape[1]))) if class_names is None else tuple(class_names)
     if len(names) != base.shape[1]:
         raise ConfigError(f"class_names has {len(names)} names, the classifier {base.shape[1]} outputs; name each")

@@ -4,6 +4,7 @@ import doctest
 import itertools
 import subprocess
 import sys
+from statistics import median_low
 
 import numpy
 import pandas
@@ -256,11 +257,14 @@ def foreign():
     return (lambda s: torch.tanh(s @ mixing)), (lambda images: images @ reading), styles
 
 
-@pytest.mark.parametrize(("threshold", "batch_size"), [(1.5, 7), (100.0, 1000)])
+@pytest.mark.parametrize(("threshold", "batch_size"), [(1.5, 7), (100.0, 1000), (None, 64)])
 def test_attributes_of_another_generator_are_those_of_algorithm_1(foreign, threshold, batch_size):
     render, classifier, styles = foreign
     options = {"shift": 0.8, "max_attributes": 4, "threshold": threshold, "batch_size": batch_size}
     table = stylex.find_attributes(render, classifier, styles, class_names=["a", "b", "c"], **options)
+    if threshold is None:
+        ordered = classifier(render(styles)).sort(dim=1).values
+        threshold = 2 * median_low((ordered[:, -1] - ordered[:, -2]).tolist())
     for label, name in enumerate("abc"):
         expected = algorithm_1(render, classifier, styles, label, 0.8, 4, threshold)
         rows = table[table["target_class"] == name]
