@@ -32,6 +32,7 @@ from stylex.classifiers.frozen import NetworkDescription, Role
 from stylex.classifiers.imported import read_imported, resolve
 from stylex.classifiers.networks import ImageNetwork
 from stylex.config import FineTuningConfig, ImportedClassifierConfig, load_backbone_config, load_experiment
+from stylex.config.loading import keys_and_values
 from stylex.config.reading import validated
 from stylex.datasets.layouts.own import Tree, folders, table
 from stylex.datasets.layouts.records import ImageRecord
@@ -57,14 +58,14 @@ BATCH = 64  # images that are classified at a time
 
 @dataclass(frozen=True)
 class Preset:
-    """A preset by its resolution, and the images that a training with it needs to become good, by our measurements."""
+    """A preset by its resolution, and the training images that we take as enough for it."""
 
     name: str
     resolution: int
     needed: int
 
 
-# Largest first.
+# Largest first. 24,000 are enough for digits at 32x32 (docs/performance.md); twice as many at 64x64 are a guess.
 PRESETS = (Preset("cpu-64", 64, 48_000), Preset("cpu-32", 32, 24_000))
 
 
@@ -175,16 +176,7 @@ class GivenClassifier:
         Without names of the outputs, they are taken to be the classes of the images in alphabetical order. Raises
         `ConfigError` for what is declared wrongly, or not at all.
         """
-        section: dict[str, Any] = {"file": file}
-        for text in declarations:
-            key, equals, value = text.partition("=")
-            if not equals:
-                raise ConfigError(f"--declare {text}: give a key and a value, as inputs.range=0..1")
-            *within, last = key.removeprefix("classifier.").split(".")
-            place = section
-            for name in within:
-                place = place.setdefault(name, {})
-            place[last] = yaml.safe_load(value)
+        section = {"file": file} | keys_and_values(declarations, "--declare", "inputs.range=0..1")
         config = validated(ImportedClassifierConfig, section, Path("--classifier"))
         if config.classes is None and read_metadata(source_of(config, root))[0].classes is None and found.class_names:
             section["classes"] = list(found.class_names)
@@ -367,7 +359,7 @@ dataset:
 stylex:
   perceptual_backbone: {name}
   training:
-    # For {minutes:g} minutes in all: this machine does {plan.rate:.0f} per second. Good pictures take {needed} or more.
+    # For {minutes:g} minutes in all: this machine does {plan.rate:.0f} per second. We take {needed} as enough.
     images: {plan.images}
     autoencoder_images: {plan.images // 2}
     checkpoint_interval: {max(plan.images // 10, EVENLY)}

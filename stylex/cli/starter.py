@@ -43,10 +43,9 @@ def init(
     device: DeviceOption = Device.AUTO,
 ) -> None:
     """Write the files of an experiment on a folder of images, with sizes and a budget measured on this machine."""
-    from stylex.starter import refuse_existing, suite_name
+    from stylex.starter import suite_name
 
     suite = suite_name(name, images)
-    refuse_existing(Path(), suite)
     _begin(suite, images, labels, (classifier, declare or []), minutes, device)
     typer.echo(f"Run it: stylex run --images {shlex.quote(str(images))} --name {suite}")
     typer.echo(f"    or: snakemake --cores {os.cpu_count()} --config suite={suite}")

@@ -132,19 +132,31 @@ def parse_overrides(texts: Sequence[str]) -> str:
     """
     merged = environment_overrides()
     for text in texts:
-        key, equals, value = text.partition("=")
-        *sections, last = key.removeprefix("experiment.").split(".")
-        if not key.startswith("experiment.") or not equals:
-            raise ConfigError(f"--set {text}: give a key and a value, as experiment.stylex.training.images=1000")
-        try:
-            content: dict[str, Any] = yaml.load(f"{last}: {value}", UniqueKeys)  # noqa: S506, a SafeLoader
-        except (yaml.YAMLError, ConfigError) as error:
-            raise ConfigError(f"--set {text}: {' '.join(str(error).split())}") from None
-        for section in reversed(sections):
-            content = {section: content}
+        content = keys_and_values([text], "--set", "experiment.stylex.training.images=1000", "experiment.")
         _refuse_unknown_keys(content)
         merged = _merge(merged, content)
     return json.dumps(merged, default=str)
+
+
+def keys_and_values(texts: Sequence[str], option: str, example: str, prefix: str = "") -> dict[str, Any]:
+    """Return the sections that texts as `training.images=1000` give, merged; values are YAML.
+
+    option, example: for the message of the `ConfigError` for a malformed text; prefix: with which every key begins.
+    """
+    merged: dict[str, Any] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        *sections, last = key.removeprefix(prefix).split(".")
+        if not key.startswith(prefix) or not equals:
+            raise ConfigError(f"{option} {text}: give a key and a value, as {example}")
+        try:
+            content: dict[str, Any] = yaml.load(f"{last}: {value}", UniqueKeys)  # noqa: S506, a SafeLoader
+        except (yaml.YAMLError, ConfigError) as error:
+            raise ConfigError(f"{option} {text}: {' '.join(str(error).split())}") from None
+        for section in reversed(sections):
+            content = {section: content}
+        merged = _merge(merged, content)
+    return merged
 
 
 def _refuse_unknown_keys(content: dict[Any, Any], location: tuple[str, ...] = ()) -> None:

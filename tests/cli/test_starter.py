@@ -185,6 +185,8 @@ def test_without_labels_the_classifiers_decisions_are_the_classes(here, discs, t
         (["output=logits", "inputs.range=0..255"], "classifier.inputs.range is probably 0..1"),
         (["output=logits", "inputs.rnge=0..1"], "did you mean 'range'?"),
         (["output"], "--declare output"),
+        (["inputs.mean=[0.4"], "--declare inputs.mean=[0.4: "),
+        (["inputs=3", "inputs.range=0..1", "otput=logits"], "did you mean 'output'?"),
     ],
 )
 def test_a_wrong_declaration_is_named_and_nothing_is_written(here, discs, capsys, declared, named):
