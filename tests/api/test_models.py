@@ -1,8 +1,8 @@
 """The exported models that are committed."""
 
+import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -32,9 +32,14 @@ def test_a_committed_model_turns_its_examples(folder):
 
 @pytest.mark.parametrize("folder", MODELS, ids=lambda path: path.name)
 def test_one_image_is_explained_in_ten_seconds(folder, tmp_path):
-    """Start-up included: the commands of the README."""
+    """Start-up included: the command of the README. Seconds of one core, as another test runs beside this one."""
     command = [sys.executable, "-m", "stylex", "explain", str(folder), str(folder / "examples/0.png")]
-    start = time.monotonic()
+    start = seconds_of_children()
     subprocess.run([*command, "--device", "cpu"], cwd=tmp_path, check=True, timeout=60)
     assert (tmp_path / "explanations/0.png").is_file()
-    assert time.monotonic() - start < 10
+    assert seconds_of_children() - start < 10
+
+
+def seconds_of_children() -> float:
+    usage = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return usage.ru_utime + usage.ru_stime
