@@ -21,7 +21,9 @@ from stylex.cli.analysis import (
     encode,
     factors,
     figures,
+    frames,
     frechet,
+    gallery,
     ganalyze,
     maps,
     report,
@@ -50,7 +52,8 @@ VERBS = {
     for function in (
         init, run, datasets, validate, keys, schemas, download, prepare, weights, backbone, oracle, regressor,
         classifier, check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency,
-        frechet, factors, explain, export, ganalyze, maps, counterfactuals, figures, tables, report, summary,
+        frechet, factors, explain, export, ganalyze, maps, counterfactuals, figures, frames, gallery, tables,
+        report, summary,
         convert_released, resume,
     )
 }  # fmt: skip

@@ -131,6 +131,25 @@ def figures(
     experiment_figures(Path(), suite, experiment, select_device(device, threads))
 
 
+def frames(
+    suite: SuiteArgument,
+    experiment: ExperimentArgument,
+    device: DeviceOption = Device.AUTO,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Render and classify what the gallery shows of the experiment, into results/<suite>/gallery."""
+    from stylex.gallery.frames import frames
+
+    frames(Path(), suite, experiment, select_device(device, threads))
+
+
+def gallery(suite: SuiteArgument) -> None:
+    """Write results/<suite>/gallery/index.html, the page with sliders; its folder needs no server."""
+    from stylex.gallery.page import gallery
+
+    gallery(Path(), suite)
+
+
 def tables(suite: SuiteArgument) -> None:
     """Write results/<suite>/tables (CSV, Markdown and LaTeX, with published figures beside ours), and metrics."""
     from stylex.report import tables

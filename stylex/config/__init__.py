@@ -18,6 +18,7 @@ from stylex.config.loading import (
 from stylex.config.paths import (
     DatasetPaths,
     ExperimentPaths,
+    GalleryPaths,
     NetworkPaths,
     SuitePaths,
     backbone_paths,
@@ -30,7 +31,8 @@ from stylex.config.training import LossesConfig, NetworksConfig, StylexConfig, T
 
 __all__ = [
     "AttFindConfig", "BackboneConfig", "ClassifierConfig", "DatasetConfig", "DatasetFile", "DatasetPaths",
-    "EvaluationConfig", "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "ImportedClassifierConfig",
+    "EvaluationConfig", "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "GalleryPaths",
+    "ImportedClassifierConfig",
     "LossesConfig", "NetworkPaths", "NetworksConfig", "OracleConfig", "RegressorConfig", "StudyConfig", "StylexConfig",
     "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_paths", "load_backbone_config",
     "load_dataset_file", "load_experiment", "load_oracle_config", "load_pipeline", "load_regressor_config",

@@ -172,6 +172,29 @@ class SuitePaths:
         return self.folder / "figures" / f"{experiment}-{name}.{suffix}"
 
 
+@dataclass(frozen=True)
+class GalleryPaths:
+    """results/<suite>/gallery, a folder that is complete in itself."""
+
+    root: Path
+    suite: str
+
+    page = At("index.html")
+
+    @property
+    def folder(self) -> Path:
+        """Everything that the gallery shows."""
+        return SuitePaths(self.root, self.suite).folder / "gallery"
+
+    def frames(self, experiment: str) -> Path:
+        """Return the file of an experiment's frames, a script that the page loads."""
+        return self.folder / f"{experiment}.js"
+
+    def numbers(self, experiment: str) -> Path:
+        """Return the table of what the classifier says of each frame."""
+        return self.folder / f"{experiment}.csv"
+
+
 def weights_path(root: Path, name: str, given: str | None = None) -> Path:
     """Return the file of published weights: `given` (in the project's root, or absolute), else data/weights."""
     return root / given if given else root / "data" / "weights" / f"{name}.pth"

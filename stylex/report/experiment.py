@@ -105,7 +105,7 @@ def experiment_part(run: Run, suite: str, name: str, of_moves: bool) -> Experime
     return ExperimentPart(
         name=name,
         title=config.title,
-        headline=_headline(run, name),
+        headline=headline(run, name),
         facts=facts,
         pictures=pictures,
         confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]) if metrics else None,
@@ -148,7 +148,7 @@ def pooled_and_directions(run: Run, name: str, method: str) -> tuple[Row | None,
     return by_class.pop(POOLED, None), by_class
 
 
-def _headline(run: Run, name: str) -> str:
+def headline(run: Run, name: str) -> str:
     config = run.experiments[name]
     pooled, directions = pooled_and_directions(run, name, config.method)
     if pooled is None:

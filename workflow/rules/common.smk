@@ -22,6 +22,7 @@ from stylex.project import load_project
 from stylex.config import (
     DatasetPaths,
     ExperimentPaths,
+    GalleryPaths,
     SuitePaths,
     backbone_paths,
     load_pipeline,
@@ -94,6 +95,7 @@ checked(lambda: check_names(PROJECT.suite_name, PROJECT.suite.experiments))
 
 SUITE = PROJECT.suite_name
 SUITE_PATHS = SuitePaths(Path(), SUITE)
+GALLERY = GalleryPaths(Path(), SUITE)
 EXPERIMENT = ExperimentPaths(Path(), "{experiment}")
 ASIDE = ExperimentPaths(Path(), "{experiment}", aside="{protocol}")  # of a protocol that is not the main one
 DATASET = DatasetPaths(Path(), "{dataset}")
@@ -271,6 +273,10 @@ INPUTS = {
     # a released model has no backbone
     "frechet_backbone": lambda each, paths: [] if each.released else INPUTS["backbone"](each, paths),
     "oracle": lambda each, paths: [oracle_paths(Path(), name).model for name in [each.evaluation.oracle] if name],
+    # what the gallery asks besides the classifier, and the images themselves where they are to be had
+    "judges": lambda each, paths: INPUTS["oracle"](each, paths)
+    + ([INPUTS["backbone"](each, paths)] if each.evaluation.oracle else []),
+    "shown": lambda each, paths: [INPUTS["originals"](each, paths)] if each.gives("frechet") else [],
     "regressor": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).model,
     "regressor_metrics": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).metrics,
     "fid_weights": lambda each, paths: fid_weights(each.evaluation),

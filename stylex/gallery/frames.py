@@ -1,0 +1,236 @@
+"""What the gallery shows of one experiment: every position of its sliders, rendered and classified beforehand.
+
+Each image has one sheet of frames. First come those of each attribute alone, from its lowest position to its highest;
+a position p in [-1, 1] takes the coordinate by |p| * shift towards its extreme in the direction that AttFind found
+(p > 0: towards the target class) or in the other one. Then come all combinations of the first few attributes, each
+lowered, unmoved or raised, and last, where the dataset is here, the image itself. What the classifier says of a frame
+it says of the very pixels of the frame.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from stylex.artifacts import write_text
+from stylex.attfind.explanations import first_of_each_class
+from stylex.attfind.records import Attribute, read_attributes
+from stylex.classifiers import Oracle, load_oracle
+from stylex.classifiers.metrics import matched
+from stylex.config import GalleryPaths, backbone_paths, oracle_paths
+from stylex.evaluation.counterfactuals import Run, load_originals
+from stylex.evaluation.maps import mean_change
+from stylex.figures.attributes import top_attributes
+from stylex.gallery.sheets import LARGEST, LOSSLESS, map_uri, sheet_uri, thumbnail_uri
+from stylex.networks.stylespace import StyleVector
+from stylex.progress import progress
+
+ATTRIBUTES, TOGETHER = 8, 4  # at the most: sliders; attributes moved together
+STEPS = 8  # positions of a slider on either side of the middle
+COLUMNS = 2 * STEPS + 1  # of a sheet, one row an attribute
+STATES = (-1, 0, 1)  # of an attribute among others
+FEWEST_IMAGES, MOST_IMAGES = 4, 12
+PIXELS = 24_000_000  # of all frames of an experiment, as far as `FEWEST_IMAGES` allow
+SHOWN_CLASSES = 12  # up to which the probabilities of all classes are kept
+Positions = tuple[float, ...]  # of each attribute, in [-1, 1]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which frames each image has; `moves` are positions of all attributes, in the order of the sheet."""
+
+    attributes: list[Attribute]
+    together: int
+    moves: list[Positions]
+
+    @classmethod
+    def of(cls, attributes: list[Attribute]) -> Plan:
+        """Return the frames of these attributes."""
+        count, together = len(attributes), min(TOGETHER, len(attributes))
+        nothing = [0.0] * count
+        alone = [
+            (*nothing[:number], step / STEPS, *nothing[number + 1 :])
+            for number in range(count)
+            for step in range(-STEPS, STEPS + 1)
+        ]
+        combined = [(*map(float, states), *nothing[together:]) for states in product(STATES, repeat=together)]
+        return cls(attributes, together, alone + (combined if together > 1 else []))
+
+    def name(self, frame: int) -> tuple[int | None, str]:
+        """Return of a frame which attribute it moves alone, from 1, and otherwise how those together are moved."""
+        if frame < COLUMNS * len(self.attributes):
+            return frame // COLUMNS + 1, ""
+        return None, "".join("-0+"[int(position) + 1] for position in self.moves[frame][: self.together])
+
+
+class Answers:
+    """What classifier and oracle say of the frames of one image."""
+
+    def __init__(self, images: Tensor, logits: Tensor, oracle: Tensor | None) -> None:
+        self.images = images  # [F, C, H, W]
+        self.probabilities = logits.softmax(dim=1)  # [F, classes]
+        self.decisions = logits.argmax(dim=1).tolist()
+        self.oracle = None if oracle is None else oracle.argmax(dim=1).tolist()
+
+
+def frames(root: Path, suite: str, name: str, device: str) -> None:
+    """Write results/<suite>/gallery/<name>.js, which the page loads, and <name>.csv, the same numbers for others."""
+    run, paths = Run.load(root, name, device), GalleryPaths(root, suite)
+    oracle = _oracle(run)
+    attributes = top_attributes(read_attributes(run.paths.attributes), ATTRIBUTES)
+    plan, names = Plan.of(attributes), run.latents.class_names
+    rows = chosen_images(run, plan) if attributes else []
+    originals = load_originals(root, run.config, run.latents) if run.config.gives("frechet") else None
+    answers = []
+    with progress(f"gallery {name}", len(rows) + len(attributes)) as counter:
+        for row in rows:
+            answers.append(answered(run, oracle, render(run, plan, row)))
+            counter.advance(1)
+        measured = []
+        for attribute in attributes:
+            measured.append(measure(run, oracle, attribute))
+            counter.advance(1)
+    shown = shown_classes(plan, answers, names)
+    most = max([float(change.max()) for change, _ in measured if change.isfinite().all()] or [0.0])
+    content = {
+        "name": name,
+        "shift": run.config.attfind.shift,
+        "classes": list(names),
+        "shown": shown,
+        "oracle": None if oracle is None else {"name": run.config.evaluation.oracle, "classes": oracle.class_names},
+        "steps": STEPS,
+        "side": min(run.config.dataset.resolution, LARGEST),
+        "lossless": run.config.dataset.resolution <= LOSSLESS,
+        "largestChange": round(most, 4),
+        "attributes": [
+            attribute_content(number, attribute, *found, most)
+            for number, (attribute, found) in enumerate(zip(attributes, measured, strict=True), start=1)
+        ],
+        "together": plan.together if plan.together > 1 else 0,
+        "images": [
+            image_content(run, row, shown, each, None if originals is None else originals(torch.tensor([row])))
+            for row, each in zip(rows, answers, strict=True)
+        ],
+    }
+    table = list(number_rows(run, plan, rows, shown, answers, oracle))
+    run.write(paths.numbers(name), table, types={"attribute": "Int64"} if table else None)
+    write_text(paths.frames(name), f"gallery.add({json.dumps(content, separators=(',', ':'))});\n")
+
+
+def _oracle(run: Run) -> Oracle | None:
+    if run.config.evaluation.oracle is None:
+        return None
+    seen = [run.paths.classifier.model, backbone_paths(run.paths.root, run.config.stylex.perceptual_backbone).model]
+    return load_oracle(oracle_paths(run.paths.root, run.config.evaluation.oracle).model, seen, run.device)
+
+
+def chosen_images(run: Run, plan: Plan) -> list[int]:
+    """Return rows of the latents: the first measured images, evenly over the classes, by how large they are."""
+    measured = torch.nonzero(run.latents.measured).flatten()
+    pixels = (len(plan.moves) + 1) * min(run.config.dataset.resolution, LARGEST) ** 2 * run.networks.image_channels
+    count = min(max(PIXELS // pixels, FEWEST_IMAGES), MOST_IMAGES)
+    return measured[first_of_each_class(run.latents.labels[measured], count)].tolist()
+
+
+def render(run: Run, plan: Plan, row: int) -> Tensor:
+    """Return all frames of an image, [F, C, H, W] in [-1, 1], as a file holds them."""
+    styles = run.latents.style_vector(torch.tensor([row]))
+    space = styles.space.repeat(len(plan.moves), 1)
+    positions = torch.tensor(plan.moves).reshape(len(plan.moves), len(plan.attributes))
+    for attribute, position in zip(plan.attributes, positions.T, strict=True):
+        index, towards = attribute.style_index, int(attribute.direction)
+        extreme = run.latents.extremes[:, index]
+        aim = torch.where(position > 0, extreme[towards], extreme[1 - towards])
+        space[:, index] += position.abs() * run.config.attfind.shift * (aim - space[:, index])
+    return run.images(StyleVector(space, styles.to_rgb.expand(len(space), -1)))
+
+
+@torch.inference_mode()
+def answered(run: Run, oracle: Oracle | None, images: Tensor) -> Answers:
+    """Ask both networks about images [F, C, H, W]."""
+    batches = images.split(run.config.evaluation.batch_size)
+    logits = torch.cat([run.classifier(batch.to(run.device)).cpu() for batch in batches])
+    if oracle is None:
+        return Answers(images, logits, None)
+    return Answers(images, logits, torch.cat([oracle(batch.to(run.device)).cpu() for batch in batches]))
+
+
+def shown_classes(plan: Plan, answers: Sequence[Answers], names: Sequence[str]) -> list[int]:
+    """Return the classes whose probabilities are kept: all, or of many those that attributes or images are of."""
+    if len(names) <= SHOWN_CLASSES:
+        return list(range(len(names)))
+    targets = {names.index(attribute.target_class) for attribute in plan.attributes}
+    return sorted(targets | {each.decisions[STEPS] for each in answers if each.decisions})
+
+
+@torch.inference_mode()
+def measure(run: Run, oracle: Oracle | None, attribute: Attribute) -> tuple[Tensor, dict[str, int | None]]:
+    """Return where an attribute acts, [H, W] in [0, 2], and what it does alone on the images to be turned.
+
+    n: these images; flipped: those that the classifier gives to the target class after the move; agreed: those of the
+    flipped that the oracle gives to it, too, None without an oracle.
+    """
+    names = run.latents.class_names
+    target, rows = names.index(attribute.target_class), run.images_to_turn(run.latents, attribute.target_class)
+    change = mean_change(run, run.latents, rows, attribute)
+    if not len(rows):
+        return change, {"n": 0, "flipped": 0, "agreed": None}
+    after = answered(run, oracle, run.images(run.moved(run.latents, rows, [attribute])))
+    flipped = [decision == target for decision in after.decisions]
+    if oracle is None or after.oracle is None:
+        return change, {"n": len(rows), "flipped": sum(flipped), "agreed": None}
+    classes = matched(oracle.class_names, names, run.config.dataset.one_vs_rest).tolist()
+    agreed = sum(turned and classes[answer] == target for turned, answer in zip(flipped, after.oracle, strict=True))
+    return change, {"n": len(rows), "flipped": sum(flipped), "agreed": agreed}
+
+
+def attribute_content(
+    number: int, attribute: Attribute, change: Tensor, counts: dict[str, int | None], most: float
+) -> dict[str, Any]:
+    """Return what the page says of an attribute; most: the largest change in any map, which all share as scale."""
+    keys = ("target_class", "rank", "style_index", "layer", "channel")
+    row = {key: getattr(attribute, key) for key in keys} | {"direction": attribute.direction.label}
+    return {"number": number} | row | counts | {"map": map_uri(change, most)}
+
+
+def image_content(run: Run, row: int, shown: list[int], answers: Answers, original: Tensor | None) -> dict[str, Any]:
+    """Return what the page has of an image: its sheet, and the answers to each frame; original [1, C, H, W]."""
+    latents = run.latents
+    probabilities = (answers.probabilities[:, shown] * 10_000).round().int().tolist()
+    return {
+        "id": latents.ids[row],
+        "label": int(latents.labels[row]),
+        "original": None if original is None else thumbnail_uri(original[0]),
+        "originalDecision": int(latents.logits[row].argmax()),
+        "error": round(float(latents.reconstruction_l1[row]), 4),
+        "sheet": sheet_uri(answers.images, COLUMNS),
+        "probabilities": probabilities,  # in ten-thousandths
+        "decisions": answers.decisions,
+        "oracle": answers.oracle,
+    }
+
+
+def number_rows(
+    run: Run, plan: Plan, rows: Sequence[int], shown: list[int], answers: Sequence[Answers], oracle: Oracle | None
+) -> Iterator[dict[str, Any]]:
+    """Yield the rows of the table, one a frame."""
+    names = run.latents.class_names
+    for row, each in zip(rows, answers, strict=True):
+        for frame, positions in enumerate(plan.moves):
+            number, together = plan.name(frame)
+            yield {
+                "id": run.latents.ids[row],
+                "frame": frame,
+                "attribute": number,
+                "position": None if number is None else positions[number - 1],
+                "together": together,
+                "decision": names[each.decisions[frame]],
+                "oracle": oracle.class_names[each.oracle[frame]] if oracle and each.oracle else None,
+            } | {f"P({names[label]})": round(float(each.probabilities[frame, label]), 4) for label in shown}
