@@ -21,11 +21,13 @@ if TYPE_CHECKING:
 ROOT = Path()
 # Its file alone: importing what else stylex.config has would be most of a verb's time, and most need the paths alone.
 PATHS = runpy.run_path(str(Path(__file__).parent / "config/paths.py"), run_name="stylex.config.paths")
-DatasetPaths, ExperimentPaths, SuitePaths = (PATHS[f"{name}Paths"] for name in ("Dataset", "Experiment", "Suite"))
+DatasetPaths, ExperimentPaths, GalleryPaths, SuitePaths = (
+    PATHS[f"{name}Paths"] for name in ("Dataset", "Experiment", "Gallery", "Suite")
+)
 backbone_paths, oracle_paths, regressor_paths = (PATHS[f"{name}_paths"] for name in ("backbone", "oracle", "regressor"))
 weights_path = PATHS["weights_path"]
-OF_SECOND = ("study", "figures")  # their second argument is an experiment
-OF_SUITES = ("tables", "report")
+OF_SECOND = ("study", "figures", "frames")  # their second argument is an experiment
+OF_SUITES = ("tables", "report", "gallery")
 
 
 # Tables, with the provenance beside them, by attributes of ExperimentPaths.
@@ -80,6 +82,11 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
 
             names = figure_names(load_experiment(rest[0]))
             return [suite.figure(rest[0], name, suffix) for name, suffix in figure_files(names)]
+        case "frames":
+            gallery = GalleryPaths(ROOT, first)
+            return [gallery.frames(rest[0]), *with_provenance(gallery.numbers(rest[0]))]
+        case "gallery":
+            return [GalleryPaths(ROOT, first).page]
         case "tables":
             content = load_suite(first)
             metrics = [suite.metrics(name) for name in content.experiments]

@@ -9,7 +9,9 @@ import yaml
 from stylex.figures.catalog import RELEASED, figure_files
 
 # …_aside: by the other protocol.
+GALLERY = {"frames", "gallery"}
 AFTER_LISTS = {"sufficiency", "frechet", "maps", "counterfactuals", "study", "observer", "figures", "tables", "report"}
+AFTER_LISTS |= GALLERY
 AFTER_ATTRIBUTES = AFTER_LISTS | {"attributes", "attributes_aside"}
 AFTER_EFFECTS = AFTER_ATTRIBUTES | {"effects", "effects_aside", "explanations"}
 BASELINE = {"baseline", "baseline_aside"}  # of Wu et al., in the twin without the classifier
@@ -25,7 +27,7 @@ CHANGES = {
     "attfind: {images: 20}": AFTER_ENCODE,
     "attfind: {encode_shards: 2}": AFTER_ENCODE - {"encode"} | {"encode_shard", "merge"},
     "attfind: {batch_size: 7}": {"report"},
-    "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report"},
+    "evaluation: {sufficiency_k: [1, 2]}": {"sufficiency", "figures", "tables", "report", "gallery"},
     "evaluation: {frechet_attributes: 3}": {"frechet", "figures", "tables", "report"},
     "evaluation: {frechet_extractors: [backbone, inception]}": {"weights", "frechet", "figures"} | MEASURED,
     "stylex: {perceptual: lpips-alex}": AFTER_TRAIN | {"weights"},
@@ -34,8 +36,8 @@ CHANGES = {
     "evaluation: {ganalyze: {steps: 10}}": {"ganalyze", "figures"} | MEASURED,
     "evaluation: {figure_attributes: 3}": {"maps", "figures", "report"},
     "evaluation: {figure_class: '3'}": {"ganalyze", "figures"} | MEASURED,
-    "evaluation: {oracle: null}": MEASURED,
-    "evaluation: {oracle: mnist-full-32}": {"download", "prepare", "oracle"} | MEASURED,
+    "evaluation: {oracle: null}": MEASURED | GALLERY,
+    "evaluation: {oracle: mnist-full-32}": {"download", "prepare", "oracle"} | MEASURED | GALLERY,
     "evaluation: {counterfactual_attributes: 5}": MEASURED,
     "attfind: {max_attributes: 41}": AFTER_ATTRIBUTES | BASELINE,
     "attfind: {against: '3'}": AFTER_ATTRIBUTES | BASELINE | {"ganalyze"},
@@ -44,8 +46,8 @@ CHANGES = {
     "classifier: {epochs: 2}": AFTER_TRAIN | {"classifier"},
     "classifier: {pretrained: imagenet, width: 1}": AFTER_TRAIN | {"classifier", "weights"},
     "dataset: {classes: ['3', '8']}": AFTER_TRAIN | {"classifier"},
-    "title: Another": {"study", "observer", "tables", "report"},
-    "domain: Digits": {"samples", "sufficiency", "figures"} | MEASURED,
+    "title: Another": {"study", "observer", "tables", "report", "gallery"},
+    "domain: Digits": {"samples", "sufficiency", "figures", "gallery"} | MEASURED,
     "published_domain: Age": {"tables", "report"},
     "seed: 7": AFTER_TRAIN | {"classifier"},
 }
@@ -117,24 +119,27 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
     [
         ("attfind/selection.py", AFTER_ATTRIBUTES),
         ("attfind/engine.py", AFTER_EFFECTS),
-        ("attfind/explanations.py", {"explanations", "frechet", "figures"} | MEASURED),
-        ("evaluation/baselines.py", BASELINE | {"ganalyze"} | AFTER_LISTS - {"frechet", "maps"}),
+        ("attfind/explanations.py", {"explanations", "frechet", "figures"} | MEASURED | GALLERY),
+        ("evaluation/baselines.py", BASELINE | {"ganalyze"} | AFTER_LISTS - {"frechet", "maps", "frames"}),
         ("evaluation/quality.py", MEASURED),
-        ("evaluation/sufficiency.py", {"sufficiency", "figures"} | MEASURED),
-        ("evaluation/maps.py", {"maps", "figures"} | MEASURED),
+        ("evaluation/sufficiency.py", {"sufficiency", "figures", "gallery"} | MEASURED),
+        ("evaluation/maps.py", {"maps", "figures"} | MEASURED | GALLERY),
         ("evaluation/frechet.py", {"frechet", "figures"} | MEASURED),
         ("evaluation/factors.py", set()),  # of leaves alone
-        ("evaluation/intervals.py", {"samples", "sufficiency", "study", "observer", "figures"} | MEASURED),
+        ("evaluation/intervals.py", {"samples", "sufficiency", "study", "observer", "figures", "gallery"} | MEASURED),
         ("study/observer.py", {"observer", "tables", "report"}),
         ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
-        ("diagnosis/verdicts.py", {"diagnose", "tables", "report"}),
-        ("diagnosis/verdicts.yaml", {"diagnose", "tables", "report"}),
+        ("diagnosis/verdicts.py", {"diagnose", "tables", "report", "gallery"}),
+        ("diagnosis/verdicts.yaml", {"diagnose", "tables", "report", "gallery"}),
         ("report/claims.yaml", {"report"}),
         ("classifiers/training.py", AFTER_TRAIN | {"classifier", "backbone", "oracle"}),
         ("distances.py", AFTER_TRAIN),
         ("report/page.py", {"report"}),
         ("report/templates/page.css", {"report"}),
+        ("gallery/page.py", {"gallery"}),
+        ("gallery/templates/gallery.js", {"gallery"}),
+        ("gallery/sheets.py", GALLERY),
         ("cli/models.py", set()),
         ("config/training.py", AFTER_TRAIN),
         ("config/finetuning.py", AFTER_TRAIN | {"classifier", "backbone", "oracle"}),
