@@ -12,6 +12,7 @@ from markupsafe import Markup
 
 from stylex.artifacts import require, sha256, write_text
 from stylex.config import GalleryPaths
+from stylex.names import read_names
 from stylex.report.experiment import headline
 from stylex.report.run import Run, load_run
 
@@ -35,12 +36,14 @@ def gallery(root: Path, suite: str) -> None:
 
 def about(run: Run, name: str) -> dict[str, Any]:
     """Return what the page knows of an experiment before its frames are there; model: the sha256 of the networks."""
-    config, paths = run.experiments[name], run.paths(name)
+    paths = run.paths(name)
+    model = sha256(require(paths.stylex_model))
+    names = read_names(paths.names, model)
     return {
         "name": name,
-        "title": config.title,
-        "model": sha256(require(paths.stylex_model)),
-        "names": {},
+        "title": run.experiments[name].title,
+        "model": model,
+        "names": {index: {"name": each.text, "favourite": each.favourite} for index, each in names.items()},
         "summary": headline(run, name),
     }
 

@@ -40,7 +40,7 @@ def map_uri(change: Tensor, most: float) -> str | None:
     if not most > 0 or not change.isfinite().all():
         return None
     share = (change / most).clamp(0, 1).numpy()
-    pixels = numpy.uint8(numpy.round(255 * COLOURS(share)))
+    pixels = numpy.round(255 * COLOURS(share)).astype(numpy.uint8)
     pixels[..., 3] = numpy.round(255 * numpy.sqrt(share))
     return _webp(_smaller(Image.fromarray(pixels), len(pixels)), lossless=True, exact=True)
 

@@ -149,6 +149,7 @@ def pooled_and_directions(run: Run, name: str, method: str) -> tuple[Row | None,
 
 
 def headline(run: Run, name: str) -> str:
+    """Return in a sentence how many decisions the attributes of an experiment flip."""
     config = run.experiments[name]
     pooled, directions = pooled_and_directions(run, name, config.method)
     if pooled is None:

@@ -225,5 +225,5 @@ def test_images_of_a_released_model_are_prepared_and_measured(virgin):
     virgin.write_config("suites/images", suite)
     assert set(virgin.planned("--config", "suite=images")) == {
         "convert_released", "download", "prepare", "weights", "attributes", "sufficiency", "frechet", "maps",
-        "figures_released_with_images", "tables", "report",
+        "figures_released_with_images", "tables", "report", "frames", "gallery",
     }  # fmt: skip

@@ -273,9 +273,7 @@ INPUTS = {
     # a released model has no backbone
     "frechet_backbone": lambda each, paths: [] if each.released else INPUTS["backbone"](each, paths),
     "oracle": lambda each, paths: [oracle_paths(Path(), name).model for name in [each.evaluation.oracle] if name],
-    # what the gallery asks besides the classifier, and the images themselves where they are to be had
-    "judges": lambda each, paths: INPUTS["oracle"](each, paths)
-    + ([INPUTS["backbone"](each, paths)] if each.evaluation.oracle else []),
+    # the images themselves, where they are to be had
     "shown": lambda each, paths: [INPUTS["originals"](each, paths)] if each.gives("frechet") else [],
     "regressor": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).model,
     "regressor_metrics": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).metrics,

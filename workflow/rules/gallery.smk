@@ -3,7 +3,7 @@
 
 rule frames:
     input:
-        **{name: given(name) for name in ("model", "classifier", "latents", "judges", "shown")},
+        **{name: given(name) for name in ("model", "classifier", "latents", "oracle", "backbone_of_oracle", "shown")},
         attributes=EXPERIMENT.attributes,
     output:
         frames=GALLERY.frames("{experiment}"),
@@ -31,6 +31,7 @@ rule gallery:
     input:
         frames=[GALLERY.frames(name) for name in PROJECT.suite.experiments],
         numbers=of_all_experiments(lambda paths: [paths.sufficiency, paths.stylex_model]),
+        names=names_of_people(),
     output:
         GALLERY.page,
     log:
