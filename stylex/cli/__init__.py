@@ -24,6 +24,7 @@ from stylex.cli.analysis import (
     frechet,
     ganalyze,
     maps,
+    names,
     report,
     samples,
     sufficiency,
@@ -50,8 +51,8 @@ VERBS = {
     for function in (
         init, run, datasets, validate, keys, schemas, download, prepare, weights, backbone, oracle, regressor,
         classifier, check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency,
-        frechet, factors, explain, export, ganalyze, maps, counterfactuals, figures, tables, report, summary,
-        convert_released, resume,
+        frechet, factors, explain, export, ganalyze, maps, counterfactuals, figures, tables, names, report,
+        summary, convert_released, resume,
     )
 }  # fmt: skip
 

@@ -385,3 +385,8 @@ def answers_of_people():
     """Answers that people gave, here or in the published studies: read where there are some, never waited for."""
     people = of_all_experiments(lambda paths: [paths.study_people])
     return [path for path in (*people, recomputed_user_study(Path())) if path.is_file()]
+
+
+def names_of_people():
+    """Names that people gave to attributes: read where there are some, never waited for."""
+    return [path for path in of_all_experiments(lambda paths: [paths.names]) if path.is_file()]
