@@ -271,6 +271,8 @@ INPUTS = {
     # a released model has no backbone
     "frechet_backbone": lambda each, paths: [] if each.released else INPUTS["backbone"](each, paths),
     "oracle": lambda each, paths: [oracle_paths(Path(), name).model for name in [each.evaluation.oracle] if name],
+    # which an oracle must not be
+    "backbone_of_oracle": lambda each, paths: [INPUTS["backbone"](each, paths)] if each.evaluation.oracle else [],
     "regressor": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).model,
     "regressor_metrics": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).metrics,
     "fid_weights": lambda each, paths: fid_weights(each.evaluation),
