@@ -64,3 +64,7 @@ class AttributesNotFoundError(StylexError):
 
 class StudyError(StylexError):
     """Answers of a user study do not fit its questions, or are not what was published."""
+
+
+class NamesError(StylexError):
+    """Names of attributes are malformed, or not of the attributes that there are."""

@@ -26,6 +26,7 @@ from stylex.cli.analysis import (
     gallery,
     ganalyze,
     maps,
+    names,
     report,
     samples,
     sufficiency,
@@ -52,9 +53,8 @@ VERBS = {
     for function in (
         init, run, datasets, validate, keys, schemas, download, prepare, weights, backbone, oracle, regressor,
         classifier, check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency,
-        frechet, factors, explain, export, ganalyze, maps, counterfactuals, figures, frames, gallery, tables,
-        report, summary,
-        convert_released, resume,
+        frechet, factors, explain, export, ganalyze, maps, counterfactuals, figures, frames, gallery, tables, names,
+        report, summary, convert_released, resume,
     )
 }  # fmt: skip
 

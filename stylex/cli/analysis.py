@@ -157,6 +157,19 @@ def tables(suite: SuiteArgument) -> None:
     tables(Path(), suite)
 
 
+def names(
+    file: Annotated[Path, typer.Argument(help="The JSON file that the gallery exported.", show_default=False)],
+) -> None:
+    """Keep the names and favourites that people gave to attributes in the gallery; the report then uses them."""
+    from stylex.names import import_names
+
+    for experiment, found in import_names(Path(), file).items():
+        called = ", ".join(f"{index} '{name.text}'" for index, name in found.items() if name.text)
+        stars = ", ".join(str(index) for index, name in found.items() if name.favourite)
+        typer.echo(f"{experiment}: names {called or 'none'}; favourites {stars or 'none'}")
+    typer.echo("Renew the report: snakemake --cores 2, or of another suite: stylex report SUITE")
+
+
 def report(suite: SuiteArgument) -> None:
     """Write results/<suite>/index.html, one self-contained file."""
     from stylex.report import render

@@ -97,6 +97,7 @@ class ExperimentPaths:
     study_page = At("study/index.html")  # the questionnaire of the user study
     study_key = At("study/key.csv")  # its questions and their right answers, for those who analyse
     study_people = At("study/people.csv")  # what participants answered, once there are some; no output of a rule
+    names = At("names.json")  # what people call the attributes, once they do (`stylex names`); no output of a rule
     observer = At("observer.csv")  # what the machine observer answered
 
     def under(self, protocol: str, main: str) -> ExperimentPaths:

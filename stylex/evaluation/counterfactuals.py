@@ -17,8 +17,16 @@ from torch import Tensor
 
 from stylex.artifacts import provenance, write_table
 from stylex.attfind.records import Attribute, Direction
-from stylex.classifiers import Classifier, PerceptualFeatures, load_classifier, load_perceptual
-from stylex.config import DatasetPaths, ExperimentConfig, ExperimentPaths, experiment_paths, load_experiment
+from stylex.classifiers import Classifier, Oracle, PerceptualFeatures, load_classifier, load_oracle, load_perceptual
+from stylex.config import (
+    DatasetPaths,
+    ExperimentConfig,
+    ExperimentPaths,
+    backbone_paths,
+    experiment_paths,
+    load_experiment,
+    oracle_paths,
+)
 from stylex.config.base import Split
 from stylex.datasets import ImageSplit, load_all_classes, load_split
 from stylex.errors import ArtifactError
@@ -54,6 +62,18 @@ class Run:
     def classifier(self) -> Classifier:
         """The classifier that is explained, on the device."""
         return load_classifier(self.paths.classifier.model, self.device)
+
+    @cached_property
+    def oracle(self) -> Oracle | None:
+        """What evaluation.oracle names, on the device; None: nothing.
+
+        Raises `ArtifactError` when it is what is explained, or what the loss has seen.
+        """
+        if (name := self.config.evaluation.oracle) is None:
+            return None
+        backbone = backbone_paths(self.paths.root, self.config.stylex.perceptual_backbone)
+        others = [self.paths.classifier.model, backbone.model]
+        return load_oracle(oracle_paths(self.paths.root, name).model, others, self.device)
 
     @cached_property
     @torch.inference_mode(False)

@@ -30,7 +30,7 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import sha256
-from stylex.classifiers import Oracle, load_oracle, perceptual_distance
+from stylex.classifiers import Oracle, perceptual_distance
 from stylex.classifiers.metrics import NEITHER, matched
 from stylex.config import ExperimentConfig, backbone_paths, oracle_paths
 from stylex.config.base import POOLED
@@ -74,13 +74,11 @@ def counterfactuals(root: Path, name: str, device: str) -> None:
     """
     run, images, rows = Run.load(root, name, device), list[dict[str, Any]](), list[dict[str, Any]]()
     config, extractor = run.config, load_extractors(root, run.config, device)[0]
-    files, oracle = {"classifier": run.paths.classifier.model}, None
+    files = {"classifier": run.paths.classifier.model}
     files["backbone"] = backbone_paths(root, config.stylex.perceptual_backbone).model
     if config.evaluation.oracle is not None:
-        path = oracle_paths(root, config.evaluation.oracle).model
-        oracle = load_oracle(path, list(files.values()), device)
-        files["oracle"] = path
-    evaluator = Evaluator(run, oracle, extractor)
+        files["oracle"] = oracle_paths(root, config.evaluation.oracle).model
+    evaluator = Evaluator(run, run.oracle, extractor)
     real = evaluator.real_features(root)
     protocols = [run.latents.under(protocol) for protocol in config.attfind.protocols]
     turns = [(latents, methods(run, latents)) for latents in protocols]

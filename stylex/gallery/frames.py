@@ -22,11 +22,9 @@ from torch import Tensor
 from stylex.artifacts import write_text
 from stylex.attfind.explanations import first_of_each_class
 from stylex.attfind.records import Attribute, read_attributes
-from stylex.classifiers import Oracle, load_oracle
-from stylex.classifiers.metrics import matched
-from stylex.config import GalleryPaths, backbone_paths, oracle_paths
+from stylex.config import GalleryPaths
 from stylex.evaluation.counterfactuals import Run, load_originals
-from stylex.evaluation.maps import mean_change
+from stylex.evaluation.maps import judges, moved_alone, quality
 from stylex.figures.attributes import top_attributes
 from stylex.gallery.sheets import LARGEST, LOSSLESS, map_uri, sheet_uri, thumbnail_uri
 from stylex.networks.stylespace import StyleVector
@@ -83,7 +81,7 @@ class Answers:
 def frames(root: Path, suite: str, name: str, device: str) -> None:
     """Write results/<suite>/gallery/<name>.js, which the page loads, and <name>.csv, the same numbers for others."""
     run, paths = Run.load(root, name, device), GalleryPaths(root, suite)
-    oracle = _oracle(run)
+    oracle = run.oracle
     attributes = top_attributes(read_attributes(run.paths.attributes), ATTRIBUTES)
     plan, names = Plan.of(attributes), run.latents.class_names
     rows = chosen_images(run, plan) if attributes else []
@@ -91,11 +89,11 @@ def frames(root: Path, suite: str, name: str, device: str) -> None:
     answers = []
     with progress(f"gallery {name}", len(rows) + len(attributes)) as counter:
         for row in rows:
-            answers.append(answered(run, oracle, render(run, plan, row)))
+            answers.append(answered(run, render(run, plan, row)))
             counter.advance(1)
         measured = []
         for attribute in attributes:
-            measured.append(measure(run, oracle, attribute))
+            measured.append(measure(run, attribute))
             counter.advance(1)
     shown = shown_classes(plan, answers, names)
     most = max([float(change.max()) for change, _ in measured if change.isfinite().all()] or [0.0])
@@ -119,16 +117,9 @@ def frames(root: Path, suite: str, name: str, device: str) -> None:
             for row, each in zip(rows, answers, strict=True)
         ],
     }
-    table = list(number_rows(run, plan, rows, shown, answers, oracle))
+    table = list(number_rows(run, plan, rows, shown, answers))
     run.write(paths.numbers(name), table, types={"attribute": "Int64"} if table else None)
     write_text(paths.frames(name), f"gallery.add({json.dumps(content, separators=(',', ':'))});\n")
-
-
-def _oracle(run: Run) -> Oracle | None:
-    if run.config.evaluation.oracle is None:
-        return None
-    seen = [run.paths.classifier.model, backbone_paths(run.paths.root, run.config.stylex.perceptual_backbone).model]
-    return load_oracle(oracle_paths(run.paths.root, run.config.evaluation.oracle).model, seen, run.device)
 
 
 def chosen_images(run: Run, plan: Plan) -> list[int]:
@@ -153,13 +144,13 @@ def render(run: Run, plan: Plan, row: int) -> Tensor:
 
 
 @torch.inference_mode()
-def answered(run: Run, oracle: Oracle | None, images: Tensor) -> Answers:
+def answered(run: Run, images: Tensor) -> Answers:
     """Ask both networks about images [F, C, H, W]."""
     batches = images.split(run.config.evaluation.batch_size)
     logits = torch.cat([run.classifier(batch.to(run.device)).cpu() for batch in batches])
-    if oracle is None:
+    if run.oracle is None:
         return Answers(images, logits, None)
-    return Answers(images, logits, torch.cat([oracle(batch.to(run.device)).cpu() for batch in batches]))
+    return Answers(images, logits, torch.cat([run.oracle(batch.to(run.device)).cpu() for batch in batches]))
 
 
 def shown_classes(plan: Plan, answers: Sequence[Answers], names: Sequence[str]) -> list[int]:
@@ -170,25 +161,12 @@ def shown_classes(plan: Plan, answers: Sequence[Answers], names: Sequence[str]) 
     return sorted(targets | {each.decisions[STEPS] for each in answers if each.decisions})
 
 
-@torch.inference_mode()
-def measure(run: Run, oracle: Oracle | None, attribute: Attribute) -> tuple[Tensor, dict[str, int | None]]:
-    """Return where an attribute acts, [H, W] in [0, 2], and what it does alone on the images to be turned.
-
-    n: these images; flipped: those that the classifier gives to the target class after the move; agreed: those of the
-    flipped that the oracle gives to it, too, None without an oracle.
-    """
-    names = run.latents.class_names
-    target, rows = names.index(attribute.target_class), run.images_to_turn(run.latents, attribute.target_class)
-    change = mean_change(run, run.latents, rows, attribute)
-    if not len(rows):
-        return change, {"n": 0, "flipped": 0, "agreed": None}
-    after = answered(run, oracle, run.images(run.moved(run.latents, rows, [attribute])))
-    flipped = [decision == target for decision in after.decisions]
-    if oracle is None or after.oracle is None:
-        return change, {"n": len(rows), "flipped": sum(flipped), "agreed": None}
-    classes = matched(oracle.class_names, names, run.config.dataset.one_vs_rest).tolist()
-    agreed = sum(turned and classes[answer] == target for turned, answer in zip(flipped, after.oracle, strict=True))
-    return change, {"n": len(rows), "flipped": sum(flipped), "agreed": agreed}
+def measure(run: Run, attribute: Attribute) -> tuple[Tensor, dict[str, int | None]]:
+    """Return where an attribute acts, [H, W] in [0, 2], and the columns n, flipped, agreed of attribute_maps.csv."""
+    rows = run.images_to_turn(run.latents, attribute.target_class)
+    change, answers = moved_alone(run, run.latents, rows, attribute, judges(run, attribute.target_class))
+    counts = quality(answers, [run.latents.ids[row] for row in rows.tolist()], run.config.seed)
+    return change, {"n": len(rows), "flipped": counts["flipped"], "agreed": counts.get("agreed")}
 
 
 def attribute_content(
@@ -218,10 +196,10 @@ def image_content(run: Run, row: int, shown: list[int], answers: Answers, origin
 
 
 def number_rows(
-    run: Run, plan: Plan, rows: Sequence[int], shown: list[int], answers: Sequence[Answers], oracle: Oracle | None
+    run: Run, plan: Plan, rows: Sequence[int], shown: list[int], answers: Sequence[Answers]
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of the table, one a frame."""
-    names = run.latents.class_names
+    names, oracle = run.latents.class_names, run.oracle
     for row, each in zip(rows, answers, strict=True):
         for frame, positions in enumerate(plan.moves):
             number, together = plan.name(frame)

@@ -275,6 +275,8 @@ INPUTS = {
     "oracle": lambda each, paths: [oracle_paths(Path(), name).model for name in [each.evaluation.oracle] if name],
     # the images themselves, where they are to be had
     "shown": lambda each, paths: [INPUTS["originals"](each, paths)] if each.gives("frechet") else [],
+    # which an oracle must not be
+    "backbone_of_oracle": lambda each, paths: [INPUTS["backbone"](each, paths)] if each.evaluation.oracle else [],
     "regressor": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).model,
     "regressor_metrics": lambda each, paths: regressor_paths(Path(), each.evaluation.factor_regressor).metrics,
     "fid_weights": lambda each, paths: fid_weights(each.evaluation),
@@ -389,3 +391,8 @@ def answers_of_people():
     """Answers that people gave, here or in the published studies: read where there are some, never waited for."""
     people = of_all_experiments(lambda paths: [paths.study_people])
     return [path for path in (*people, recomputed_user_study(Path())) if path.is_file()]
+
+
+def names_of_people():
+    """Names that people gave to attributes: read where there are some, never waited for."""
+    return [path for path in of_all_experiments(lambda paths: [paths.names]) if path.is_file()]

@@ -71,6 +71,7 @@ rule report:
         tables=suite_tables(),
         results=of_all_experiments(table_inputs),
         answers=answers_of_people(),
+        names=names_of_people(),
         others=of_all_experiments(report_inputs),
         networks=[backbone_paths(Path(), name).metrics for name in PROJECT.backbones],
         published=["config/published/sufficiency.csv", "config/published/user_study.csv"],
