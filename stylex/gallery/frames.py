@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ from stylex.config import GalleryPaths
 from stylex.evaluation.counterfactuals import Run, load_originals
 from stylex.evaluation.maps import judges, moved_alone, quality
 from stylex.figures.attributes import top_attributes
-from stylex.gallery.sheets import LARGEST, LOSSLESS, map_uri, sheet_uri, thumbnail_uri
+from stylex.gallery.sheets import LARGEST, map_uri, sheet_uri, thumbnail_uri
 from stylex.networks.stylespace import StyleVector
 from stylex.progress import progress
 
@@ -68,50 +68,37 @@ class Plan:
         return None, "".join("-0+"[int(position) + 1] for position in self.moves[frame][: self.together])
 
 
-class Answers:
+class Answers(NamedTuple):
     """What classifier and oracle say of the frames of one image."""
 
-    def __init__(self, images: Tensor, logits: Tensor, oracle: Tensor | None) -> None:
-        self.images = images  # [F, C, H, W]
-        self.probabilities = logits.softmax(dim=1)  # [F, classes]
-        self.decisions = logits.argmax(dim=1).tolist()
-        self.oracle = None if oracle is None else oracle.argmax(dim=1).tolist()
+    images: Tensor  # [F, C, H, W]
+    probabilities: Tensor  # [F, classes]
+    decisions: list[int]
+    oracle: list[int] | None  # by its own classes
 
 
 def frames(root: Path, suite: str, name: str, device: str) -> None:
     """Write results/<suite>/gallery/<name>.js, which the page loads, and <name>.csv, the same numbers for others."""
     run, paths = Run.load(root, name, device), GalleryPaths(root, suite)
-    oracle = run.oracle
-    attributes = top_attributes(read_attributes(run.paths.attributes), ATTRIBUTES)
-    plan, names = Plan.of(attributes), run.latents.class_names
-    rows = chosen_images(run, plan) if attributes else []
-    originals = load_originals(root, run.config, run.latents) if run.config.gives("frechet") else None
-    answers = []
-    with progress(f"gallery {name}", len(rows) + len(attributes)) as counter:
+    plan = Plan.of(top_attributes(read_attributes(run.paths.attributes), ATTRIBUTES))
+    rows = chosen_images(run, plan) if plan.attributes else []
+    with progress(f"gallery {name}", len(rows) + len(plan.attributes)) as counter:
+        answers, measured = [], []
         for row in rows:
             answers.append(answered(run, render(run, plan, row)))
             counter.advance(1)
-        measured = []
-        for attribute in attributes:
+        for attribute in plan.attributes:
             measured.append(measure(run, attribute))
             counter.advance(1)
-    shown = shown_classes(plan, answers, names)
+    shown = shown_classes(plan, answers, run.latents.class_names)
+    originals = load_originals(root, run.config, run.latents) if run.config.gives("frechet") else None
     most = max([float(change.max()) for change, _ in measured if change.isfinite().all()] or [0.0])
-    content = {
-        "name": name,
-        "shift": run.config.attfind.shift,
-        "classes": list(names),
-        "shown": shown,
-        "oracle": None if oracle is None else {"name": run.config.evaluation.oracle, "classes": oracle.class_names},
-        "steps": STEPS,
-        "side": min(run.config.dataset.resolution, LARGEST),
-        "lossless": run.config.dataset.resolution <= LOSSLESS,
+    content = constants(run, plan, shown) | {
         "largestChange": round(most, 4),
         "attributes": [
-            attribute_content(number, attribute, *found, most)
-            for number, (attribute, found) in enumerate(zip(attributes, measured, strict=True), start=1)
+            attribute_content(number, attribute, change, counts, most)
+            for number, (attribute, (change, counts)) in enumerate(zip(plan.attributes, measured, strict=True), start=1)
         ],
-        "together": plan.together if plan.together > 1 else 0,
         "images": [
             image_content(run, row, shown, each, None if originals is None else originals(torch.tensor([row])))
             for row, each in zip(rows, answers, strict=True)
@@ -120,6 +107,20 @@ def frames(root: Path, suite: str, name: str, device: str) -> None:
     table = list(number_rows(run, plan, rows, shown, answers))
     run.write(paths.numbers(name), table, types={"attribute": "Int64"} if table else None)
     write_text(paths.frames(name), f"gallery.add({json.dumps(content, separators=(',', ':'))});\n")
+
+
+def constants(run: Run, plan: Plan, shown: list[int]) -> dict[str, Any]:
+    """Return what holds for all images and attributes; shown: the classes whose probabilities are kept."""
+    return {
+        "name": run.paths.name,
+        "shift": run.config.attfind.shift,
+        "classes": list(run.latents.class_names),
+        "shown": shown,
+        "oracle": None if run.oracle is None else list(run.oracle.class_names),
+        "steps": STEPS,
+        "side": min(run.config.dataset.resolution, LARGEST),
+        "together": plan.together if plan.together > 1 else 0,
+    }
 
 
 def chosen_images(run: Run, plan: Plan) -> list[int]:
@@ -146,11 +147,12 @@ def render(run: Run, plan: Plan, row: int) -> Tensor:
 @torch.inference_mode()
 def answered(run: Run, images: Tensor) -> Answers:
     """Ask both networks about images [F, C, H, W]."""
-    batches = images.split(run.config.evaluation.batch_size)
-    logits = torch.cat([run.classifier(batch.to(run.device)).cpu() for batch in batches])
-    if run.oracle is None:
-        return Answers(images, logits, None)
-    return Answers(images, logits, torch.cat([run.oracle(batch.to(run.device)).cpu() for batch in batches]))
+    batches = images.to(run.device).split(run.config.evaluation.batch_size)
+    logits = torch.cat([run.classifier(batch).cpu() for batch in batches])
+    judged = None
+    if (oracle := run.oracle) is not None:
+        judged = torch.cat([oracle(batch).argmax(dim=1).cpu() for batch in batches]).tolist()
+    return Answers(images, logits.softmax(dim=1), logits.argmax(dim=1).tolist(), judged)
 
 
 def shown_classes(plan: Plan, answers: Sequence[Answers], names: Sequence[str]) -> list[int]:

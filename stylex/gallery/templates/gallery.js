@@ -298,7 +298,7 @@ const gallery = (() => {
   function answer(content, image, frame, label) {
     const decided = content.classes[image.decisions[frame]];
     let text = `P(${content.classes[label]}) = ${written(chance(content, image, frame, label))}, before ${written(chance(content, image, content.steps, label))}. Decided ${decided}.`;
-    if (image.oracle) text += ` An independent classifier: ${content.oracle.classes[image.oracle[frame]]}.`;
+    if (image.oracle) text += ` An independent classifier: ${content.oracle[image.oracle[frame]]}.`;
     return text;
   }
 
@@ -345,7 +345,7 @@ const gallery = (() => {
       draw(canvas, content, image, frame, state.overlay, attribute);
       const button = element("button", { type: "button", className: "tile" }, canvas, element("strong", {}, name),
         element("span", {}, `P(${content.classes[label]}) = ${written(chance(content, image, frame, label))}`));
-      if (image.oracle) button.append(element("span", { className: "soft" }, `independent: ${content.oracle.classes[image.oracle[frame]]}`));
+      if (image.oracle) button.append(element("span", { className: "soft" }, `independent: ${content.oracle[image.oracle[frame]]}`));
       button.classList.toggle("turned", image.decisions[frame] !== image.decisions[content.steps]);
       button.addEventListener("click", open);
       return button;
