@@ -10,7 +10,7 @@ it says of the very pixels of the frame.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -37,6 +37,7 @@ STATES = (-1, 0, 1)  # of an attribute among others
 FEWEST_IMAGES, MOST_IMAGES = 4, 12
 PIXELS = 24_000_000  # of all frames of an experiment, as far as `FEWEST_IMAGES` allow
 SHOWN_CLASSES = 12  # up to which the probabilities of all classes are kept
+COLUMNS_OF_FRAMES = ("id", "frame", "attribute", "position", "together", "decision", "oracle")
 Positions = tuple[float, ...]  # of each attribute, in [-1, 1]
 
 
@@ -104,8 +105,8 @@ def frames(root: Path, suite: str, name: str, device: str) -> None:
             for row, each in zip(rows, answers, strict=True)
         ],
     }
-    table = list(number_rows(run, plan, rows, shown, answers))
-    run.write(paths.numbers(name), table, types={"attribute": "Int64"} if table else None)
+    columns = [*COLUMNS_OF_FRAMES, *(probability(run.latents.class_names[label]) for label in shown)]
+    run.write(paths.numbers(name), number_rows(run, plan, rows, shown, answers), columns, types={"attribute": "Int64"})
     write_text(paths.frames(name), f"gallery.add({json.dumps(content, separators=(',', ':'))});\n")
 
 
@@ -199,18 +200,20 @@ def image_content(run: Run, row: int, shown: list[int], answers: Answers, origin
 
 def number_rows(
     run: Run, plan: Plan, rows: Sequence[int], shown: list[int], answers: Sequence[Answers]
-) -> Iterator[dict[str, Any]]:
-    """Yield the rows of the table, one a frame."""
-    names, oracle = run.latents.class_names, run.oracle
+) -> list[dict[str, Any]]:
+    """Return the rows of the table, one a frame."""
+    names, oracle, found = run.latents.class_names, run.oracle, []
     for row, each in zip(rows, answers, strict=True):
         for frame, positions in enumerate(plan.moves):
             number, together = plan.name(frame)
-            yield {
-                "id": run.latents.ids[row],
-                "frame": frame,
-                "attribute": number,
-                "position": None if number is None else positions[number - 1],
-                "together": together,
-                "decision": names[each.decisions[frame]],
-                "oracle": oracle.class_names[each.oracle[frame]] if oracle and each.oracle else None,
-            } | {f"P({names[label]})": round(float(each.probabilities[frame, label]), 4) for label in shown}
+            position = None if number is None else positions[number - 1]
+            judged = oracle.class_names[each.oracle[frame]] if oracle and each.oracle else None
+            values = run.latents.ids[row], frame, number, position, together, names[each.decisions[frame]], judged
+            chances = {probability(names[label]): round(float(each.probabilities[frame, label]), 4) for label in shown}
+            found.append(dict(zip(COLUMNS_OF_FRAMES, values, strict=True)) | chances)
+    return found
+
+
+def probability(class_name: str) -> str:
+    """Return the column of a class."""
+    return f"P({class_name})"
