@@ -377,6 +377,7 @@ def test_that_of_the_demo_is_small_and_quick_and_is_pictured_for_the_docs(browse
     assert size < 15e6 and sorted(took)[2] < 2, (size, took)
     if os.environ.get("STYLEX_SCREENSHOTS"):
         folder = Path(__file__).parents[2] / "docs/images"
+        browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
         browser.open(f"{page.as_uri()}#experiment=fashion-mnist&image=1&attribute=1&at=0.75", 1100, 1000)
         browser.wait("!document.getElementById('stage').hidden")
         browser.screenshot().save(folder / "gallery.png", optimize=True)
