@@ -6,6 +6,7 @@ Each verb records what it runs and reads (recorder/), to be compared with what i
 import ast
 import json
 import re
+import shutil
 from base64 import urlsafe_b64decode
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from stylex.attfind.records import Attribute, Direction, read_attributes, write_
 from stylex.classifiers import load_classifier
 from stylex.config import (
     ExperimentPaths,
+    GalleryPaths,
     SuitePaths,
     backbone_paths,
     experiment_paths,
@@ -37,6 +39,7 @@ from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
 from stylex.source import LEFT_OUT, ROOT, imported
+from tests.browsers import Browser
 from tests.builders import NARROW, save_random_network, save_random_stylex, serving, through_png
 from tests.workflow.test_plan import AFTER_ATTRIBUTES
 
@@ -373,3 +376,31 @@ def test_the_flips_counted_from_files_are_those_of_sufficiency(finished, tmp_pat
                     flipped |= classified(images, classifier, tmp_path).argmax(axis=1) == target
                 if k in own.index:
                     assert own.loc[k, "flipped"] == flipped.sum()
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="chromium is not on PATH (apt-get install chromium)")
+def test_a_name_given_in_the_gallery_of_the_run_reaches_its_report(finished, tmp_path):
+    paths, gallery = ExperimentPaths(finished.root, "tiny"), GalleryPaths(finished.root, "tiny")
+    with Browser(tmp_path / "profile") as browser:
+        browser.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(tmp_path))
+        browser.open(f"{gallery.page.as_uri()}#experiment=tiny&image=2&at=1", 1280)
+        browser.wait("!document.getElementById('stage').hidden")
+        answer = browser.evaluate("document.getElementById('answer').textContent")
+        browser.evaluate("document.querySelector('#attributes .name').focus()")
+        browser.call("Input.insertText", text="a closed loop")
+        assert browser.complaints() == []
+        browser.evaluate("document.getElementById('export').click()")
+        browser.wait("document.getElementById('status').textContent === '1 name exported.'")
+    rows = read_table(gallery.numbers("tiny"), ("decision", "oracle", "together"))
+    second = rows[rows["id"] == rows["id"].unique()[1]].query("attribute == 1 and position == 1").iloc[0]
+    assert f"Decided {second['decision']}. An independent classifier: {second['oracle']}." in answer
+    assert f"= {second['P(4)']:.2f}" in answer or f"= {second['P(9)']:.2f}" in answer
+    finished.done("python", "-m", "stylex", "names", str(tmp_path / "names.json"))
+    assert set(finished.planned()) == {"report", "gallery"}
+    finished.compute()
+    for page in (SuitePaths(finished.root, "tiny").report, gallery.page):
+        assert "a closed loop" in page.read_text()
+    paths.names.unlink()
+    finished.compute()
+    assert "a closed loop" not in gallery.page.read_text() and finished.planned() == {}
