@@ -185,6 +185,12 @@ class TrainingConfig(Section):
         description="Parts in which each process takes its share of a batch, one after the other: the same losses in"
         " less memory and more time.",
     )
+    recompute: bool = Field(
+        False,
+        description="Of each layer of generator, encoder and discriminator keep only the output for the backward pass,"
+        " and compute the rest again there: the same losses in less memory and some more time. For 512 pixels and"
+        " more.",
+    )
     learning_rate: Rate = Field(
         description="Learning rate of the generator and the mapping. Weights are scaled as in StyleGAN2 (equalised"
         " learning rate), so rates are some ten times those of plain networks."

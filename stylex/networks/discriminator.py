@@ -19,6 +19,7 @@ from stylex.networks.layers import (
     halving_matrix,
     leaky_relu,
     mean2x2,
+    recomputing,
 )
 
 
@@ -71,6 +72,7 @@ class _ResidualNetwork(nn.Module):
     """Image to numbers: a 1x1 convolution, residual blocks down to 4x4, and a head; `downsampling` as in ResidualBlock.
 
     `channels`: widths at 4x4, 8x8, ... up to the image's resolution; `statistics`: channels added to the 4x4 features.
+    `recomputed`: in training, of each block only the output is kept, and the rest computed again when it is needed.
     """
 
     def __init__(
@@ -85,6 +87,16 @@ class _ResidualNetwork(nn.Module):
         self.last = EqualizedConv2d(channels[0] + statistics, channels[0], 3, gain=ACTIVATION_GAIN)
         self.hidden = EqualizedLinear(channels[0] * 16, channels[0], gain=ACTIVATION_GAIN)
         self.output = EqualizedLinear(channels[0], outputs)
+        self.recomputed = False
+
+    def features(self, images: Tensor) -> Tensor:
+        """Map images to the features at 4x4, [N, channels, 4, 4]."""
+        if not self.recomputed:
+            return self.trunk(images)
+        x = self.trunk.from_image(images)
+        for block in self.trunk.blocks:
+            x = recomputing(block)(x)
+        return x
 
     def head(self, features: Tensor) -> Tensor:
         """Map [N, channels, 4, 4] to [N, outputs], float32."""
@@ -103,7 +115,7 @@ class Discriminator(_ResidualNetwork):
 
         `group` of the minibatch statistics; 1: every image is scored as if it came alone.
         """
-        scores = self.head(minibatch_stddev(self.trunk(images), group or self.group))
+        scores = self.head(minibatch_stddev(self.features(images), group or self.group))
         return scores[:, 0] if scores.shape[1] == 1 else (scores * probabilities).sum(dim=1)
 
 
@@ -112,4 +124,4 @@ class Encoder(_ResidualNetwork):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [N, C, H, W] in [-1, 1] to w [N, latent_dim], float32."""
-        return self.head(self.trunk(images))
+        return self.head(self.features(images))

@@ -6,11 +6,15 @@ How each is computed was chosen by measurement (docs/performance.md).
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 # Leaky ReLU is positively homogeneous: scaling the small weight and bias before it equals scaling its large output.
 ACTIVATION_GAIN = math.sqrt(2)
@@ -20,6 +24,14 @@ NEGATIVE_SLOPE = 0.2
 def leaky_relu(x: Tensor) -> Tensor:
     """Leaky ReLU with slope 0.2, in place; the gain that keeps the variance is in the layer before."""
     return F.leaky_relu(x, NEGATIVE_SLOPE, inplace=True)
+
+
+def recomputing(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a function of which only inputs and outputs are kept for the backward pass, where it runs again.
+
+    It draws no random numbers. Gradients, and gradients of these, are the same to the last bit.
+    """
+    return partial(checkpoint, function, use_reentrant=False, preserve_rng_state=False)
 
 
 def fir_kernel() -> Tensor:

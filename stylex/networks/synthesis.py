@@ -19,6 +19,7 @@ from stylex.networks.layers import (
     ModulatedConv2d,
     ToImage,
     leaky_relu,
+    recomputing,
     upsample,
 )
 from stylex.networks.stylespace import StyleSpaceLayout, StyleVector
@@ -55,7 +56,10 @@ class Activations:
 
 
 class Synthesis(nn.Module):
-    """Styles to images. Layer 0 is at 4x4; layers 2i-1 and 2i are at 4 * 2^i, the first of them upsampling."""
+    """Styles to images. Layer 0 is at 4x4; layers 2i-1 and 2i are at 4 * 2^i, the first of them upsampling.
+
+    `recomputed`: in training, of each layer only the output is kept, and the rest computed again when it is needed.
+    """
 
     layer_widths: Tensor
     drawn_widths: Tensor
@@ -81,6 +85,7 @@ class Synthesis(nn.Module):
         """
         super().__init__()
         self.zeros, self.clamped = edges == "zeros", clamped
+        self.recomputed = False
         self.quantized = False  # analyses render what an image file holds; training, and a comparison, what G gives
         self.constant = nn.Parameter(torch.randn(1, channels[0], 4, 4))
         layers = [ModulatedConv2d(channels[0], channels[0], 4, up=False, noise=noise)]
@@ -184,8 +189,9 @@ class Synthesis(nn.Module):
 
     def finish(self, state: Activations, styles: StyleVector, noise: Noise = None) -> Tensor:
         """Run the remaining layers on the state and return the images."""
+        advance = recomputing(self.advance) if self.recomputed else self.advance
         while state.layer < len(self.layers):
-            state = self.advance(state, styles, noise)
+            state = advance(state, styles, noise)
         assert state.image is not None
         image = state.image.float()
         if self.quantized:

@@ -190,6 +190,8 @@ def initial_state(
 ) -> TrainingState:
     """Return the state at step 0; the same seed gives the same state."""
     networks = build_networks(config, resolution, image_channels, classes, seed).to(device)
+    for part in (networks.synthesis, networks.encoder, networks.discriminator):
+        part.recomputed = config.training.recompute
     ema = copy.deepcopy(networks).requires_grad_(False).eval()
     ema.synthesis.quantized = True  # what is measured and shown of a training is what its analysis will see
     training, losses, dtype = config.training, config.losses, training_dtype(config.training, device)
