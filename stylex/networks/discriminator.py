@@ -93,8 +93,9 @@ class _ResidualNetwork(nn.Module):
         """Map images to the features at 4x4, [N, channels, 4, 4]."""
         if not self.recomputed:
             return self.trunk(images)
-        x = self.trunk.from_image(images)
-        for block in self.trunk.blocks:
+        first, blocks = self.trunk.children()
+        x = first(images)
+        for block in blocks.children():
             x = recomputing(block)(x)
         return x
 
