@@ -6,9 +6,9 @@ LOG = results/logs/$(SUITE)
 STAMP := .venv/.installed
 BIN := .venv/bin
 
-# What `make test-all` needs from Debian: a browser, and Slurm for a private cluster. Without root or apt their tests are
+# What `make test-all` needs from Debian: a browser, a fresh Debian for the image, Slurm. Without root or apt their tests are
 # skipped, and say so.
-PACKAGES := chromium slurm-wlm munge
+PACKAGES := chromium debootstrap slurm-wlm munge
 
 .PHONY: demo test test-all check bench-train bench-attfind bench-datasets clean packages
 
