@@ -3,8 +3,9 @@
 
 NUMBERS = ["model", "classifier", "latents", "effects", "attributes", "maps", "sufficiency"]
 DRAWN = NUMBERS[:-1] + ["manifest", "history", "independent", "subset", "compared", "frechet", "ganalyze"]
+DRAWN += ["stylex_samples"]
 for stage, inputs, figures, drawn in (
-    ("figures", DRAWN, FIGURE_NAMES, lambda each: not each.released),
+    ("figures", DRAWN, TRAINED, lambda each: not each.released),
     ("figures_released", NUMBERS, RELEASED, lambda each: each.released and not each.released_images),
     (
         "figures_released_with_images",
