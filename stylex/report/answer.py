@@ -88,10 +88,10 @@ def sentence(run: Run, name: str, attributes: Attributes, figure: str, links: Li
     if first and row:
         called = f", {attributes.called(first)}," if attributes.called(first) else ""
         unseen = " not seen by the search" if row["protocol"] == Protocol.HELD_OUT else ""
-        flips = _number(f"{row['flipped']:.0f} of {row['n']:.0f} images", links.number(name, "maps"))
-        text = "Attribute 1{} (layer {}, channel {}) alone turns {}{} into {} ({})"
-        place = called, first.layer, first.channel, flips, unseen, first.target_class, share(row, "flipped")
-        parts.append(Markup(text).format(*place))
+        counts = f"{row['flipped']:.0f} of {row['n']:.0f} images ({share(row, 'flipped')})"
+        turned = _number(counts, links.number(name, "maps"))
+        text = "Attribute 1{} (layer {}, channel {}) alone turns {}{} into {}"
+        parts.append(Markup(text).format(called, first.layer, first.channel, turned, unseen, first.target_class))
         if asked(row):
             agreed = _number(share(row, "agreed"), links.number(name, "maps"))
             parts[0] += Markup("; an independent classifier agrees on {}").format(agreed)

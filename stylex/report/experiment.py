@@ -15,6 +15,7 @@ from stylex.report.attributes import Attributes
 from stylex.report.basic_tables import class_list
 from stylex.report.captions import text
 from stylex.report.comparisons import main_rows
+from stylex.report.links import Links
 from stylex.report.pictures import Album, Picture
 from stylex.report.published import label
 from stylex.report.run import Run, anchor, versions
@@ -73,7 +74,9 @@ class ExperimentPart:
     versions: str
 
 
-def experiment_part(run: Run, name: str, album: Album, attributes: Attributes, of_moves: bool) -> ExperimentPart:
+def experiment_part(
+    run: Run, name: str, album: Album, attributes: Attributes, links: Links, of_moves: bool
+) -> ExperimentPart:
     """Read one experiment; raise `ArtifactError` when a stage has not run.
 
     of_moves: whether the suite measures counterfactuals, so that it is known whether moves leave the data.
@@ -96,7 +99,7 @@ def experiment_part(run: Run, name: str, album: Album, attributes: Attributes, o
         title=config.title,
         headline=_headline(run, name),
         facts=facts,
-        pictures=[album.picture(name, each, attributes) for each in figure_names(config) + ANIMATION_NAMES],
+        pictures=[album.picture(name, each, attributes, links) for each in figure_names(config) + ANIMATION_NAMES],
         confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]) if metrics else None,
         verdict=verdict,
         diagnosis=found,

@@ -13,6 +13,7 @@ from stylex.config import SuitePaths
 from stylex.errors import ArtifactError
 from stylex.report.attributes import Attributes
 from stylex.report.captions import ORIGINS, caption
+from stylex.report.links import Links
 from stylex.report.run import anchor
 
 
@@ -61,12 +62,16 @@ class Album:
         """Return where a file of the suite is, seen from the page."""
         return path.relative_to(self.paths.folder).as_posix()
 
-    def picture(self, experiment: str, name: str, attributes: Attributes) -> Picture:
+    def picture(self, experiment: str, name: str, attributes: Attributes, numbers: Links) -> Picture:
         """Return a figure of an experiment, with a caption that says what was measured of the attributes it shows."""
         still, moving = (self.paths.figure(experiment, name, suffix) for suffix in ("png", "gif"))
         files = [self.paths.figure(experiment, name, suffix) for suffix in ("pdf", "png", "gif")]
         links = [(path.suffix[1:].upper(), self.link(path)) for path in files if path.is_file()]
         origin = anchor(experiment, ORIGINS[name]) if name in ORIGINS else f"provenance:{experiment}"
+        if csv := numbers.csv(origin):
+            links.append(("CSV", csv))
+        if attributes.shown(name):  # whose numbers the caption has
+            links.append(("Numbers", numbers.number(experiment, "maps")))
         alternative, shown = caption(name, attributes.config)
         return Picture(
             key=f"figure-{experiment}-{name}",
