@@ -86,13 +86,13 @@ def sentence(run: Run, name: str, attributes: Attributes, figure: str, links: Li
     first, parts = attributes.shown(figure).get(1), []
     row = attributes.numbers(first) if first else None
     if first and row:
-        called = f", {attributes.called(first)}," if attributes.called(first) else ""
+        called = f" {attributes.called(first)}" if attributes.called(first) else ""
         unseen = " not seen by the search" if row["protocol"] == Protocol.HELD_OUT else ""
         counts = f"{row['flipped']:.0f} of {row['n']:.0f} images ({share(row, 'flipped')})"
         turned = _number(counts, links.number(name, "maps"))
         text = "Attribute 1{} (layer {}, channel {}) alone turns {}{} into {}"
         parts.append(Markup(text).format(called, first.layer, first.channel, turned, unseen, first.target_class))
-        if asked(row):
+        if asked(row) and row["flipped"]:
             agreed = _number(share(row, "agreed"), links.number(name, "maps"))
             parts[0] += Markup("; an independent classifier agrees on {}").format(agreed)
     pooled, _ = pooled_and_directions(run, name, run.experiments[name].method)

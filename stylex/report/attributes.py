@@ -116,7 +116,7 @@ def attributes_of(run: Run, name: str) -> Attributes:
 def _alone(done: Sequence[tuple[int, Row]]) -> str:
     """Write what attributes do alone; done: number and row of attribute_maps.csv of each."""
     number, row = done[0]
-    agreed = f"; an independent classifier agrees on {counted(row, 'agreed')}" if asked(row) else ""
+    agreed = f"; an independent classifier agrees on {counted(row, 'agreed')}" if asked(row) and row["flipped"] else ""
     first = (
         f"Moved alone, attribute {number} flips {row['flipped']:.0f} of {row['n']:.0f} images ({share(row, 'flipped')})"
     )

@@ -15,6 +15,7 @@ from PIL import Image
 
 from stylex.artifacts import read_json, read_table, save_tensors, write_json
 from stylex.attfind.selection import select
+from stylex.cli import main
 from stylex.config import ExperimentPaths, SuitePaths, load_experiment, load_suite
 from stylex.errors import ArtifactError
 from stylex.evaluation.maps import maps
@@ -265,6 +266,19 @@ def test_a_missing_figure_or_damaged_model_is_one_clear_line_and_leaves_the_page
     save_tensors(model, {}, {"config_digest": "feed"})
     render(measured, "demo")
     assert "feed" in read(measured)
+
+
+def test_the_verb_writes_the_page_or_on_request_one_file(measured: Path, monkeypatch: pytest.MonkeyPatch):
+    paths = SuitePaths(measured, "demo")
+    before = {path: path.read_bytes() for path in (paths.report, paths.bundle)}
+    monkeypatch.chdir(measured)
+    for options, written in (([], paths.report), (["--self-contained"], paths.bundle)):
+        for path in before:
+            path.unlink(missing_ok=True)
+        with pytest.raises(SystemExit) as ended:
+            main(["report", "demo", *options])
+        assert not ended.value.code
+        assert {path: path.read_bytes() for path in before if path.is_file()} == {written: before[written]}
 
 
 def test_every_configuration_is_loaded_once(measured: Path, monkeypatch: pytest.MonkeyPatch):
