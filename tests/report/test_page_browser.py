@@ -115,9 +115,10 @@ def test_the_first_screen_has_question_picture_answer_and_verdict_of_each_experi
 def test_the_picture_of_the_documentation_is_the_first_screen(browser: Browser, page: Path):
     assert "STYLEX_REPORT" in os.environ, "the picture is of a real run: STYLEX_REPORT=results/demo/index.html"
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "light"}])
-    opened(browser, page, DESK)
     browser.call("Emulation.setScrollbarsHidden", hidden=True)
+    opened(browser, page, DESK)
     taken = browser.screenshot()
+    browser.call("Emulation.setScrollbarsHidden", hidden=False)
     taken.quantize(128, dither=Image.Dither.NONE).save(SCREENSHOT, optimize=True)
     assert taken.size == (DESK, SCREEN)
 
