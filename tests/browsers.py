@@ -75,14 +75,17 @@ class Browser:
         return answer
 
     def open(self, page: Path | str, width: int, height: int = 900) -> None:
-        """Open a file or an address and wait for it and its pictures."""
+        """Open a file or an address and wait for it and all its pictures, those that would be fetched later, too."""
         self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
         self.call("Page.navigate", url="about:blank")  # forgets the focus and the place of the page before
         self.events.clear()
         self.call("Page.navigate", url=page if isinstance(page, str) else page.as_uri())
         self.evaluate("""new Promise(
             done => document.readyState === "complete" ? done() : addEventListener("load", done)
-          ).then(() => Promise.all([...document.images].map(image => image.decode()))).then(() => true)""")
+          ).then(() => Promise.all([...document.images].map(image => {
+            image.loading = "eager";
+            return image.decode();
+          }))).then(() => true)""")
 
     def evaluate(self, expression: str) -> Any:
         """Return the value of a JavaScript expression, a promise's when it is one."""

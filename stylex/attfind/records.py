@@ -223,6 +223,16 @@ def read_attributes(path: Path) -> dict[str, list[Attribute]]:
     return attributes
 
 
+def top_attributes(by_class: Mapping[str, Sequence[Attribute]], count: int) -> list[Attribute]:
+    """Merge the lists of all target classes by rank and return the first `count` different coordinates."""
+    every = [attribute for attributes in by_class.values() for attribute in attributes]
+    every.sort(key=lambda attribute: (attribute.rank, -attribute.mean_effect, attribute.style_index))
+    first: dict[int, Attribute] = {}
+    for attribute in every:
+        first.setdefault(attribute.style_index, attribute)
+    return list(first.values())[:count]
+
+
 def map_name(attribute: Attribute) -> str:
     """Return the name of an attribute's map: its coordinate, direction and target class."""
     return f"{attribute.style_index} {attribute.direction.label} {attribute.target_class}"

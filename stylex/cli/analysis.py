@@ -170,11 +170,16 @@ def names(
     typer.echo("Renew the report: snakemake --cores 2, or of another suite: stylex report SUITE")
 
 
-def report(suite: SuiteArgument) -> None:
-    """Write results/<suite>/index.html, one self-contained file."""
+def report(
+    suite: SuiteArgument,
+    self_contained: Annotated[
+        bool, typer.Option("--self-contained", help="Write report.html instead, which has its figures embedded.")
+    ] = False,
+) -> None:
+    """Write results/<suite>/index.html, which shows the figures that lie beside it."""
     from stylex.report import render
 
-    render(Path(), suite)
+    render(Path(), suite, self_contained)
 
 
 def summary(suite: SuiteArgument) -> None:

@@ -153,7 +153,8 @@ class SuitePaths:
     root: Path
     name: str
 
-    report = At("index.html")  # the self-contained page
+    report = At("index.html")  # the page, which refers to the figures beside it
+    bundle = At("report.html")  # the same in one file, where asked for; no output of a rule
 
     @property
     def folder(self) -> Path:

@@ -30,15 +30,16 @@ COLUMNS = (
     "area_90", "centre_x", "centre_y",
 )  # fmt: skip
 MOST = 0.9  # of the change, for `area_90`
+ALWAYS = 5  # attributes of a class, which the teaser and the animations show whatever evaluation.figure_attributes is
 
 
 def maps(root: Path, name: str, device: str) -> None:
     """Write attribute_maps.safetensors and attribute_maps.csv of the attributes that figures may show.
 
-    Those are, by the main protocol and of each target class, the first evaluation.figure_attributes.
+    Those are, by the main protocol and of each target class, the first evaluation.figure_attributes, and `ALWAYS`.
     """
     run, found, rows = Run.load(root, name, device), dict[str, Tensor](), list[dict[str, Any]]()
-    count, lists = run.config.evaluation.figure_attributes, read_attributes(run.paths.attributes)
+    count, lists = max(ALWAYS, run.config.evaluation.figure_attributes), read_attributes(run.paths.attributes)
     attributes = [attribute for found_first in lists.values() for attribute in mapped(found_first, count)]
     common = {"experiment": name, "protocol": run.latents.protocol, "shift": run.config.attfind.shift}
     with progress(f"maps {name}", len(attributes), "attributes") as counter:

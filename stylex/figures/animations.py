@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from PIL import ImageDraw, ImageFont
 
 from stylex.artifacts import atomic_path
-from stylex.attfind.records import Attribute, Direction
-from stylex.figures.attributes import strongest, top_attributes
+from stylex.attfind.records import Attribute, Direction, top_attributes
+from stylex.figures.attributes import strongest
 from stylex.figures.catalog import ANIMATION_SECONDS
 from stylex.figures.experiment import AnalysedExperiment
 from stylex.figures.fonts import one_font
@@ -149,6 +149,8 @@ def _frame(sweep: Sweep, step: int) -> PIL.Image.Image:
     side = min(pixels * max(1, SMALL // pixels), LARGE)  # a multiple of the pixels from `SMALL`, at most `LARGE`
     resampling = PIL.Image.Resampling.NEAREST if side >= pixels else PIL.Image.Resampling.LANCZOS
     width, below = len(sweep.predicted) * (side + EDGE) + EDGE, HEAD + side
+    # A GIF has 256 colours. Grey images may have all levels, and what is drawn around them is grey then.
+    bar, slider = (INK, INK) if sweep.images.shape[-1] == 1 else (RAISED, LOWERED)
     canvas = PIL.Image.new("RGB", (width, below + FOOT), "white")
     draw, (name, font) = ImageDraw.Draw(canvas), _name_and_font(sweep.class_name)
     draw.text((EDGE, 5), sweep.title, fill=INK, font=ImageFont.load_default(14))
@@ -157,8 +159,8 @@ def _frame(sweep: Sweep, step: int) -> PIL.Image.Image:
         canvas.paste(PIL.Image.fromarray(levels(image)).resize((side, side), resampling), (left, HEAD))
         draw.text((left, below + 3), f"{name} = {chance:.2f}", fill=INK, font=font)
         draw.rectangle((left, below + 20, left + side - 1, below + 28), outline=INK)
-        draw.rectangle((left, below + 20, left + round(chance * (side - 1)), below + 28), fill=RAISED)
-    _slider(draw, positions()[step], width, below + FOOT)
+        draw.rectangle((left, below + 20, left + round(chance * (side - 1)), below + 28), fill=bar)
+    _slider(draw, positions()[step], width, below + FOOT, slider)
     return canvas
 
 
@@ -171,26 +173,46 @@ def _name_and_font(class_name: str) -> tuple[str, ImageFont.FreeTypeFont | Image
     return text, ImageFont.truetype(file, 12)
 
 
-def _slider(draw: ImageDraw.ImageDraw, position: float, width: int, height: int) -> None:
+def _slider(draw: ImageDraw.ImageDraw, position: float, width: int, height: int, colour: str) -> None:
     """Draw where the coordinate is between its extremes."""
     line, first, last, font = height - 13, EDGE + 60, width - EDGE - 60, ImageFont.load_default(12)
     draw.text((EDGE, height - 21), "minimum", fill=INK, font=font)
     draw.text((width - EDGE, height - 21), "maximum", fill=INK, font=font, anchor="ra")
     draw.line((first, line, last, line), fill=INK, width=2)
     centre = first + position * (last - first)
-    draw.ellipse((centre - 6, line - 6, centre + 6, line + 6), fill=LOWERED)
+    draw.ellipse((centre - 6, line - 6, centre + 6, line + 6), fill=colour)
 
 
 def save_gif(path: Path, pictures: Sequence[PIL.Image.Image], provenance: str) -> None:
-    """Write an endless GIF with one palette for all frames, so that nothing flickers."""
-    every = PIL.Image.fromarray(numpy.concatenate([numpy.asarray(picture) for picture in pictures]))
-    palette = every.quantize(256, method=PIL.Image.Quantize.FASTOCTREE, dither=PIL.Image.Dither.NONE)
-    flat = [picture.quantize(palette=palette, dither=PIL.Image.Dither.NONE) for picture in pictures]
+    """Write an endless GIF with one palette for all frames, so that nothing flickers.
+
+    Pixels are exactly those of the pictures where these have at most 256 colours together, about those otherwise.
+    """
+    flat = _indexed(pictures) or _approximated(pictures)
     with atomic_path(path) as temporary:
         flat[0].save(
             temporary, format="GIF", save_all=True, append_images=flat[1:], duration=FRAME_TIME, loop=0, optimize=False,
             comment=provenance.encode(),
         )  # fmt: skip
+
+
+def _indexed(pictures: Sequence[PIL.Image.Image]) -> list[PIL.Image.Image]:
+    """Return RGB pictures with a palette of all their colours; nothing where these are more than 256."""
+    every = [numpy.asarray(picture).astype(numpy.int32) @ (1 << 16, 1 << 8, 1) for picture in pictures]
+    colours = numpy.unique(numpy.concatenate([numpy.unique(each) for each in every]))
+    if len(colours) > 256:
+        return []
+    palette = bytes(level for colour in colours.tolist() for level in colour.to_bytes(3, "big"))
+    found = [PIL.Image.fromarray(numpy.searchsorted(colours, each).astype(numpy.uint8)) for each in every]
+    for picture in found:
+        picture.putpalette(palette)
+    return found
+
+
+def _approximated(pictures: Sequence[PIL.Image.Image]) -> list[PIL.Image.Image]:
+    every = PIL.Image.fromarray(numpy.concatenate([numpy.asarray(picture) for picture in pictures]))
+    palette = every.quantize(256, method=PIL.Image.Quantize.FASTOCTREE, dither=PIL.Image.Dither.NONE)
+    return [picture.quantize(palette=palette, dither=PIL.Image.Dither.NONE) for picture in pictures]
 
 
 def note_picture(text: str) -> PIL.Image.Image:

@@ -20,7 +20,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from stylex.attfind.records import Attribute, Direction, Effects, read_maps
+from stylex.attfind.records import Attribute, Direction, Effects, read_maps, top_attributes
 from stylex.errors import AttributesNotFoundError
 from stylex.figures.experiment import AnalysedExperiment, opposite
 from stylex.figures.style import (
@@ -94,16 +94,6 @@ def class_figure(experiment: AnalysedExperiment) -> Figure:
     if not attributes:
         return note(f"AttFind found no attribute that raises P({experiment.class_name}).")
     return draw_attributes(render_attributes(experiment, attributes))
-
-
-def top_attributes(by_class: dict[str, list[Attribute]], count: int) -> list[Attribute]:
-    """Merge the lists of all target classes by rank and return the first `count` different coordinates."""
-    every = [attribute for attributes in by_class.values() for attribute in attributes]
-    every.sort(key=lambda attribute: (attribute.rank, -attribute.mean_effect, attribute.style_index))
-    first: dict[int, Attribute] = {}
-    for attribute in every:
-        first.setdefault(attribute.style_index, attribute)
-    return list(first.values())[:count]
 
 
 def choose_examples(

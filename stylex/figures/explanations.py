@@ -21,7 +21,7 @@ from torch import Tensor
 from stylex.artifacts import read_table
 from stylex.attfind.records import Attribute, Direction, Effects, Method
 from stylex.errors import ArtifactError, AttributesNotFoundError
-from stylex.figures.catalog import SHOWN_ALONE
+from stylex.figures.catalog import SHOWN_ALONE, TEASER_ATTRIBUTES
 from stylex.figures.experiment import AnalysedExperiment, faithful
 from stylex.figures.style import INK, MARGIN, RAISED, Board, Image, edge, note, show, squares, styled, write
 from stylex.latents.table import Latents
@@ -33,7 +33,7 @@ COLUMNS = ("id", "target_class", "step", "style_index", "layer", "channel", "dir
 IN_A_LINE = 6  # images: at column width their details can still be seen
 BLOCKS = 4  # images explained in one figure, at the most
 GAP, BLOCK_GAP, TITLE, CAPTION, KEY = 0.05, 0.06, 0.17, 0.24, 0.14  # inches
-TEASER_ATTRIBUTES, TEASER_LINE = 5, 3  # with all of them together, two lines of three tiles
+TEASER_LINE = 3  # tiles: those of the attributes, and of all of them together, in two lines
 TEASER_GAP, DIVIDE, HEADING, BAR, BELOW = 0.06, 0.16, 0.2, 0.05, 0.25  # inches
 ARROWS = {Direction.TO_MIN.label: "▼", Direction.TO_MAX.label: "▲"}
 KEYS = {

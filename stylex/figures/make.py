@@ -7,10 +7,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from stylex.artifacts import atomic_path, require
 from stylex.config import SuitePaths
 from stylex.figures import attributes, comparison, curves, explanations, reconstructions
 from stylex.figures.animations import animation, save_gif
-from stylex.figures.catalog import ANIMATION_NAMES, FIGURES, figure_names
+from stylex.figures.catalog import ANIMATION_NAMES, COPIES, FIGURES, figure_names
 from stylex.figures.experiment import AnalysedExperiment, load_analysed
 from stylex.figures.style import save
 
@@ -27,6 +28,10 @@ def experiment_figures(root: Path, suite: str, name: str, device: str) -> None:
     config = experiment.config
     provenance = f"experiment {name}, config {config.digest()}, seed {config.seed}"
     for figure in figure_names(config):
+        if figure in COPIES:
+            with atomic_path(paths.figure(name, figure, "png")) as copy:
+                copy.write_bytes(require(getattr(experiment.paths, COPIES[figure])).read_bytes())
+            continue
         save(drawing(figure)(experiment), paths, name, figure, provenance)
     for number, figure in enumerate(ANIMATION_NAMES, start=1):
         still, frames = animation(experiment, number)

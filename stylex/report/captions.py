@@ -12,7 +12,7 @@ from stylex.config import ExperimentConfig
 from stylex.config.base import INCEPTION
 from stylex.figures.catalog import ANIMATION_NAMES, ANIMATION_SECONDS, FIGURES, OTHERS, PHRASES, SHOWN_ALONE
 
-SAMPLES = "samples"
+WHOLE = 128  # pixels: no figure draws an image of so many smaller than it is
 PICTURES = FIGURES | OTHERS
 # The artifact that a figure draws; others are listed with all artifacts of the experiment.
 ORIGINS = {name: entry.artifact for name, entry in PICTURES.items() if entry.artifact}
@@ -37,7 +37,11 @@ def caption(name: str, config: ExperimentConfig) -> tuple[str, str]:
         "number": number, "seconds": ANIMATION_SECONDS, "alone": SHOWN_ALONE, "against": config.attfind.against,
         "fid": _fid(config), "shown_class": _shown_class(config),
     }  # fmt: skip
-    variants = "released" if config.released else "trained", "all" if config.attfind.against is None else "one"
+    variants = (
+        "released" if config.released else "trained",
+        "all" if config.attfind.against is None else "one",
+        "reduced" if config.dataset.resolution > WHOLE else "whole",
+    )
     for key, phrase in PHRASES.items():
         if isinstance(phrase, dict):
             phrase = next(phrase[variant] for variant in variants if variant in phrase)

@@ -97,7 +97,7 @@ def later_flips(run: Run) -> Iterator[Evidence]:
     random = grouped(run.rows_of_all("random_flips", "id", "target_class", "draw", "first_k"), "experiment")
     rows = run.rows_of_all("flips", "method", "protocol", "id", "target_class", "first_k")
     for (name,), own in grouped(run.main(row for row in rows if row["method"] == "stylex"), "experiment").items():
-        where = (name, anchor(name, "sufficiency"))
+        where = (name, anchor(name, "flips"))
         if all(row["first_k"] == 1 for row in own):
             sentence = f"The first attribute flips all {len(own)} decisions, {run.protocol(name)}: none is left."
             yield Evidence(*where, sentence, {"low": nan, "high": nan})

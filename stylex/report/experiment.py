@@ -2,44 +2,27 @@
 
 from __future__ import annotations
 
-import base64
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas
 
-from stylex.artifacts import read_json, require
-from stylex.config import ExperimentConfig, ExperimentPaths, SuitePaths, backbone_paths
+from stylex.artifacts import read_json
+from stylex.config import backbone_paths
 from stylex.config.base import INCEPTION, POOLED, TOP, Protocol
 from stylex.diagnosis.verdicts import GOOD, Finding, failures, findings_of
 from stylex.figures.catalog import ANIMATION_NAMES, figure_names
+from stylex.report.attributes import Attributes
 from stylex.report.basic_tables import class_list
-from stylex.report.captions import ORIGINS, SAMPLES, caption, text
+from stylex.report.captions import text
 from stylex.report.comparisons import main_rows
+from stylex.report.links import Links
+from stylex.report.pictures import Album, Picture
 from stylex.report.published import label
 from stylex.report.run import Run, anchor, versions
 from stylex.report.table import NOTHING, Block, Row, percent
 
 MATRIX = 20  # classes up to which the whole confusion matrix is shown
 MISTAKES = 20  # rows shown of a larger one
-SEARCHES = {
-    "paper": "Algorithm 1 of Lang et al. 2021",
-    "notebook": "the search find_significant_styles of the authors' notebook",
-    "image_fraction": "the search find_significant_styles_image_fraction of the authors' notebook",
-}  # by attfind.algorithm
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An image embedded in the page; `links`: to its other formats and to where its numbers come from."""
-
-    key: str  # its id on the page
-    name: str
-    uri: str
-    alternative: str  # for those who do not see it
-    caption: str
-    links: list[tuple[str, str]]
-    animation: str | None = None  # the same, moving: a reader starts it
 
 
 @dataclass(frozen=True)
@@ -78,65 +61,55 @@ class ExperimentPart:
     name: str
     title: str
     headline: str
-    facts: list[tuple[str, str]]
+    facts: list[tuple[str, str, str]]  # label, text, and the artifact that has its numbers, if there are any
     pictures: list[Picture]
     confusion: Confusion | None  # None: the classifier is not measured here
-    diagnosis: Block | None  # None: nothing was trained here
+    verdict: str | None  # None: nothing was trained here
+    diagnosis: Block | None
+    of_moves: bool  # whether counterfactuals were measured
     attributes: Block
+    notes: list[str]
     origins: Block
     origin_ids: list[str]  # of its rows
     versions: str
 
 
-def experiment_part(run: Run, suite: str, name: str, of_moves: bool) -> ExperimentPart:
+def experiment_part(
+    run: Run, name: str, album: Album, attributes: Attributes, links: Links, of_moves: bool
+) -> ExperimentPart:
     """Read one experiment; raise `ArtifactError` when a stage has not run.
 
     of_moves: whether the suite measures counterfactuals, so that it is known whether moves leave the data.
     """
-    config, paths, figures = run.experiments[name], run.paths(name), SuitePaths(run.root, suite)
+    config = run.experiments[name]
     metrics = run.classifier(name) if config.gives("classifiers") else None
-    pictures = [_figure(figures, name, figure, config) for figure in figure_names(config) + ANIMATION_NAMES]
-    facts, found = _facts(run, name, metrics), None
+    facts, verdict, found = _facts(run, name, metrics), None, None
     if config.runs("diagnose"):
-        pictures.append(_picture(paths.stylex_samples, name, SAMPLES, config, []))
         verdict, found = diagnosis(run, name, of_moves)
-        facts.append(("Diagnosis", verdict))
+        facts.append(("Diagnosis", verdict, "diagnosis"))
     sources = {artifact: run.provenance(name, artifact) for artifact in run.artifacts(name)}
+    notes = []
+    if attributes.outdated:
+        notes.append(
+            f"{attributes.outdated} names in {run.paths(name).names.relative_to(run.root)} are of another training and"
+            " are not used: name the attributes again in the gallery."
+        )
     return ExperimentPart(
         name=name,
         title=config.title,
         headline=headline(run, name),
         facts=facts,
-        pictures=pictures,
+        pictures=[album.picture(name, each, attributes, links) for each in figure_names(config) + ANIMATION_NAMES],
         confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]) if metrics else None,
+        verdict=verdict,
         diagnosis=found,
-        attributes=_attributes(run, paths, name),
-        origins=_origins(name, sources),
+        of_moves=of_moves and config.gives("counterfactuals"),
+        attributes=attributes.table(run, name),
+        notes=notes,
+        origins=_origins(run, name, sources),
         origin_ids=[anchor(name, artifact) for artifact in sources],
         versions="; ".join(dict.fromkeys(versions(source) for source in sources.values())),
     )
-
-
-def _figure(paths: SuitePaths, experiment: str, name: str, config: ExperimentConfig) -> Picture:
-    files = {suffix.upper(): paths.figure(experiment, name, suffix) for suffix in ("pdf", "png", "gif")}
-    links = [(label, path.relative_to(paths.folder).as_posix()) for label, path in files.items() if path.is_file()]
-    return _picture(files["PNG"], experiment, name, config, links, files["GIF"])
-
-
-def _picture(
-    path: Path, experiment: str, name: str, config: ExperimentConfig, links: list[tuple[str, str]],
-    moving: Path | None = None,
-) -> Picture:  # fmt: skip
-    origin = anchor(experiment, ORIGINS[name]) if name in ORIGINS else f"provenance:{experiment}"
-    alternative, shown = caption(name, config)
-    animation = _uri(moving) if moving and moving.is_file() else None
-    links = [*links, ("Provenance", f"#{origin}")]
-    return Picture(f"figure-{experiment}-{name}", name, _uri(path), alternative, shown, links, animation)
-
-
-def _uri(path: Path) -> str:
-    encoded = base64.b64encode(require(path).read_bytes()).decode("ascii")
-    return f"data:image/{path.suffix[1:]};base64,{encoded}"
 
 
 def pooled_and_directions(run: Run, name: str, method: str) -> tuple[Row | None, dict[str, Row]]:
@@ -164,7 +137,7 @@ def headline(run: Run, name: str) -> str:
     )
 
 
-def _facts(run: Run, name: str, metrics: dict | None) -> list[tuple[str, str]]:
+def _facts(run: Run, name: str, metrics: dict | None) -> list[tuple[str, str, str]]:
     config = run.experiments[name]
     stylex, attfind, architecture = config.stylex, config.attfind, config.classifier.label
     classes = class_list(metrics["class_names"] if metrics else run.latents(name).class_names)
@@ -172,27 +145,40 @@ def _facts(run: Run, name: str, metrics: dict | None) -> list[tuple[str, str]]:
     if metrics is None:
         images += "; those of " if config.released_images else "; not released, and not looked at here"
         facts = [
-            ("Images", f"{images}{config.released_images or ''}"),
-            ("Classifier", f"{architecture}, released, of which no accuracy is published"),
-            ("StylEx", f"released, conditioning: {stylex.conditioning}; converted, not trained here"),
-            ("AttFind", f"{len(run.latents(name).ids)} released latents, shift {attfind.shift:g}"),
+            ("Images", f"{images}{config.released_images or ''}", ""),
+            ("Classifier", f"{architecture}, released, of which no accuracy is published", ""),
+            ("StylEx", f"released, conditioning: {stylex.conditioning}; converted, not trained here", ""),
+            ("AttFind", f"{len(run.latents(name).ids)} released latents, shift {attfind.shift:g}", "latents"),
         ]
     else:
         backbone = stylex.perceptual_backbone
-        measured = read_json(backbone_paths(run.root, backbone).metrics)["accuracy"]
+        file = backbone_paths(run.root, backbone).metrics
+        measured = f"{percent(read_json(file)['accuracy'])} % accurate, {file.relative_to(run.root)}"
         facts = [
-            ("Images", images),
-            ("Classifier", f"{architecture}, {percent(metrics['accuracy'])} % of {metrics['n']} test images"),
-            ("StylEx", f"{stylex.training.images} training images shown, conditioning: {stylex.conditioning}"),
-            ("AttFind", f"{attfind.images} images of the {attfind.split} split at the most, shift {attfind.shift:g}"),
-            ("Distances", f"features of {backbone}, trained here on all classes ({percent(measured)} % accurate)"),
+            ("Images", images, ""),
+            (
+                "Classifier",
+                f"{architecture}, {percent(metrics['accuracy'])} % of {metrics['n']} test images",
+                "classifier",
+            ),
+            (
+                "StylEx",
+                f"{stylex.training.images} training images shown, conditioning: {stylex.conditioning}",
+                "stylex",
+            ),
+            (
+                "AttFind",
+                f"{attfind.images} images of the {attfind.split} split at the most, shift {attfind.shift:g}",
+                "",
+            ),
+            ("Distances", f"features of {backbone}, trained here on all classes ({measured})", ""),
         ]
     # What published weights measured besides; the backbone measured the rest.
     if stylex.lpips_network and config.runs("train"):
-        facts.append(("Perceptual distance", f"LPIPS ({stylex.perceptual.removeprefix('lpips-')})"))
+        facts.append(("Perceptual distance", f"LPIPS ({stylex.perceptual.removeprefix('lpips-')})", ""))
     if INCEPTION in config.evaluation.frechet_extractors and config.gives("frechet"):
-        facts.append(("FID", "pytorch-fid's Inception"))
-    return [*facts, ("Method", label(config.method)), ("Seed", str(config.seed))]
+        facts.append(("FID", "pytorch-fid's Inception", ""))
+    return [*facts, ("Method", label(config.method), ""), ("Seed", str(config.seed), "")]
 
 
 def diagnosis(run: Run, name: str, of_moves: bool) -> tuple[str, Block]:
@@ -217,53 +203,14 @@ def diagnosis(run: Run, name: str, of_moves: bool) -> tuple[str, Block]:
     return verdict, Block(f"{shown} {text('diagnosis_of_moves')}" if of_moves else shown, frame, ("Value", "Good"))
 
 
-def _attributes(run: Run, paths: ExperimentPaths, name: str) -> Block:
-    data = run.table(name, "attributes")
-    frame = pandas.DataFrame({
-        "Target class": data["target_class"],
-        "Rank": data["rank"],
-        "Style index": data["style_index"],
-        "Layer": data["layer"],
-        "Channel": data["channel"],
-        "Direction": [label.replace("_", " ") for label in data["direction"]],
-        "Mean effect, logits": [f"{value:.2f}" for value in data["mean_effect"]],
-        "Images explained": data["images_explained"],
-    })  # fmt: skip
-    merged = "merged" in read_json(paths.attributes.with_suffix(".provenance.json"))
-    numeric = tuple(column for column in frame if column not in ("Target class", "Direction"))
-    return Block(how_found(run.experiments[name], merged), frame, numeric)
-
-
-def how_found(config: ExperimentConfig, merged: bool) -> str:
-    """Say which search found the attributes on which effects, and what the columns mean; merged: of two lists."""
-    attfind = config.attfind
-    measured = "on the effects of every move on every image"
-    if attfind.engine == "screened":
-        measured = f"on the effects that decide it, measured where needed (confidence {100 * attfind.confidence:g} %)"
-    if not config.runs("effects"):
-        measured = "on the effects that its authors measured and released"
-    against = "all other classes" if attfind.against is None else f"the class {attfind.against}"
-    mean = "The mean effect is over the images that no earlier attribute explained."
-    if merged:
-        mean = "The lists of both classes are merged, and the mean effect is over all images."
-    if attfind.algorithm == "image_fraction":
-        mean = "Ranked by the images that the move raises by more than the threshold; the mean is over all."
-    threshold = f"{attfind.threshold:g} logits"
-    if attfind.threshold_margins is not None:
-        threshold = f"{attfind.threshold_margins:g} times the median margin of decisions"
-    return (
-        f"Attributes found by AttFind: {SEARCHES[attfind.algorithm]} (threshold {threshold}, against {against}),"
-        f" {measured}. {mean}"
-    )
-
-
-def _origins(name: str, sources: dict[str, dict[str, str]]) -> Block:
+def _origins(run: Run, name: str, sources: dict[str, dict[str, str]]) -> Block:
     columns = {
         "config_digest": "Config digest", "seed": "Seed", "commit": "Commit", "uncommitted": "Uncommitted changes",
         "device": "Device", "machine": "Machine", "python": "Python",
     }  # fmt: skip
     rows = [
-        {"Artifact": artifact} | {title: source.get(key, "unknown") for key, title in columns.items()}
+        {"Artifact": artifact, "File": ", ".join(str(path.relative_to(run.root)) for path in run.files(name, artifact))}
+        | {title: source.get(key, "unknown") for key, title in columns.items()}
         for artifact, source in sources.items()
     ]
     return Block(f"Provenance of the numbers of {name}.", pandas.DataFrame(rows))

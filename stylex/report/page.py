@@ -1,4 +1,4 @@
-"""The page of a suite: one self-contained HTML file, readable offline, on paper and on a phone."""
+"""The page of a suite: an HTML file beside its figures, or holding them, readable offline, on paper and on a phone."""
 
 from __future__ import annotations
 
@@ -16,16 +16,21 @@ from markupsafe import Markup, escape
 
 import stylex
 from stylex.artifacts import write_text
-from stylex.config import ExperimentConfig, SuitePaths
+from stylex.config import ExperimentConfig, SuitePaths, load_dataset_file
+from stylex.report.answer import AGREED, answer, asked_of
+from stylex.report.attributes import attributes_of
 from stylex.report.captions import text
 from stylex.report.claims import judge
 from stylex.report.experiment import experiment_part
+from stylex.report.links import Links
+from stylex.report.pictures import Album
 from stylex.report.published import SOURCES as PAPERS
 from stylex.report.run import anchor, load_run
 from stylex.report.table import NOTHING, Block, Table
 from stylex.report.writing import SOURCES, build_tables
 
 SUFFIXES = {"csv": "CSV", "md": "Markdown", "tex": "LaTeX"}
+OWN_LAYOUTS = ("folders", "table")  # of images that are a user's own
 NOTES = Path("docs") / "method-notes.md"  # the only place where deviations from the papers are written down
 MARKED = re.compile(r"<!-- report -->\n(.*?)<!-- end report -->", re.DOTALL)
 
@@ -41,21 +46,35 @@ class TablePart:
     origins: dict[str, str]
 
 
-def render(root: Path, suite: str) -> None:
-    """Write results/<suite>/index.html; raise `ArtifactError` when a stage has not run."""
+def render(root: Path, suite: str, embedded: bool = False) -> None:
+    """Write results/<suite>/index.html, or report.html, which has its figures embedded.
+
+    Raises `ArtifactError` when a stage has not run.
+    """
     config, run = load_run(root, suite)
     paths, tables = SuitePaths(root, suite), build_tables(config, run)
-    of_moves = "counterfactuals" in config.tables
-    parts = [experiment_part(run, suite, name, of_moves) for name in run.experiments]
+    links = Links([name for name in config.tables if paths.table(name, "csv").is_file()])
+    album, of_moves = Album(paths, embedded), "counterfactuals" in config.tables
+    attributes = {name: attributes_of(run, name) for name in run.experiments}
+    parts = [experiment_part(run, name, album, attributes[name], links, of_moves) for name in run.experiments]
+    sections = ["claims.j2", "experiments.j2", "tables.j2", "methods.j2", "provenance.j2"]
+    if own := _own(root, run.experiments):
+        sections[:2] = reversed(sections[:2])
     page = environment().get_template("page.html.j2").render(
         suite=suite,
         digest=config.digest(),
         title=config.title,
+        asked=asked_of(run),
         version=stylex.__version__,
         style=_asset("page.css"),
         script=_asset("page.js"),
         papers=PAPERS,
         parts=parts,
+        answers=[answer(run, part, attributes[part.name], links) for part in parts],
+        agreed=f"{100 * AGREED:g} %",
+        sections=sections,
+        own=own,
+        links=links,
         measured=[part for part in parts if part.confusion],  # classifiers
         tables=[_part(paths, table, list(run.experiments)) for table in tables],
         claims=judge(run.with_tables(tables)),
@@ -63,7 +82,17 @@ def render(root: Path, suite: str) -> None:
         notes=method_notes(root),
         settings=settings(run.experiments),
     )  # fmt: skip
-    write_text(paths.report, page)
+    write_text(paths.bundle if embedded else paths.report, page)
+
+
+def _own(root: Path, experiments: Mapping[str, ExperimentConfig]) -> bool:
+    """Whether all experiments are a user's own, on their images or classifier: what papers claim comes later then."""
+
+    def own(config: ExperimentConfig) -> bool:
+        described = (root / "config" / "datasets" / f"{config.dataset.name}.yaml").is_file()
+        return described and load_dataset_file(root, config.dataset.name).layout in OWN_LAYOUTS
+
+    return all(config.classifier.imported or own(config) for config in experiments.values())
 
 
 def _part(paths: SuitePaths, table: Table, experiments: list[str]) -> TablePart:

@@ -113,8 +113,22 @@ class Run:
             return _tensor_header({"classifier": paths.classifier.model, "stylex": paths.stylex_model}[artifact])
         if artifact in ("latents", "effects"):
             return _parquet_header({"latents": paths.latents, "effects": paths.effects()}[artifact])
+        return read_json(self.files(experiment, artifact)[0].with_suffix(".provenance.json"))
+
+    def files(self, experiment: str, artifact: str) -> list[Path]:
+        """Return the files that hold one of `artifacts`."""
+        paths = self.paths(experiment)
+        match artifact:
+            case "classifier" if self.experiments[experiment].gives("classifiers"):
+                return [paths.classifier.metrics]
+            case "classifier":
+                return [paths.classifier.model]
+            case "stylex":
+                return [paths.stylex_model, *filter(Path.is_file, [paths.stylex_history])]
+            case "effects":
+                return paths.effects_shards(self.experiments[experiment].attfind.shards)
         file = next((name for name, shown in SHOWN_AS.items() if shown == artifact), artifact)
-        return read_json(getattr(paths, file).with_suffix(".provenance.json"))
+        return [self._file(experiment, file)]
 
     def _file(self, experiment: str, name: str) -> Path:
         return getattr(self.paths(experiment), name)

@@ -16,7 +16,8 @@ from stylex.config.base import Protocol
 from stylex.errors import ArtifactError
 from stylex.evaluation.counterfactuals import Run
 from stylex.evaluation.intervals import wilson_interval
-from stylex.evaluation.maps import COLUMNS, QUALITY, maps, moved_alone, numbers, smallest_area
+from stylex.evaluation.maps import ALWAYS, COLUMNS, QUALITY, maps, moved_alone, numbers, smallest_area
+from stylex.figures.catalog import ANIMATION_NAMES, TEASER_ATTRIBUTES
 from stylex.latents.table import read_latents, write_latents
 from stylex.networks.model import load_stylex
 from stylex.quantization import quantized
@@ -36,8 +37,7 @@ def run(root, small_experiment) -> Run:
     columns = {"styles": styles.space, "to_rgb_styles": styles.to_rgb, "reconstruction_logits": logits}
     latents = latents_of(IMAGES, labels=torch.arange(IMAGES) % 2, logits=logits, w=w, **columns)
     write_latents(run.paths.latents, latents)
-    found = [move("3", 1, 4), move("3", 2, 20, Direction.TO_MIN), move("3", 3, 30), move("5", 1, 4, Direction.TO_MIN)]
-    write_attributes(run.paths.attributes, found, {})
+    write_attributes(run.paths.attributes, [*MOVES, move("3", 6, 60)], {})
     oracle = oracle_paths(root, "mnist-32").model
     save_random_network(run.paths.classifier.model, "classifier", ("3", "5"), seed=0)
     save_random_network(backbone_paths(root, "mnist-32").model, "backbone", DIGITS, seed=1)
@@ -60,6 +60,11 @@ def undecided(path, network, images, classes):
 
 def move(target: str, rank: int, index: int, direction: Direction = Direction.TO_MAX) -> Attribute:
     return Attribute(target, rank, index, 0, index, direction, 1.0, 1)
+
+
+# All that have a map: more than evaluation.figure_attributes, as the teaser shows more.
+MOVES = [move("3", 1, 4), move("3", 2, 20, Direction.TO_MIN), *(move("3", rank, 10 * rank) for rank in (3, 4, 5))]
+MOVES.append(move("5", 1, 4, Direction.TO_MIN))
 
 
 def plain_images(run: Run, attribute: Attribute) -> tuple[numpy.ndarray, numpy.ndarray]:
@@ -93,12 +98,11 @@ def plain_map(run: Run, attribute: Attribute) -> numpy.ndarray:
 def test_a_map_is_the_mean_over_images_rendered_one_at_a_time(run, root):
     maps(root, "mnist", "cpu")
     files = [run.paths.maps, run.paths.map_numbers]
-    moves = [move("3", 1, 4), move("3", 2, 20, Direction.TO_MIN), move("5", 1, 4, Direction.TO_MIN)]
-    assert set(load_tensors(run.paths.maps)[0]) == {"4 to_max 3", "20 to_min 3", "4 to_min 5"}  # two of a class
+    assert set(load_tensors(run.paths.maps)[0]) == {map_name(each) for each in MOVES}
     table = read_table(run.paths.map_numbers)
-    assert tuple(table) == COLUMNS and table["style_index"].tolist() == [4, 20, 4]
-    assert table["target_class"].tolist() == ["3", "3", "5"] and set(table["protocol"]) == {"held_out"}
-    for row, each, attribute in zip(table.to_dict("records"), read_maps(run.paths.maps, moves), moves, strict=True):
+    assert tuple(table) == COLUMNS and table["style_index"].tolist() == [4, 20, 30, 40, 50, 4]
+    assert table["target_class"].tolist() == [*"33333", "5"] and set(table["protocol"]) == {"held_out"}
+    for row, each, attribute in zip(table.to_dict("records"), read_maps(run.paths.maps, MOVES), MOVES, strict=True):
         expected = plain_map(run, attribute)
         assert each.shape == (32, 32) and 0 < each.max() <= 2
         away = numpy.abs(each.numpy() - expected)  # rendered in another batch, a pixel may be rounded to the next level
@@ -106,7 +110,7 @@ def test_a_map_is_the_mean_over_images_rendered_one_at_a_time(run, root):
         assert row["mean_change"] == pytest.approx(expected.mean(), rel=1e-3)
     latents = run.latents
     decided = latents.reconstruction_logits[latents.measured].argmax(1).bincount(minlength=2).tolist()
-    assert table["n"].tolist() == [decided[1], decided[1], decided[0]] and sum(decided) == IMAGES // 2
+    assert table["n"].tolist() == [decided[1]] * 5 + [decided[0]] and sum(decided) == IMAGES // 2
     digest = run.config.digest()
     assert load_tensors(run.paths.maps)[1]["config_digest"] == digest
     assert read_json(run.paths.map_numbers.with_suffix(".provenance.json"))["config_digest"] == digest
@@ -123,9 +127,8 @@ def test_what_an_attribute_does_alone_is_counted_from_files(run, root, tmp_path)
         load_classifier(run.paths.classifier.model),
         load_oracle(oracle_paths(root, "mnist-32").model, []),
     )
-    moves = [move("3", 1, 4), move("3", 2, 20, Direction.TO_MIN), move("5", 1, 4, Direction.TO_MIN)]
     counts = []
-    for row, attribute in zip(read_table(run.paths.map_numbers).to_dict("records"), moves, strict=True):
+    for row, attribute in zip(read_table(run.paths.map_numbers).to_dict("records"), MOVES, strict=True):
         images = through_png(plain_images(run, attribute)[1] / 127.5 - 1, tmp_path / "images")
         with torch.no_grad():
             flipped = classifier(images).argmax(1) == ("3", "5").index(attribute.target_class)
@@ -138,6 +141,7 @@ def test_what_an_attribute_does_alone_is_counted_from_files(run, root, tmp_path)
         assert len(images) == row["n"]
         counts += [row["flipped"], row["agreed"]]
     assert all(0 < count < IMAGES // 2 for count in counts) and counts[0] > counts[1]
+    assert max(TEASER_ATTRIBUTES, len(ANIMATION_NAMES)) <= ALWAYS
 
 
 def test_without_an_oracle_its_columns_are_empty_and_one_of_the_loss_is_refused(run, root):
@@ -159,7 +163,7 @@ def test_a_class_with_nothing_to_move_has_a_map_of_nothing(run, root):
     write_latents(run.paths.latents, replace(read_latents(run.paths.latents), reconstruction_logits=decided))
     maps(root, "mnist", "cpu")
     table = read_table(run.paths.map_numbers).set_index("target_class")
-    assert table.loc["3", "n"].tolist() == [0, 0] and table.loc["5", "n"] == IMAGES // 2
+    assert table.loc["3", "n"].tolist() == [0] * 5 and table.loc["5", "n"] == IMAGES // 2
     assert table.loc["3", ["flipped", "agreed"]].eq(0).all(axis=None) and table.loc["3", "validity"].isna().all()
     assert table.loc["3", ["mean_change", "area_90", "centre_x", "centre_y"]].isna().all(axis=None)
     assert read_maps(run.paths.maps, [move("3", 1, 4)])[0].isnan().all()

@@ -8,7 +8,19 @@ import torch
 from PIL import Image
 
 from stylex.attfind.records import Direction
-from stylex.figures.animations import STEPS, draw_still, frames, note_picture, positions, render_sweep, save_gif
+from stylex.figures.animations import (
+    EDGE,
+    HEAD,
+    SMALL,
+    STEPS,
+    _indexed,
+    draw_still,
+    frames,
+    note_picture,
+    positions,
+    render_sweep,
+    save_gif,
+)
 from stylex.figures.catalog import ANIMATION_SECONDS
 from stylex.figures.style import LOWERED, RAISED
 from stylex.networks.stylespace import StyleVector
@@ -67,9 +79,37 @@ def test_the_gif_loops_without_a_jump_in_the_time_that_is_stated(experiment, att
             gif.seek(number)
             durations.append(gif.info["duration"])
         assert sum(durations) / 1000 == pytest.approx(ANIMATION_SECONDS)
-        gif.seek(0)
-        difference = numpy.abs(numpy.asarray(gif.convert("RGB"), int) - numpy.asarray(pictures[0], int))
-        assert difference.mean() < 6  # 256 colours for all frames, of noise in 64x64x3
+
+
+def test_a_frame_of_a_gif_has_the_very_pixels_that_were_classified(experiment, attribute, tmp_path):
+    sweep = render_sweep(experiment, attribute, 1)
+    assert sweep is not None
+    pixels, channels = sweep.images.shape[2], sweep.images.shape[-1]
+    # every level there is, as in trained networks' images
+    sweep.images[0, 0, : 256 // pixels, :, 0] = numpy.arange(256).reshape(-1, pixels) / 127.5 - 1
+    save_gif(tmp_path / "shown.gif", frames(sweep), "experiment mnist")
+    bytes_of = numpy.clip(numpy.rint((sweep.images + 1) * 127.5), 0, 255).astype(int)
+    with Image.open(tmp_path / "shown.gif") as gif:
+        for step in range(STEPS + 1):
+            gif.seek(step)
+            frame = numpy.asarray(gif.convert("RGB")).astype(int)
+            for column, image in enumerate(bytes_of[step]):
+                left = EDGE + column * (SMALL + EDGE)
+                shown = frame[HEAD : HEAD + SMALL, left : left + SMALL]
+                larger = image.repeat(SMALL // pixels, axis=0).repeat(SMALL // pixels, axis=1)
+                away = numpy.abs(shown - larger)
+                assert away.max() == 0 if channels == 1 else away.mean() < 10  # noise in 256 colours
+
+
+def test_a_palette_of_all_colours_is_exact_and_one_of_too_many_is_not_claimed_to_be():
+    few = Image.fromarray(numpy.arange(256, dtype=numpy.uint8).reshape(16, 16)).convert("RGB")
+    (exact,) = _indexed([few])
+    assert exact.mode == "P" and exact.convert("RGB").tobytes() == few.tobytes()
+    few.putpixel((0, 0), (1, 2, 3))
+    few.putpixel((1, 0), (3, 2, 1))
+    assert len(_indexed([few])) == 1  # levels 0 and 1 are gone
+    few.putpixel((2, 0), (4, 4, 5))
+    assert _indexed([few, Image.new("RGB", (1, 1), (2, 2, 2))]) == []
 
 
 def test_the_still_shows_both_ends_and_the_reconstruction(experiment, attribute):

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from stylex import source
-from stylex.figures.catalog import ANIMATION_NAMES, FIGURE_NAMES, FIGURES, figure_files
+from stylex.figures.catalog import ANIMATION_NAMES, COPIES, FIGURE_NAMES, FIGURES, figure_files
 from stylex.figures.make import MODULES, drawing
 from stylex.source import code_digest
 
@@ -40,7 +40,7 @@ def test_an_edit_of_what_draws_changes_the_digest_of_the_stage(edited, tmp_path,
 
 def test_names_are_of_files_that_differ_and_cost_nothing_to_import():
     files = figure_files()
-    assert len(files) == len(set(files)) == 2 * (len(FIGURE_NAMES) + len(ANIMATION_NAMES)) + len(ANIMATION_NAMES)
+    assert len(files) == len(set(files)) == 2 * len(FIGURE_NAMES) + 3 * len(ANIMATION_NAMES) + len(COPIES)
     heavy = "{'torch', 'matplotlib', 'pandas', 'pydantic'}"
     code = f"import sys, stylex.figures.catalog; sys.exit(bool({heavy} & set(sys.modules)))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -11,7 +11,7 @@ import torch
 import yaml
 from PIL import Image
 
-from stylex.artifacts import provenance, save_tensors, write_json, write_table
+from stylex.artifacts import load_tensors, provenance, save_tensors, write_json, write_table
 from stylex.attfind.explanations import Step, table
 from stylex.attfind.records import (
     IMAGES_TOWARDS,
@@ -33,6 +33,7 @@ from stylex.config import (
     experiment_paths,
     load_experiment,
     load_suite,
+    oracle_paths,
 )
 from stylex.config.base import KID_FOLDS, Protocol
 from stylex.datasets import dataset_spec
@@ -48,6 +49,7 @@ from stylex.figures.make import experiment_figures
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import StylexNetworks, build_networks, save_stylex
 from stylex.report import render, tables
+from tests.builders import save_random_network
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGES = 8
@@ -76,6 +78,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
         experiment_figures(root, "demo", name, "cpu")
     tables(root, "demo")
     render(root, "demo")
+    render(root, "demo", embedded=True)
     return root
 
 
@@ -102,6 +105,7 @@ def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
     )
     network = build_network("resnet18", 1, len(names), 0.125)
     save_network(paths.classifier.model, network, description, origin)
+    write_judges(root, config)
     networks = build_networks(config.stylex, 32, 1, len(names), seed=0)
     save_stylex(paths.stylex_model, networks, origin)
     latents = write_analysis(paths, networks, names, origin)
@@ -121,6 +125,18 @@ def write_experiment(root: Path, name: str, config: ExperimentConfig) -> None:
     write_samples(paths, name, config, names, origin)
     write_diagnosis(paths, name, config, origin)
     write_counterfactuals(paths, name, config, methods, origin)
+
+
+def write_judges(root: Path, config: ExperimentConfig) -> None:
+    """Write an oracle that says the first class of everything, and a backbone that it is not."""
+    known, names = dataset_spec(root, config.dataset.name).class_names, config.dataset.classes or []
+    backbone = backbone_paths(root, config.stylex.perceptual_backbone).model
+    oracle = oracle_paths(root, str(config.evaluation.oracle)).model
+    save_random_network(backbone, "backbone", known)
+    save_random_network(oracle, "oracle", known, seed=1)
+    tensors, header = load_tensors(oracle)
+    tensors["head.bias"][list(known).index(names[0])] += 1000
+    save_tensors(oracle, tensors, header)
 
 
 @torch.no_grad()

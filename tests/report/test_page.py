@@ -1,4 +1,4 @@
-"""The page: one self-contained, accessible file with every table, figure, caption and origin."""
+"""The page: light beside its figures or one file with them, accessible, with every table, caption, CSV and origin."""
 
 import base64
 import io
@@ -15,19 +15,24 @@ from PIL import Image
 
 from stylex.artifacts import read_json, read_table, save_tensors, write_json
 from stylex.attfind.selection import select
+from stylex.cli import main
 from stylex.config import ExperimentPaths, SuitePaths, load_experiment, load_suite
 from stylex.errors import ArtifactError
 from stylex.evaluation.maps import maps
 from stylex.evaluation.sufficiency import sufficiency
-from stylex.figures.catalog import ANIMATION_NAMES, FIGURE_NAMES, RELEASED
+from stylex.figures.catalog import ANIMATION_NAMES, COPIES, FIGURE_NAMES, RELEASED, TRAINED
 from stylex.figures.make import experiment_figures
 from stylex.released.convert import convert_released
 from stylex.report import render, tables
+from stylex.report.attributes import how_found
 from stylex.report.basic_tables import class_list
 from stylex.report.captions import caption
 from stylex.report.claims import judge
-from stylex.report.experiment import Confusion, ExperimentPart, Picture, how_found
+from stylex.report.experiment import Confusion, ExperimentPart
+from stylex.report.links import HOLDS, Links
 from stylex.report.page import NOTES, environment, method_notes, settings
+from stylex.report.pictures import Image as Shown
+from stylex.report.pictures import Picture
 from stylex.report.published import SOURCES as PAPERS
 from stylex.report.run import ARTIFACTS, OPTIONAL, Run, anchor
 from stylex.report.table import Block
@@ -79,14 +84,23 @@ def page(finished: Path) -> Page:
     return Page(read(finished))
 
 
-def test_it_is_well_formed_has_a_language_and_loads_nothing_from_elsewhere(page: Page):
+@pytest.fixture(scope="module")
+def bundle(finished: Path) -> Page:
+    """The same page in one file."""
+    return Page(SuitePaths(finished, "demo").bundle.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("which", ["page", "bundle"])
+def test_it_is_well_formed_has_a_language_and_loads_nothing_from_elsewhere(which: str, request: pytest.FixtureRequest):
+    page = request.getfixturevalue(which)
     assert page.open == [] and page.all("html") == [{"lang": "en"}]
     assert any(meta.get("name") == "viewport" for meta in page.all("meta"))
     for tag, attributes in page.elements:
         for name in ("src", "href", "srcset", "data", "action") if tag != "a" else ():
             value = attributes.get(name)
             embedded = ("data:image/png;base64,", "data:image/gif;base64,")
-            assert value is None or value.startswith(embedded), (tag, value[:80])
+            allowed = embedded if which == "bundle" else "figures/"
+            assert value is None or value.startswith(allowed), (tag, value[:80])
     assert page.all("script") == [{}] and not page.all("link")
     assert "@import" not in page.text and "url(" not in page.text
 
@@ -95,11 +109,37 @@ def test_links_lead_to_what_exists(page: Page, finished: Path):
     assert len(page.ids) == len(set(page.ids))
     links = {str(link["href"]) for link in page.all("a")}
     assert {link[1:] for link in links if link.startswith("#")} <= set(page.ids)
-    files = {link for link in links if not link.startswith("#")}
+    files = {link for link in links if not link.startswith(("#", "gallery/"))}  # made by a stage of its own
     assert all((SuitePaths(finished, "demo").folder / link).is_file() for link in files)
     names = load_suite(finished, "demo").tables
     assert {f"tables/{name}.{suffix}" for name in names for suffix in ("csv", "md", "tex")} <= files
     assert {f"figures/mnist-{name}.pdf" for name in FIGURE_NAMES} <= files
+    assert "gallery/index.html#experiment=mnist" in links
+
+
+def test_every_finding_caption_and_number_of_the_first_screen_leads_to_a_csv_or_names_its_file(finished: Path):
+    text = read(finished)
+    captions = re.findall(r"<caption>(.*?)</caption>", text, re.DOTALL)
+    of_tables = [caption for caption in captions if 'href="tables/' in caption]
+    blocks = sum(len(table.split("<caption>")) - 1 for table in re.findall(r'id="table-.*?</section>', text, re.DOTALL))
+    assert len(of_tables) == blocks > len(load_suite(finished, "demo").tables)
+    findings = re.findall(r"<li><span class=\"badge.*?</li>", text, re.DOTALL)
+    origins = [re.findall(r'href="(.*?)"', finding) for finding in findings]
+    assert len(origins) > 20 and all(links[0].startswith("#") for links in origins)
+    with_csv = {links[0].rpartition("-")[2]: links[1] for links in origins if len(links) == 2}
+    assert with_csv["sufficiency"] == "tables/sufficiency.csv" and with_csv["paired"] == "tables/paired.csv"
+    assert with_csv["latents"] == with_csv["classifier"] == "tables/classifiers.csv"
+    without = {links[0].rpartition("-")[2] for links in origins if len(links) == 1}
+    assert without == {"flips", "independent", "stylex"}  # in no table
+    row = text.split('id="provenance-mnist-flips"')[1].split("</tr>")[0]
+    assert "results/experiments/mnist/flips.csv" in row
+    assert "results/experiments/mnist/stylex/history.csv" in text and "mnist/attribute_maps.csv" in text
+    cards = re.findall(r'<article class="card".*?</article>', text, re.DOTALL)
+    for card in cards:
+        answer = re.findall(r'<p class="answer">(.*?)</p>', card)[0]
+        assert not re.search(r"\d of \d|\d %", re.sub(r"<a .*?</a>", "", answer))
+        assert 'href="tables/sufficiency.csv"' in answer and 'href="tables/counterfactuals.csv"' in card
+    assert {table for table in HOLDS.values() if table != "factors"} <= set(load_suite(finished, "demo").tables)
 
 
 def test_a_screen_reader_finds_headings_landmarks_and_names(page: Page):
@@ -114,18 +154,28 @@ def test_a_screen_reader_finds_headings_landmarks_and_names(page: Page):
         assert attributes.get("aria-labelledby") is None or attributes["aria-labelledby"] in page.ids
 
 
-def test_every_image_is_whole_with_a_text_for_those_who_do_not_see_it(page: Page, finished: Path):
+def test_every_image_is_whole_with_its_size_and_a_text_for_those_who_do_not_see_it(
+    page: Page, bundle: Page, finished: Path
+):
     images = page.all("img")
     experiments = load_suite(finished, "demo").experiments
-    assert len(images) == len(experiments) * (len(FIGURE_NAMES) + 2 * len(ANIMATION_NAMES) + 1)
-    for attributes in images:
-        content = base64.b64decode(str(attributes["src"]).partition("base64,")[2], validate=True)
+    assert len(images) == len(experiments) * (len(TRAINED) + 2 * len(ANIMATION_NAMES) + 1)
+    folder, embedded = SuitePaths(finished, "demo").folder, bundle.all("img")
+    for attributes, other in zip(images, embedded, strict=True):
+        content = base64.b64decode(str(other["src"]).partition("base64,")[2], validate=True)
+        assert content == (folder / str(attributes["src"])).read_bytes()
         with Image.open(io.BytesIO(content)) as image:
+            assert (attributes["width"], attributes["height"]) == (str(image.width), str(image.height))
             image.verify()
-            assert image.format == ("GIF" if "image/gif" in str(attributes["src"]) else "PNG")
+            assert image.format == ("GIF" if "image/gif" in str(other["src"]) else "PNG")
         assert len(str(attributes["alt"])) > 20
-    first = SuitePaths(finished, "demo").figure("mnist", "attributes", "png").read_bytes()
-    assert str(images[0]["src"]).endswith(base64.b64encode(first).decode())
+    assert images[0]["src"] == "figures/mnist-teaser.png" and images[4]["src"] == "figures/mnist-attributes.png"
+
+
+def test_the_suites_folder_has_all_that_the_page_shows(finished: Path):
+    for name, path in COPIES.items():
+        original = getattr(ExperimentPaths(finished, "mnist"), path)
+        assert SuitePaths(finished, "demo").figure("mnist", name, "png").read_bytes() == original.read_bytes()
 
 
 def test_nothing_moves_before_a_reader_asks(page: Page, finished: Path):
@@ -137,7 +187,7 @@ def test_nothing_moves_before_a_reader_asks(page: Page, finished: Path):
             inside = attributes.get("class") == "motion" and "open" not in attributes
         elif tag == "figcaption":
             inside = False
-        elif tag == "img" and "image/gif" in str(attributes["src"]):
+        elif tag == "img" and str(attributes["src"]).endswith(".gif"):
             moving.append(inside)
     experiments = load_suite(finished, "demo").experiments
     assert len(moving) == len(experiments) * len(ANIMATION_NAMES) and all(moving)
@@ -180,7 +230,7 @@ def test_provenance_stands_beside_the_numbers(page: Page, finished: Path):
 
 def test_each_trained_model_has_a_diagnosis_with_numbers_and_remedies(finished: Path):
     text = read(finished)
-    facts = dict(re.findall(r'id="experiment-([\w-]+):title".*?<dt>Diagnosis</dt><dd>(.*?)</dd>', text, re.DOTALL))
+    facts = dict(re.findall(r'id="experiment-([\w-]+):title".*?<dt>Diagnosis</dt><dd>(.*?) <a', text, re.DOTALL))
     moves = "moves that leave the data"
     without = {"mnist-without-cst": moves, "fashion-mnist-without-cst": moves}
     with_it = f"poor reconstructions; {moves}"
@@ -218,6 +268,19 @@ def test_a_missing_figure_or_damaged_model_is_one_clear_line_and_leaves_the_page
     assert "feed" in read(measured)
 
 
+def test_the_verb_writes_the_page_or_on_request_one_file(measured: Path, monkeypatch: pytest.MonkeyPatch):
+    paths = SuitePaths(measured, "demo")
+    before = {path: path.read_bytes() for path in (paths.report, paths.bundle)}
+    monkeypatch.chdir(measured)
+    for options, written in (([], paths.report), (["--self-contained"], paths.bundle)):
+        for path in before:
+            path.unlink(missing_ok=True)
+        with pytest.raises(SystemExit) as ended:
+            main(["report", "demo", *options])
+        assert not ended.value.code
+        assert {path: path.read_bytes() for path in before if path.is_file()} == {written: before[written]}
+
+
 def test_every_configuration_is_loaded_once(measured: Path, monkeypatch: pytest.MonkeyPatch):
     loaded = Counter()
 
@@ -235,14 +298,16 @@ def test_every_configuration_is_loaded_once(measured: Path, monkeypatch: pytest.
 # Whatever experiments are called, each place of the page has its own id
 
 KNOWN = [*ARTIFACTS, *OPTIONAL]
+SHOWN = Shown("data:,", 1, 1)
 
 
 def part_of(name: str) -> ExperimentPart:
     """What the page shows of an experiment, as little as there can be."""
     return ExperimentPart(
-        name=name, title=name, headline="", facts=[("Seed", "0")],
-        pictures=[Picture(f"figure-{name}-{each}", each, "data:,", each, each, []) for each in FIGURE_NAMES],
-        confusion=None, diagnosis=None, attributes=Block("Attributes", pandas.DataFrame({"Rank": [1]})), versions="",
+        name=name, title=name, headline="", facts=[("Seed", "0", "")],
+        pictures=[Picture(f"figure-{name}-{each}", each, SHOWN, each, each, []) for each in FIGURE_NAMES],
+        confusion=None, verdict=None, diagnosis=None, of_moves=False, notes=[], versions="",
+        attributes=Block("Attributes", pandas.DataFrame({"Rank": [1]})),
         origins=Block("Origins", pandas.DataFrame({"Artifact": KNOWN})),
         origin_ids=[anchor(name, one) for one in KNOWN],
     )  # fmt: skip
@@ -251,7 +316,8 @@ def part_of(name: str) -> ExperimentPart:
 def test_whatever_experiments_are_called_each_place_of_the_page_has_its_own_id():
     names = ["mnist", *(f"mnist-{each}" for each in (*KNOWN, "title", "attributes", "subset-title")), "title"]
     parts = [part_of(name) for name in dict.fromkeys([*names, "experiments", "of", "s-title", "claims"])]
-    values = {"parts": parts, "claims": judge(Run(REPOSITORY, {})), "papers": PAPERS, "tables": [], "measured": []}
+    values = {"sections": ["claims.j2", "experiments.j2"], "links": Links([]), "own": False}
+    values |= {"parts": parts, "claims": judge(Run(REPOSITORY, {})), "papers": PAPERS, "tables": [], "measured": []}
     templates = [f"{name}.j2" for name in ("contents", "claims", "experiments", "tables", "provenance")]
     texts = [environment().get_template(name).render(**values, version="0", digest="0") for name in templates]
     page = Page("".join(texts))

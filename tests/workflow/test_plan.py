@@ -173,6 +173,11 @@ def test_time_stamps_alone_rerun_nothing(built):
     assert built.planned() == {}
 
 
+def test_names_that_people_give_to_attributes_renew_the_report_alone(built):
+    (built.root / "results/experiments/mnist/names.json").write_text("{}")
+    assert set(built.planned()) == {"report"}
+
+
 def test_failed_stage_keeps_earlier_artifacts(virgin):
     trap = "ROOT = Path()\nif sys.argv[1] == 'train':\n    raise SystemExit(2)"
     virgin.edit("stylex/__main__.py", "ROOT = Path()", trap)

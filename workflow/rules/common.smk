@@ -39,7 +39,7 @@ from stylex.datasets.layouts import LAYOUTS
 from stylex.datasets.layouts.own import stamp
 from stylex.errors import ConfigError, StylexError
 from stylex.slurm import ReasonsOfFailures
-from stylex.figures.catalog import FIGURE_NAMES, RELEASED, RELEASED_WITH_IMAGES, check_names, figure_files, figure_names
+from stylex.figures.catalog import RELEASED, RELEASED_WITH_IMAGES, TRAINED, check_names, figure_files, figure_names
 from stylex.pretrained import WEIGHTS
 from stylex.source import CHECKED, code_digest
 
@@ -377,8 +377,7 @@ def report_inputs(paths):
     maps = with_provenance(paths.map_numbers)
     if PROJECT.experiments[paths.name].released:
         return maps
-    pictures = [paths.stylex_samples, paths.stylex_history, paths.independent, paths.subset]
-    return [*maps, *pictures, *with_provenance(paths.diagnosis)]
+    return [*maps, paths.stylex_history, paths.independent, paths.subset, *with_provenance(paths.diagnosis)]
 
 
 def results_of(paths):

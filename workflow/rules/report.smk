@@ -3,8 +3,9 @@
 
 NUMBERS = ["model", "classifier", "latents", "effects", "attributes", "maps", "sufficiency"]
 DRAWN = NUMBERS[:-1] + ["manifest", "history", "independent", "subset", "compared", "frechet", "ganalyze"]
+DRAWN += ["stylex_samples"]
 for stage, inputs, figures, drawn in (
-    ("figures", DRAWN, FIGURE_NAMES, lambda each: not each.released),
+    ("figures", DRAWN, TRAINED, lambda each: not each.released),
     ("figures_released", NUMBERS, RELEASED, lambda each: each.released and not each.released_images),
     (
         "figures_released_with_images",
@@ -20,7 +21,11 @@ for stage, inputs, figures, drawn in (
         input:
             **{name: given(name) for name in inputs},
         output:
-            figures_of("{experiment}", figures),
+            # for Snakemake's own report, which has one page a file: ours is a page with files beside it
+            [
+                report(path, category="Figures", subcategory="{experiment}") if path.suffix == ".png" else path
+                for path in figures_of("{experiment}", figures)
+            ],
         log:
             f"results/logs/experiments/{{experiment}}/figures-{SUITE}.log",
         wildcard_constraints:
@@ -48,7 +53,7 @@ rule tables:
         answers=answers_of_people(),
         published=expand("config/published/{name}.csv", name=["sufficiency", "datasets", "user_study"]),
     output:
-        tables=suite_tables(),
+        tables=[report(path, category="Tables") if path.suffix == ".csv" else path for path in suite_tables()],
         metrics=[SUITE_PATHS.metrics(name) for name in PROJECT.suite.experiments],
     log:
         f"results/logs/suites/{SUITE}/tables.log",
@@ -77,7 +82,7 @@ rule report:
         published=["config/published/sufficiency.csv", "config/published/user_study.csv"],
         notes=list(map(str, Path("docs").glob("method-notes.md"))),
     output:
-        report(SUITE_PATHS.report, category="Report"),
+        SUITE_PATHS.report,
     log:
         f"results/logs/suites/{SUITE}/report.log",
     localrule: True
@@ -87,6 +92,11 @@ rule report:
         code=code_of("report"),
         suite=SUITE,
         config=suite_sections("report"),
+        layouts=[
+            described(each.dataset.name, include={"layout"})
+            for each in PROJECT.experiments.values()
+            if not each.released
+        ],
     message:
         "Writing the report of the suite {params.suite}"
     shell:

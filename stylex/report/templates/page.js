@@ -1,4 +1,5 @@
-// Tables that sort, contents that say where one is, folded parts that open when they are linked to or printed.
+// Tables that sort, contents that say where one is, folded parts that open when they are linked to or printed, pictures
+// that are there when they are printed.
 // Without this script everything is still there to be read.
 (() => {
   "use strict";
@@ -65,7 +66,8 @@
   unfold();
 
   addEventListener("beforeprint", () => {
-    for (const part of document.querySelectorAll("details:not([open])")) {
+    for (const image of document.querySelectorAll("figure > img[loading]")) image.loading = "eager";
+    for (const part of document.querySelectorAll("details:not([open], .motion)")) {
       part.open = true;
       part.dataset.folded = "";
     }
