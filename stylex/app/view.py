@@ -60,7 +60,7 @@ class View:
         self.images: dict[str, Element] = {}
         ui.add_head_html(f"<style>{(HERE / 'page.css').read_text()}</style>")
         ui.add_body_html(f"<script>{(HERE / 'page.js').read_text()}</script>")
-        with box("main"):
+        with box("div", "app"):
             self._heading()
             self._choice()
             self.parts = box("div", "parts")
