@@ -178,8 +178,8 @@ def with_safe_headers(send: Any) -> Any:
 
 async def refuse(scope: Scope, send: Any, refusal: Refusal) -> None:
     """Answer with one line, a websocket's opening as well."""
-    if scope["type"] == "http":
-        await answer(send, refusal.status, refusal.line + "\n")
+    if scope["type"] == "http":  # and hang up, whatever is still on its way
+        await answer(send, refusal.status, refusal.line + "\n", headers=[(b"connection", b"close")])
     elif "websocket.http.response" in scope.get("extensions", {}):
         await answer(send, refusal.status, refusal.line + "\n", start="websocket.http.response")
     else:

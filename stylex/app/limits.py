@@ -5,6 +5,7 @@ UPLOAD_PIXELS = 20_000_000  # of a picture, read from its header before it is de
 UPLOAD_SECONDS = 60.0  # until a file has arrived
 UPLOADS = 16  # files that arrive at a time; each is on disk, not in memory
 PAGES = 64  # open in browsers; a page holds one image, its styles and one result
+PAGE_SECONDS = 10.0  # until a browser that has asked for a page must have opened its websocket, when they are many
 SOCKETS = 2 * PAGES
 CONNECTIONS = 512
 PICTURES_WAITING = 64  # images to be read, one at a time

@@ -30,6 +30,7 @@ from stylex.app.work import BusyError
 from stylex.errors import ConfigError, StylexError
 
 logger = logging.getLogger("stylex")
+HANG_UP = {"connection": "close"}  # whatever is still on its way
 HISTORY = 16  # messages that a browser gets again after a lost connection
 
 
@@ -91,16 +92,16 @@ def application(model: Model, lanes: Lanes, folder: Path) -> FastAPI:
     async def upload(identity: str, request: Request) -> Response:
         name = file_name(request.headers.get("x-name", ""))
         if (page := pages.get(identity)) is None:
-            return PlainTextResponse("this page has ended; load it again", 404)
+            return PlainTextResponse("this page has ended; load it again", 404, HANG_UP)
         if page.reading:
-            return PlainTextResponse("the image before is still being read; try again in a moment", 409)
+            return PlainTextResponse("the image before is still being read; try again in a moment", 409, HANG_UP)
         page.reading = True
         path = None
         try:
             path = await uploads.receive(request)
             return PlainTextResponse(await page.take(path, name))
         except UploadError as error:
-            return PlainTextResponse(f"{name}: {error}", error.status)
+            return PlainTextResponse(f"{name}: {error}", error.status, HANG_UP)
         except StylexError as error:
             return PlainTextResponse(str(error), 503 if isinstance(error, BusyError) else 422)
         finally:
@@ -127,6 +128,13 @@ def application(model: Model, lanes: Lanes, folder: Path) -> FastAPI:
         binding_refresh_interval=None,
     )  # fmt: skip
     return app
+
+
+def open_pages() -> int:
+    """Return how many pages are open; where they are many, without those that no browser came back for."""
+    if len(Client.instances) >= limits.PAGES:
+        Client.prune_instances(client_age_threshold=limits.PAGE_SECONDS)
+    return len(Client.instances)
 
 
 def listening(address: Address) -> socket.socket:
@@ -162,23 +170,30 @@ class Server(uvicorn.Server):
 def serve(model: Model, address: Address, open_socket: socket.socket, show: bool = False) -> None:
     """Serve until Ctrl+C or SIGTERM."""
     lanes = Lanes.start()
+    logger.setLevel(logging.WARNING)  # not a line for each image
     # NiceGUI looks at every object there is for its server, torch's deprecated ones among them.
     warnings.filterwarnings("ignore", category=FutureWarning, module="nicegui")
     os.environ.pop("NICEGUI_HOST", None)  # of another program; this one's addresses are its own
     signal.signal(signal.SIGTERM, _end)
     with tempfile.TemporaryDirectory(prefix="stylex-app-") as folder:
-        app: Any = Guard(application(model, lanes, Path(folder)), address, lambda: len(Client.instances))
+        app: Any = Guard(application(model, lanes, Path(folder)), address, open_pages)
         config = uvicorn.Config(
-            app, http="h11", log_level="warning", access_log=False, server_header=False, proxy_headers=False,
+            app, http="h11", log_level="error", access_log=False, server_header=False, proxy_headers=False,
             limit_concurrency=limits.CONNECTIONS, ws_max_size=limits.MESSAGE_BYTES, timeout_keep_alive=5,
             timeout_graceful_shutdown=2,
         )  # fmt: skip
+        logging.getLogger("uvicorn.error").addFilter(_is_news)
         try:
             Server(config, address, show).run(sockets=[open_socket])
         except KeyboardInterrupt:
             pass
         finally:
             lanes.close()
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Leave out what uvicorn says of every websocket that the guard refuses."""
+    return "returned without completing handshake" not in record.getMessage()
 
 
 def _end(*_: object) -> None:
