@@ -19,6 +19,7 @@ from PIL import Image
 
 REPOSITORY = Path(__file__).parents[2]
 MODEL = REPOSITORY / "models/mnist"
+MEMORY = 1800.0  # MB, of docs/app.md: the most on a CPU with the digits
 DIGIT = MODEL / "examples/0.png"
 
 
@@ -93,3 +94,4 @@ def encoded(image: Image.Image, kind: str = "PNG") -> bytes:
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     with running(tmp_path_factory.mktemp("app")) as started:
         yield started
+        assert started.process.poll() is None and started.memory() < MEMORY
