@@ -24,6 +24,7 @@ from stylex.app.pictures import NAMES
 STEPS = 100  # of a slider, from its middle to an end
 THROTTLE = 0.04  # seconds between two positions that a browser sends; the last one is always sent
 METHODS = {"subset": "subset: one after the other, until the decision flips", "independent": "independent: each alone"}
+NAMED = 10  # classes
 PICTURES = ("image", "reconstruction", "moved")
 CHOSEN = "() => emit(['method', 'target'].map((id) => document.getElementById(id).value))"
 BLANK = data_url(Image.new("L", (1, 1)))
@@ -73,7 +74,8 @@ class View:
         self.parts.set_visibility(False)
 
     def _heading(self) -> None:
-        names = ", ".join(self.model.explainer.class_names)
+        classes = self.model.explainer.class_names
+        names = ", ".join(classes[:NAMED]) + f" and {len(classes) - NAMED} more" * (len(classes) > NAMED)
         text("h1", self.model.title)
         text(
             "p",
@@ -125,7 +127,7 @@ class View:
                 return
             text(
                 "p",
-                "To the right, the class that is named rises; to the left, it falls. 0 leaves the coordinate as it is,"
+                "To the right, the class that is named should rise; to the left, fall. 0 leaves a coordinate as it is,"
                 " 1 and −1 are its extremes over the searched images."
                 f" The ends are {shift:g} and −{shift:g}, as far as the search moves a coordinate.",
                 "soft",

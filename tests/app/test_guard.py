@@ -174,17 +174,25 @@ def ended(*arguments: str, folder: Path = REPOSITORY, script: str = "pass") -> s
     return result.stderr
 
 
-def test_mistakes_are_one_line(tmp_path: Path):
+def test_a_busy_port_is_named():
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = str(listening.getsockname()[1])
-        assert ended(str(MODEL), "--port", port) == (
-            f"error: --port {port}: something listens there already; name another one\n"
-        )
-    assert "--host 203.0.113.9: " in ended(str(MODEL), "--host", "203.0.113.9", "--port", str(free_port()))
-    assert "--host no.such.invalid: " in ended(str(MODEL), "--host", "no.such.invalid")
-    assert "--token: give 16 to 128 letters" in ended(str(MODEL), "--token", "short")
-    assert "unknown experiment 'mnits'" in ended("mnits", "--port", str(free_port()))
-    assert "is no export" in ended(str(tmp_path), "--port", str(free_port()))
+        line = ended(str(MODEL), "--port", port)
+    assert line == f"error: --port {port}: something listens there already; name another one\n"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "line"),
+    [
+        ((str(MODEL), "--host", "203.0.113.9"), "--host 203.0.113.9: "),
+        ((str(MODEL), "--host", "no.such.invalid"), "--host no.such.invalid: "),
+        ((str(MODEL), "--token", "short"), "--token: give 16 to 128 letters"),
+        (("mnits",), "unknown experiment 'mnits'"),
+        ((f"{REPOSITORY}/docs",), "is no export"),
+    ],
+)
+def test_mistakes_are_one_line(arguments: tuple[str, ...], line: str):
+    assert line in ended(*arguments, "--port", str(free_port()))
 
 
 def test_without_the_extra_it_says_what_to_install():
