@@ -15,7 +15,7 @@ import io
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from html import escape
@@ -87,6 +87,21 @@ class Moved(NamedTuple):
     probabilities: dict[str, float]  # the classifier's, by class
 
 
+class Reconstructed(NamedTuple):
+    """An image and its reconstruction: [C, H, W] in [-1, 1], and the classifier's probabilities by class."""
+
+    image: Tensor
+    reconstruction: Tensor
+    styles: StyleVector  # of one image
+    probabilities: dict[str, float]  # of the image
+    reconstruction_probabilities: dict[str, float]
+
+    @property
+    def l1(self) -> float:
+        """The error of the reconstruction: mean |x' - x| of pixels in [-1, 1]."""
+        return float((self.reconstruction - self.image).abs().mean())
+
+
 class Explainer:
     """Explains the decisions of one classifier.
 
@@ -132,28 +147,30 @@ class Explainer:
     @overload
     def explain(
         self, images: str | os.PathLike[str] | Image.Image, target: str | None = None, method: MethodName = "subset",
-        attributes: int | None = None,
+        attributes: int | None = None, progress: Callable[[float], None] | None = None,
     ) -> Explanation: ...  # fmt: skip
     @overload
     def explain(
         self, images: Sequence[ImageLike], target: str | None = None, method: MethodName = "subset",
-        attributes: int | None = None,
+        attributes: int | None = None, progress: Callable[[float], None] | None = None,
     ) -> list[Explanation]: ...  # fmt: skip
     @overload
     def explain(
         self, images: NDArray[numpy.uint8] | Tensor, target: str | None = None, method: MethodName = "subset",
-        attributes: int | None = None,
+        attributes: int | None = None, progress: Callable[[float], None] | None = None,
     ) -> Any: ...  # fmt: skip
     def explain(
         self, images: ImageLike | Sequence[ImageLike], target: str | None = None, method: MethodName = "subset",
-        attributes: int | None = None,
+        attributes: int | None = None, progress: Callable[[float], None] | None = None,
     ) -> Explanation | list[Explanation]:  # fmt: skip
         """Say which coordinates turn the classifier's decision on an image; a list of images gives a list.
 
         images: a path, a PIL image, bytes [H, W] or [H, W, C], a tensor [C, H, W] in [-1, 1]; or several: a list of
         these, bytes [N, H, W, C], a tensor [N, C, H, W]. target: the class to turn into; default: of each image the
         second most probable. method: "subset", greedy, until the decision flips; or "independent", the coordinates
-        with the largest effects, each moved alone. attributes: at most so many; default: the experiment's.
+        with the largest effects, each moved alone. attributes: at most so many; default: the experiment's. progress: is
+        told, in the thread that searches, the part of the images classified that can be needed, 0 to 1; what it raises
+        ends the search.
 
         Raises `ImageError` for an image that cannot be read, `ConfigError` for an unknown target or method,
         `ArtifactError` when an image is of the target already, `AttributesNotFoundError` when nothing brings it nearer.
@@ -166,7 +183,7 @@ class Explainer:
         targets = self._targets(given.names, columns["reconstruction_logits"], target)
         limit = attributes or self._source.options.steps
         styles = StyleVector(columns["styles"], columns["to_rgb_styles"])
-        found = self._search.explain(styles, targets, chosen, limit)
+        found = self._searching(chosen, limit, len(targets), progress).explain(styles, targets, chosen, limit)
         results = []
         for row, (name, label, steps) in enumerate(zip(given.names, targets.tolist(), found, strict=True)):
             if not steps:
@@ -183,6 +200,19 @@ class Explainer:
                 reconstruction_l1=float((columns["reconstruction"][row] - given.tensor[row]).abs().mean()),
             ))  # fmt: skip
         return results[0] if given.single else results
+
+    def _searching(
+        self, method: Method, limit: int, images: int, progress: Callable[[float], None] | None
+    ) -> explanations.Explainer:
+        """Return the search of `images` images, which tells its progress."""
+        if progress is None:
+            return self._search
+        moves = 2 * self._search.synthesis.layout.size
+        most = images * (moves * limit if method is Method.SUBSET else moves + limit)
+        counted = _counted(self._source.classifier, most, progress)
+        return explanations.Explainer(
+            self._source.networks, counted, self._search.extremes, self._source.options, self.device
+        )
 
     def _images_of_steps(self, styles: StyleVector, steps: Sequence[explanations.Step], method: Method) -> Tensor:
         """Return the reconstruction and the image of each step, [1 + S, C, H, W] on the CPU; styles: of one image."""
@@ -203,15 +233,42 @@ class Explainer:
         >>> sorted(moved.probabilities)
         ['3', '5']
         """
-        index, direction = self._coordinate(attribute)
-        styles = self.encode([image])
-        extreme = self._search.extremes[direction, [index]]
-        shift = self.shift if shift is None else shift
-        space = move(styles.space, torch.tensor([index], device=styles.space.device), extreme, shift)
+        return self.move_styles(self.encode([image]), [(attribute, self.shift if shift is None else shift)])
+
+    def move_styles(self, styles: StyleVector, moves: Iterable[tuple[AttributeLike, float]]) -> Moved:
+        """Move any number of coordinates of one image, whose styles are `encode`'s: each by its own shift, as `move`.
+
+        >>> explainer = stylex.load(folder)
+        >>> moved = explainer.move_styles(explainer.encode(image), [((0, "to_max"), 0.5), ((1, "to_min"), 1.0)])
+        >>> moved.tensor.shape
+        torch.Size([1, 32, 32])
+        """
+        space = styles.space
+        for attribute, shift in moves:
+            index, direction = self._coordinate(attribute)
+            extreme = self._search.extremes[direction, [index]]
+            space = move(space, torch.tensor([index], device=space.device), extreme, shift)
         tensor = self.render(styles._replace(space=space))
-        (answer,) = self._logits(tensor).softmax(dim=1).tolist()
         (picture,) = pil_images(tensor)
-        return Moved(picture, tensor[0].cpu(), dict(zip(self.class_names, answer, strict=True)))
+        return Moved(picture, tensor[0].cpu(), *self._answers(self._logits(tensor)))
+
+    def look_at(self, image: ImageLike) -> Reconstructed:
+        """Reconstruct one image, and say what the classifier makes of both.
+
+        >>> seen = stylex.load(folder).look_at(image)
+        >>> seen.reconstruction.shape, sorted(seen.probabilities)
+        (torch.Size([1, 32, 32]), ['3', '5'])
+        """
+        given = self._prepared([image]).tensor
+        columns = self._reconstructed(given)
+        styles = StyleVector(columns["styles"], columns["to_rgb_styles"])
+        answers = self._answers(torch.cat([columns["logits"], columns["reconstruction_logits"]]))
+        return Reconstructed(given[0].cpu(), columns["reconstruction"][0].cpu(), styles, *answers)
+
+    def _answers(self, logits: Tensor) -> list[dict[str, float]]:
+        """Return the probabilities of each image by class."""
+        answers = logits.softmax(dim=1).tolist()
+        return [dict(zip(self.class_names, answer, strict=True)) for answer in answers]
 
     def encode(self, images: ImageLike | Sequence[ImageLike]) -> StyleVector:
         """Return the styles of images: `space` [N, K], the coordinates that move, and `to_rgb` [N, R].
@@ -283,6 +340,22 @@ class Explainer:
         if not 0 <= index < size or label not in labels:
             raise ConfigError(f"attribute {(index, label)}: coordinates are 0 to {size - 1}, directions {labels}")
         return int(index), Direction(labels.index(label))
+
+
+def _counted(
+    classifier: Callable[[Tensor], Tensor], most: int, progress: Callable[[float], None]
+) -> Callable[[Tensor], Tensor]:
+    """Return the classifier, which tells the part of `most` images that it has seen."""
+    seen = 0
+
+    def logits(images: Tensor) -> Tensor:
+        nonlocal seen
+        found = classifier(images)
+        seen += len(images)
+        progress(min(seen / most, 1.0))
+        return found
+
+    return logits
 
 
 class _Given(NamedTuple):

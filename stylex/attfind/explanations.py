@@ -18,9 +18,9 @@ import torch
 from torch import Tensor
 
 from stylex.artifacts import provenance, write_table
-from stylex.attfind.engine import Moves, logits_of_moves, targets_of
+from stylex.attfind.engine import Moves, Scorer, logits_of_moves, targets_of
 from stylex.attfind.records import IMAGES_TOWARDS, Direction, Method
-from stylex.classifiers import Classifier, load_classifier
+from stylex.classifiers import load_classifier
 from stylex.config import experiment_paths, load_experiment
 from stylex.errors import ArtifactError
 from stylex.latents.table import read_latents
@@ -68,7 +68,7 @@ class Explainer:
     """The networks of an experiment and how far a coordinate moves."""
 
     def __init__(
-        self, networks: StylexNetworks, classifier: Classifier, extremes: Tensor, options: MoveOptions, device: str
+        self, networks: StylexNetworks, classifier: Scorer, extremes: Tensor, options: MoveOptions, device: str
     ) -> None:
         """Take the extremes [2, K] of the latents; raise `ArtifactError` when these are of another network."""
         size = networks.synthesis.layout.size

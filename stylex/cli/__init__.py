@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from stylex.artifacts import UNWRITABLE
-from stylex.cli import study
+from stylex.cli import study, web
 from stylex.cli.analysis import (
     attributes,
     baseline,
@@ -53,8 +53,8 @@ VERBS = {
     for function in (
         init, run, datasets, validate, keys, schemas, download, prepare, weights, backbone, oracle, regressor,
         classifier, check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency,
-        frechet, factors, explain, export, ganalyze, maps, counterfactuals, figures, frames, gallery, tables, names,
-        report, summary, convert_released, resume,
+        frechet, factors, explain, export, web.app, ganalyze, maps, counterfactuals, figures, frames, gallery, tables,
+        names, report, summary, convert_released, resume,
     )
 }  # fmt: skip
 
