@@ -55,6 +55,25 @@ def test_the_fast_step_is_the_textbook_step(setting, changes):
             torch.testing.assert_close(parameter, gains[name] * values[name], rtol=1e-5, atol=1e-5, msg=name)
 
 
+@pytest.mark.parametrize("training", [{}, {"accumulation": 2}, {"precision": {"cpu": "bfloat16"}}])
+def test_a_step_that_computes_activations_again_is_the_same_and_keeps_less(setting, training):
+    """Encoder and noise steps, R1 and path lengths, which differentiate twice: all bits of weights and averages."""
+    peaks, states = [], []
+    for recompute in (False, True):
+        options = {key: value for key, value in TEXTBOOK.items() if key != "training"}
+        tiny = setting(**options, training=training | {"recompute": recompute})
+        with PeakMemory() as memory:
+            advance(tiny.state, tiny.config, tiny.frozen, tiny.sampler, Processes())
+        peaks.append(memory.peak)
+        for _ in range(3):
+            advance(tiny.state, tiny.config, tiny.frozen, tiny.sampler, Processes())
+        states.append(tiny.state)
+    for kind in ("weights", "averages"):
+        ours, theirs = (getattr(state, kind) for state in states)
+        assert all(torch.equal(ours[name].vector, theirs[name].vector) for name in ours)
+    assert peaks[1] < 0.85 * peaks[0], peaks
+
+
 def weights(state, *names):
     return {name: state.weights[name].vector.detach().clone() for name in names}
 
@@ -196,22 +215,3 @@ def test_a_noise_step_with_counterfactuals_trains_the_encoder_too(noise_step, pa
     before = weights(step.state, "encoder")
     step.run()
     assert changed(step.state, before) == trained
-
-
-@pytest.mark.parametrize("training", [{}, {"accumulation": 2}, {"precision": {"cpu": "bfloat16"}}])
-def test_a_step_that_computes_activations_again_is_the_same_and_keeps_less(setting, training):
-    """Encoder and noise steps, R1 and path lengths, which differentiate twice: all bits of weights and averages."""
-    peaks, states = [], []
-    for recompute in (False, True):
-        options = {key: value for key, value in TEXTBOOK.items() if key != "training"}
-        tiny = setting(**options, training=training | {"recompute": recompute})
-        with PeakMemory() as memory:
-            advance(tiny.state, tiny.config, tiny.frozen, tiny.sampler, Processes())
-        peaks.append(memory.peak)
-        for _ in range(3):
-            advance(tiny.state, tiny.config, tiny.frozen, tiny.sampler, Processes())
-        states.append(tiny.state)
-    for kind in ("weights", "averages"):
-        ours, theirs = (getattr(state, kind) for state in states)
-        assert all(torch.equal(ours[name].vector, theirs[name].vector) for name in ours)
-    assert peaks[1] < 0.85 * peaks[0], peaks
