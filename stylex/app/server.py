@@ -20,6 +20,7 @@ import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from nicegui import Client, core, ui
+from starlette.requests import ClientDisconnect
 
 from stylex.app import limits
 from stylex.app.guard import UPLOAD, Address, Guard
@@ -62,6 +63,8 @@ class Uploads:
             path.unlink(missing_ok=True)
             if isinstance(error, TimeoutError):
                 raise UploadError(408, f"not here after {limits.UPLOAD_SECONDS:g} seconds; try again") from None
+            if isinstance(error, ClientDisconnect):
+                raise UploadError(400, "it broke off; try again") from None
             raise
         finally:
             self.arriving -= 1

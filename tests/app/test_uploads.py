@@ -1,6 +1,7 @@
 """What a real server makes of files: answers, or one clear line, within its memory, and it goes on."""
 
 import re
+import socket
 import time
 import zlib
 from collections import Counter
@@ -87,6 +88,18 @@ def test_bytes_are_counted_while_they_arrive(app: App):
     assert limits.UPLOAD_BYTES <= sent < 5 * limits.UPLOAD_BYTES
     assert not list(app.temporary.rglob("*.upload"))
     assert SAID.fullmatch(app.upload(DIGIT.read_bytes()).text)
+
+
+def test_an_upload_that_breaks_off_leaves_nothing(app: App):
+    page, (host, _, port) = app.page(), app.root.removeprefix("http://").partition(":")
+    with socket.create_connection((host, int(port))) as half:
+        half.sendall(f"POST /upload/{page} HTTP/1.1\r\nHost: {host}\r\nContent-Length: 1000\r\n\r\nabc".encode())
+        until = time.monotonic() + 10
+        while not list(app.temporary.rglob("*.upload")):
+            assert time.monotonic() < until
+    while list(app.temporary.rglob("*.upload")):
+        assert time.monotonic() < until
+    assert SAID.fullmatch(app.upload(DIGIT.read_bytes(), page=page).text) and not app.errors
 
 
 @pytest.mark.parametrize("kind", FORMATS)
