@@ -209,7 +209,7 @@ def listed(own, random, target="3", draws=4):
 )
 def test_attributes_after_the_first_are_held_against_random_moves(own, random, verdict):
     (finding,) = found("cumulative", listed([1] * 100 + own, random))
-    assert finding.verdict == verdict and finding.anchor == "provenance-mnist-sufficiency"
+    assert finding.verdict == verdict and finding.anchor == "provenance-mnist-flips"
     assert finding.sentence.startswith("Of 100 decisions that the first attribute leaves, the following ones ")
 
 
