@@ -97,7 +97,7 @@ def sentence(run: Run, name: str, attributes: Attributes, figure: str, links: Li
             parts[0] += Markup("; an independent classifier agrees on {}").format(agreed)
     pooled, _ = pooled_and_directions(run, name, run.experiments[name].method)
     if pooled:
-        flips = _number(f"{100 * pooled['fraction']:.0f} % of {pooled['n']}", links.number(name, "sufficiency"))
+        flips = _number(f"{100 * pooled['fraction']:.0f} % of {pooled['n']:.0f}", links.number(name, "sufficiency"))
         parts.append(Markup("Within the top {} attributes, {} decisions turn").format(pooled["k"], flips))
     return Markup(" ").join(Markup("{}.").format(part) for part in parts) or Markup("No image could be tested.")
 
@@ -118,6 +118,6 @@ def quality(run: Run, part: ExperimentPart, links: Links) -> Quality:
         return Quality("contradicts", failed[0], reason) if failed else Quality("untested", UNJUDGED, reason)
     if row["agreement"] < AGREED:
         failed.append(DISAGREES)
-    agreed = _number(f"{100 * row['agreement']:.0f} % of {row['n']}", links.number(part.name, "counterfactuals"))
+    agreed = _number(f"{100 * row['agreement']:.0f} % of {row['n']:.0f}", links.number(part.name, "counterfactuals"))
     reason = Markup("{} An independent classifier agrees on {} counterfactuals.").format(found, agreed)
     return Quality("contradicts", "; ".join(failed), reason) if failed else Quality("supports", LOOKS, reason)
