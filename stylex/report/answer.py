@@ -21,7 +21,7 @@ AGREED = 0.8  # of the counterfactuals, at least, an independent classifier must
 LISTED = 4  # classes that are named one by one
 QUESTIONS = 3  # classifiers that are named one by one
 TELLING = ("teaser", "attributes")  # figures, the most telling first
-LOOKS, UNJUDGED, UNMEASURED = "counterfactuals look like the class", "not judged independently", "quality not measured"
+AGREES, UNJUDGED, UNMEASURED = "an independent classifier agrees", "not judged independently", "quality not measured"
 DISAGREES = "an independent classifier disagrees"
 
 
@@ -120,4 +120,4 @@ def quality(run: Run, part: ExperimentPart, links: Links) -> Quality:
         failed.append(DISAGREES)
     agreed = _number(f"{100 * row['agreement']:.0f} % of {row['n']:.0f}", links.number(part.name, "counterfactuals"))
     reason = Markup("{} An independent classifier agrees on {} counterfactuals.").format(found, agreed)
-    return Quality("contradicts", "; ".join(failed), reason) if failed else Quality("supports", LOOKS, reason)
+    return Quality("contradicts", "; ".join(failed), reason) if failed else Quality("supports", AGREES, reason)

@@ -15,7 +15,7 @@ from stylex.config import ExperimentPaths, SuitePaths
 from stylex.errors import NamesError
 from stylex.figures.catalog import ANIMATION_NAMES
 from stylex.report import render
-from stylex.report.answer import AGREED, DISAGREES, LOOKS, UNJUDGED, asked_of, classes, quality
+from stylex.report.answer import AGREED, AGREES, DISAGREES, UNJUDGED, asked_of, classes, quality
 from stylex.report.attributes import Attributes, attributes_of
 from stylex.report.experiment import experiment_part
 from stylex.report.links import Links
@@ -177,7 +177,7 @@ def judged(root: Path, **changes):
 @pytest.mark.parametrize(
     ("changes", "kind", "verdict", "reason"),
     [
-        ({"agreement": AGREED}, "supports", LOOKS, ">80 % of 80</a> counterfactuals."),
+        ({"agreement": AGREED}, "supports", AGREES, ">80 % of 80</a> counterfactuals."),
         ({"agreement": AGREED - 0.01}, "contradicts", DISAGREES, ">79 % of 80</a> counterfactuals."),
         ({"agreement": 1.0, "bad": 1}, "contradicts", "poor reconstructions", ">100 % of 80</a>"),
         ({"agreement": 0.0, "bad": 1}, "contradicts", f"poor reconstructions; {DISAGREES}", ">0 % of 80</a>"),
