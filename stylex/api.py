@@ -139,10 +139,15 @@ class Explainer:
     def attributes(self) -> pandas.DataFrame:
         """The coordinates that AttFind chose, by target class and rank: the columns of attributes.csv.
 
-        direction: to_min or to_max; mean_effect: in logits. Raises `ArtifactError` when an experiment has none yet.
+        direction: to_min or to_max; mean_effect: in logits; name: what people call it, or empty. Raises `ArtifactError`
+        when an experiment has none yet.
         """
-        found = self._source.attributes()
-        return pandas.DataFrame([asdict(each) | {"direction": each.direction.label} for each in found])
+        found, names = self._source.attributes(), self._source.names()
+        rows = [
+            asdict(each) | {"direction": each.direction.label, "name": names.get(each.style_index, "")}
+            for each in found
+        ]
+        return pandas.DataFrame(rows)
 
     @overload
     def explain(

@@ -48,6 +48,7 @@ from stylex.datasets.single import Preparation, read_squares
 from stylex.diagnosis.verdicts import Finding, sentences
 from stylex.errors import ArtifactError, ConfigError
 from stylex.latents.table import Latents, read_latents
+from stylex.names import read_names
 from stylex.networks.model import StylexNetworks, load_stylex, shape_header, stylex_of
 
 FORMAT = 1
@@ -106,18 +107,19 @@ class AttributeRow(Section):
     direction: Literal["to_min", "to_max"]
     mean_effect: float | None  # logits
     images_explained: int | None
+    name: str = ""  # what people call it
 
     @classmethod
-    def of(cls, attribute: Attribute) -> AttributeRow:
+    def of(cls, attribute: Attribute, name: str) -> AttributeRow:
         """Return the row of an attribute."""
         effect = None if attribute.mean_effect != attribute.mean_effect else attribute.mean_effect
-        return cls(**asdict(attribute) | {"direction": attribute.direction.label, "mean_effect": effect})
+        return cls(**asdict(attribute) | {"direction": attribute.direction.label, "mean_effect": effect, "name": name})
 
     def attribute(self) -> Attribute:
         """Return the attribute of the row."""
         effect = float("nan") if self.mean_effect is None else self.mean_effect
         direction = Direction[self.direction.upper()]
-        return Attribute(**self.model_dump() | {"direction": direction, "mean_effect": effect})
+        return Attribute(**self.model_dump(exclude={"name"}) | {"direction": direction, "mean_effect": effect})
 
 
 class Measure(Section):
@@ -197,6 +199,7 @@ class Source:
     seed: int
     read: Callable[[Sequence[Path]], Tensor]  # files -> uint8 [N, C, H, W]
     attributes: Callable[[], list[Attribute]]
+    names: Callable[[], dict[int, str]]  # by style index: what people call attributes
 
 
 def is_export(folder: Path) -> bool:
@@ -216,6 +219,7 @@ def read_experiment(root: Path, name: str, device: str) -> Source:
     return Source(
         name, latents.class_names, networks, load_classifier(paths.classifier.model, device), latents.extremes,
         Options.of(config), config.digest(), config.seed, read, partial(_attributes, paths.attributes),
+        partial(_names, paths),
     )  # fmt: skip
 
 
@@ -239,6 +243,7 @@ def read_export(folder: Path, device: str) -> Source:
         description.options, description.config_digest, description.seed,
         partial(read_squares, description.images.preparation()),
         lambda: [row.attribute() for row in description.attributes],
+        lambda: {row.style_index: row.name for row in description.attributes if row.name},
     )  # fmt: skip
 
 
@@ -325,12 +330,12 @@ def describe(
 ) -> Description:  # fmt: skip
     """Return explainer.json of an experiment."""
     spec, preparation = dataset_spec(root, config.dataset.name), Preparation.of(root, config.dataset)
-    origin = provenance(config.digest(), config.seed)
+    origin, names = provenance(config.digest(), config.seed), _names(paths)
     return Description(
         format=FORMAT, name=name, title=config.title, class_names=latents.class_names,
         images=Images.of(preparation),
         options=Options.of(config),
-        attributes=[AttributeRow.of(attribute) for attribute in _attributes(paths.attributes)],
+        attributes=[AttributeRow.of(each, names.get(each.style_index, "")) for each in _attributes(paths.attributes)],
         quality=measured(config, paths, latents),
         data=Data(
             dataset=spec.name, title=spec.title, licence=spec.licence, split=config.attfind.split,
@@ -343,6 +348,11 @@ def describe(
 
 def _attributes(path: Path) -> list[Attribute]:
     return [attribute for found in read_attributes(path).values() for attribute in found]
+
+
+def _names(paths: ExperimentPaths) -> dict[int, str]:
+    found = read_names(paths.names, sha256(paths.stylex_model))
+    return {index: name.text for index, name in found.items() if name.text}
 
 
 def write_examples(root: Path, config: ExperimentConfig, latents: Latents, folder: Path) -> list[Example]:

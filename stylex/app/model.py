@@ -39,11 +39,12 @@ class Attribute:
     layer: int
     channel: int
     direction: str  # to_min or to_max, which raises the target class
+    name: str  # what people call it, or empty
 
     @property
     def label(self) -> str:
         """What the slider is called."""
-        return f"Attribute {self.number}: raises {self.target_class}"
+        return f"{self.name or f'Attribute {self.number}'}: raises {self.target_class}"
 
     @property
     def place(self) -> str:
@@ -187,6 +188,6 @@ def top_attributes(explainer: Explainer) -> tuple[Attribute, ...]:
         raise ArtifactError("AttFind found no attribute")
     order, ascending = ["rank", "mean_effect", "style_index"], [True, False, True]
     first = table.sort_values(order, ascending=ascending, kind="stable").drop_duplicates("style_index")[:SLIDERS]
-    columns = ["target_class", "style_index", "layer", "channel", "direction"]
+    columns = ["target_class", "style_index", "layer", "channel", "direction", "name"]
     rows = zip(*(first[column].tolist() for column in columns), strict=True)
     return tuple(Attribute(number, *row) for number, row in enumerate(rows, 1))

@@ -11,13 +11,14 @@ import torch
 from PIL import Image
 
 import stylex
-from stylex.artifacts import load_tensors, read_json, read_table, sha256, write_table
+from stylex.artifacts import load_tensors, read_json, read_table, sha256, write_json, write_table
 from stylex.classifiers.imported import ImportedDescription, resolve, save_imported
 from stylex.cli import main
 from stylex.config import ExperimentPaths, ImportedClassifierConfig, load_experiment
 from stylex.datasets import load_split
 from stylex.errors import ArtifactError, ConfigError
 from stylex.export import EXTREMES, export, read_description
+from stylex.names import import_names
 from stylex.networks.model import load_stylex
 
 NAME = "mnist"
@@ -92,6 +93,20 @@ def test_the_description_says_what_was_measured(folder, project):
     assert rows["verdict"].tolist() == diagnosis["verdict"].tolist() and rows["value"].tolist() == [*diagnosis["value"]]
     assert "flipped_and_agreed" not in set(table["measure"]), "no oracle was asked"
     assert (table["seed"] == config.seed).all() and (table["n"] > 0).all()
+
+
+def test_names_that_people_gave_go_with_an_export(unfinished, tmp_path):
+    first = stylex.load(unfinished.folder).attributes.iloc[0]
+    entry = {"experiment": "mnist", "model": sha256(unfinished.stylex_model), "style_index": int(first["style_index"])}
+    write_json(tmp_path / "names.json", {
+        "format": 1, "kind": "stylex attribute names", "attributes": [entry | {"name": "bow", "favourite": False}],
+    })  # fmt: skip
+    import_names(unfinished.root, tmp_path / "names.json")
+    passed_on = stylex.load(export(unfinished.root, "mnist", tmp_path / "export"))
+    for explainer in (stylex.load(unfinished.folder), passed_on):
+        table = explainer.attributes
+        assert set(table.loc[table["style_index"] == first["style_index"], "name"]) == {"bow"}
+        assert set(table.loc[table["style_index"] != first["style_index"], "name"]) == {""}
 
 
 def test_examples_are_the_first_measured_images_of_each_class(folder, project, latents):
