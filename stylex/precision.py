@@ -28,6 +28,11 @@ def autocast_to(dtype: torch.dtype, device: str) -> torch.autocast:
     return torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32)
 
 
+def multiply_in_tf32(allowed: bool) -> None:
+    """Say whether GPUs may multiply float32 in TF32; PyTorch lets convolutions do so unless it is told."""
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
+
+
 def format_name(dtype: torch.dtype) -> str:
     """Return what a header says of the format."""
     return str(dtype).removeprefix("torch.")

@@ -31,7 +31,10 @@ def select_device(device: Device, threads: int) -> str:
     """Set the number of CPU threads and return "cpu" or "cuda"; raise `DeviceError` if there is no such device."""
     import torch
 
+    from stylex.precision import multiply_in_tf32
+
     keep_freed_memory()
+    multiply_in_tf32(False)
     torch.set_num_threads(threads)
     available = torch.cuda.is_available()
     if device is Device.CUDA and not available:

@@ -175,6 +175,45 @@ class DevicePrecision(Section):
     cuda: Precision = Field(default="float32", description="On a GPU. auto: bfloat16 since Ampere, else float32.")
 
 
+class AccelerationConfig(Section):
+    """How a training step is computed; losses are the same but for roundings. What no GPU has been seen to gain is off.
+
+    Convolutions are always channels-last: every layer is written for it.
+    """
+
+    readers: Count = Field(
+        default=0,
+        description="Threads that read the images of the next batches while a step is computed; 0: each step reads its"
+        " own first. The images are the same.",
+    )
+    recompute: bool = Field(
+        default=False,
+        description="Of each layer of generator, encoder and discriminator keep only the output for the backward pass,"
+        " and compute the rest again there: less memory, some more time. For 512 pixels and more.",
+    )
+    compile: bool = Field(
+        default=False,
+        description="torch.compile of the generator: a minute or so at the start, faster steps afterwards. On a CPU it"
+        " needs g++.",
+    )
+    cuda_graphs: bool = Field(
+        default=False,
+        description="With compile, on a GPU: the compiled generator is recorded as CUDA graphs. Not tried yet.",
+    )
+    tf32: bool = Field(
+        default=False,
+        description="On a GPU: what is computed in float32 is multiplied in TF32, with a mantissa of 10 bits. Not tried"
+        " yet.",
+    )
+    fused_adam: bool = Field(default=True, description="Adam as one operation an update.")
+
+    @model_validator(mode="after")
+    def _graphs(self) -> AccelerationConfig:
+        if self.cuda_graphs and not self.compile:
+            raise ValueError("cuda_graphs records what compile makes: set compile: true, or cuda_graphs: false")
+        return self
+
+
 class TrainingConfig(Section):
     """Budget, optimiser and bookkeeping of StylEx training."""
 
@@ -184,12 +223,6 @@ class TrainingConfig(Section):
         1,
         description="Parts in which each process takes its share of a batch, one after the other: the same losses in"
         " less memory and more time.",
-    )
-    recompute: bool = Field(
-        False,
-        description="Of each layer of generator, encoder and discriminator keep only the output for the backward pass,"
-        " and compute the rest again there: the same losses in less memory and some more time. For 512 pixels and"
-        " more.",
     )
     learning_rate: Rate = Field(
         description="Learning rate of the generator and the mapping. Weights are scaled as in StyleGAN2 (equalised"
@@ -252,11 +285,7 @@ class TrainingConfig(Section):
         description="Memory in MiB for the perceptual features of the training images: kept if all of them fit,"
         " otherwise computed at every step, as with max_translation.",
     )
-    compile: bool = Field(
-        False,
-        description="torch.compile of the generator: a minute or so at the start, faster steps afterwards. On a CPU it"
-        " needs g++.",
-    )
+    acceleration: AccelerationConfig = AccelerationConfig()
     checkpoint_interval: Positive = Field(description="Images between two checkpoints.")
     sample_interval: Positive = Field(description="Images between two rows of the history.")
 

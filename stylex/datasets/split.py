@@ -29,14 +29,14 @@ class Shards:
         self.tables = tables
         self.ends = numpy.cumsum([len(table) for table in tables])
 
-    def take(self, rows: numpy.typing.NDArray[numpy.int64], axis: Literal[0]) -> Bytes:
-        """Return the images at `rows` [n] as [n, C, H, W], gathered in one copy."""
-        images = numpy.empty((len(rows), *self.tables[0].shape[1:]), numpy.uint8)
+    def take(self, rows: numpy.typing.NDArray[numpy.int64], axis: Literal[0], out: Bytes, mode: str) -> Bytes:
+        """Gather the images at `rows` [n] into `out` [n, C, H, W]; `mode`: that of numpy's take."""
+        images = out
         homes = numpy.searchsorted(self.ends, rows, side="right")
         for home in numpy.unique(homes):
             (places,) = numpy.nonzero(homes == home)
             table = self.tables[home]
-            images[places] = table.take(rows[places] - (self.ends[home] - len(table)), axis=axis)
+            images[places] = table.take(rows[places] - (self.ends[home] - len(table)), axis=axis, mode=mode)
         return images
 
 
@@ -55,12 +55,19 @@ class ImageSplit:
     def __len__(self) -> int:
         return len(self.ids)
 
-    def raw(self, indices: torch.Tensor | None = None) -> torch.Tensor:
-        """Return the images at `indices` (int64 [n], default: all) as uint8 [n, C, H, W], gathered in one copy."""
+    def raw(self, indices: torch.Tensor | None = None, into: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the images at `indices` (int64 [n], default: all) as uint8 [n, C, H, W], gathered in one copy.
+
+        into: memory of that shape, by default new one.
+        """
         import torch
 
         rows = self.rows if indices is None else self.rows[indices.cpu().numpy()]
-        return torch.from_numpy(self.table.take(rows, axis=0))
+        if into is None:
+            into = torch.empty((len(rows), self.channels, self.resolution, self.resolution), dtype=torch.uint8)
+        # numpy checks indices twice unless it is told to clip them; those of `rows` are in the table
+        self.table.take(rows, axis=0, out=into.numpy(), mode="clip")
+        return into
 
     def images(self, indices: torch.Tensor | None = None) -> torch.Tensor:
         """Return the images at `indices` (int64 [n], default: all) as float32 [n, C, H, W] in [-1, 1]."""

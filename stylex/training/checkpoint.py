@@ -37,7 +37,7 @@ CHECKPOINT_FORMAT = "3"  # to be raised when what a checkpoint holds changes: ol
 NETWORKS = ("generator", "encoder", "discriminator")
 # How long, how fast, how often written down. Batches in parts and compiled code differ by rounding, as machines do.
 UNDECISIVE = {
-    "images", "accumulation", "cache_mib", "compile", "checkpoint_interval", "sample_interval", "precision",
+    "images", "accumulation", "cache_mib", "acceleration", "checkpoint_interval", "sample_interval", "precision",
 }  # fmt: skip
 CODE = ("stylex.training.run", "stylex.training.step")
 # What these import beside; the loop, too, only decides when to measure, to save and to stop.
@@ -221,7 +221,7 @@ def training_key(config: ExperimentConfig, paths: ExperimentPaths, device: str) 
         "code": code_digest(*CODE, without=(*WITHOUT, MEASURES)),
         "seed": config.seed,
         "device": kind,
-        "precision": getattr(stylex.training.precision, kind),
+        "precision": [getattr(stylex.training.precision, kind), kind == "cuda" and stylex.training.acceleration.tf32],
         "training": stylex.training.model_dump(mode="json", exclude=undecisive),
         "networks": sizes.model_dump(mode="json", exclude=set(widths)) | widths,  # whatever the notation of widths
         "losses": stylex.losses.model_dump(mode="json"),

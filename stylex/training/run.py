@@ -23,7 +23,7 @@ from stylex.classifiers import load_backbone, load_classifier, load_perceptual
 from stylex.config import ExperimentConfig, ExperimentPaths, backbone_paths, experiment_paths, load_experiment
 from stylex.datasets import load_split
 from stylex.errors import ConfigError, TrainingDivergedError
-from stylex.precision import format_name
+from stylex.precision import format_name, multiply_in_tf32
 from stylex.training.checkpoint import measurement_key, newest_checkpoint, restore_checkpoint, training_key
 from stylex.training.distributed import Processes
 from stylex.training.metrics import Validation
@@ -70,6 +70,7 @@ def prepare(root: Path, name: str, device: str, processes: Processes) -> tuple[R
     config, paths = load_experiment(root, name), experiment_paths(root, name)
     stylex = config.stylex
     _check(config, device, processes)
+    multiply_in_tf32(stylex.training.acceleration.tf32)
     classifier = load_classifier(paths.classifier.model, device)
     backbone = load_backbone(backbone_paths(root, stylex.perceptual_backbone).model, device)
     dtype = training_dtype(stylex.training, device)
@@ -107,8 +108,11 @@ def _check(config: ExperimentConfig, device: str, processes: Processes) -> None:
             f"stylex.training.counterfactuals {training.counterfactuals} makes none of the {share} samples that are"
             f" rendered together one: make it at least {1 / share:g}"
         )
-    if training.compile and device == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
-        raise ConfigError("stylex.training.compile: true needs a C++ compiler on a CPU: install g++ or set it to false")
+    key, acceleration = "stylex.training.acceleration", training.acceleration
+    if acceleration.compile and device == "cpu" and not shutil.which(os.environ.get("CXX", "g++")):
+        raise ConfigError(f"{key}.compile: true needs a C++ compiler on a CPU: install g++ or set it to false")
+    if acceleration.cuda_graphs and device == "cpu":
+        raise ConfigError(f"{key}.cuda_graphs: true needs a GPU, and this training runs on a CPU: set it to false")
 
 
 def not_finite(run: Run, state: TrainingState) -> list[str]:

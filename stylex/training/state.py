@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from stylex.config import StylexConfig, TrainingConfig
+from stylex.config.training import AccelerationConfig
 from stylex.networks.layers import EqualizedLinear, learning_gains
 from stylex.networks.model import StylexNetworks, build_networks
 from stylex.networks.stylespace import StyleVector
@@ -191,7 +192,7 @@ def initial_state(
     """Return the state at step 0; the same seed gives the same state."""
     networks = build_networks(config, resolution, image_channels, classes, seed).to(device)
     for part in (networks.synthesis, networks.encoder, networks.discriminator):
-        part.recomputed = config.training.recompute
+        part.recomputed = config.training.acceleration.recompute
     ema = copy.deepcopy(networks).requires_grad_(False).eval()
     ema.synthesis.quantized = True  # what is measured and shown of a training is what its analysis will see
     training, losses, dtype = config.training, config.losses, training_dtype(config.training, device)
@@ -203,27 +204,37 @@ def initial_state(
         {"params": [weights["encoder"].vector], "lr": rate["encoder_learning_rate"]},
     ]
     discriminator_groups = [{"params": [weights["discriminator"].vector], "lr": rate["discriminator_learning_rate"]}]
-    r1_interval = losses.r1_interval if losses.r1_gamma else None
+    r1_interval, fused = losses.r1_interval if losses.r1_gamma else None, training.acceleration.fused_adam
     return TrainingState(
         networks=networks,
         ema=ema,
         weights=weights,
         averages={name: FlatWeights(getattr(ema, name), torch.float32) for name in NETWORKS},
-        render=torch.compile(networks.synthesis.render) if training.compile else networks.synthesis.render,
-        generator_optimizer=_adam(generator_groups, (generator_beta1, training.beta2), path_interval),
-        discriminator_optimizer=_adam(discriminator_groups, (training.beta1, training.beta2), r1_interval),
+        render=_compiled(networks.synthesis.render, training.acceleration),
+        generator_optimizer=_adam(generator_groups, (generator_beta1, training.beta2), path_interval, fused),
+        discriminator_optimizer=_adam(discriminator_groups, (training.beta1, training.beta2), r1_interval, fused),
         random=torch.Generator(device).manual_seed(seed),
         path_length_mean=torch.zeros((), device=device),
     )
 
 
-def _adam(groups: list[dict[str, Any]], betas: tuple[float, float], interval: int | None) -> torch.optim.Adam:
+def _compiled(
+    render: Callable[[StyleVector, Noise], Tensor], options: AccelerationConfig
+) -> Callable[[StyleVector, Noise], Tensor]:
+    if not options.compile:
+        return render
+    return torch.compile(render, mode="reduce-overhead" if options.cuda_graphs else "default")
+
+
+def _adam(
+    groups: list[dict[str, Any]], betas: tuple[float, float], interval: int | None, fused: bool
+) -> torch.optim.Adam:
     # Lazy regularisation adds a step every `interval`: scale lr and betas as StyleGAN2 does (appendix B).
     ratio = 1.0 if interval is None else interval / (interval + 1)
     for group in groups:
         group["lr"] *= ratio
         group["initial_lr"] = group["lr"]
-    return torch.optim.Adam(groups, betas=(betas[0] ** ratio, betas[1] ** ratio), eps=1e-8, fused=True)
+    return torch.optim.Adam(groups, betas=(betas[0] ** ratio, betas[1] ** ratio), eps=1e-8, fused=fused)
 
 
 def training_dtype(config: TrainingConfig, device: str) -> torch.dtype:

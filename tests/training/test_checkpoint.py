@@ -344,7 +344,7 @@ OTHERS = {
     "stylex.training.images": 192,
     "stylex.training.accumulation": 2,
     "stylex.training.cache_mib": 0,
-    "stylex.training.compile": True,
+    "stylex.training.acceleration": {"readers": 2, "recompute": True, "compile": True, "fused_adam": False},
     "stylex.training.checkpoint_interval": 8,
     "stylex.training.sample_interval": 8,
     "stylex.training.precision.cuda": "bfloat16",

@@ -143,7 +143,7 @@ def test_the_generator_may_have_a_momentum_of_its_own(setting, own, expected):
 @pytest.mark.slow
 @pytest.mark.skipif(COMPILER is None, reason="torch.compile needs a C++ compiler (g++)")
 def test_the_compiled_generator_is_the_plain_one(setting):
-    state = setting(training={"compile": True}).state
+    state = setting(training={"acceleration": {"compile": True}}).state
     synthesis, w_plus = state.networks.synthesis, torch.randn(3, 10)  # latent_dim 8, two classes
     noise = [torch.randn(3, 1, side, side) for side in synthesis.noise_sides]
     gradients, images = [], []

@@ -61,7 +61,7 @@ def test_a_step_that_computes_activations_again_is_the_same_and_keeps_less(setti
     peaks, states = [], []
     for recompute in (False, True):
         options = {key: value for key, value in TEXTBOOK.items() if key != "training"}
-        tiny = setting(**options, training=training | {"recompute": recompute})
+        tiny = setting(**options, training=training | {"acceleration": {"recompute": recompute}})
         with PeakMemory() as memory:
             advance(tiny.state, tiny.config, tiny.frozen, tiny.sampler, Processes())
         peaks.append(memory.peak)
