@@ -121,6 +121,15 @@ class Browser:
         return [event for event in self.events if event.get("method") in methods]
 
 
+def downloaded(file: Path) -> Path:
+    """Return a file that the browser is downloading, once it is whole."""
+    until = time.monotonic() + 10
+    while not file.is_file():
+        assert time.monotonic() < until, f"{file} was not downloaded"
+        time.sleep(0.05)
+    return file
+
+
 # Texts whose contrast with their background is below 4.5 : 1 (WCAG 2.2, 1.4.3).
 CONTRAST = """(() => {
   const rgba = colour => {

@@ -16,7 +16,7 @@ from stylex.artifacts import read_table
 from stylex.config import GalleryPaths
 from stylex.gallery.page import gallery
 from stylex.names import import_names
-from tests.browsers import CONTRAST, Browser
+from tests.browsers import CONTRAST, Browser, downloaded
 from tests.gallery.conftest import SUITE, TITLE, content_of
 from tests.gallery.test_frames import cut, picture
 
@@ -257,7 +257,7 @@ def test_names_are_kept_exported_taken_into_the_project_and_imported(browser: Br
     assert names(browser)[0] == "closed <b>bow</b>" and text(browser, "what") == "closed <b>bow</b>"
     assert browser.evaluate("document.querySelectorAll('.star')[2].ariaPressed") == "true"
     browser.evaluate("document.getElementById('export').click()")
-    file = awaited(tmp_path / "names.json")
+    file = downloaded(tmp_path / "names.json")
     found = content_of(own, "mnist")["attributes"]
     told = {found[0]["style_index"]: ("closed <b>bow</b>", False), found[2]["style_index"]: ("", True)}
     taken = import_names(own, file)["mnist"]
@@ -282,14 +282,6 @@ def type_name(browser: Browser, number: int, name: str) -> None:
 
 def names(browser: Browser) -> list[str]:
     return browser.evaluate("[...document.querySelectorAll('#attributes .name')].map(field => field.value)")
-
-
-def awaited(file: Path) -> Path:
-    until = time.monotonic() + 10
-    while not file.is_file():
-        assert time.monotonic() < until, f"{file} was not downloaded"
-        time.sleep(0.05)
-    return file
 
 
 def give_file(browser: Browser, file: Path) -> None:

@@ -39,7 +39,7 @@ from stylex.latents.encode import encode
 from stylex.latents.table import read_latents
 from stylex.networks.model import load_stylex
 from stylex.source import LEFT_OUT, ROOT, imported
-from tests.browsers import Browser
+from tests.browsers import Browser, downloaded
 from tests.builders import NARROW, save_random_network, save_random_stylex, serving, through_png
 from tests.workflow.test_plan import AFTER_ATTRIBUTES
 
@@ -391,12 +391,12 @@ def test_a_name_given_in_the_gallery_of_the_run_reaches_its_report(finished, tmp
         browser.call("Input.insertText", text="a closed loop")
         assert browser.complaints() == []
         browser.evaluate("document.getElementById('export').click()")
-        browser.wait("document.getElementById('status').textContent === '1 name exported.'")
+        file = downloaded(tmp_path / "names.json")
     rows = read_table(gallery.numbers("tiny"), ("decision", "oracle", "together"))
     second = rows[rows["id"] == rows["id"].unique()[1]].query("attribute == 1 and position == 1").iloc[0]
     assert f"Decided {second['decision']}. An independent classifier: {second['oracle']}." in answer
     assert f"= {second['P(4)']:.2f}" in answer or f"= {second['P(9)']:.2f}" in answer
-    finished.done("python", "-m", "stylex", "names", str(tmp_path / "names.json"))
+    finished.done("python", "-m", "stylex", "names", str(file))
     assert set(finished.planned()) == {"report", "gallery"}
     finished.compute()
     for page in (SuitePaths(finished.root, "tiny").report, gallery.page):
