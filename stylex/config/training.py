@@ -289,6 +289,15 @@ class TrainingConfig(Section):
     checkpoint_interval: Positive = Field(description="Images between two checkpoints.")
     sample_interval: Positive = Field(description="Images between two rows of the history.")
 
+    @model_validator(mode="before")
+    @classmethod
+    def _compile_moved(cls, content: Any) -> Any:
+        """Take `compile` where it stood before there was a section for it: files of trained models have it."""
+        if not isinstance(content, Mapping) or "compile" not in content:
+            return content
+        kept = {key: value for key, value in content.items() if key != "compile"}
+        return {**kept, "acceleration": {"compile": content["compile"], **(content.get("acceleration") or {})}}
+
     @model_validator(mode="after")
     def _adversarial(self) -> TrainingConfig:
         if self.autoencoder_images >= self.images:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from stylex.config import StylexConfig
 from stylex.networks.layers import learning_gains
 from stylex.networks.synthesis import Mapping, Synthesis
 from stylex.training.state import NETWORKS, FlatWeights, initial_state
@@ -137,6 +138,13 @@ def test_the_generator_may_have_a_momentum_of_its_own(setting, own, expected):
     state = setting(**options).state
     assert [group["betas"][0] for group in state.generator_optimizer.param_groups] == 2 * [expected]
     assert state.discriminator_optimizer.param_groups[0]["betas"][0] == 0.5
+
+
+def test_files_of_earlier_trainings_say_compile_where_it_stood_then(setting):
+    content = setting().config.model_dump(mode="json")
+    del content["training"]["acceleration"]
+    content["training"]["compile"] = True
+    assert StylexConfig.model_validate(content).training.acceleration.compile is True
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")  # of torch._dynamo itself
