@@ -120,7 +120,8 @@ def test_text_is_as_wide_as_the_terminal(capsys, monkeypatch):
 
 def test_markdown_is_a_table_for_each_section(capsys):
     lines = shown(capsys, "stylex.training", "--markdown").splitlines()
-    assert [line for line in lines if line.startswith("#")] == ["## stylex.training", "## stylex.training.precision"]
+    sections = ["## stylex.training", "## stylex.training.precision", "## stylex.training.acceleration"]
+    assert [line for line in lines if line.startswith("#")] == sections
     assert r"| `told` | `image \| fake` | default image | Which answer" in "\n".join(lines)
     rows = [line.replace(r"\|", "") for line in lines if line.startswith("|")]
     assert {line.count("|") for line in rows} == {5} and len(rows) == 4 + len(names("experiment", "stylex.training"))
