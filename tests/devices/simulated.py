@@ -108,6 +108,9 @@ class DeviceTensor(Tensor):
         copied._is_param = isinstance(self, torch.nn.Parameter)
         return memo.setdefault(id(self), copied)
 
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return self.cpu().__reduce_ex__(protocol)  # a file is read again on the CPU
+
     def __repr__(self) -> str:
         return f"DeviceTensor({self.held.detach()!r})"
 
@@ -139,7 +142,7 @@ class SimulatedDevice(TorchDispatchMode):
         if func in COPIES:
             on_device = self._copied(func, args, kwargs, on_device)
         else:
-            self._check(func, args, leaves, on_device)
+            self._check(func, args, kwargs, leaves, on_device)
             if on_device:
                 self._note_waits(func, args, kwargs)
         generator = kwargs.get("generator")
@@ -152,7 +155,7 @@ class SimulatedDevice(TorchDispatchMode):
         if not on_device or func in SCALARS:
             return found
         if func._schema.is_mutable:
-            return kwargs.get("out", args[0])
+            return kwargs.get("out", args[0]) if func._schema.returns else None
         is_view = any(each.alias_info is not None for each in func._schema.returns)
         inference = there[0].is_inference() if is_view else torch.is_inference_mode_enabled()
         with torch.inference_mode(inference):  # a view is an inference tensor if its base is one
@@ -164,12 +167,12 @@ class SimulatedDevice(TorchDispatchMode):
         if func is aten.copy_.default:
             source, target = args[1], isinstance(args[0], DeviceTensor)
         leaves = isinstance(source, DeviceTensor) and not target
-        if leaves or (target and not isinstance(source, DeviceTensor)):
-            if not (kwargs.get("non_blocking") or args[2:] == (True,)):
-                self.note("read" if leaves else "written", func)
+        arrives = target and not isinstance(source, DeviceTensor)
+        if (leaves or arrives) and not (kwargs.get("non_blocking") or args[2:] == (True,)):
+            self.note("read" if leaves else "written", func)
         return target
 
-    def _check(self, func: Any, args: Any, leaves: list[Tensor], on_device: bool) -> None:
+    def _check(self, func: Any, args: Any, kwargs: Any, leaves: list[Tensor], on_device: bool) -> None:
         """Raise `MixedDevicesError` where CUDA would."""
         here = [each for each in leaves if not isinstance(each, DeviceTensor)]
         if not on_device or len(here) == len(leaves):
@@ -180,8 +183,9 @@ class SimulatedDevice(TorchDispatchMode):
                 for _ in indices:
                     self.note("written", func)
                 here = [each for each in args[2:3] if not isinstance(each, DeviceTensor) and each.dim()]
-        elif torch.Tag.pointwise in func.tags and isinstance(args[0], DeviceTensor) >= func.__name__.endswith("_"):
-            here = [each for each in here if each.dim()]
+        elif torch.Tag.pointwise in func.tags:
+            written = kwargs.get("out", args[0]) if func._schema.is_mutable else None
+            here = [each for each in here if each.dim() or each is written]
         if here:
             shapes = ", ".join(str(list(each.shape)) for each in here)
             raise MixedDevicesError(f"{func} at {_place()}: tensors on {NAME} and on the CPU (of shape {shapes})")
@@ -304,4 +308,9 @@ def _to_widest(floats: list[Tensor]) -> torch.dtype | None:
     return max((each.dtype for each in floats), key=lambda dtype: dtype.itemsize, default=None)
 
 
-AUTOCAST = {"LOWER_PRECISION_FP": _to_lower, "FP32": _to_float32, "FP32_SET_OPT_DTYPE": _to_float32, "PROMOTE": _to_widest}
+AUTOCAST = {
+    "LOWER_PRECISION_FP": _to_lower,
+    "FP32": _to_float32,
+    "FP32_SET_OPT_DTYPE": _to_float32,
+    "PROMOTE": _to_widest,
+}
