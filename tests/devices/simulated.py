@@ -34,6 +34,7 @@ from torch.utils._pytree import tree_leaves, tree_map
 NAME = "simulated"
 PACKAGE = Path(__file__).parents[2] / "stylex"
 KEY = "PrivateUse1"  # under which PyTorch dispatches a device of one's own
+PARTS = "CompositeImplicitAutograd"  # under which it keeps how an operation is made of others
 aten = torch.ops.aten
 INDEXING = (aten.index.Tensor, aten.index_put.default, aten.index_put_.default, aten._index_put_impl_.default)
 COPIES = (aten._to_copy.default, aten.copy_.default)
@@ -131,10 +132,9 @@ class SimulatedDevice(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        with self:  # in inference mode an operation arrives whole, where autograd would have taken it apart
-            found = func.decompose(*args, **kwargs)
-        if found is not NotImplemented:
-            return found
+        if torch._C._dispatch_has_kernel_for_dispatch_key(func.name(), PARTS):
+            with self:  # in inference mode an operation arrives whole, where autograd would have taken it apart
+                return func._op_dk(getattr(torch._C.DispatchKey, PARTS), *args, **kwargs)
         leaves = [each for each in tree_leaves((args, kwargs)) if isinstance(each, Tensor)]
         there = [each for each in leaves if isinstance(each, DeviceTensor)]
         wanted = kwargs.get("device")

@@ -8,6 +8,7 @@ import pytest
 import torch
 from torchvision.models import inception_v3
 
+import stylex
 from stylex.artifacts import load_tensors, read_table
 from stylex.attfind import effects, engine
 from stylex.attfind.engine import targets_of
@@ -18,6 +19,7 @@ from stylex.evaluation.frechet import InceptionFeatures
 from stylex.latents.table import read_latents, write_latents
 from stylex.networks.stylespace import StyleVector
 from tests.builders import configure
+from tests.conftest import REPOSITORY
 from tests.devices.conftest import EXPERIMENT, STAGES, TINY
 from tests.devices.simulated import NAME, MixedDevicesError, simulated_device
 from tests.devices.waits import STAGES as WAITS
@@ -98,6 +100,14 @@ def test_a_classifier_of_the_user_is_asked_without_waiting():
         found = classifier(sent)
         assert not device.waits
         torch.testing.assert_close(found.cpu(), expected)
+
+
+def test_an_export_explains_there():
+    image = REPOSITORY / "models/mnist/examples/0.png"
+    expected = stylex.load(image.parents[1]).explain(image)
+    with simulated_device():
+        found = stylex.load(image.parents[1], NAME).explain(image)
+    assert str(found) == str(expected)
 
 
 def test_a_tensor_that_is_made_on_the_cpu_is_caught(project, monkeypatch):

@@ -9,7 +9,7 @@ import torch
 from torchvision import models
 
 from stylex.artifacts import load_tensors, read_table
-from stylex.classifiers import Classifier, FeatureBackbone, LpipsFeatures, build_network
+from stylex.classifiers import Classifier, FeatureBackbone, LpipsFeatures, build_network, fine_tune
 from stylex.config import StylexConfig, experiment_paths, load_experiment
 from stylex.datasets import ImageSplit
 from stylex.training import losses, run, step
@@ -19,11 +19,11 @@ from stylex.training.loop import train
 from stylex.training.metrics import Validation
 from stylex.training.sampler import BatchSampler, FrozenNetworks
 from stylex.training.state import initial_state, training_dtype
-from tests.builders import describe
+from tests.builders import configure, describe
 from tests.conftest import REPOSITORY
-from tests.devices.conftest import TINY
+from tests.devices.conftest import EXPERIMENT, TINY
 from tests.devices.simulated import NAME, MixedDevicesError, simulated_device
-from tests.devices.waits import BATCH, DIAGNOSIS, EPOCH, MIXED, STEP, TRAINING, VALIDATION, beyond
+from tests.devices.waits import BATCH, CLASSIFIER, DIAGNOSIS, EPOCH, MIXED, STEP, TRAINING, VALIDATION, beyond
 
 IMAGES = 24
 LOW = {"precision": {"cpu": "bfloat16", "cuda": "bfloat16"}}
@@ -175,6 +175,20 @@ def test_a_whole_training_with_its_files(project, monkeypatch):
     same = [name for name in rows if name not in ("seconds", "images_per_second")]
     pandas.testing.assert_frame_equal(history[same], rows[same], rtol=1e-4)
     assert not beyond(device.counts(), TRAINING, DIAGNOSIS)
+
+
+def test_the_training_of_a_classifier(project):
+    """An epoch reads its losses once; a step sends its images."""
+    configure(project, TINY, **EXPERIMENT | {"classifier": {"epochs": 1, "min_accuracy": 0.0, "batch_size": 8}})
+    paths, written = experiment_paths(project, TINY).classifier, {}
+    for place in ("cpu", NAME):
+        paths.model.unlink()
+        with simulated_device() as device:
+            fine_tune(project, TINY, place)
+        written[place] = load_tensors(paths.model)[0]
+    for name, value in written["cpu"].items():
+        torch.testing.assert_close(written[NAME][name], value, rtol=1e-4, atol=1e-5, msg=name)
+    assert not beyond(device.counts(), CLASSIFIER)
 
 
 def on_the_cpu(images, *_):

@@ -33,7 +33,7 @@ def called():
 
 @pytest.fixture(scope="module")
 def counted():
-    steps = (waits.STEP, waits.MIXED, waits.BATCH, waits.EPOCH, waits.VALIDATION, waits.TRAINING)
+    steps = (waits.STEP, waits.MIXED, waits.BATCH, waits.EPOCH, waits.VALIDATION, waits.TRAINING, waits.CLASSIFIER)
     return {waits.function(place) for table in (*steps, *waits.STAGES.values()) for place, _ in table}
 
 

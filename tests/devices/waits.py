@@ -13,7 +13,8 @@ LOADING = {
     "networks/model.py:stylex_of", "classifiers/frozen.py:load_classifier", "classifiers/frozen.py:load_backbone",
     "classifiers/frozen.py:load_oracle", "training/state.py:initial_state", "training/state.py:FlatWeights.__init__",
     "attfind/effects.py:Measurement.__init__", "attfind/explanations.py:Explainer.__init__",
-    "training/metrics.py:Validation.__init__", "training/sampler.py:BatchSampler.__init__",
+    "classifiers/training.py:train_network", "training/metrics.py:Validation.__init__",
+    "training/sampler.py:BatchSampler.__init__",
 }  # fmt: skip
 
 # Of one training step.
@@ -39,6 +40,14 @@ TRAINING: Counts = {  # of the training in conftest.py: 6 steps, 2 epochs, 2 row
     ("training/metrics.py:Validation.write_samples", "written"): 2,
     ("training/metrics.py:Validation.write_samples", "read"): 1,
     ("artifacts.py:save_tensors.<dictcomp>", "read"): 83,
+}
+
+CLASSIFIER: Counts = {  # of an epoch of 5 steps, and three passes over images that are not trained on
+    ("classifiers/training.py:_Trainer._step", "written"): 5,
+    ("classifiers/training.py:_Trainer.epoch", "read"): 1,
+    ("classifiers/metrics.py:predict.<listcomp>", "written"): 3,
+    ("classifiers/metrics.py:predict.<listcomp>", "read"): 3,
+    ("artifacts.py:save_tensors.<dictcomp>", "read"): 122,
 }
 
 STYLES = ("networks/stylespace.py:StyleVector.to", "written")
@@ -142,6 +151,9 @@ REASONS = {
     "attfind/explanations.py:Explainer._record": "a step is a row of the table",
     "attfind/explanations.py:Explainer._subset": "images that have flipped, or cannot, end their search",
     "attfind/explanations.py:explain_analysed": "the table names the targets",
+    "classifiers/metrics.py:predict": "images are sent, and outputs compared on the CPU, a batch at a time",
+    "classifiers/training.py:_Trainer._step": "images are sent",
+    "classifiers/training.py:_Trainer.epoch": "the losses of an epoch are read at its end",
     "diagnosis/__init__.py:_decisions": "classes are counted on the CPU",
     "diagnosis/__init__.py:diagnose": "images are sent, once",
     "diagnosis/__init__.py:measures_of": "measures in float64 are made on the CPU",
