@@ -52,7 +52,7 @@ class Moves:
 
     def select(self, rows: Tensor) -> Moves:
         """Return the moves named by `rows` (int64)."""
-        return Moves(self.image[rows], self.index[rows], self.value[rows])
+        return Moves(self.image[rows], self.index[rows], self.value[_sent(rows, self.value)])
 
     def applied(self, styles: StyleVector) -> StyleVector:
         """Return the styles with all these moves made; the input is untouched."""
@@ -82,9 +82,10 @@ def logits_of_moves(
 ) -> Tensor:
     """Return the classifier's outputs [M, classes] for each move, float32, in the order of the moves.
 
-    styles: of N images; `batch_size`: moves rendered and classified at a time.
+    styles: of N images; `batch_size`: moves rendered and classified at a time. Which move is rendered when is decided
+    on the CPU: beyond reading the moves, nothing here waits for the device.
     """
-    found, rows = [], []
+    moves, found, rows = replace(moves, image=moves.image.cpu(), index=moves.index.cpu()), [], []
     for first in range(0, len(styles.space), batch_size):  # as many shared states are held at a time
         inside = torch.nonzero((moves.image >= first) & (moves.image < first + batch_size)).flatten()
         if not len(inside):
@@ -96,7 +97,12 @@ def logits_of_moves(
     if not found:
         raise ValueError("no move to evaluate")
     logits = torch.cat(found)
-    return torch.empty_like(logits).index_copy_(0, torch.cat(rows), logits)
+    return torch.empty_like(logits).index_copy_(0, _sent(torch.cat(rows), logits), logits)
+
+
+def _sent(index: Tensor, values: Tensor) -> Tensor:
+    """Return an index on the device of the values, without waiting for it."""
+    return index.to(values.device, non_blocking=True)
 
 
 def _rendered(
@@ -104,9 +110,8 @@ def _rendered(
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Yield images [B, C, H, W] and the moves [B] that they show, layer by layer, until all are shown."""
     kept, owners = torch.unique(moves.image, return_inverse=True)
-    styles, moves = styles.select(kept), replace(moves, image=owners)
-    widths = torch.tensor(synthesis.layout.widths, device=moves.index.device)
-    layers = torch.repeat_interleave(widths)[moves.index]
+    styles, moves = styles.select(_sent(kept, styles.space)), replace(moves, image=owners)
+    layers = torch.repeat_interleave(torch.tensor(synthesis.layout.widths))[moves.index]
     last = int(layers.max())
     base, pool, pooled = synthesis.start(len(kept)), None, layers.new_empty(0)
     for layer, rows in enumerate(synthesis.layout.rows()):
@@ -130,17 +135,16 @@ def _moved(synthesis: Synthesis, base: Activations, styles: StyleVector, moves: 
     """Return the state after the layer of `base`, one row per move; `rows`: the coordinates of that layer."""
     layer = synthesis.layers[base.layer]
     assert isinstance(layer, ModulatedConv2d)
-    features = layer.with_one_style_moved(
-        base.features, styles.space[:, rows], moves.image, moves.index - rows.start, moves.value
-    )
-    image = None if base.image is None else base.image[moves.image]
+    owners, channels = _sent(moves.image, moves.value), _sent(moves.index - rows.start, moves.value)
+    features = layer.with_one_style_moved(base.features, styles.space[:, rows], owners, channels, moves.value)
+    image = None if base.image is None else base.image[owners]
     return synthesis.draw(Activations(base.layer, base.features, image), features, _styles_of(styles, moves.image))
 
 
 def _styles_of(styles: StyleVector, owners: Tensor) -> StyleVector:
-    """Return the styles of the images `owners` [M], or the one row that serves them all."""
+    """Return the styles of the images `owners` [M], on the CPU, or the one row that serves them all."""
     one = bool((owners == owners[0]).all())
-    return styles.select(owners[:1] if one else owners)
+    return styles.select(_sent(owners[:1] if one else owners, styles.space))
 
 
 def _joined(pool: Activations | None, entering: Activations) -> Activations:
@@ -172,7 +176,7 @@ class Screen:
     def _first_order(self) -> tuple[Tensor, Tensor]:
         """Return base logits [N, classes] and gradient x move [N, 2, K, classes], on the CPU."""
         logits, estimates = [], []
-        for rows in torch.arange(len(self.styles.space)).split(self.options.batch_size):
+        for rows in torch.arange(len(self.targets), device=self.targets.device).split(self.options.batch_size):
             space = self.styles.space[rows].detach().clone().requires_grad_()
             with torch.enable_grad():
                 found = self.classifier(self.synthesis.render(StyleVector(space, self.styles.to_rgb[rows]))).float()
@@ -204,9 +208,11 @@ class Screen:
     @torch.inference_mode()
     def _effects_of(self, image: Tensor, move: Tensor) -> Tensor:
         """Return the effects [n, classes] of one move on each image, on the CPU."""
-        rows, moves = image.to(self.targets.device), move.to(self.targets.device)
+        rows, moves = _sent(image, self.targets), _sent(move, self.targets)
         space, to_rgb = self.styles.select(rows)  # a copy
-        space[torch.arange(len(rows)), moves % space.shape[1]] = self.targets.flatten(1)[rows, moves]
+        space[torch.arange(len(rows), device=rows.device), moves % space.shape[1]] = self.targets.flatten(1)[
+            rows, moves
+        ]
         logits = self.classifier(self.synthesis.render(StyleVector(space, to_rgb))).float()
         return logits.cpu() - self.base[image]
 

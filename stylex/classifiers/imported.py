@@ -73,16 +73,14 @@ class Declaration(Section):
         if self.channels == 3:
             images = images.expand(-1, 3, -1, -1)
         elif images.shape[1] == 3:
-            weights = torch.tensor(LUMINANCE, device=images.device).reshape(1, 3, 1, 1)
-            images = (images * weights).sum(1, keepdim=True)
+            images = (images * _of_channels(LUMINANCE, images)).sum(1, keepdim=True)
         images = self._resized(images)
         if self.channel_order == "bgr":
             images = images.flip(1)
         if self.range != "0..1":
             images = images * 255 if self.range == "0..255" else images * 2 - 1
         if any(self.mean) or self.sd != (1.0,):
-            mean, sd = (torch.tensor(each, device=images.device).reshape(1, -1, 1, 1) for each in (self.mean, self.sd))
-            images = (images - mean) / sd
+            images = (images - _of_channels(self.mean, images)) / _of_channels(self.sd, images)
         return images if self.layout == CHANNELS else images.permute(0, 2, 3, 1).contiguous()
 
     def logits(self, outputs: Tensor) -> Tensor:
@@ -123,6 +121,11 @@ class Declaration(Section):
                     images = functional.interpolate(images, part, mode="bicubic", antialias=self.antialias).clamp(0, 1)
         top, left = (round((whole - part) / 2) for whole, part in zip(target, size, strict=True))
         return images[:, :, top : top + size[0], left : left + size[1]]
+
+
+def _of_channels(values: Sequence[float], images: Tensor) -> Tensor:
+    """Return a value a channel, [1, C, 1, 1], on the images' device, without waiting for it."""
+    return torch.tensor(values).to(images.device, non_blocking=True).reshape(1, -1, 1, 1)
 
 
 class ImportedDescription(Section):
@@ -170,7 +173,8 @@ class ImportedClassifier(Classifier):
 
     def forward(self, images: Tensor) -> Tensor:
         """Map images [N, C, H, W] in [-1, 1] to float32 logits [N, class_names]."""
-        return self.declaration.logits(self.outputs(images))[:, self.columns]
+        columns = torch.tensor(self.columns).to(images.device, non_blocking=True)
+        return self.declaration.logits(self.outputs(images))[:, columns]
 
     @property
     def last_maps(self) -> nn.Module | None:

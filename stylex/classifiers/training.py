@@ -128,23 +128,25 @@ class _Trainer:
             order = torch.randperm(len(self.images), generator=self.generator)[: self.epoch_images]
         else:
             order = torch.multinomial(self.sampling_weights, self.epoch_images, True, generator=self.generator)
-        total = 0.0
-        for indices in order.tensor_split(self.batches):
-            total += self._step(indices) * len(indices)
+        batches, losses = order.tensor_split(self.batches), list[Tensor]()
+        for indices in batches:
+            losses.append(self._step(indices))
             counter.advance(len(indices))
-        return total / self.epoch_images
+        weighted = zip(torch.stack(losses).tolist(), map(len, batches), strict=True)  # the only wait for the device
+        return sum(loss * count for loss, count in weighted) / self.epoch_images
 
-    def _step(self, indices: Tensor) -> float:
+    def _step(self, indices: Tensor) -> Tensor:
         furthest = self.config.max_translation
         shifts = torch.randint(-furthest, furthest + 1, (len(indices), 2), generator=self.generator)
-        images = translate(self.images.images(indices).to(self.device), shifts.to(self.device))
-        loss = self.loss(self.network(images), self.targets[indices].to(self.device))
+        images = self.images.images(indices).to(self.device)
+        images = translate(images, shifts.to(self.device, non_blocking=True))
+        loss = self.loss(self.network(images), self.targets[indices].to(self.device, non_blocking=True))
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
         if self.schedule is not None:
             self.schedule.step()
-        return loss.item()
+        return loss.detach()
 
 
 class Unfreezing:

@@ -142,7 +142,7 @@ def assessor(networks: StylexNetworks, classifier: nn.Module, logits: Tensor, ta
 
     logits [N, classes]: C of the analysed images, from which c comes; on the networks' device.
     """
-    return lambda w, rows: log_odds(classifier(rendered_w(networks, w, logits[rows.to(logits.device)])), target)
+    return lambda w, rows: log_odds(classifier(rendered_w(networks, w, logits[rows])), target)
 
 
 def log_odds(logits: Tensor, target: int) -> Tensor:
@@ -159,16 +159,20 @@ def learn_direction(
     generator: torch.Generator,
     after_step: Callable[[], None] = lambda: None,
 ) -> LearnedDirection:
-    """Learn theta from the latents w [N, W] with alpha ~ U(-reach, reach); `generator`: on the CPU."""
+    """Learn theta from the latents w [N, W] with alpha ~ U(-reach, reach); `generator`: on the CPU.
+
+    `assess` is given rows on the device of w, for which no step waits.
+    """
     # What is optimised is the move at the full reach, so that the rate is in units of w and not of w a logit.
-    move, batches = torch.zeros_like(w[0], requires_grad=True), torch.arange(len(w)).split(options.batch_size)
+    move = torch.zeros_like(w[0], requires_grad=True)
+    batches = torch.arange(len(w), device=w.device).split(options.batch_size)
     optimizer = torch.optim.Adam([move], lr=options.learning_rate * float(w.std(dim=0).mean()))
     schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / options.steps)
     with torch.no_grad():
         start = torch.cat([assess(w[rows], rows) for rows in batches])
     for _ in range(options.steps):
-        rows = torch.randint(len(w), (options.batch_size,), generator=generator)
-        alpha = (2 * torch.rand(options.batch_size, generator=generator) - 1).to(w)
+        rows = torch.randint(len(w), (options.batch_size,), generator=generator).to(w.device, non_blocking=True)
+        alpha = (2 * torch.rand(options.batch_size, generator=generator) - 1).to(w, non_blocking=True)
         change = assess(w[rows] + alpha[:, None] * move, rows) - start[rows]
         loss = (change / reach - alpha).square().mean()
         optimizer.zero_grad()

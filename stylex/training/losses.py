@@ -91,7 +91,7 @@ class Fakes:
     images: Tensor
     w: Tensor
     logits: Tensor  # [N, classes]: the condition of the generator
-    unmixed: Tensor  # [N] bool: all coordinates have that condition
+    unmixed: Tensor | None  # [N] bool: all coordinates have that condition; None: those of every sample have
     discriminator_logits: Tensor  # [N, classes], without gradient: the condition of D, that of the generator or C(fake)
 
 
@@ -143,10 +143,13 @@ def mapping_term(given: GeneratorPass) -> Tensor:
 
 def classifier_noise_term(given: GeneratorPass) -> Tensor:
     """Return the divergence from the condition of samples, over those whose coordinates all have it."""
-    unmixed = given.fakes.unmixed
-    if not unmixed.any():
+    logits, unmixed = given.fakes.logits, given.fakes.unmixed
+    if unmixed is None:
+        return given.divergence(logits=logits)
+    rows = torch.nonzero(unmixed).flatten()  # waits for the device: their number is random
+    if not len(rows):
         return given.fakes.images.new_zeros(())
-    return given.divergence(unmixed, given.fakes.logits[unmixed]) * unmixed.float().mean()
+    return given.divergence(rows, logits[rows]) * unmixed.float().mean()
 
 
 # By the name of their weight, in the order in which they are added; of encoder steps, and of noise steps.

@@ -111,9 +111,13 @@ class BatchSampler:
         if self.config.max_translation:
             uniform = torch.rand((size, 2), generator=generator, device=generator.device)[self.share]
             images = random_shift(images, self.config.max_translation, uniform)
-        (logits,) = [known[index].to(self.device) for known in self.logits] or self._logits(images)
-        maps = [known[index].to(self.device) for known in self.features] if features else []
+        (logits,) = self._known(self.logits, index) or self._logits(images)
+        maps = self._known(self.features, index) if features else []
         return RealBatch(images, logits, maps or (self._features(images) if features else []))
+
+    def _known(self, outputs: list[Tensor], index: Tensor) -> list[Tensor]:
+        """Return these rows of what was computed beforehand, on the device, without waiting for it."""
+        return [known[index].to(self.device, non_blocking=True) for known in outputs]
 
     def state(self) -> dict[str, Any]:
         """Return what `restore` needs."""
@@ -155,7 +159,7 @@ class RandomNumbers(_Samples):
     noise: tuple[Tensor, ...]  # [N, 1, side, side] normal, one per layer; none where the generator takes no noise
     views: Tensor  # [N, views, 4] uniform in [0, 1): where DiffAugment puts its shift and its square
     direction: Tensor  # [N, C, H, W] normal: the image direction of path lengths; [N, 0] in a step without
-    counterfactual: Tensor  # [N] bool: which fakes of a noise step are made of an image's w; evenly over the batch
+    counterfactual: Tensor  # [N] bool, on the CPU: which fakes of a noise step are made of an image's w; evenly spread
     other: Tensor  # [N] uniform in [0, 1): the class exchanged with the decided one; [N, 0] where none is
     exchanged: Tensor  # [N, n] bool: condition coordinates that take the exchanged condition; [N, 0] where none do
 
@@ -175,7 +179,7 @@ def draw(networks: StylexNetworks, count: int, generator: Generator, direction: 
     part, mixed = config.counterfactuals, config.mixed_conditions
     shape = (networks.image_channels, networks.resolution, networks.resolution) if direction else (0,)
     position = torch.arange(layers, device=generator.device)
-    evenly = (torch.arange(1, count + 1, device=generator.device) * part).floor()
+    evenly = (torch.arange(1, count + 1) * part).floor()
     return RandomNumbers(
         torch.randn((count, 2, networks.config.networks.latent_dim), **on),
         position >= torch.randint(1, layers, (count, 1), **on),
@@ -183,7 +187,7 @@ def draw(networks: StylexNetworks, count: int, generator: Generator, direction: 
         tuple(torch.randn((count, 1, side, side), **on) for side in networks.synthesis.noise_sides),
         torch.rand((count, len(VIEWS), 4), **on),
         torch.randn((count, *shape), **on),
-        evenly.diff(prepend=torch.zeros(1, device=generator.device)) > 0,
+        evenly.diff(prepend=torch.zeros(1)) > 0,
         torch.rand((count,) if part or mixed else (count, 0), **on),
         _exchanged(count, len(networks.synthesis.condition_index), mixed, on),
     )

@@ -115,7 +115,7 @@ class Step:
         """
         reals, random = part.reals, part.random
         networks, synthesis, logits = self.networks, self.networks.synthesis, reals.logits
-        unmixed = torch.ones_like(random.counterfactual)
+        unmixed = None
         if self.from_encoder:
             w = networks.encoder(reals.images)
             styles = synthesis.styles(networks.w_plus(w, logits))
@@ -138,11 +138,12 @@ class Step:
 
     def _counterfactual(self, part: Part, w: Tensor) -> tuple[Tensor, Tensor]:
         """Return w [2N, D], of which counterfactual samples have E(x) twice, and the condition [N, classes]."""
-        chosen, logits = part.random.counterfactual, part.reals.logits
-        rows = torch.nonzero(chosen.repeat_interleave(2)).flatten()
-        own = self.networks.encoder(part.reals.images[chosen])
-        logits = torch.where(chosen[:, None], with_classes_exchanged(logits, part.random.other), logits)
-        return w.index_copy(0, rows, own.repeat_interleave(2, dim=0)), logits
+        reals, random = part.reals, part.random
+        rows = torch.nonzero(random.counterfactual).flatten().to(w.device, non_blocking=True)
+        own = self.networks.encoder(reals.images[rows])
+        logits = reals.logits.index_copy(0, rows, with_classes_exchanged(reals.logits[rows], random.other[rows]))
+        both = torch.stack([2 * rows, 2 * rows + 1], dim=1).flatten()
+        return w.index_copy(0, both, own.repeat_interleave(2, dim=0)), logits
 
     def _scores(self, images: Tensor, uniform: Tensor, logits: Tensor) -> Tensor:
         """Return D's scores [N] of images as it sees them, augmented."""
