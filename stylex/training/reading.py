@@ -36,8 +36,13 @@ class Reader:
 
         following: the indices of the batches that come next, as far as they are known.
         """
+        wait = self._pool is None  # for what is not pinned, the device waits anyway
+        return from_uint8(self.bytes(index, following).to(self.device, non_blocking=not wait))
+
+    def bytes(self, index: Tensor, following: Sequence[Tensor] = ()) -> Tensor:
+        """Return the same as uint8 on the CPU, in pinned memory where threads read for a GPU."""
         if self._pool is None:
-            return from_uint8(self.split.raw(index).to(self.device))
+            return self.split.raw(index)
         begun, self._begun = self._begun, {}
         for each in (index, *following):
             key = each.numpy().tobytes()
@@ -45,7 +50,7 @@ class Reader:
         batch = self._begun.pop(index.numpy().tobytes())
         for part in batch.parts:
             part.result()
-        return from_uint8(batch.images.to(self.device, non_blocking=True))
+        return batch.images
 
     def _begin(self, pool: ThreadPoolExecutor, index: Tensor) -> _Batch:
         shape = len(index), self.split.channels, self.split.resolution, self.split.resolution

@@ -23,7 +23,9 @@ from stylex.errors import ConfigError
 from stylex.networks.model import StylexNetworks
 from stylex.precision import autocast_to
 from stylex.training.distributed import Processes
+from stylex.training.reading import Reader
 
+AHEAD = 2  # batches that are read while one is computed
 CACHE_BATCH = 64  # images at a time while outputs are computed beforehand
 VIEWS = ("real", "fake", "real_r1", "fake_generator")  # inputs of D, each augmented by random numbers of its own
 TRANSLATION_FRACTION = 8  # of DiffAugment: images move by at most a side / 8
@@ -88,11 +90,12 @@ class BatchSampler:
                 " lower it"
             )
         self.share = processes.share(self.config.batch_size)
+        self.reader = Reader(split, device, self.config.acceleration.readers)
         self.restart()
         self.logits, self.features = [], []
         if not self.config.max_translation:
             self.logits = self._of_all(self._logits)
-            one = self._features(self.split.images(torch.zeros(1, dtype=torch.int64)).to(device))
+            one = self._features(self.reader.images(torch.zeros(1, dtype=torch.int64)))
             needed = len(split) * sum(maps.numel() * maps.element_size() for maps in one)
             self.features = self._of_all(self._features) if needed <= self.config.cache_mib << 20 else []
 
@@ -105,15 +108,20 @@ class BatchSampler:
         if self.position + size > len(self.order):
             self.order = torch.randperm(len(self.split), generator=generator, device=generator.device).cpu()
             self.position = 0
-        index = self.order[self.position : self.position + size][self.share]
+        index, *following = (self._share_at(self.position + ahead * size) for ahead in range(1 + AHEAD))
         self.position += size
-        images = self.split.images(index).to(self.device)
+        images = self.reader.images(index, [each for each in following if len(each)])
         if self.config.max_translation:
             uniform = torch.rand((size, 2), generator=generator, device=generator.device)[self.share]
             images = random_shift(images, self.config.max_translation, uniform)
         (logits,) = self._known(self.logits, index) or self._logits(images)
         maps = self._known(self.features, index) if features else []
         return RealBatch(images, logits, maps or (self._features(images) if features else []))
+
+    def _share_at(self, position: int) -> Tensor:
+        """Return this process's share of the batch at a position; nothing where the epoch has ended."""
+        end = position + self.config.batch_size
+        return self.order[position : end if end <= len(self.order) else position][self.share]
 
     def _known(self, outputs: list[Tensor], index: Tensor) -> list[Tensor]:
         """Return these rows of what was computed beforehand, on the device, without waiting for it."""
@@ -145,7 +153,7 @@ class BatchSampler:
 
     def _of_all(self, compute: Callable[[Tensor], list[Tensor]]) -> list[Tensor]:
         index = torch.arange(len(self.split)).split(CACHE_BATCH)
-        parts = [[each.cpu() for each in compute(self.split.images(part).to(self.device))] for part in index]
+        parts = [[each.cpu() for each in compute(self.reader.images(part))] for part in index]
         return [torch.cat(each) for each in zip(*parts, strict=True)]
 
 

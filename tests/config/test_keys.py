@@ -124,7 +124,7 @@ def test_markdown_is_a_table_for_each_section(capsys):
     assert [line for line in lines if line.startswith("#")] == sections
     assert r"| `told` | `image \| fake` | default image | Which answer" in "\n".join(lines)
     rows = [line.replace(r"\|", "") for line in lines if line.startswith("|")]
-    assert {line.count("|") for line in rows} == {5} and len(rows) == 4 + len(names("experiment", "stylex.training"))
+    assert {line.count("|") for line in rows} == {5} and len(rows) == 6 + len(names("experiment", "stylex.training"))
 
 
 @pytest.mark.parametrize("kind", MODELS)

@@ -20,7 +20,7 @@ LOADING = {
 # Of one training step.
 STEP: Counts = {}  # without mixed conditions, as in the papers' presets: everything stays on the device
 MIXED: Counts = {("training/losses.py:classifier_noise_term", "size"): 1}  # for each part of an accumulated batch
-BATCH: Counts = {("training/sampler.py:BatchSampler.next", "written"): 1}
+BATCH: Counts = {("training/reading.py:Reader.images", "written"): 1}
 EPOCH: Counts = {("training/sampler.py:BatchSampler.next", "read"): 1}
 # Of the numbers val_* of a row of the history.
 VALIDATION: Counts = {
@@ -30,9 +30,8 @@ VALIDATION: Counts = {
 TRAINING: Counts = {  # of the training in conftest.py: 6 steps, 2 epochs, 2 rows and 3 checkpoints
     ("training/metrics.py:Validation.measure", "number"): 4,
     ("training/metrics.py:Validation._embed", "read"): 3,
-    ("training/sampler.py:BatchSampler.next", "written"): 6,
+    ("training/reading.py:Reader.images", "written"): 9,
     ("training/sampler.py:BatchSampler.next", "read"): 2,
-    ("training/sampler.py:BatchSampler._of_all.<listcomp>", "written"): 2,
     ("training/sampler.py:BatchSampler._of_all.<listcomp>.<listcomp>", "read"): 5,
     ("training/run.py:not_finite", "number"): 4,
     ("training/loop.py:_record.<dictcomp>", "number"): 13,
@@ -189,9 +188,11 @@ REASONS = {
     "training/metrics.py:Validation._embed": "the Fréchet distance is float64, on the CPU; once a row of the history",
     "training/metrics.py:Validation.measure": "numbers of a row of the history",
     "training/metrics.py:Validation.write_samples": "a file is written",
+    "training/reading.py:Reader.bytes": "indices are on the CPU",
+    "training/reading.py:Reader.images": "images are sent; with readers, from pinned memory and without waiting",
     "training/run.py:not_finite": "one number of all, at every 50th step and before files are written",
     "training/sampler.py:BatchSampler._of_all": "what is computed once is kept on the CPU; before the first step",
-    "training/sampler.py:BatchSampler.next": "images are sent; the order of the batches is read once an epoch",
+    "training/sampler.py:BatchSampler.next": "the order of the batches is read once an epoch",
 }
 HOT = (
     "attfind", "diagnosis", "evaluation", "latents", "networks", "training", "classifiers/frozen.py",
