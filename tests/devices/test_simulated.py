@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from tests.devices.simulated import NAME, DeviceTensor, MixedDevicesError, simulated_device
+from tests.devices.simulated import NAME, DeviceTensor, EarlyReadError, MixedDevicesError, simulated_device
 
 
 @pytest.fixture
@@ -44,6 +44,13 @@ def test_a_tensor_or_generator_of_the_other_place_is_refused(device, mistake):
         mistake()
 
 
+def test_a_copy_that_may_be_read_too_early_is_refused(device):
+    with pytest.raises(EarlyReadError):
+        there(3).to("cpu", non_blocking=True)
+    with pytest.raises(EarlyReadError):
+        torch.zeros(3).copy_(there(3), non_blocking=True)
+
+
 def test_results_on_the_device_do_not_reach_numpy(device):
     with pytest.raises((RuntimeError, TypeError)):
         there(3).numpy()
@@ -55,6 +62,8 @@ ALLOWED = {
     "a constant": lambda: there(4) * 2 + 1,
     "random order": lambda: torch.randperm(4, generator=torch.Generator(NAME), device=NAME),
     "without blocking": lambda: torch.ones(4).to(NAME, non_blocking=True),
+    "from pinned memory": lambda: torch.ones(4).pin_memory().to(NAME, non_blocking=True),
+    "from memory made pinned": lambda: torch.ones(4, pin_memory=True).to(NAME, non_blocking=True),
     "filled by a mask": lambda: there(4).masked_fill(there(4) > 0, 0.0),
     "set by a mask": lambda: there(4).index_put_((there(4) > 0,), torch.zeros((), device=NAME)),
     "repeated to a known size": lambda: torch.repeat_interleave(
@@ -71,6 +80,12 @@ WAITS = {
     "sent": (lambda: torch.ones(4).to(NAME), ["written"]),
     "made of a list": (lambda: torch.tensor([1.0, 2.0], device=NAME), ["written"]),
     "index of the CPU": (lambda: there(4)[torch.arange(2)], ["written"]),
+    "number put by an index": (
+        lambda: there(4).index_put_((there(4).argsort(),), torch.zeros(())), ["written"]
+    ),
+    "drawn by weights": (
+        lambda: torch.multinomial(there(4).abs(), 2, generator=torch.Generator(NAME)), ["number"]
+    ),
     "list as an index": (lambda: there(4)[[0, 1]], ["written"]),
     "places": (lambda: torch.nonzero(there(4) > 0), ["size"]),
     "chosen by a mask": (lambda: there(4)[there(4) > 0], ["size"]),

@@ -10,14 +10,14 @@ from torchvision.models import inception_v3
 
 import stylex
 from stylex.artifacts import load_tensors, read_table
-from stylex.attfind import effects, engine
-from stylex.attfind.engine import targets_of
+from stylex.attfind import engine
 from stylex.classifiers.formats import Format, Network
 from stylex.classifiers.imported import Declaration, ImportedClassifier, ImportedDescription
 from stylex.config import experiment_paths
 from stylex.evaluation.frechet import InceptionFeatures
 from stylex.latents.table import read_latents, write_latents
 from stylex.networks.stylespace import StyleVector
+from stylex.networks.synthesis import Synthesis
 from tests.builders import configure
 from tests.conftest import REPOSITORY
 from tests.devices.conftest import EXPERIMENT, STAGES, TINY
@@ -110,11 +110,21 @@ def test_an_export_explains_there():
     assert str(found) == str(expected)
 
 
-def test_a_tensor_that_is_made_on_the_cpu_is_caught(project, monkeypatch):
-    monkeypatch.setattr(engine, "targets_of", lambda space, extremes, shift: targets_of(space, extremes.cpu(), shift))
-    monkeypatch.setattr(effects, "targets_of", engine.targets_of)
-    with simulated_device(), pytest.raises(MixedDevicesError, match="attfind/engine.py:targets_of"):
-        STAGES["effects"][0](project, TINY, NAME)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_tensor_that_is_made_on_the_cpu_is_caught_in_each_stage(project, monkeypatch, stage):
+    finish = Synthesis.finish
+    monkeypatch.setattr(Synthesis, "finish", lambda *given: finish(*given) + torch.zeros(1))
+    with simulated_device(), pytest.raises(MixedDevicesError):
+        STAGES[stage][0](project, TINY, NAME)
+
+
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in SLOW])
+def test_a_wait_more_is_caught_in_each_stage(project, monkeypatch, stage):
+    finish = Synthesis.finish
+    monkeypatch.setattr(Synthesis, "finish", lambda *given: finish(*given) + 0 * finish(*given).detach().sum().item())
+    with simulated_device() as device:
+        STAGES[stage][0](project, TINY, NAME)
+    assert {kind for _, kind in beyond(device.counts(), WAITS[stage])} == {"number"}
 
 
 def test_styles_that_stay_on_the_cpu_are_caught(project, monkeypatch):
