@@ -7,6 +7,9 @@ float32, and converts; other CPUs emulate it.
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
 import torch
 
 
@@ -23,9 +26,14 @@ def number_format(wanted: str, device: str) -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
-def autocast_to(dtype: torch.dtype, device: str) -> torch.autocast:
+def autocast_to(dtype: torch.dtype, device: str) -> AbstractContextManager[Any]:
     """Return the context in which convolutions run in that format."""
-    return torch.autocast(torch.device(device).type, dtype=dtype, enabled=dtype != torch.float32)
+    return nullcontext() if dtype == torch.float32 else torch.autocast(torch.device(device).type, dtype=dtype)
+
+
+def in_float32(device: torch.device) -> AbstractContextManager[Any]:
+    """Return the context in which nothing is cast; `meta` casts nothing anyway."""
+    return nullcontext() if device.type == "meta" else torch.autocast(device.type, enabled=False)
 
 
 def multiply_in_tf32(allowed: bool) -> None:

@@ -44,14 +44,25 @@ from stylex.cli.models import (
     regressor,
     train,
 )
-from stylex.cli.project import RESUME_SETTINGS, datasets, download, keys, prepare, resume, schemas, validate, weights
+from stylex.cli.project import (
+    RESUME_SETTINGS,
+    datasets,
+    download,
+    keys,
+    plan,
+    prepare,
+    resume,
+    schemas,
+    validate,
+    weights,
+)
 from stylex.cli.starter import init, run
 from stylex.errors import StylexError
 
 VERBS = {
     function.__name__.replace("_", "-"): function
     for function in (
-        init, run, datasets, validate, keys, schemas, download, prepare, weights, backbone, oracle, regressor,
+        init, run, datasets, validate, plan, keys, schemas, download, prepare, weights, backbone, oracle, regressor,
         classifier, check_classifier, train, diagnose, encode, effects, attributes, baseline, samples, sufficiency,
         frechet, factors, explain, export, web.app, ganalyze, maps, counterfactuals, figures, frames, gallery, tables,
         names, report, summary, convert_released, resume,

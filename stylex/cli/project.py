@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stylex.cli.options import DatasetArgument
+from stylex.errors import ConfigError
 
 if TYPE_CHECKING:
     from stylex.config import ExperimentConfig
@@ -32,6 +33,36 @@ def datasets() -> None:
         typer.echo(f"{name}: {spec.title}: {', '.join(names[:LISTED_CLASSES])}{more} ({spec.licence})")
         if spec.access:
             typer.echo(f"  access: {spec.access}")
+
+
+def plan(
+    name: Annotated[str, typer.Argument(help="A file of config/experiments or of config/suites, without .yaml.")],
+    suite: Annotated[
+        bool, typer.Option("--suite", help="NAME is a suite, though an experiment is called so, too.")
+    ] = False,
+    processes: Annotated[int, typer.Option(min=1, help="GPUs that share a training.")] = 1,
+    gpu: Annotated[
+        str, typer.Option(help="v100, a100, h100 or h200: whose matrix peak the time is reckoned by.")
+    ] = "h100",
+) -> None:
+    """Say what a training will take: parameters, operations, GPU memory, GPU hours by a stated model, disk."""
+    from stylex.config.loading import available, load_suite
+    from stylex.project import load_checked_experiment
+    from stylex.training.plan import plan, text
+
+    root = Path()
+    suite = suite or (name in available(root, "suites") and name not in available(root, "experiments"))
+    names = load_suite(root, name).experiments if suite else [name]
+    configs = {each: load_checked_experiment(root, each) for each in names}
+    plans = {each: plan(root, config, processes, gpu) for each, config in configs.items() if config.runs("train")}
+    if not plans:
+        raise ConfigError(
+            f"'{name}' trains nothing, as the models are released; plan an experiment that is trained here"
+        )
+    for each, found in plans.items():
+        typer.echo(text(each, found, processes, gpu))
+    if len(plans) > 1:
+        typer.echo(f"{name}: {sum(found.hours for found in plans.values()):.0f} GPU hours in all")
 
 
 def validate(

@@ -16,6 +16,8 @@ from torch.autograd.function import FunctionCtx
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from stylex.precision import in_float32
+
 # Leaky ReLU is positively homogeneous: scaling the small weight and bias before it equals scaling its large output.
 ACTIVATION_GAIN = math.sqrt(2)
 NEGATIVE_SLOPE = 0.2
@@ -72,7 +74,7 @@ def along_rows(values: Tensor, like: Tensor) -> Tensor:
 
 def demodulation(weight: Tensor, styles: Tensor) -> Tensor:
     """Return 1 / norm of each output channel's scaled weight: weight [O, I, k, k], styles [N, I] -> [N, O], float32."""
-    with torch.autocast(styles.device.type, enabled=False):
+    with in_float32(styles.device):
         energy = weight.float().square().sum(dim=(2, 3))
         return torch.rsqrt(styles.float().square() @ energy.t() + 1e-8)
 
@@ -147,7 +149,7 @@ class EqualizedLinear(nn.Module):
         """Map [N, inputs] to [N, outputs]."""
         if not self.precise:
             return F.linear(x, self.weight, self.bias)
-        with torch.autocast(x.device.type, enabled=False):
+        with in_float32(x.device):
             return F.linear(x.float(), self.weight, self.bias)
 
 

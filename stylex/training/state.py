@@ -213,9 +213,19 @@ def initial_state(
         render=_compiled(networks.synthesis.render, training.acceleration),
         generator_optimizer=_adam(generator_groups, (generator_beta1, training.beta2), path_interval, fused),
         discriminator_optimizer=_adam(discriminator_groups, (training.beta1, training.beta2), r1_interval, fused),
-        random=torch.Generator(device).manual_seed(seed),
+        random=_generator(device).manual_seed(seed),
         path_length_mean=torch.zeros((), device=device),
     )
+
+
+class _OfShapes(torch.Generator):
+    """A generator for `meta`, whose tensors have shapes and no values (stylex.training.plan)."""
+
+    device = torch.device("meta")  # pyright: ignore[reportAssignmentType]
+
+
+def _generator(device: str) -> torch.Generator:
+    return _OfShapes() if device == "meta" else torch.Generator(device)
 
 
 def _compiled(

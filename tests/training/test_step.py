@@ -8,8 +8,8 @@ from plain import plain_state, plain_step
 
 from stylex.networks.layers import learning_gains
 from stylex.training.distributed import Processes
+from stylex.training.footprint import Footprint
 from stylex.training.losses import classifier_divergence
-from stylex.training.memory import PeakMemory
 from stylex.training.state import AVERAGED
 from stylex.training.step import GENERATOR, advance, with_classes_exchanged
 
@@ -62,7 +62,7 @@ def test_a_step_that_computes_activations_again_is_the_same_and_keeps_less(setti
     for recompute in (False, True):
         options = {key: value for key, value in TEXTBOOK.items() if key != "training"}
         tiny = setting(**options, training=training | {"acceleration": {"recompute": recompute}})
-        with PeakMemory() as memory:
+        with Footprint() as memory:
             advance(tiny.state, tiny.config, tiny.frozen, tiny.sampler, Processes())
         peaks.append(memory.peak)
         for _ in range(3):
