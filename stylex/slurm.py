@@ -58,7 +58,7 @@ class Stage(NamedTuple):
 
 
 # Stages of one group must agree in `gpu`: their jobs become one.
-GROUPS = {"analysis": Group(steps=3, beside=4), "figures": Group(steps=2, beside=4)}
+GROUPS = {"analysis": Group(steps=3, beside=4), "figures": Group(steps=2, beside=3)}
 STAGES = {
     "prepare": Stage(8000, 240, gpu=False),
     "backbone": Stage(8000, 240),
@@ -83,7 +83,7 @@ STAGES = {
     "ganalyze": Stage(4000, 60, group="figures"),
     "maps": Stage(4000, 30, group="figures"),
     "figures": Stage(4000, 30, group="figures"),
-    "frames": Stage(4000, 60, group="figures"),
+    "frames": Stage(4000, 60),
 }
 OWN_KEYS = {
     "--account": "account", "--partition": "partition", "--qos": "qos", "--time": "stages", "--mem": "stages",

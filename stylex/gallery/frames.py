@@ -21,11 +21,10 @@ from torch import Tensor
 
 from stylex.artifacts import write_text
 from stylex.attfind.explanations import first_of_each_class
-from stylex.attfind.records import Attribute, read_attributes
+from stylex.attfind.records import Attribute, read_attributes, top_attributes
 from stylex.config import GalleryPaths
 from stylex.evaluation.counterfactuals import Run, load_originals
 from stylex.evaluation.maps import judges, moved_alone, quality
-from stylex.figures.attributes import top_attributes
 from stylex.gallery.sheets import LARGEST, map_uri, sheet_uri, thumbnail_uri
 from stylex.networks.stylespace import StyleVector
 from stylex.progress import progress

@@ -100,9 +100,9 @@ STAGES: dict[str, Counts] = {
     },
     "samples": {("evaluation/samples.py:decisions", "written"): 4, ("evaluation/samples.py:decisions", "read"): 2},
     "maps": {
-        STYLES: 8,
-        ("evaluation/maps.py:moved_alone", "read"): 6,
-        ("evaluation/maps.py:judges.<lambda>", "written"): 2,
+        STYLES: 24,
+        ("evaluation/maps.py:moved_alone", "read"): 18,
+        ("evaluation/maps.py:judges.<lambda>", "written"): 6,
     },
     "counterfactuals": {
         STYLES: 120,

@@ -36,9 +36,9 @@ def changed(root: Path) -> list[str]:
 
 def test_a_run_of_snakemake_changes_no_object_and_every_version_can_be_had_again(linked):
     lock = (linked.root / "dvc.lock").read_text()
-    linked.edit(CONFIG, "title: ", "title: Again, ")  # questionnaire, observer, tables and report
+    linked.edit(CONFIG, "title: ", "title: Again, ")  # questionnaire, observer, tables, report and gallery
     assert linked.snakemake().returncode == 0
-    assert linked.executed() == ["report", "study", "study", "tables"]
+    assert linked.executed() == ["gallery", "report", "study", "study", "tables"]
     assert changed(linked.root) == []
     linked.done("dvc", "repro")
     assert linked.executed() == [] and changed(linked.root) == []

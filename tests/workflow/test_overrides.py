@@ -16,7 +16,7 @@ LONGER = {"stylex": {"training": {"images": 64000}}}
         ("{stylex: {training: {images: 64000}}}", AFTER_TRAIN),
         ("{stylex.training.images: 64000}", AFTER_TRAIN),
         ("{attfind.threshold: 1.5, attfind: {tolerance: 0.2}}", AFTER_ATTRIBUTES),
-        ("{evaluation.oracle: null}", {"counterfactuals", "tables", "report"}),
+        ("{evaluation.oracle: null}", {"counterfactuals", "maps", "figures", "frames", "gallery", "tables", "report"}),
         ("{}", set()),
     ],
 )

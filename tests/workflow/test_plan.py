@@ -126,7 +126,10 @@ def test_changed_backbone_reruns_the_training_that_uses_it(built):
         ("evaluation/maps.py", {"maps", "figures"} | MEASURED | GALLERY),
         ("evaluation/frechet.py", {"frechet", "figures"} | MEASURED),
         ("evaluation/factors.py", set()),  # of leaves alone
-        ("evaluation/intervals.py", {"samples", "sufficiency", "maps", "study", "observer", "figures"} | MEASURED | GALLERY),
+        (
+            "evaluation/intervals.py",
+            {"samples", "sufficiency", "maps", "study", "observer", "figures"} | MEASURED | GALLERY,
+        ),
         ("study/observer.py", {"observer", "tables", "report"}),
         ("study/published.py", set()),
         ("training/step.py", AFTER_TRAIN),
@@ -173,9 +176,9 @@ def test_time_stamps_alone_rerun_nothing(built):
     assert built.planned() == {}
 
 
-def test_names_that_people_give_to_attributes_renew_the_report_alone(built):
+def test_names_that_people_give_to_attributes_renew_report_and_gallery_alone(built):
     (built.root / "results/experiments/mnist/names.json").write_text("{}")
-    assert set(built.planned()) == {"report"}
+    assert set(built.planned()) == {"report", "gallery"}
 
 
 def test_failed_stage_keeps_earlier_artifacts(virgin):

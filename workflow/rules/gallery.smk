@@ -10,8 +10,6 @@ rule frames:
         numbers=with_provenance(GALLERY.numbers("{experiment}")),
     log:
         f"results/logs/experiments/{{experiment}}/frames-{SUITE}.log",
-    group:
-        group_of("frames")
     conda:
         ENVIRONMENT
     threads: CPU_THREADS

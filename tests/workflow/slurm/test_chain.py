@@ -17,7 +17,8 @@ SUITE = {"title": "A test", "experiments": ["tiny"], "tables": ["sufficiency", "
 CHANGES = {"stylex.training.images": 1024, "stylex.training.checkpoint_interval": 32}
 COMMAND = ("snakemake", "--cores", "8", "--profile", "slurm")
 OVERRIDES = ("--config", "experiment={attfind.shards: 2}")  # of the command line, for the jobs, too
-ON_GPU = {"backbone", "classifier", "train", "diagnose", "encode", "effects", "analysis-tiny", "figures-tiny"}
+ON_GPU = {"backbone", "oracle", "classifier", "train", "diagnose", "encode", "effects", "frames", "analysis-tiny"}
+ON_GPU |= {"figures-tiny"}
 
 pytestmark = [pytest.mark.slurm, pytest.mark.slow, pytest.mark.timeout(1800)]  # 150 s of CPU: long on a busy machine
 
