@@ -1,4 +1,4 @@
-# make demo | test | test-all | check | bench-train | bench-attfind | bench-datasets | bench-reading | clean. The environment is made once, in .venv.
+# make demo | test | test-all | check | bench-train | bench-attfind | bench-datasets | bench-reading | bench-gpu | clean. The environment is made once, in .venv.
 SHELL := bash
 PYTHON ?= python3
 SUITE ?= demo
@@ -10,7 +10,7 @@ BIN := .venv/bin
 # skipped, and say so.
 PACKAGES := chromium debootstrap slurm-wlm munge
 
-.PHONY: demo test test-all check bench-train bench-attfind bench-datasets bench-reading clean packages
+.PHONY: demo test test-all check bench-train bench-attfind bench-datasets bench-reading bench-gpu clean packages
 
 # What it prints is kept in results/logs/demo.txt, what Snakemake says besides in demo.log.
 demo: $(STAMP)
@@ -59,6 +59,10 @@ bench-datasets: $(STAMP)
 # How fast images of 256x256 reach a training step: a minute, with nothing else running; 0.8 GB in TMPDIR.
 bench-reading: $(STAMP)
 	$(BIN)/python tests/benchmarks/bench_reading.py
+
+# A training step, AttFind, and agreement with the CPU, on one GPU: ten minutes. docs/performance.md says what was measured.
+bench-gpu: $(STAMP)
+	$(BIN)/python tests/benchmarks/bench_gpu.py
 
 clean:
 	rm -rf .pytest_cache .ruff_cache .hypothesis *.egg-info

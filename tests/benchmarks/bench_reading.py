@@ -77,6 +77,14 @@ def speed(batches: Callable[[], Iterator[torch.Tensor]]) -> float:
     return count / (time.perf_counter() - start)
 
 
+def table(results: dict[str, float]) -> str:
+    """Return the results as Markdown."""
+    lines = ["| threads or workers | our threads, images/s | DataLoader, images/s |", "|---:|---:|---:|"]
+    for workers in WORKERS:
+        lines.append(f"| {workers} | {results[f'readers-{workers}']:,.0f} | {results[f'dataloader-{workers}']:,.0f} |")
+    return "\n".join(lines)
+
+
 def main() -> None:
     """Measure, write results/benchmarks/reading.json and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -96,9 +104,7 @@ def main() -> None:
     machine = {"processor": processor(), "rounds": arguments.rounds, "batch": BATCH, "images": COUNT}
     origin = provenance("tests/benchmarks/bench_reading.py", SEED)
     write_json(arguments.output, {"images_per_second": results, "machine": {**machine, **origin}})
-    print("| threads or workers | Reader, images/s | DataLoader, images/s |\n|---:|---:|---:|")
-    for workers in WORKERS:
-        print(f"| {workers} | {results[f'readers-{workers}']:,.0f} | {results[f'dataloader-{workers}']:,.0f} |")
+    print(table(results))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,15 @@
-"""docs/performance.md shows what `make bench-train`, `make bench-attfind` and `make bench-datasets` wrote."""
+"""docs/performance.md shows what the benchmarks wrote; that for the GPU runs, small, on a CPU."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import bench_attfind
 import bench_datasets
+import bench_reading
 import bench_training
+import pytest
 import quality
 from bench_training import CASES, table
 
@@ -61,3 +65,24 @@ def test_the_page_carries_the_table_of_datasets():
     measured = json.loads((ROOT / "results/benchmarks/datasets.json").read_text())
     results = {case: measured[case] for case in ("fashion_mnist", "jpeg")}
     assert bench_datasets.table(results) in (ROOT / "docs/performance.md").read_text()
+
+
+def test_the_table_of_reading_is_what_was_measured():
+    measured = json.loads((ROOT / "results/benchmarks/reading.json").read_text())
+    assert bench_reading.table(measured["images_per_second"]) in (ROOT / "docs/performance.md").read_text()
+    assert measured["images_per_second"]["readers-4"] > 400  # what `stylex-256` is to learn a second
+
+
+@pytest.mark.slow
+def test_the_benchmark_for_the_gpu_runs(tmp_path):
+    command = [sys.executable, str(ROOT / "tests/benchmarks/bench_gpu.py"), "--device", "cpu", "--smoke"]
+    command += ["--output", str(tmp_path / "gpu.json")]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    measured = json.loads((tmp_path / "gpu.json").read_text())
+    for preset in ("model1-64", "stylex-256"):
+        trained, searched = measured[f"train-{preset}"], measured[f"attfind-{preset}"]
+        assert trained["ours"]["images_per_second"] > 0 and trained["textbook"]["images_per_second"] > 0, trained
+        assert searched["exhaustive"] > 0 and searched["screened_seconds"] > 0
+    assert measured["agreement"] == {"losses_relative": 0.0, "steps": 2, "effects_absolute": 0.0}  # of one device
+    assert "| `stylex-256` (" in result.stdout
