@@ -3,8 +3,7 @@
 Each image has one sheet of frames. First come those of each attribute alone, from its lowest position to its highest;
 a position p in [-1, 1] takes the coordinate by |p| * shift towards its extreme in the direction that AttFind found
 (p > 0: towards the target class) or in the other one. Then come all combinations of the first few attributes, each
-lowered, unmoved or raised, and last, where the dataset is here, the image itself. What the classifier says of a frame
-it says of the very pixels of the frame.
+lowered, unmoved or raised. What the classifier says of a frame it says of the very pixels of the frame.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from stylex.config import GalleryPaths
 from stylex.evaluation.counterfactuals import Run, load_originals
 from stylex.evaluation.maps import judges, moved_alone, quality
 from stylex.gallery.sheets import LARGEST, map_uri, sheet_uri, thumbnail_uri
-from stylex.networks.stylespace import StyleVector
+from stylex.networks.stylespace import StyleVector, move
 from stylex.progress import progress
 
 ATTRIBUTES, TOGETHER = 8, 4  # at the most: sliders; attributes moved together
@@ -135,12 +134,12 @@ def render(run: Run, plan: Plan, row: int) -> Tensor:
     """Return all frames of an image, [F, C, H, W] in [-1, 1], as a file holds them."""
     styles = run.latents.style_vector(torch.tensor([row]))
     space = styles.space.repeat(len(plan.moves), 1)
-    positions = torch.tensor(plan.moves).reshape(len(plan.moves), len(plan.attributes))
-    for attribute, position in zip(plan.attributes, positions.T, strict=True):
-        index, towards = attribute.style_index, int(attribute.direction)
+    positions = torch.tensor(plan.moves)[..., None]  # [F, attributes, 1]
+    for attribute, position in zip(plan.attributes, positions.unbind(1), strict=True):
+        index, towards = torch.tensor([attribute.style_index]), int(attribute.direction)
         extreme = run.latents.extremes[:, index]
         aim = torch.where(position > 0, extreme[towards], extreme[1 - towards])
-        space[:, index] += position.abs() * run.config.attfind.shift * (aim - space[:, index])
+        space = move(space, index, aim, position.abs() * run.config.attfind.shift)
     return run.images(StyleVector(space, styles.to_rgb.expand(len(space), -1)))
 
 
@@ -175,8 +174,7 @@ def attribute_content(
     number: int, attribute: Attribute, change: Tensor, counts: dict[str, int | None], most: float
 ) -> dict[str, Any]:
     """Return what the page says of an attribute; most: the largest change in any map, which all share as scale."""
-    keys = ("target_class", "rank", "style_index", "layer", "channel")
-    row = {key: getattr(attribute, key) for key in keys} | {"direction": attribute.direction.label}
+    row = {key: getattr(attribute, key) for key in ("target_class", "style_index", "layer", "channel")}
     return {"number": number} | row | counts | {"map": map_uri(change, most)}
 
 
@@ -189,7 +187,6 @@ def image_content(run: Run, row: int, shown: list[int], answers: Answers, origin
         "label": int(latents.labels[row]),
         "original": None if original is None else thumbnail_uri(original[0]),
         "originalDecision": int(latents.logits[row].argmax()),
-        "error": round(float(latents.reconstruction_l1[row]), 4),
         "sheet": sheet_uri(answers.images, COLUMNS),
         "probabilities": probabilities,  # in ten-thousandths
         "decisions": answers.decisions,

@@ -52,14 +52,15 @@ class StyleSpaceLayout:
         return list(space.split(self.widths, dim=1))
 
 
-def move(space: Tensor, index: Tensor, extreme: Tensor, shift: float) -> Tensor:
+def move(space: Tensor, index: Tensor, extreme: Tensor, shift: float | Tensor) -> Tensor:
     """Move coordinates towards their extremes: s + shift * (extreme - s), method.md's AttFind step.
 
-    space [N, K], which is not changed; index [k] int64, where of one that comes twice the last counts; extreme [k].
+    space [N, K], which is not changed; index [k] int64, where of one that comes twice the last counts; extreme [k],
+    or [N, k] of each row its own, as `shift` may be [N, 1].
     """
     moved = space.clone()
     last = list({coordinate: place for place, coordinate in enumerate(index.tolist())}.values())
-    index, extreme = index[last], extreme[last]
+    index, extreme = index[last], extreme[..., last]
     current = space[:, index]
     moved[:, index] = current + shift * (extreme.to(space) - current)
     return moved

@@ -122,7 +122,6 @@ def test_images_are_the_first_measured_ones_of_each_class_and_shown_as_they_are(
     for image in content["images"]:
         shown = numpy.asarray(picture(image["original"]).convert("L"))
         assert shown.shape == (32, 32) and shown.max() > 200 and (shown == 0).mean() > 0.5
-        assert image["error"] < 0.2
 
 
 def test_what_an_attribute_does_alone_is_what_the_maps_say(project):
