@@ -20,6 +20,7 @@ from stylex.config import (
     OracleConfig,
     RegressorConfig,
     SuiteConfig,
+    experiment_file,
     load_backbone_config,
     load_experiment,
     load_oracle_config,
@@ -98,19 +99,18 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
 def _check_tables(path: Path, suite: SuiteConfig, experiments: dict[str, ExperimentConfig]) -> None:
     """Raise `ConfigError` when a table that the suite names cannot be had of its experiments."""
     for table in suite.tables:
-        giving = [each for each in suite.experiments if experiments[each].gives(table)]
-        if not giving:
-            images = ", or set released_images in one of them" if table == "frechet" else ""
+        if any(experiments[each].gives(table) for each in suite.experiments):
+            continue
+        if table == "factors":
             raise ConfigError(
-                f"{path}: tables: {table} is made of experiments that are trained here, and this suite has released"
-                f" models only; leave the table out{images}"
+                f"{path}: tables: factors needs an experiment with evaluation.factor_regressor, and none has it; add it"
+                " or leave the table out"
             )
-        without = [each for each in giving if experiments[each].evaluation.factor_regressor is None]
-        if table == "factors" and without:
-            raise ConfigError(
-                f"{path}: tables: factors needs evaluation.factor_regressor in every experiment, and '{without[0]}' has"
-                " none; add it or leave the table out"
-            )
+        images = ", or set released_images in one of them" if table == "frechet" else ""
+        raise ConfigError(
+            f"{path}: tables: {table} is made of experiments that are trained here, and this suite has released"
+            f" models only; leave the table out{images}"
+        )
 
 
 def load_checked_experiment(root: Path, name: str, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:
@@ -132,7 +132,7 @@ def load_checked_experiment(root: Path, name: str, overrides: Mapping[str, Any] 
                 root, experiment.dataset, load_experiment(root, experiment.classifier_of, overrides).dataset
             )
     except ConfigError as error:
-        raise ConfigError(f"{root / 'config' / 'experiments' / name}.yaml: {error}") from None
+        raise ConfigError(f"{experiment_file(root, name)}: {error}") from None
     return experiment
 
 

@@ -6,6 +6,7 @@ from stylex.config.experiments import ExperimentConfig, SuiteConfig
 from stylex.config.finetuning import BackboneConfig, ClassifierConfig, FineTuningConfig, OracleConfig, RegressorConfig
 from stylex.config.imported import ImportedClassifierConfig
 from stylex.config.loading import (
+    experiment_file,
     experiment_paths,
     load_backbone_config,
     load_dataset_file,
@@ -34,7 +35,7 @@ __all__ = [
     "EvaluationConfig", "ExperimentConfig", "ExperimentPaths", "FineTuningConfig", "GalleryPaths",
     "ImportedClassifierConfig",
     "LossesConfig", "NetworkPaths", "NetworksConfig", "OracleConfig", "RegressorConfig", "StudyConfig", "StylexConfig",
-    "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_paths", "load_backbone_config",
-    "load_dataset_file", "load_experiment", "load_oracle_config", "load_pipeline", "load_regressor_config",
-    "load_suite", "oracle_paths", "recomputed_user_study", "regressor_paths", "weights_path",
+    "SuiteConfig", "SuitePaths", "TrainingConfig", "backbone_paths", "experiment_file", "experiment_paths",
+    "load_backbone_config", "load_dataset_file", "load_experiment", "load_oracle_config", "load_pipeline",
+    "load_regressor_config", "load_suite", "oracle_paths", "recomputed_user_study", "regressor_paths", "weights_path",
 ]  # fmt: skip

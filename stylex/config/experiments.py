@@ -86,6 +86,8 @@ class ExperimentConfig(Section):
 
     def gives(self, table: TableName) -> bool:
         """Whether there are numbers for a table: of a released model there is no training, and may be no image."""
+        if table == "factors":
+            return self.evaluation.factor_regressor is not None
         return table in OF_FLIPS or self.runs(table)
 
     @model_validator(mode="after")
@@ -174,6 +176,9 @@ class SuiteConfig(Section):
 
     title: str = Field(description="Heading of the report.")
     experiments: list[Name] = Field(min_length=1, description="Files of config/experiments.")
+    seeds: Annotated[int, Field(ge=1)] = Field(
+        1, description="Each experiment is also run with the seeds 1 to this number minus 1, as NAME-seed1, …"
+    )
     tables: list[TableName] = Field(
         min_length=1, description="Tables of the report; docs/own-experiment.md says what each holds."
     )

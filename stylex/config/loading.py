@@ -3,6 +3,9 @@
 An experiment extends a preset or another experiment, by name; a name that is both is refused. Presets, backbones,
 oracles and regressors extend presets.
 
+NAME-seed3 is experiment NAME with seed 3 (and, if NAME explains the classifier of OTHER, that of OTHER-seed3), unless
+it has a file of its own.
+
 Overrides: the environment variable STYLEX_OVERRIDES holds a JSON object, as {"stylex": {"training": {"images": 1000}}},
 that is merged, key by key, over each experiment that is read, before it is validated. Being in the environment, they
 reach every process that a verb or Snakemake starts. `stylex --set experiment.stylex.training.images=1000 VERB` sets the
@@ -30,6 +33,7 @@ from stylex.config.reading import Model, UniqueKeys, keys_at, load_file, read_fi
 from stylex.errors import ConfigError
 
 OVERRIDES = "STYLEX_OVERRIDES"
+SEEDED = re.compile(r"(?P<name>.+)-seed(?P<seed>[1-9][0-9]*)")
 WHOLE = ("generator_channels", "encoder_channels", "discriminator_channels")  # one value, in one of several notations
 
 
@@ -50,7 +54,10 @@ def load_suite(root: Path, name: str) -> SuiteConfig:
     suite = load_file(SuiteConfig, path)
     for experiment in suite.experiments:
         _named(root, "experiments", experiment, f"{path}: experiments: ")
-    return suite
+    seeded = [f"{name}-seed{seed}" if seed else name for name in suite.experiments for seed in range(suite.seeds)]
+    if again := {name for name in seeded if seeded.count(name) > 1}:
+        raise ConfigError(f"{path}: experiments: '{min(again)}' stands there twice (seeds: {suite.seeds}); remove one")
+    return suite.model_copy(update={"experiments": seeded})
 
 
 def load_experiment(root: Path, name: str, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:
@@ -59,9 +66,9 @@ def load_experiment(root: Path, name: str, overrides: Mapping[str, Any] | None =
     overrides: values in place of the file's; default: those of STYLEX_OVERRIDES.
     """
     overrides = environment_overrides() if overrides is None else overrides
-    path = _named(root, "experiments", name)
-    experiment = _experiment(root, path, overrides)
-    _check_classifier(root, path, experiment, overrides)
+    path = experiment_file(root, name)
+    experiment = _experiment(root, name, overrides)
+    _check_classifier(root, name, experiment, overrides)
     if experiment.released:  # nothing is trained or measured on images
         return experiment
     reference = experiment.stylex.perceptual_backbone
@@ -85,6 +92,11 @@ def load_experiment(root: Path, name: str, overrides: Mapping[str, Any] | None =
                 " of that resolution"
             )
     return experiment
+
+
+def experiment_file(root: Path, name: str) -> Path:
+    """Return the file that says what an experiment is: of NAME-seed3, config/experiments/NAME.yaml."""
+    return _named(root, "experiments", name)
 
 
 def experiment_paths(root: Path, name: str) -> ExperimentPaths:
@@ -181,6 +193,8 @@ def _load(model: type[Model], root: Path, kind: str, name: str) -> Model:
 
 def _named(root: Path, kind: str, name: str, context: str = "") -> Path:
     path = root / "config" / kind / f"{name}.yaml"
+    if kind == "experiments" and not path.is_file() and (seeded := SEEDED.fullmatch(name)):
+        path = path.with_name(f"{seeded['name']}.yaml")
     if not path.is_file():
         folder = path.parent
         raise ConfigError(
@@ -214,22 +228,29 @@ def _base(root: Path, path: Path, name: str) -> Path:
     return found[0]
 
 
-def _experiment(root: Path, path: Path, overrides: Mapping[str, Any]) -> ExperimentConfig:
+def _experiment(root: Path, name: str, overrides: Mapping[str, Any]) -> ExperimentConfig:
+    path = experiment_file(root, name)
+    content = _with_bases(root, path)
+    if path.stem != name:
+        seed = SEEDED.fullmatch(name)["seed"]  # pyright: ignore[reportOptionalSubscript], as the file is of another name
+        content |= {"seed": int(seed), "title": f"{content.get('title', name)}, seed {seed}"}
+        if content.get("classifier_of"):
+            content["classifier_of"] = f"{content['classifier_of']}-seed{seed}"
     try:
-        return validated(ExperimentConfig, _merge(_with_bases(root, path), overrides), path)
+        return validated(ExperimentConfig, _merge(content, overrides), path)
     except ConfigError as error:
         raise ConfigError(f"{error} (with {OVERRIDES} {json.dumps(overrides)})" if overrides else str(error)) from None
 
 
-def _check_classifier(root: Path, path: Path, experiment: ExperimentConfig, overrides: Mapping[str, Any]) -> None:
+def _check_classifier(root: Path, explained: str, experiment: ExperimentConfig, overrides: Mapping[str, Any]) -> None:
     """Raise `ConfigError` unless the classifier that `classifier_of` names answers this experiment's question."""
     if (name := experiment.classifier_of) is None:
         return
-    context = f"{path}: classifier_of: "
-    if name == path.stem:
+    context = f"{experiment_file(root, explained)}: classifier_of: "
+    if name == explained:
         raise ConfigError(f"{context}'{name}' is this experiment; leave classifier_of out to train its own classifier")
-    source = _named(root, "experiments", name, context)
-    other = _experiment(root, source, overrides)
+    _named(root, "experiments", name, context)
+    other = _experiment(root, name, overrides)
     if other.classifier_of is not None:
         raise ConfigError(f"{context}'{name}' has no classifier of its own; name '{other.classifier_of}'")
     # The images may be of another dataset with the same classes.

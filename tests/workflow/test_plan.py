@@ -63,8 +63,8 @@ def test_leaves_are_measured_by_one_regressor_and_need_no_download(virgin):
     counts = virgin.planned("--config", "suite=leaves")
     assert set(counts) == EVERYTHING | {"regressor", "factors"}
     assert counts["regressor"] == 1 and counts["backbone"] == 2
-    assert counts["factors"] == counts["train"] == 7
-    assert counts["classifier"] == 4 and counts["baseline"] == 3  # a twin explains the classifier of its seed
+    assert counts["factors"] == counts["train"] == 9
+    assert counts["classifier"] == 6 and counts["baseline"] == 3  # a twin explains the classifier of its seed
 
 
 @pytest.mark.parametrize("change", CHANGES)

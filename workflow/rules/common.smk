@@ -366,7 +366,8 @@ def table_inputs(paths):
         tables += [paths.samples] if "samples" in PROJECT.suite.tables else []
         if "counterfactuals" in PROJECT.suite.tables:
             tables += [paths.counterfactuals, paths.counterfactual_images]
-        tables += [paths.factors, paths.factor_fit] if "factors" in PROJECT.suite.tables else []
+        if "factors" in PROJECT.suite.tables and experiment.gives("factors"):
+            tables += [paths.factors, paths.factor_fit]
     numbers = [path for table in tables for path in with_provenance(table)]
     classifier = paths.classifier.model if experiment.released else paths.classifier.metrics
     return [*numbers, classifier, paths.stylex_model, paths.latents, *INPUTS["effects"](experiment, paths)]
