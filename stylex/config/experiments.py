@@ -177,7 +177,7 @@ class SuiteConfig(Section):
     title: str = Field(description="Heading of the report.")
     experiments: list[Name] = Field(min_length=1, description="Files of config/experiments.")
     seeds: Annotated[int, Field(ge=1)] = Field(
-        1, description="Each experiment is also run with the seeds 1 to this number minus 1, as NAME-seed1, …"
+        1, description="Each experiment is also run with the seeds 1 to this number minus 1, as NAME-seed1 and so on."
     )
     tables: list[TableName] = Field(
         min_length=1, description="Tables of the report; docs/own-experiment.md says what each holds."
