@@ -20,7 +20,6 @@ from stylex.config import (
     OracleConfig,
     RegressorConfig,
     SuiteConfig,
-    experiment_file,
     load_backbone_config,
     load_experiment,
     load_oracle_config,
@@ -29,8 +28,9 @@ from stylex.config import (
     load_suite,
 )
 from stylex.config.base import Section
-from stylex.config.experiments import PipelineConfig
+from stylex.config.loading import named_file
 from stylex.config.reading import unknown_name
+from stylex.config.suites import PipelineConfig
 from stylex.datasets.catalog import validate_dataset, validate_explained, validate_oracle, validate_released_images
 from stylex.errors import ConfigError
 from stylex.slurm import SiteConfig, load_site
@@ -83,7 +83,7 @@ def load_project(root: Path, suite_name: str | None = None) -> Project:
     """Read and check a suite (default: that of config/config.yaml) and its experiments; raise `ConfigError`."""
     name = suite_name or load_pipeline(root).suite
     suite = load_suite(root, name)
-    experiments = {each: load_checked_experiment(root, each) for each in suite.experiments}
+    experiments = {each: load_checked_experiment(root, each) for each in suite.runs}
     explained = {each.classifier_of for each in experiments.values() if each.classifier_of} - set(experiments)
     experiments |= {each: load_checked_experiment(root, each) for each in sorted(explained)}
     references = {each.stylex.perceptual_backbone for each in experiments.values() if each.runs("train")}
@@ -132,7 +132,7 @@ def load_checked_experiment(root: Path, name: str, overrides: Mapping[str, Any] 
                 root, experiment.dataset, load_experiment(root, experiment.classifier_of, overrides).dataset
             )
     except ConfigError as error:
-        raise ConfigError(f"{experiment_file(root, name)}: {error}") from None
+        raise ConfigError(f"{named_file(root, 'experiments', name)}: {error}") from None
     return experiment
 
 

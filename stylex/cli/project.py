@@ -46,13 +46,14 @@ def plan(
     ] = "h100",
 ) -> None:
     """Say what a training will take: parameters, operations, GPU memory, GPU hours by a stated model, disk."""
-    from stylex.config.loading import available, load_suite
+    from stylex.config import load_suite
+    from stylex.config.loading import available
     from stylex.project import load_checked_experiment
     from stylex.training.plan import plan, text
 
     root = Path()
     suite = suite or (name in available(root, "suites") and name not in available(root, "experiments"))
-    names = load_suite(root, name).experiments if suite else [name]
+    names = load_suite(root, name).runs if suite else [name]
     configs = {each: load_checked_experiment(root, each) for each in names}
     plans = {each: plan(root, config, processes, gpu) for each, config in configs.items() if config.runs("train")}
     if not plans:
@@ -69,7 +70,8 @@ def validate(
     suite: Annotated[str | None, typer.Argument(help="A file of config/suites; default: config/config.yaml's.")] = None,
 ) -> None:
     """Check a suite, and every experiment, dataset and network that measures; say what the suite will run."""
-    from stylex.config.loading import available, load_backbone_config, load_oracle_config, load_suite
+    from stylex.config import load_backbone_config, load_oracle_config, load_suite
+    from stylex.config.loading import available
     from stylex.datasets.catalog import dataset_names, dataset_spec
     from stylex.figures.catalog import check_names
     from stylex.project import load_checked_experiment, load_project

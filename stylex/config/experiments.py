@@ -1,4 +1,4 @@
-"""An experiment, a suite, and which suite is built.
+"""An experiment.
 
 Values that a paper states are cited beside the preset that sets them, not here: hyperparameters live in config/ only.
 [L]: Lang et al. 2021; [V]: van der Vleuten et al. 2022.
@@ -169,23 +169,3 @@ class ExperimentConfig(Section):
 
 def _unknown_shown(shown: str, known: Sequence[str]) -> str:
     return f"evaluation.figure_class: unknown class '{shown}'; choose one of {', '.join(known)}"
-
-
-class SuiteConfig(Section):
-    """Experiments, and the tables and figures made of them: config/suites/<name>.yaml."""
-
-    title: str = Field(description="Heading of the report.")
-    experiments: list[Name] = Field(min_length=1, description="Files of config/experiments.")
-    seeds: Annotated[int, Field(ge=1)] = Field(
-        1, description="Each experiment is also run with the seeds 1 to this number minus 1, as NAME-seed1 and so on."
-    )
-    tables: list[TableName] = Field(
-        min_length=1, description="Tables of the report; docs/own-experiment.md says what each holds."
-    )
-    next: Name | None = Field(None, description="The suite to try after it, which `stylex summary` names.")
-
-
-class PipelineConfig(Section):
-    """config/config.yaml: which suite `snakemake` builds."""
-
-    suite: Name = Field(description="A file of config/suites.")

@@ -24,11 +24,10 @@ from typing import Any
 
 import yaml
 
-from stylex.config.base import NAME
 from stylex.config.datasets import DatasetFile
-from stylex.config.experiments import ExperimentConfig, PipelineConfig, SuiteConfig
+from stylex.config.experiments import ExperimentConfig
 from stylex.config.finetuning import BackboneConfig, OracleConfig, RegressorConfig
-from stylex.config.paths import SHARED, ExperimentPaths
+from stylex.config.paths import ExperimentPaths
 from stylex.config.reading import Model, UniqueKeys, keys_at, load_file, read_file, unknown_name, validated
 from stylex.errors import ConfigError
 
@@ -37,42 +36,19 @@ SEEDED = re.compile(r"(?P<name>.+)-seed(?P<seed>[1-9][0-9]*)")
 WHOLE = ("generator_channels", "encoder_channels", "discriminator_channels")  # one value, in one of several notations
 
 
-def load_pipeline(root: Path) -> PipelineConfig:
-    """Read config/config.yaml."""
-    return load_file(PipelineConfig, root / "config" / "config.yaml")
-
-
-def load_suite(root: Path, name: str) -> SuiteConfig:
-    """Read config/suites/<name>.yaml; the experiments it names must exist."""
-    path = _named(root, "suites", name)
-    if not re.fullmatch(NAME, name):
-        raise ConfigError(
-            f"{path}: use small letters, digits, '.', '_' and '-' in the name of a suite: rename the file"
-        )
-    if name in SHARED:
-        raise ConfigError(f"{path}: results/{name} is a folder of all suites: rename the file")
-    suite = load_file(SuiteConfig, path)
-    for experiment in suite.experiments:
-        _named(root, "experiments", experiment, f"{path}: experiments: ")
-    seeded = [f"{name}-seed{seed}" if seed else name for name in suite.experiments for seed in range(suite.seeds)]
-    if again := {name for name in seeded if seeded.count(name) > 1}:
-        raise ConfigError(f"{path}: experiments: '{min(again)}' stands there twice (seeds: {suite.seeds}); remove one")
-    return suite.model_copy(update={"experiments": seeded})
-
-
 def load_experiment(root: Path, name: str, overrides: Mapping[str, Any] | None = None) -> ExperimentConfig:
     """Read config/experiments/<name>.yaml with what it extends; what else it names must exist and fit.
 
     overrides: values in place of the file's; default: those of STYLEX_OVERRIDES.
     """
     overrides = environment_overrides() if overrides is None else overrides
-    path = experiment_file(root, name)
+    path = named_file(root, "experiments", name)
     experiment = _experiment(root, name, overrides)
     _check_classifier(root, name, experiment, overrides)
     if experiment.released:  # nothing is trained or measured on images
         return experiment
     reference = experiment.stylex.perceptual_backbone
-    _named(root, "backbones", reference, f"{path}: stylex.perceptual_backbone: ")
+    named_file(root, "backbones", reference, f"{path}: stylex.perceptual_backbone: ")
     backbone = load_backbone_config(root, reference)
     wanted = (experiment.dataset.name, experiment.dataset.resolution)
     if (backbone.dataset, backbone.resolution) != wanted:
@@ -85,18 +61,13 @@ def load_experiment(root: Path, name: str, overrides: Mapping[str, Any] | None =
         if (reference := getattr(experiment.evaluation, key)) is None:
             continue
         context = f"{path}: evaluation.{key}: "
-        _named(root, kind, reference, context)
+        named_file(root, kind, reference, context)
         if (trained := _load(model, root, kind, reference).resolution) != wanted[1]:
             raise ConfigError(
                 f"{context}'{reference}' is trained at {trained}, the experiment's images are of {wanted[1]}; name one"
                 " of that resolution"
             )
     return experiment
-
-
-def experiment_file(root: Path, name: str) -> Path:
-    """Return the file that says what an experiment is: of NAME-seed3, config/experiments/NAME.yaml."""
-    return _named(root, "experiments", name)
 
 
 def experiment_paths(root: Path, name: str) -> ExperimentPaths:
@@ -121,7 +92,7 @@ def load_regressor_config(root: Path, name: str) -> RegressorConfig:
 
 def load_dataset_file(root: Path, name: str) -> DatasetFile:
     """Read config/datasets/<name>.yaml."""
-    return load_file(DatasetFile, _named(root, "datasets", name))
+    return load_file(DatasetFile, named_file(root, "datasets", name))
 
 
 def environment_overrides() -> dict[str, Any]:
@@ -187,11 +158,15 @@ def available(root: Path, kind: str) -> list[str]:
 
 
 def _load(model: type[Model], root: Path, kind: str, name: str) -> Model:
-    path = _named(root, kind, name)
+    path = named_file(root, kind, name)
     return validated(model, _with_bases(root, path), path)
 
 
-def _named(root: Path, kind: str, name: str, context: str = "") -> Path:
+def named_file(root: Path, kind: str, name: str, context: str = "") -> Path:
+    """Return the file of a name in config/<kind>, of NAME-seed3 among the experiments that of NAME.
+
+    Raises `ConfigError`, which begins with `context`, when there is none.
+    """
     path = root / "config" / kind / f"{name}.yaml"
     if kind == "experiments" and not path.is_file() and (seeded := SEEDED.fullmatch(name)):
         path = path.with_name(f"{seeded['name']}.yaml")
@@ -217,7 +192,7 @@ def _with_bases(root: Path, path: Path, seen: tuple[Path, ...] = ()) -> dict[str
 def _base(root: Path, path: Path, name: str) -> Path:
     """Return the file that `path` extends: of a preset, or, where `path` is an experiment, of another experiment."""
     if path.parent.name != "experiments":
-        return _named(root, "presets", name, f"{path}: extends: ")
+        return named_file(root, "presets", name, f"{path}: extends: ")
     folders = [root / "config" / kind for kind in ("presets", "experiments")]
     found = [file for folder in folders if (file := folder / f"{name}.yaml").is_file()]
     if len(found) > 1:
@@ -229,7 +204,7 @@ def _base(root: Path, path: Path, name: str) -> Path:
 
 
 def _experiment(root: Path, name: str, overrides: Mapping[str, Any]) -> ExperimentConfig:
-    path = experiment_file(root, name)
+    path = named_file(root, "experiments", name)
     content = _with_bases(root, path)
     if path.stem != name:
         seed = SEEDED.fullmatch(name)["seed"]  # pyright: ignore[reportOptionalSubscript], as the file is of another name
@@ -246,10 +221,10 @@ def _check_classifier(root: Path, explained: str, experiment: ExperimentConfig, 
     """Raise `ConfigError` unless the classifier that `classifier_of` names answers this experiment's question."""
     if (name := experiment.classifier_of) is None:
         return
-    context = f"{experiment_file(root, explained)}: classifier_of: "
+    context = f"{named_file(root, 'experiments', explained)}: classifier_of: "
     if name == explained:
         raise ConfigError(f"{context}'{name}' is this experiment; leave classifier_of out to train its own classifier")
-    _named(root, "experiments", name, context)
+    named_file(root, "experiments", name, context)
     other = _experiment(root, name, overrides)
     if other.classifier_of is not None:
         raise ConfigError(f"{context}'{name}' has no classifier of its own; name '{other.classifier_of}'")

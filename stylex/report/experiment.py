@@ -75,13 +75,15 @@ class ExperimentPart:
 
 
 def experiment_part(
-    run: Run, name: str, album: Album, attributes: Attributes, links: Links, of_moves: bool
+    run: Run, name: str, album: Album | None, attributes: Attributes, links: Links, of_moves: bool
 ) -> ExperimentPart:
     """Read one experiment; raise `ArtifactError` when a stage has not run.
 
-    of_moves: whether the suite measures counterfactuals, so that it is known whether moves leave the data.
+    album: None where the suite draws no figures. of_moves: whether the suite measures counterfactuals, so that it is
+    known whether moves leave the data.
     """
     config = run.experiments[name]
+    figures = figure_names(config) + ANIMATION_NAMES
     metrics = run.classifier(name) if config.gives("classifiers") else None
     facts, verdict, found = _facts(run, name, metrics), None, None
     if config.runs("diagnose"):
@@ -99,7 +101,7 @@ def experiment_part(
         title=config.title,
         headline=headline(run, name),
         facts=facts,
-        pictures=[album.picture(name, each, attributes, links) for each in figure_names(config) + ANIMATION_NAMES],
+        pictures=[album.picture(name, each, attributes, links) for each in figures] if album else [],
         confusion=Confusion(metrics["class_names"], metrics["confusion_matrix"]) if metrics else None,
         verdict=verdict,
         diagnosis=found,

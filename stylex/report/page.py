@@ -56,7 +56,11 @@ def render(root: Path, suite: str, embedded: bool = False) -> None:
     links = Links([name for name in config.tables if paths.table(name, "csv").is_file()])
     album, of_moves = Album(paths, embedded), "counterfactuals" in config.tables
     attributes = {name: attributes_of(run, name) for name in run.experiments}
-    parts = [experiment_part(run, name, album, attributes[name], links, of_moves) for name in run.experiments]
+    every = [
+        experiment_part(run, name, album if name in config.experiments else None, attributes[name], links, of_moves)
+        for name in run.experiments
+    ]
+    parts = [part for part in every if part.name in config.experiments]
     sections = ["claims.j2", "experiments.j2", "tables.j2", "methods.j2", "provenance.j2"]
     if own := _own(root, run.experiments):
         sections[:2] = reversed(sections[:2])
@@ -70,6 +74,7 @@ def render(root: Path, suite: str, embedded: bool = False) -> None:
         script=_asset("page.js"),
         papers=PAPERS,
         parts=parts,
+        every=every,
         answers=[answer(run, part, attributes[part.name], links) for part in parts],
         agreed=f"{100 * AGREED:g} %",
         sections=sections,

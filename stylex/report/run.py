@@ -142,7 +142,7 @@ class Run:
 def load_run(root: Path, suite: str) -> tuple[SuiteConfig, Run]:
     """Load a suite and its experiments, in its order; raise `ConfigError` when a file is wrong."""
     config = load_suite(root, suite)
-    return config, Run(root, {name: load_experiment(root, name) for name in config.experiments})
+    return config, Run(root, {name: load_experiment(root, name) for name in config.runs})
 
 
 def stacked(frames: Iterable[pandas.DataFrame]) -> pandas.DataFrame:

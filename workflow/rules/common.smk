@@ -191,7 +191,7 @@ def sections(rule, more=()):
 
 def suite_sections(rule):
     """The suite, and the values of the keys of each of its experiments, as JSON."""
-    experiments = {name: selected(name, KEYS[rule]) for name in PROJECT.suite.experiments}
+    experiments = {name: selected(name, KEYS[rule]) for name in PROJECT.suite.runs}
     return json.dumps({"suite": PROJECT.suite.model_dump(mode="json"), **experiments})
 
 
@@ -251,7 +251,7 @@ def by_protocols(experiment, paths):
 
 def compared(experiment, paths):
     """What the figure of methods shows: sufficiency of all of the suite that explain the same classifier, same images."""
-    beside = {name: PROJECT.experiments[name].dataset for name in PROJECT.suite.experiments}
+    beside = {name: PROJECT.experiments[name].dataset for name in PROJECT.suite.runs}
     every = [paths_of(name) for name, dataset in beside.items() if dataset == experiment.dataset]
     return [each.sufficiency for each in every if each.classifier == paths.classifier]
 
@@ -352,7 +352,7 @@ def suite_tables():
 
 def of_all_experiments(artifacts):
     """Paths of the same artifacts of all experiments of the suite; `artifacts` maps ExperimentPaths to paths."""
-    return [path for name in PROJECT.suite.experiments for path in artifacts(paths_of(name))]
+    return [path for name in PROJECT.suite.runs for path in artifacts(paths_of(name))]
 
 
 def table_inputs(paths):
@@ -383,8 +383,8 @@ def report_inputs(paths):
 
 def results_of(paths):
     """All that a suite needs of one experiment."""
-    figures = [] if PROJECT.experiments[paths.name].released else [paths.ganalyze]
-    return [*table_inputs(paths), *report_inputs(paths), *figures]
+    drawn = paths.name in PROJECT.suite.experiments and not PROJECT.experiments[paths.name].released
+    return [*table_inputs(paths), *report_inputs(paths), *([paths.ganalyze] if drawn else [])]
 
 
 def answers_of_people():

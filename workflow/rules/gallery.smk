@@ -28,7 +28,7 @@ rule frames:
 rule gallery:
     input:
         frames=[GALLERY.frames(name) for name in PROJECT.suite.experiments],
-        numbers=of_all_experiments(lambda paths: [paths.sufficiency, paths.stylex_model]),
+        numbers=[file for each in map(paths_of, PROJECT.suite.experiments) for file in (each.sufficiency, each.stylex_model)],
         names=names_of_people(),
     output:
         GALLERY.page,

@@ -54,7 +54,7 @@ rule tables:
         published=expand("config/published/{name}.csv", name=["sufficiency", "datasets", "user_study"]),
     output:
         tables=[report(path, category="Tables") if path.suffix == ".csv" else path for path in suite_tables()],
-        metrics=[SUITE_PATHS.metrics(name) for name in PROJECT.suite.experiments],
+        metrics=[SUITE_PATHS.metrics(name) for name in PROJECT.suite.runs],
     log:
         f"results/logs/suites/{SUITE}/tables.log",
     localrule: True
