@@ -3,8 +3,7 @@
 import pytest
 import yaml
 
-from stylex.config import load_experiment, load_suite
-from stylex.config import load_dataset_file, load_pipeline
+from stylex.config import load_dataset_file, load_experiment, load_pipeline, load_suite
 from stylex.config.paths import SHARED
 from stylex.errors import ConfigError
 from stylex.slurm import load_site
