@@ -20,8 +20,8 @@ from stylex.errors import ConfigError
 
 Method = Literal["stylex", "without_cst"]  # without_cst: StylEx without classifier-specific training ([L] 4.2.3)
 TableName = Literal[
-    "classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "counterfactuals", "factors",
-    "user_study",
+    "classifiers", "samples", "sufficiency", "seeds", "paired", "subset", "frechet", "counterfactuals",
+    "counterfactual_seeds", "factors", "user_study",
 ]  # fmt: skip
 OF_FLIPS = ("sufficiency", "seeds", "paired")  # tables for which a generator, a classifier and latents are enough
 # Verbs for a released model: nothing is trained, and its images are not here.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from math import nan
@@ -13,7 +12,7 @@ import pandas
 
 from stylex.artifacts import read_json
 from stylex.attfind.records import IMAGES_TOWARDS
-from stylex.config import ExperimentConfig, load_experiment
+from stylex.config import load_experiment
 from stylex.config.base import INCEPTION, POOLED, Protocol
 from stylex.errors import ArtifactError
 from stylex.evaluation.intervals import wilson_interval
@@ -22,7 +21,6 @@ from stylex.report.published import PROTOCOLS, with_published
 from stylex.report.run import Run, stacked
 from stylex.report.table import NOTHING, Block, Row, Table, about, by_k, grid, groups, interval, number, of, percent
 
-SEEDS = ("experiments", "domain", "method", "protocol", "target_class", "k", "seeds", "mean", "sd")
 SUBSET = (
     "experiment", "domain", "method", "selection", "target_class", "k", "shift", "n", "flipped", "fraction", "low",
     "high", "seed",
@@ -126,53 +124,6 @@ def sufficiency_table(run: Run) -> Table:
         grid(text("published_sufficiency"), published.fillna({"note": ""}).to_dict("records"), context),
     )
     return Table("sufficiency", "Sufficiency", data, blocks)
-
-
-def seeds_table(run: Run) -> Table:
-    """Build the table of mean and deviation from the sufficiency.csv of experiments that differ only by their seed."""
-    parts = [pandas.DataFrame(columns=list(SEEDS))]
-    for names in seed_groups(run.experiments):
-        measured = over_seeds(pandas.concat([run.table(name, "sufficiency") for name in names], ignore_index=True))
-        parts.append(measured.assign(experiments=" ".join(names), domain=run.experiments[names[0]].domain))
-    data = stacked(parts).reindex(columns=list(SEEDS))
-
-    def spread(row: Row | None) -> str:
-        if row is None:
-            return NOTHING
-        return percent(row["mean"]) + ("" if pandas.isna(row["sd"]) else f" ± {percent(row['sd'])}")
-
-    cells = about("experiments", "domain", "method", "protocol", "target_class", "seeds") | by_k(data, SHOWN, spread)
-    lines = groups(data, ("experiments", "method", "protocol", "target_class"), "k")
-    block = grid(text("seeds") if lines else f"{text('seeds')} {text('one_seed')}", lines, cells)
-    return Table("seeds", "Sufficiency over seeds", data, (block,))
-
-
-def seed_groups(experiments: Mapping[str, ExperimentConfig]) -> list[list[str]]:
-    """Return the names that differ by their seed and title alone, group by group, at least two different seeds in each.
-
-    Classifiers may differ too, if these come of experiments that differ by the seed alone.
-    """
-    groups: dict[str, list[str]] = {}
-    for name, config in experiments.items():
-        groups.setdefault(repetition(config, experiments), []).append(name)
-    return [names for names in groups.values() if len({experiments[name].seed for name in names}) > 1]
-
-
-def repetition(config: ExperimentConfig, experiments: Mapping[str, ExperimentConfig]) -> str:
-    """Return what an experiment is but for its seed and title: the same text for those that repeat each other."""
-    content = config.model_dump(mode="json", exclude={"seed", "title"})
-    if config.classifier_of is not None and config.classifier_of in experiments:
-        content["classifier_of"] = repetition(experiments[config.classifier_of], experiments)
-    return json.dumps(content, sort_keys=True)
-
-
-def over_seeds(measured: pandas.DataFrame) -> pandas.DataFrame:
-    """Return seeds, mean and sd by method, protocol, target class and k; measured: of several experiments.
-
-    sd: with n - 1; empty for one seed. An experiment in which no image could be tested does not count.
-    """
-    fractions = measured.astype({"fraction": float}).groupby(list(SEEDS[2:6]), sort=False)["fraction"]
-    return fractions.agg(seeds="count", mean=lambda known: known.mean(), sd=lambda known: known.std()).reset_index()
 
 
 def subset_table(run: Run) -> Table:

@@ -17,9 +17,10 @@ from stylex.config.base import INCEPTION, POOLED, TOP, Protocol
 from stylex.evaluation.intervals import bootstrap, images_interval, mcnemar
 from stylex.report.captions import text
 from stylex.report.published import LABELS, PROTOCOLS, direction, label
+from stylex.report.repeated import seed_groups, spread, written
 from stylex.report.rules import Evidence, Verdict, beyond, share
 from stylex.report.run import Run, anchor, grouped
-from stylex.report.table import Block, Cell, Row, Table, about, grid, interval, number, of, percent
+from stylex.report.table import Block, Cell, Row, Table, about, grid, groups, interval, number, of, percent
 
 PAIRED = (
     "domain", "protocol", "target_class", "experiment_a", "method_a", "experiment_b", "method_b", "k", "n", "only_a",
@@ -29,6 +30,11 @@ JUDGED = (
     "protocol", "method", "target_class", "n_compared", "extractor", "frechet_distance", "frechet_reconstructions",
     "frechet_ratio", "neither",
 )  # fmt: skip
+MEASURED = (
+    "experiments", "domain", "method", "protocol", "target_class", "measure", "seeds", "n", "mean", "sd", "low", "high",
+)  # fmt: skip
+OF_FLIPPED = ("validity", "agreement", "frechet_ratio", "sparsity")  # columns of counterfactuals.csv
+OF_MODEL = ("own_nearest", "class_kept")  # measures of diagnosis.csv
 JUDGED_IMAGES = ("method", "protocol", "id", "target_class", "draw", "flipped", "agreed")
 OTHERS = {
     "subset": "of the very image, subset",
@@ -128,6 +134,45 @@ def counterfactuals_table(run: Run) -> Table:
     distances = _block(text("counterfactual_distances"), data.loc[main & pooled], DISTANCES)
     title = "Do counterfactuals look like the other class"
     return Table("counterfactuals", title, data, (*looks, by_class, distances))
+
+
+def counterfactual_seeds_table(run: Run) -> Table:
+    """Build the table of counterfactuals.csv and diagnosis.csv over experiments that differ only by their seed.
+
+    A row a measure: mean, sd (n - 1) and the 95 % Student interval over trainings; n: images of all. Measures of the
+    model, of validation images, stand with AttFind's list, its main protocol and all directions.
+    """
+    rows: list[Row] = []
+    for names in seed_groups(run.experiments):
+        first = run.experiments[names[0]]
+        common = {"experiments": " ".join(names), "domain": first.domain}
+        kept = [row for name in names for row in run.rows(name, "counterfactuals")]
+        for (method, protocol, target), part in grouped(kept, "method", "protocol", "target_class").items():
+            of_list = common | {"method": method, "protocol": protocol, "target_class": target}
+            of_list["n"] = sum(row["n"] for row in part)
+            rows += [of_list | {"measure": name, **spread(row[name] for row in part)} for name in OF_FLIPPED]
+        found = [{row["measure"]: row["value"] for row in run.rows(name, "diagnosis")} for name in names]
+        of_model = common | {"method": first.method, "protocol": first.attfind.protocol, "target_class": POOLED}
+        rows += [of_model | {"measure": name, **spread(each.get(name) for each in found)} for name in OF_MODEL]
+    data = pandas.DataFrame(rows, columns=list(MEASURED))
+    lines = groups(data.loc[data["target_class"] == POOLED], ("experiments", "method", "protocol"), "measure")
+
+    def measured(name: str, digits: int = 1, scale: float = 100) -> Cell:
+        return lambda row: written(row["at"].get(name), digits, scale)
+
+    cells = {
+        "Experiment": lambda row: run.experiments[row["experiments"].split()[0]].title,
+        "Method": of((LABELS | OTHERS).__getitem__, "method"),
+        **about("protocol", "seeds", "n"),
+        "Flipped, %": measured("validity"),
+        "Agreed, %": measured("agreement"),
+        "Ratio": measured("frechet_ratio", scale=1),
+        "Moves": measured("sparsity", scale=1),
+        "Own nearest, %": measured("own_nearest"),
+        "Class kept, %": measured("class_kept"),
+    }
+    block = grid(text("counterfactual_seeds") if lines else text("one_seed"), lines, cells)
+    return Table("counterfactual_seeds", "Counterfactuals over seeds", data, (block,))
 
 
 def main_rows(run: Run, name: str) -> dict[str, Row]:

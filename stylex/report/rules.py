@@ -9,7 +9,7 @@ from typing import Any
 
 from stylex.config import ExperimentConfig
 from stylex.evaluation.intervals import student_interval, wilson_interval
-from stylex.report.basic_tables import repetition
+from stylex.report.repeated import repetition
 from stylex.report.table import percent
 
 LEVEL = 0.05  # of significance

@@ -14,13 +14,13 @@ from stylex.report.basic_tables import (
     classifiers_table,
     frechet_table,
     samples_table,
-    seeds_table,
     subset_table,
     sufficiency_table,
 )
-from stylex.report.comparisons import counterfactuals_table, main_rows, paired_table
+from stylex.report.comparisons import counterfactual_seeds_table, counterfactuals_table, main_rows, paired_table
 from stylex.report.experiment import pooled_and_directions
 from stylex.report.factors import factors_table
+from stylex.report.repeated import seeds_table
 from stylex.report.run import Run, grouped, load_run
 from stylex.report.table import Table, to_latex, to_markdown
 from stylex.report.user_study import user_study_table
@@ -35,6 +35,7 @@ TABLES = {
     "subset": (subset_table, "subset"),
     "frechet": (frechet_table, "frechet"),
     "counterfactuals": (counterfactuals_table, "counterfactuals"),
+    "counterfactual_seeds": (counterfactual_seeds_table, "counterfactuals"),
     "factors": (factors_table, "factors"),
     "user_study": (user_study_table, "observer"),
 }

@@ -19,9 +19,10 @@ from stylex.evaluation.sufficiency import COLUMNS as SUFFICIENCY
 from stylex.figures.curves import methods_of_classifier
 from stylex.project import load_project
 from stylex.report import factors, tables
-from stylex.report.basic_tables import classifier_row, fractions, over_seeds, seed_groups
+from stylex.report.basic_tables import classifier_row, fractions
 from stylex.report.comparisons import PAIRED, compared
 from stylex.report.published import read_published, spell_source, with_published
+from stylex.report.repeated import over_seeds, seed_groups
 from stylex.report.run import Run
 from stylex.report.table import Block, Table, percent, to_latex, to_markdown
 from stylex.report.user_study import COLUMNS as USER_STUDY
@@ -409,6 +410,29 @@ def test_experiments_that_differ_only_by_their_seed_form_a_group_and_a_table(mea
     assert (row["seeds"], row["mean"], row["sd"]) == (2, pytest.approx(0.525), pytest.approx(0.35 / 2**0.5))
     line = "| mnist mnist-1 | MNIST 3 / 5 | StylEx | held out | all directions | 2 |"
     assert line in read(measured, "seeds") and "52.5 ± 24.7" in read(measured, "seeds")
+
+
+def test_counterfactuals_over_seeds(measured: Path):
+    for seed, agreed in enumerate((None, 0.5, 0.9)):
+        paths = ExperimentPaths(measured, f"mnist-seed{seed}" if seed else "mnist")
+        if seed:
+            shutil.copytree(ExperimentPaths(measured, "mnist").folder, paths.folder)
+        table = read_table(paths.counterfactuals)
+        write_table(paths.counterfactuals, table.assign(agreement=agreed, frechet_ratio=2.0 * seed), {})
+    change_suite(measured, experiments=["mnist"], seeds=3, tables=["counterfactual_seeds"])
+    data = frame(measured, "counterfactual_seeds")
+    row = data[(data["method"] == "stylex") & (data["target_class"] == "*") & (data["protocol"] == "held_out")]
+    row = row.set_index("measure")
+    assert set(data["experiments"]) == {"mnist mnist-seed1 mnist-seed2"}
+    # Student's t of one degree of freedom is 12.706 at 97.5 %, of two 4.303.
+    values = row.loc["agreement", ["seeds", "mean", "sd", "low", "high"]].tolist()
+    assert values == pytest.approx([2, 0.7, 0.2828, 0.7 - 12.706 * 0.2, 0.7 + 12.706 * 0.2], rel=1e-3)
+    values = row.loc["frechet_ratio", ["seeds", "mean", "sd", "low", "high"]].tolist()
+    assert values == pytest.approx([3, 2, 2, 2 - 4.303 * 2 / 3**0.5, 2 + 4.303 * 2 / 3**0.5], rel=1e-3)
+    own = read_table(ExperimentPaths(measured, "mnist").diagnosis).set_index("measure")["value"]["own_nearest"]
+    assert (row.loc["own_nearest", "mean"], row.loc["own_nearest", "seeds"]) == (pytest.approx(own), 3)
+    text = read(measured, "counterfactual_seeds")
+    assert "70.0 ± 28.3 (-184.1 to 324.1)" in text and "2.0 ± 2.0 (-3.0 to 7.0)" in text
 
 
 def test_images_of_another_dataset_are_named_and_not_compared(measured: Path):

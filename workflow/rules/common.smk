@@ -112,7 +112,7 @@ KEYS = TABLES["keys"] | {name: measure["keys"] for name, measure in MEASURES.ite
 # Which experiments differ only by their seed depends on every key.
 if "factors" in PROJECT.suite.tables:
     KEYS["tables"] += ["seed", "evaluation.factor_threshold"]
-if "seeds" in PROJECT.suite.tables:
+if {"seeds", "counterfactual_seeds"} & {*PROJECT.suite.tables}:
     KEYS["tables"] += ["seed", "classifier", "stylex", "attfind", "evaluation"]
 
 # Of a CPU job that runs torch. At 32x32 a second thread saves a training step 13 % (docs/method-notes.md), a second
@@ -364,7 +364,7 @@ def table_inputs(paths):
     if not experiment.released:
         tables += [paths.independent, paths.subset, paths.study_key, paths.observer]
         tables += [paths.samples] if "samples" in PROJECT.suite.tables else []
-        if "counterfactuals" in PROJECT.suite.tables:
+        if {"counterfactuals", "counterfactual_seeds"} & {*PROJECT.suite.tables}:
             tables += [paths.counterfactuals, paths.counterfactual_images]
         if "factors" in PROJECT.suite.tables and experiment.gives("factors"):
             tables += [paths.factors, paths.factor_fit]
