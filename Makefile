@@ -6,9 +6,9 @@ LOG = results/logs/$(SUITE)
 STAMP := .venv/.installed
 BIN := .venv/bin
 
-# What `make test-all` needs from Debian: a browser, a fresh Debian for the image, Slurm. Without root or apt their tests are
-# skipped, and say so.
-PACKAGES := chromium debootstrap slurm-wlm munge
+# What `make test-all` needs from Debian: a browser, a fresh Debian for the image, Slurm, LaTeX with booktabs and T1 fonts, the
+# text of a PDF. Without root or apt their tests are skipped, and say so.
+PACKAGES := chromium debootstrap slurm-wlm munge texlive-latex-recommended cm-super-minimal poppler-utils
 
 .PHONY: demo test test-all check bench-train bench-attfind bench-datasets bench-reading bench-gpu clean packages
 
