@@ -171,7 +171,7 @@ def main() -> None:
         write_json(arguments.output, {"points": rows, "exponents": exponents(rows), "machine": machine})
     measured = read_json(arguments.output)
     for part in UNITS:
-        draw(measured, part, arguments.images / f"scaling-{part}.png")
+        draw(measured, part, arguments.images / f"scaling-{part}.svg")
     print(table(measured))
 
 

@@ -6,10 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+from matplotlib import rc_context
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-from stylex.figures.style import panels, series_style, styled, write
+from stylex.figures.fonts import use_fonts
+from stylex.figures.style import panels, series_style, styled
 
 PANELS = {
     "attfind": {
@@ -25,21 +27,36 @@ VALUES = {"attfind": "seconds of a search", "training": "training images a secon
 
 @styled()
 def draw(measured: dict[str, Any], part: str, path: Path) -> None:
-    """Draw one part as a PNG: the medians, from the lowest to the highest round, and a line a x**b for each curve."""
-    sweeps = PANELS[part]
-    figure, axes = panels(1 if len(sweeps) < 4 else 2, len(sweeps) if len(sweeps) < 4 else 2, height=2.3)
-    for panel, (sweep, label) in zip(axes, sweeps.items(), strict=True):
+    """Draw one part as an SVG: the medians, from the lowest to the highest round, and a line a x**b for each curve."""
+    sweeps, machine = PANELS[part], measured["machine"]
+    figure, axes = panels(2, 2, height=2.2)
+    for panel, (sweep, label) in zip(axes, sweeps.items(), strict=False):
         rows = [row for row in measured["points"] if (row["part"], row["sweep"]) == (part, sweep)]
         for number, way in enumerate(dict.fromkeys(row["way"] for row in rows)):
             curve = [row for row in rows if row["way"] == way]
             _curve(panel, curve, way, measured["exponents"][f"{part}, {sweep}, {way}"], series_style(number))
-        panel.set(xlabel=label, ylabel=VALUES[part], xscale="log", yscale="log")
-        ticks = sorted({row["x"] for row in rows})
-        panel.set_xticks(ticks, [str(tick) for tick in ticks])
-        panel.xaxis.set_minor_locator(NullLocator())
-        panel.legend()
-    machine = measured["machine"]
-    write(figure, path, f"{machine['command']}; {machine['processor']}; commit {machine['commit']}")
+        _axes(panel, rows)
+        panel.set(xlabel=label, ylabel=VALUES[part])
+        panel.legend(loc="lower left", bbox_to_anchor=(0, 1))
+    for panel in axes[len(sweeps) :]:
+        panel.remove()
+    use_fonts(figure)
+    origin = f"{machine['command']}; {machine['processor']}; commit {machine['commit']}"
+    with rc_context({"svg.hashsalt": origin}):  # the same numbers give the same bytes
+        figure.savefig(path, metadata={"Date": None, "Description": origin})
+
+
+def _axes(axes: Axes, rows: list[dict[str, Any]]) -> None:
+    """Give both axes logarithmic scales with plain numbers."""
+    axes.set(xscale="log", yscale="log")
+    axes.set_ylim(min(row["lowest"] for row in rows) / 1.5, max(row["highest"] for row in rows) * 1.5)
+    ticks = sorted({row["x"] for row in rows})
+    apart = [ticks[0], *(high for low, high in zip(ticks, ticks[1:], strict=False) if high > 1.4 * low)]
+    axes.set_xticks(apart, [str(tick) for tick in apart])
+    axes.yaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    for axis in (axes.xaxis, axes.yaxis):
+        axis.set_minor_locator(NullLocator())
 
 
 def _curve(axes: Axes, rows: list[dict[str, Any]], way: str, exponent: float, look: dict[str, Any]) -> None:

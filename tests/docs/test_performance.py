@@ -96,7 +96,7 @@ SCALING = ROOT / "results/benchmarks/scaling.json"
 def test_the_page_carries_the_table_of_scaling():
     measured, page = json.loads(SCALING.read_text()), (ROOT / "docs/performance.md").read_text()
     assert bench_scaling.table(measured) in page and not measured["machine"]["quick"]
-    assert all(f"images/scaling-{part}.png" in page for part in ("attfind", "training"))
+    assert all(f"images/scaling-{part}.svg" in page for part in ("attfind", "training"))
 
 
 def test_exponents_are_those_of_power_laws():
@@ -135,4 +135,4 @@ def test_the_benchmark_of_scaling_runs(tmp_path):
     assert measured["machine"]["quick"] and "--quick" in measured["machine"]["command"]
     assert bench_scaling.table(measured) in result.stdout
     for part in ("attfind", "training"):
-        assert (tmp_path / f"scaling-{part}.png").read_bytes().startswith(b"\x89PNG")
+        assert (tmp_path / f"scaling-{part}.svg").read_text().rstrip().endswith("</svg>")
