@@ -44,11 +44,13 @@ class Sizes(NamedTuple):
     batches: tuple[int, ...]
     widths: tuple[int, ...]  # times the channels of all three networks
     searched: int  # images where two processes share them
-    screened_images: int  # where coordinates or the resolution grow
+    screened_images: int  # where coordinates grow
     steps: int  # of training, in a round
 
 
-FULL = Sizes((64, 256, 1024), (2, 4, 8, 16, 32), (2, 4, 8), (32, 64, 128), (8, 16, 32), (1, 2, 4), 128, 16, 16)
+FULL = Sizes(
+    (64, 128, 256, 512, 1024), (2, 4, 8, 16, 32), (2, 4, 8), (32, 64, 128), (8, 16, 32), (1, 2, 4), 128, 16, 16
+)
 QUICK = Sizes((8, 16), (1, 2), (1, 2), (16, 32), (8, 16), (1, 2), 16, 8, 2)
 
 
@@ -93,7 +95,8 @@ def points(sizes: Sizes) -> Iterator[Point]:
             yield Point("attfind", "coordinates", way, size, channels=channels, images=images)
     for side in sizes.resolutions:
         channels = (16,) * (side.bit_length() - 2)
-        yield Point("attfind", "resolution", EXHAUSTIVE, side, side, channels, images=4)
+        for way, images in ((EXHAUSTIVE, 4), (SCREENED, 8)):
+            yield Point("attfind", "resolution", way, side, side, channels, images=images)
     for count in (1, 2):
         yield Point("attfind", "processes", EXHAUSTIVE, count, images=sizes.searched, processes=count)
     for way, count in ((ALONE, 1), (SHARED, 2), (BESIDE, 2)):

@@ -65,6 +65,8 @@ def _curve(axes: Axes, rows: list[dict[str, Any]], way: str, exponent: float, lo
         numpy.array([row[key] for row in rows], float) for key in ("x", "value", "lowest", "highest")
     )
     range_ = numpy.abs(numpy.stack([value - lowest, highest - value]))
-    axes.errorbar(x, value, range_, label=f"{way}: exponent {exponent:.2f}", **look | {"linestyle": "none"})
+    searched = {row["images"] for row in rows if row["part"] == "attfind"}
+    name = f"{way}, N = {searched.pop()}" if len(searched) == 1 else way
+    axes.errorbar(x, value, range_, label=f"{name}: exponent {exponent:.2f}", **look | {"linestyle": "none"})
     scale = numpy.exp(numpy.log(value).mean() - exponent * numpy.log(x).mean())
     axes.plot(x, scale * x**exponent, color=look["color"], linestyle=look["linestyle"], linewidth=0.8)
