@@ -39,7 +39,6 @@ from stylex.config.base import KID_FOLDS, Protocol
 from stylex.datasets import dataset_spec
 from stylex.diagnosis import table as diagnosis_table
 from stylex.diagnosis.verdicts import findings_of
-from stylex.evaluation.factors import OVERLAP
 from stylex.evaluation.frechet import COLUMNS as FRECHET
 from stylex.evaluation.intervals import wilson_interval
 from stylex.evaluation.maps import maps
@@ -53,11 +52,10 @@ from stylex.report import render, tables
 from stylex.report.factors import factors_table
 from stylex.report.run import Run
 from stylex.report.table import Table
-from tests.builders import save_random_network
+from tests.builders import save_random_network, write_factors
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGES = 8
-CAUSES = ("spots", "curl")  # of the classes of drawn leaves
 
 
 @pytest.fixture(scope="session")
@@ -338,27 +336,6 @@ def write_counterfactuals(
             rows += [common | row for row in summaries(found, of_class, config)]
     write_table(paths.counterfactual_images, pandas.DataFrame(images, columns=list(IMAGE_COLUMNS)), origin)
     write_table(paths.counterfactuals, pandas.DataFrame(rows, columns=list(SUMMARY_COLUMNS)), origin)
-
-
-def overlap_of(inside: float) -> dict[str, float]:
-    """Return the columns of a move that acts inside its region by this share, and half as much by chance."""
-    values = (inside / 2, inside, inside - 0.1, inside + 0.1, inside / 4, 0.0, 1.0, inside / 8)
-    return dict(zip(OVERLAP, values, strict=True))
-
-
-def write_factors(root: Path, name: str, moves: list[tuple]) -> None:
-    """Write what each move changes: method, target class, rank, factor, purity, change, coordinate."""
-    common = {"experiment": name, "n": 10, "direction": "to_max", "change_curl": 0.0, "change_size": 0.0}
-    rows = [
-        common | dict(zip(("method", "target_class", "rank", "factor"), (method, target, rank, factor), strict=True))
-        | {"cause": factor in CAUSES, "style_index": index, "purity": purity, "change": change, "change_spots": change}
-        | (dict.fromkeys(OVERLAP) if factor is None else overlap_of(purity))
-        for method, target, rank, factor, purity, change, index in moves
-    ]  # fmt: skip
-    measured = {"experiment": name, "n": 20, "r2_images": 0.99, "r2_reconstructions": 0.5, "logit_weight": 3.0}
-    fit = [measured | {"factor": factor, "cause": factor in CAUSES} for factor in ("spots", "curl", "size")]
-    write_table(ExperimentPaths(root, name).factors, pandas.DataFrame(rows), {})
-    write_table(ExperimentPaths(root, name).factor_fit, pandas.DataFrame(fit), {})
 
 
 @pytest.fixture
