@@ -1,4 +1,5 @@
-# make demo | test | test-all | check | bench-train | bench-attfind | bench-datasets | bench-reading | bench-gpu | clean. The environment is made once, in .venv.
+# make demo | test | test-all | check | clean, and bench-train | bench-attfind | bench-datasets | bench-reading | bench-gpu |
+# bench-scaling. The environment is made once, in .venv.
 SHELL := bash
 PYTHON ?= python3
 SUITE ?= demo
@@ -6,11 +7,12 @@ LOG = results/logs/$(SUITE)
 STAMP := .venv/.installed
 BIN := .venv/bin
 
-# What `make test-all` needs from Debian: a browser, a fresh Debian for the image, Slurm. Without root or apt their tests are
-# skipped, and say so.
-PACKAGES := chromium debootstrap slurm-wlm munge
+# What `make test-all` needs from Debian: a browser, a fresh Debian for the image, Slurm, LaTeX with booktabs and T1 fonts,
+# the text of a PDF. Without root or apt their tests are skipped, and say so.
+PACKAGES := chromium debootstrap slurm-wlm munge texlive-latex-recommended cm-super-minimal poppler-utils
 
-.PHONY: demo test test-all check bench-train bench-attfind bench-datasets bench-reading bench-gpu clean packages
+.PHONY: demo test test-all check clean packages
+.PHONY: bench-train bench-attfind bench-datasets bench-reading bench-gpu bench-scaling
 
 # What it prints is kept in results/logs/demo.txt, what Snakemake says besides in demo.log.
 demo: $(STAMP)
@@ -63,6 +65,10 @@ bench-reading: $(STAMP)
 # A training step, AttFind, and agreement with the CPU, on one GPU: ten minutes. docs/performance.md says what was measured.
 bench-gpu: $(STAMP)
 	$(BIN)/python tests/benchmarks/bench_gpu.py
+
+# How AttFind and training grow by images, coordinates, resolution: 12 minutes on two cores, nothing else running.
+bench-scaling: $(STAMP)
+	$(BIN)/python tests/benchmarks/bench_scaling.py
 
 clean:
 	rm -rf .pytest_cache .ruff_cache .hypothesis *.egg-info

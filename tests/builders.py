@@ -9,18 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy
+import pandas
 import torch
 import yaml
 from PIL import Image
 from torch import Tensor
 
-from stylex.artifacts import load_tensors, save_tensors
+from stylex.artifacts import load_tensors, save_tensors, write_table
 from stylex.classifiers import Classifier, build_network
 from stylex.classifiers.frozen import NetworkDescription, Role, save_network
 from stylex.config import ExperimentPaths, load_experiment
+from stylex.evaluation.factors import OVERLAP
 from stylex.latents.table import SCALARS, VECTORS, Latents, read_latents
 from stylex.networks.model import StylexNetworks, build_networks, save_stylex
 
+CAUSES = ("spots", "curl")  # of the classes of drawn leaves
 NARROW = {f"{kind}_channels": [8, 8, 8, 8] for kind in ("generator", "encoder", "discriminator")} | {"latent_dim": 8}
 
 
@@ -114,3 +117,24 @@ def serving(folder: Path) -> Iterator[str]:
 class Quiet(SimpleHTTPRequestHandler):
     def log_message(self, format: str, *arguments: object) -> None:
         pass
+
+
+def overlap_of(inside: float) -> dict[str, float]:
+    """Return the columns of a move that acts inside its region by this share, and half as much by chance."""
+    values = (inside / 2, inside, inside - 0.1, inside + 0.1, inside / 4, 0.0, 1.0, inside / 8)
+    return dict(zip(OVERLAP, values, strict=True))
+
+
+def write_factors(root: Path, name: str, moves: list[tuple]) -> None:
+    """Write what each move changes: method, target class, rank, factor, purity, change, coordinate."""
+    common = {"experiment": name, "n": 10, "direction": "to_max", "change_curl": 0.0, "change_size": 0.0}
+    rows = [
+        common | dict(zip(("method", "target_class", "rank", "factor"), (method, target, rank, factor), strict=True))
+        | {"cause": factor in CAUSES, "style_index": index, "purity": purity, "change": change, "change_spots": change}
+        | (dict.fromkeys(OVERLAP) if factor is None else overlap_of(purity))
+        for method, target, rank, factor, purity, change, index in moves
+    ]  # fmt: skip
+    measured = {"experiment": name, "n": 20, "r2_images": 0.99, "r2_reconstructions": 0.5, "logit_weight": 3.0}
+    fit = [measured | {"factor": factor, "cause": factor in CAUSES} for factor in ("spots", "curl", "size")]
+    write_table(ExperimentPaths(root, name).factors, pandas.DataFrame(rows), {})
+    write_table(ExperimentPaths(root, name).factor_fit, pandas.DataFrame(fit), {})

@@ -14,7 +14,7 @@ LATEX = str.maketrans({
     "\\": r"\textbackslash{}", "&": r"\&", "%": r"\%", "$": r"\$", "#": r"\#", "_": r"\_", "{": r"\{", "}": r"\}",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "<": r"\textless{}", ">": r"\textgreater{}",
     "|": r"\textbar{}", "`": r"\textasciigrave{}", "[": "{[}", "]": "{]}", "*": "{*}",  # the last: behind a \\
-    "×": r"$\times$", "±": r"$\pm$", "–": "--", "\n": " ", "\r": " ",
+    "×": r"$\times$", "±": r"$\pm$", "−": "$-$", "–": "--", "\n": " ", "\r": " ",
 })  # fmt: skip
 # What Markdown, or GitHub's, reads as more than a letter within a line.
 MARKDOWN = str.maketrans(
@@ -70,7 +70,7 @@ def to_markdown(table: Table) -> str:
 
 
 def to_latex(table: Table) -> str:
-    """Return one `table` environment for each block; the document must load the package booktabs."""
+    """Return one `table` environment for each block; docs/outputs.md says which packages the document must load."""
     blocks = []
     for number, block in enumerate(table.blocks, start=1):
         frame = block.frame.astype(str).map(lambda cell: cell.translate(LATEX))

@@ -16,7 +16,6 @@ import platform
 import resource
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -29,6 +28,7 @@ import quality
 import torch
 import yaml
 from plain import plain_state, plain_step
+from waiting import Waiting
 
 from stylex.allocator import keep_freed_memory
 from stylex.artifacts import provenance, read_json, write_json
@@ -159,16 +159,14 @@ def measure(folder: Path, preset: str, arguments: argparse.Namespace) -> dict[st
     workers, times = {}, {side: [] for side in SIDES}
     for side in SIDES:
         command = [*common, "--project", str(folder), "--preset", preset, "--side", side]
-        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
-        workers[side] = [subprocess.Popen(command, **pipes) for _ in range(copies)]
+        workers[side] = [Waiting(command) for _ in range(copies)]
     for round_ in range(1, arguments.rounds + 1):
         for side, trainings in workers.items():
             for training in trainings:
-                training.stdin.write("\n")
-                training.stdin.flush()
-            times[side].append(statistics.mean([float(training.stdout.readline()) for training in trainings]))
+                training.ask()
+            times[side].append(statistics.mean([float(training.answer()) for training in trainings]))
             print(f"{preset}, round {round_}, {side}: {times[side][-1] * 1000:.0f} ms a step", file=sys.stderr)
-    peaks = {side: max(float(one.communicate()[0]) for one in trainings) for side, trainings in workers.items()}
+    peaks = {side: max(float(one.end()) for one in trainings) for side, trainings in workers.items()}
     ours, plain = (statistics.median(times[side]) for side in SIDES)
     ratios = [slow / fast for fast, slow in zip(times["ours"], times["plain"], strict=True)]
     batch = load_experiment(folder, f"bench-{preset}").stylex.training.batch_size

@@ -8,6 +8,7 @@ from pathlib import Path
 import bench_attfind
 import bench_datasets
 import bench_reading
+import bench_scaling
 import bench_training
 import pytest
 import quality
@@ -86,3 +87,52 @@ def test_the_benchmark_for_the_gpu_runs(tmp_path):
         assert searched["exhaustive"] > 0 and searched["screened_seconds"] > 0
     assert measured["agreement"] == {"losses_relative": 0.0, "steps": 2, "effects_absolute": 0.0}  # of one device
     assert "| `stylex-256` (" in result.stdout
+
+
+SCALING = ROOT / "results/benchmarks/scaling.json"
+
+
+@pytest.mark.skipif(not SCALING.is_file(), reason="make bench-scaling has not been measured")
+def test_the_page_carries_the_table_of_scaling():
+    measured, page = json.loads(SCALING.read_text()), (ROOT / "docs/performance.md").read_text()
+    assert bench_scaling.table(measured) in page and not measured["machine"]["quick"]
+    assert all(f"images/scaling-{part}.svg" in page for part in ("attfind", "training"))
+
+
+def test_exponents_are_those_of_power_laws():
+    rows = [
+        {"part": "attfind", "sweep": "images", "way": way, "x": x, "value": factor * x**power}
+        for way, factor, power in (("exhaustive", 0.1, 1.0), ("screened", 3.0, 0.5))
+        for x in (64, 256, 1024)
+    ]
+    found = bench_scaling.exponents(rows)
+    assert found == {
+        "attfind, images, exhaustive": pytest.approx(1.0),
+        "attfind, images, screened": pytest.approx(0.5),
+    }
+
+
+@pytest.mark.slow
+def test_the_benchmark_of_scaling_runs(tmp_path):
+    command = [sys.executable, str(ROOT / "tests/benchmarks/bench_scaling.py"), "--quick"]
+    command += ["--output", str(tmp_path / "scaling.json"), "--images", str(tmp_path)]
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr[-2000:]
+    measured = json.loads((tmp_path / "scaling.json").read_text())
+    points = {(row["part"], row["sweep"], row["way"], row["x"]): row for row in measured["points"]}
+    assert {(part, sweep) for part, sweep, _, _ in points} == {
+        *(("attfind", sweep) for sweep in ("images", "coordinates", "resolution", "processes")),
+        *(("training", sweep) for sweep in ("resolution", "batch", "width")),
+    }
+    assert all(0 < row["lowest"] <= row["value"] <= row["highest"] for row in points.values())
+    moves = 2 * 58 * 16  # of 16 images, K = 58
+    for processes in (1, 2):  # shards leave nothing out
+        assert points["attfind", "processes", "exhaustive", processes]["evaluations"] == moves
+    screened = points["attfind", "images", "screened", 16]
+    assert 0 < screened["evaluations"] <= moves and screened["coordinates"] == 58
+    assert {row["processes"] for row in points.values() if row["part"] == "training"} == {1, 2}
+    assert set(measured["exponents"]) == {", ".join(key[:3]) for key in points}
+    assert measured["machine"]["quick"] and "--quick" in measured["machine"]["command"]
+    assert bench_scaling.table(measured) in result.stdout
+    for part in ("attfind", "training"):
+        assert (tmp_path / f"scaling-{part}.svg").read_text().rstrip().endswith("</svg>")

@@ -214,8 +214,8 @@ def test_every_check_belongs_to_a_command():
 def test_every_block_says_what_it_is():
     kinds = {kind for page in PAGES for kind, _ in FENCE.findall(page.read_text())}
     # bash: a job script, to be filled in; python: tests/api/test_page.py runs api.md's, the rest
-    # is done elsewhere; text: what a command prints
-    assert kinds <= {"sh", "bash", "yaml", "mermaid", "python", "text"}
+    # is done elsewhere; text: what a command prints; latex: tests/report/test_latex.py sets it
+    assert kinds <= {"sh", "bash", "yaml", "mermaid", "python", "text", "latex"}
 
 
 def test_example_experiment_is_complete(root):

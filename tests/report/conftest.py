@@ -49,7 +49,10 @@ from stylex.figures.make import experiment_figures
 from stylex.latents.table import Latents, write_latents
 from stylex.networks.model import StylexNetworks, build_networks, save_stylex
 from stylex.report import render, tables
-from tests.builders import save_random_network
+from stylex.report.factors import factors_table
+from stylex.report.run import Run
+from stylex.report.table import Table
+from tests.builders import save_random_network, write_factors
 
 REPOSITORY = Path(__file__).parents[2]
 IMAGES = 8
@@ -333,3 +336,19 @@ def write_counterfactuals(
             rows += [common | row for row in summaries(found, of_class, config)]
     write_table(paths.counterfactual_images, pandas.DataFrame(images, columns=list(IMAGE_COLUMNS)), origin)
     write_table(paths.counterfactuals, pandas.DataFrame(rows, columns=list(SUMMARY_COLUMNS)), origin)
+
+
+@pytest.fixture
+def factor_table(tmp_path_factory: pytest.TempPathFactory) -> Table:
+    """The table of known factors of two seeds and of a training without classifier-specific training."""
+    root = tmp_path_factory.mktemp("leaves")
+    shutil.copytree(REPOSITORY / "config", root / "config")
+    first = [("stylex", "sick", 1, "spots", 0.8, 1.0, 3), ("stylex", "healthy", 1, "size", 0.6, -2.0, 4)]
+    first.append(("stylex", "healthy", 2, "spots", 0.9, -1.0, 3))  # the same coordinate, the other way
+    second = [("stylex", "sick", 1, "spots", 0.6, 1.0, 3), ("stylex", "healthy", 1, "curl", 0.4, -2.0, 4)]
+    chance = [("random", target, 1, None, None, None, 5) for target in ("sick", "healthy")]
+    write_factors(root, "leaves", first + chance)
+    write_factors(root, "leaves-seed1", second + chance)
+    write_factors(root, "leaves-without-cst", [("without_cst", *first[0][1:]), *chance])
+    names = ("leaves", "leaves-seed1", "leaves-without-cst")
+    return factors_table(Run(root, {name: load_experiment(root, name) for name in names}))

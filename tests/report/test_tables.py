@@ -507,40 +507,8 @@ def test_mean_and_sd_over_seeds(values, text):
     assert factors.over_seeds(values, "{:.2f}".format) == text
 
 
-def overlap_of(inside):
-    """Return the columns of a move that acts inside its region by this share, and half as much by chance."""
-    values = (inside / 2, inside, inside - 0.1, inside + 0.1, inside / 4, 0.0, 1.0, inside / 8)
-    return dict(zip(OVERLAP, values, strict=True))
-
-
-def write_factors(root, name, moves):
-    common = {"experiment": name, "n": 10, "direction": "to_max", "change_curl": 0.0, "change_size": 0.0}
-    rows = [
-        common | dict(zip(("method", "target_class", "rank", "factor"), (method, target, rank, factor), strict=True))
-        | {"cause": factor in CAUSES, "style_index": index, "purity": purity, "change": change, "change_spots": change}
-        | (dict.fromkeys(OVERLAP) if factor is None else overlap_of(purity))
-        for method, target, rank, factor, purity, change, index in moves
-    ]  # fmt: skip
-    measured = {"experiment": name, "n": 20, "r2_images": 0.99, "r2_reconstructions": 0.5, "logit_weight": 3.0}
-    fit = [measured | {"factor": factor, "cause": factor in CAUSES} for factor in ("spots", "curl", "size")]
-    write_table(ExperimentPaths(root, name).factors, pandas.DataFrame(rows), {})
-    write_table(ExperimentPaths(root, name).factor_fit, pandas.DataFrame(fit), {})
-
-
-@pytest.fixture
-def table(root):
-    first = [("stylex", "sick", 1, "spots", 0.8, 1.0, 3), ("stylex", "healthy", 1, "size", 0.6, -2.0, 4)]
-    first.append(("stylex", "healthy", 2, "spots", 0.9, -1.0, 3))  # the same coordinate, the other way
-    second = [("stylex", "sick", 1, "spots", 0.6, 1.0, 3), ("stylex", "healthy", 1, "curl", 0.4, -2.0, 4)]
-    chance = [("random", target, 1, None, None, None, 5) for target in ("sick", "healthy")]
-    write_factors(root, "leaves", first + chance)
-    write_factors(root, "leaves-seed1", second + chance)
-    write_factors(root, "leaves-without-cst", [("without_cst", *first[0][1:]), *chance])
-    return factors.factors_table(run_of(root, "leaves", "leaves-seed1", "leaves-without-cst"))
-
-
-def test_factors_stand_by_method_with_mean_and_sd_over_seeds(table):
-    coverage = table.blocks[0].frame
+def test_factors_stand_by_method_with_mean_and_sd_over_seeds(factor_table):
+    coverage = factor_table.blocks[0].frame
     both = coverage[coverage["Target class"] == "all directions"].set_index("Method")
     own = both.loc["StylEx"]  # of three moves of the first seed two are of one coordinate
     assert (own["Seeds"], own["n"], own["Moves"]) == (2, "20 / 20", "2 / 2")
@@ -555,8 +523,8 @@ def test_factors_stand_by_method_with_mean_and_sd_over_seeds(table):
     assert sick["Causes, k = 1"] == "1.00 ± 0.00"
 
 
-def test_each_attribute_is_named_with_the_place_where_it_acts(table):
-    named, regions, places, fit = (block.frame for block in table.blocks[1:])
+def test_each_attribute_is_named_with_the_place_where_it_acts(factor_table):
+    named, regions, places, fit = (block.frame for block in factor_table.blocks[1:])
     columns = ["Experiment", "Target class", "1", "2"]
     assert named.iloc[0][columns].tolist() == ["leaves", "sick", "spots +1.00 (80)", "–"]
     assert places.iloc[0][columns].tolist() == ["leaves", "sick", "spots 80.0 (70.0–90.0) / 40.0", "–"]
@@ -571,11 +539,11 @@ def test_each_attribute_is_named_with_the_place_where_it_acts(table):
     assert set(lines.index.get_level_values("Method")) == {"StylEx", "StylEx without CST"}  # random ones move nothing
 
 
-def test_scripts_get_every_move_and_readers_every_format(table):
-    assert len(table.data) == 12 and set(OVERLAP) < set(table.data)
-    assert list(table.data)[-3:] == ["change_curl", "change_size", "change_spots"]
-    assert set(table.data["seed"]) == {0, 1} and set(table.data["threshold"]) == {0.5}
-    assert "spots +1.00 (80)" in to_markdown(table) and r"\toprule" in to_latex(table)
+def test_scripts_get_every_move_and_readers_every_format(factor_table):
+    assert len(factor_table.data) == 12 and set(OVERLAP) < set(factor_table.data)
+    assert list(factor_table.data)[-3:] == ["change_curl", "change_size", "change_spots"]
+    assert set(factor_table.data["seed"]) == {0, 1} and set(factor_table.data["threshold"]) == {0.5}
+    assert "spots +1.00 (80)" in to_markdown(factor_table) and r"\toprule" in to_latex(factor_table)
 
 
 def test_every_experiment_of_the_table_needs_a_regressor(root):
