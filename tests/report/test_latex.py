@@ -77,9 +77,8 @@ def written(root: Path, **changes: object) -> list[tuple[str, Table]]:
 
 def test_every_table_of_a_suite_is_set_with_all_its_numbers(measured: Path, factor_table: Table, tmp_path: Path):
     parts = [*written(measured), *((to_latex(table), table) for table in (factor_table, nasty()))]
-    (measured / "config/experiments/mnist-1.yaml").write_text("extends: mnist\nseed: 1\n")
-    shutil.copytree(ExperimentPaths(measured, "mnist").folder, ExperimentPaths(measured, "mnist-1").folder)
-    parts += written(measured, experiments=["mnist", "mnist-1"], tables=["seeds"])
+    shutil.copytree(ExperimentPaths(measured, "mnist").folder, ExperimentPaths(measured, "mnist-seed1").folder)
+    parts += written(measured, experiments=["mnist"], seeds=2, tables=["seeds", "counterfactual_seeds"])
     assert {table.name for _, table in parts} == {*TABLES, "nasty"}
     code, text = compiled(tmp_path, *(latex for latex, _ in parts))
     assert code == 0, text[-2000:]
