@@ -18,7 +18,9 @@ LAYOUTS = {
     **dict.fromkeys(("afhq", "celeba", "cub", "ffhq", "messidor2"), PUBLISHED),
     "plantvillage": "stylex.datasets.layouts.plantvillage",
     **dict.fromkeys(("folders", "table"), OWN),
+    "emoji": "stylex.datasets.layouts.emoji",
 }
+FACTORS = {"emoji": ("woman", "google", "dark", "active")}  # what a layout knows of every image, besides its class
 
 
 def load_layout(name: str) -> Callable[[Path, str | None, tuple[str, ...] | None], Listing]:
