@@ -47,10 +47,11 @@ class Limits(NamedTuple):
 def unpack(folder: Path, checksums: Mapping[str, str], members: Mapping[str, Sequence[str]] | None = None) -> None:
     """Unpack each archive of `folder` into a folder of its name without the ending, unless that is there.
 
-    checksums: sha256 of the downloaded files by name. members: by name of the archive, as `extract` has them; an
-    archive that is not there is unpacked as a whole. <archive>.unpacked remembers what a folder was made from: with
-    it, the archive itself may be deleted; without it, the folder is a user's own work and is trusted. Raises
-    `DatasetError` for a file that is not the downloaded one, a folder made from another, and what `extract` refuses.
+    checksums: sha256 of the downloaded files by name. members: what is unpacked of an archive, by its name, as
+    `extract` has it; of any other archive, all is. <archive>.unpacked remembers what a folder was made from: with it,
+    the archive itself may be deleted; without it, the folder is a user's own work and is trusted. Raises `DatasetError`
+    for a file that is not the downloaded one, a folder made from another or of other members, and what `extract`
+    refuses.
     """
     for name, expected in checksums.items():
         archive, note = folder / name, folder / f"{name}.unpacked"
@@ -58,16 +59,18 @@ def unpack(folder: Path, checksums: Mapping[str, str], members: Mapping[str, Seq
         if ending is None:
             check_file(archive, expected)
             continue
-        target = folder / name[: -len(ending)]
+        target, patterns = folder / name[: -len(ending)], (members or {}).get(name, ())
+        origin = " ".join((expected, *patterns))
         if not target.exists():
             with storage_errors(target), locked(folder / f".{name}.lock"):
                 if not target.exists():  # else another process was here meanwhile
                     check_file(archive, expected)
                     logger.info("unpacking %s", archive)
-                    extract(archive, target, members=(members or {}).get(name, ()))
-                    write_text(note, expected + "\n")
-        elif note.is_file() and note.read_text(encoding="utf-8").strip() != expected:
-            raise DatasetError(f"{target} was made from another {name}; delete it, so that it is unpacked again")
+                    extract(archive, target, members=patterns)
+                    write_text(note, origin + "\n")
+        elif note.is_file() and note.read_text(encoding="utf-8").strip() != origin:
+            made = f"another {name}" if patterns == () else f"another {name}, or of other members"
+            raise DatasetError(f"{target} was made from {made}; delete it, so that it is unpacked again")
 
 
 def check_file(path: Path, expected: str) -> None:

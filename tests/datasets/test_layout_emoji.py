@@ -136,6 +136,14 @@ def test_transparent_pixels_are_white_and_a_design_is_in_one_split(downloaded):
     assert {part for parts in homes.values() for part in parts} == {"train", "val", "test"}
 
 
+def test_other_members_are_not_taken_for_those_that_were_unpacked(downloaded):
+    prepare(downloaded, "emoji", 64)
+    path = downloaded / "config/datasets/emoji.yaml"
+    path.write_text(path.read_text().replace("img/twitter/64/*.png", "img/twitter/*/*.png"))
+    with pytest.raises(DatasetError, match=r"twitter-16.0.0 was made from another .*, or of other members; delete it"):
+        prepare(downloaded, "emoji", 64)
+
+
 def test_the_listing_of_other_datasets_has_no_factors(downloaded):
     path = downloaded / "config/datasets/emoji.yaml"
     folder, checksums = downloaded / "data/raw/emoji", {}
