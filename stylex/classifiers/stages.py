@@ -36,7 +36,7 @@ from stylex.config import (
 )
 from stylex.config.base import Split
 from stylex.config.finetuning import NOTHING
-from stylex.datasets import ImageSplit, load_all_classes, load_split
+from stylex.datasets import ImageSplit, dataset_spec, load_all_classes, load_split
 from stylex.datasets.factors import Factors, by_halves, read_factors
 from stylex.errors import AccuracyError, ConfigError
 
@@ -117,9 +117,12 @@ def train_oracle(root: Path, oracle_name: str, device: str = "cpu") -> None:
 def train_regressor(root: Path, name: str, device: str = "cpu") -> None:
     """Train config/regressors/<name>.yaml; its metrics are the R² of each factor.
 
-    Raises `ConfigError` when its dataset has no known factors, `ArtifactError` when that is not prepared.
+    Raises `ConfigError` when its dataset has no known factors or is not drawn, so that their regions are not known,
+    `ArtifactError` when it is not prepared.
     """
     config = load_regressor_config(root, name)
+    if dataset_spec(root, config.dataset).format == "images":
+        raise ConfigError(f"dataset '{config.dataset}' is not drawn; choose one that is, such as leaves")
     factors = read_factors(root, config.dataset, config.resolution)
     train, val, test = _splits(root, config.dataset, config.resolution)
     known = torch.from_numpy(factors.of(train.ids)).float()

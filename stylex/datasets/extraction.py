@@ -17,8 +17,9 @@ import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
 from tarfile import HeaderError, ReadError, TarError, TarFile, TarInfo
 from typing import IO, Any, NamedTuple
@@ -43,12 +44,14 @@ class Limits(NamedTuple):
     ratio: int = 100  # unpacked bytes to those of the archive
 
 
-def unpack(folder: Path, checksums: Mapping[str, str]) -> None:
+def unpack(folder: Path, checksums: Mapping[str, str], members: Mapping[str, Sequence[str]] | None = None) -> None:
     """Unpack each archive of `folder` into a folder of its name without the ending, unless that is there.
 
-    checksums: sha256 of the downloaded files by name. <archive>.unpacked remembers what a folder was made from: with
-    it, the archive itself may be deleted; without it, the folder is a user's own work and is trusted. Raises
-    `DatasetError` for a file that is not the downloaded one, a folder made from another, and what `extract` refuses.
+    checksums: sha256 of the downloaded files by name. members: what is unpacked of an archive, by its name, as
+    `extract` has it; of any other archive, all is. <archive>.unpacked remembers what a folder was made from: with it,
+    the archive itself may be deleted; without it, the folder is a user's own work and is trusted. Raises `DatasetError`
+    for a file that is not the downloaded one, a folder made from another or of other members, and what `extract`
+    refuses.
     """
     for name, expected in checksums.items():
         archive, note = folder / name, folder / f"{name}.unpacked"
@@ -56,16 +59,18 @@ def unpack(folder: Path, checksums: Mapping[str, str]) -> None:
         if ending is None:
             check_file(archive, expected)
             continue
-        target = folder / name[: -len(ending)]
+        target, patterns = folder / name[: -len(ending)], (members or {}).get(name, ())
+        origin = " ".join((expected, *patterns))
         if not target.exists():
             with storage_errors(target), locked(folder / f".{name}.lock"):
                 if not target.exists():  # else another process was here meanwhile
                     check_file(archive, expected)
                     logger.info("unpacking %s", archive)
-                    extract(archive, target)
-                    write_text(note, expected + "\n")
-        elif note.is_file() and note.read_text(encoding="utf-8").strip() != expected:
-            raise DatasetError(f"{target} was made from another {name}; delete it, so that it is unpacked again")
+                    extract(archive, target, members=patterns)
+                    write_text(note, origin + "\n")
+        elif note.is_file() and note.read_text(encoding="utf-8").strip() != origin:
+            made = f"another {name}" if patterns == () else f"another {name}, or of other members"
+            raise DatasetError(f"{target} was made from {made}; delete it, so that it is unpacked again")
 
 
 def check_file(path: Path, expected: str) -> None:
@@ -77,12 +82,13 @@ def check_file(path: Path, expected: str) -> None:
         raise DatasetError(f"{path} is not the file that was downloaded; {remedy}")
 
 
-def extract(archive: Path, folder: Path, limits: Limits = Limits()) -> None:  # noqa: B008
+def extract(archive: Path, folder: Path, limits: Limits = Limits(), members: Sequence[str] = ()) -> None:  # noqa: B008
     """Unpack `archive` into the new `folder`, which appears only when it is whole.
 
-    Raises `DatasetError`, naming the archive and the member, for names that are absolute, contain `..` or collide, for
-    links, devices and encrypted members, for more than the limits allow, for damage, and when the folder exists. A
-    process that does the same at the same time is no error.
+    members: patterns of fnmatch, of which a member's name must fit one; none: all are written. Raises `DatasetError`,
+    naming the archive and the member, for names that are absolute, contain `..` or collide, for links, devices and
+    encrypted members, for more than the limits allow, for damage, and when the folder exists. A process that does the
+    same at the same time is no error.
     """
     if folder.exists():
         raise DatasetError(f"{folder} exists already; delete it to extract {archive} again")
@@ -96,7 +102,8 @@ def extract(archive: Path, folder: Path, limits: Limits = Limits()) -> None:  # 
             content.mkdir()
             try:
                 for name, stream in reader.members():
-                    reader.write(content / PurePosixPath(name), stream)
+                    if not members or any(fnmatchcase(name, pattern) for pattern in members):
+                        reader.write(content / PurePosixPath(name), stream)
             except (*DAMAGED, OSError) as error:
                 if isinstance(error, OSError) and error.errno is not None:  # without a number: gzip's and bz2's own
                     raise

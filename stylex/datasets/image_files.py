@@ -29,6 +29,7 @@ from stylex.artifacts import sha256
 from stylex.config.datasets import DatasetFile, Shares
 from stylex.datasets.catalog import DatasetSpec, check_classes, own_images
 from stylex.datasets.extraction import unpack
+from stylex.datasets.factors import Factors
 from stylex.datasets.images import NAMED, Bytes, ImageInfo, Rendering, read_pixels
 from stylex.datasets.layouts import load_layout
 from stylex.datasets.layouts.records import ImageRecord, check_names, listed
@@ -58,6 +59,7 @@ class ImageFiles(NamedTuple):
     records: list[ImageRecord]  # sorted by id
     shares: Shares
     splits: list[str]
+    factors: tuple[str, ...] = ()  # names of the records' factors
 
     def digest(self) -> str:
         """Return the sha256 of all that is known of the images, of a user's own also of what the files hold."""
@@ -66,7 +68,7 @@ class ImageFiles(NamedTuple):
             with ThreadPoolExecutor(available_processes()) as threads:
                 contents = list(threads.map(_content, (record.path for record in self.records)))
         for each, split, content in zip(self.records, self.splits, contents, strict=True):
-            row = [each.id, each.source, each.label, split, each.identity, each.box, content]
+            row = [each.id, each.source, each.label, split, each.identity, each.box, content, *each.factors]
             digest.update(json.dumps(row).encode() + b"\n")
         return digest.hexdigest()
 
@@ -87,7 +89,7 @@ class ImageFiles(NamedTuple):
             "resize": "lanczos, antialiased",
             "splits": "official" if self.shares.official else "by identity" if identities else "stratified by class",
             "shares": self.shares.model_dump(mode="json", exclude_none=True),
-        }
+        } | ({"factors": list(self.factors)} if self.factors else {})
 
 
 def _content(path: Path) -> str | None:
@@ -106,7 +108,7 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
     """
     file, folder = spec.file, own_images(root, spec) or folder
     assert file is not None
-    unpack(folder, checksums)
+    unpack(folder, checksums, {each.name: each.members for source in spec.sources for each in source.files})
     class_names, records, notes = load_layout(file.layout)(folder, file.label, spec.class_names)
     check_classes(spec.name, class_names)
     check_names(record.path for record in records)
@@ -117,7 +119,7 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
         logger.info("%s: %s", spec.name, note)
     shares = file.shares or default_shares(records)
     splits = split_records(records, shares)
-    files = ImageFiles(spec.name, file, class_names, records, shares, splits)
+    files = ImageFiles(spec.name, file, class_names, records, shares, splits, spec.factors)
     counts = Counter((split, class_names[record.label]) for record, split in zip(records, splits, strict=True))
     check_splits(spec.name, files.present(), counts)
     return files
@@ -126,7 +128,11 @@ def list_files(root: Path, spec: DatasetSpec, folder: Path, checksums: Mapping[s
 def content(files: ImageFiles, channels: int, resolution: int, processes: int) -> Content:
     """Return the images; asking for the last row raises `ImageError` when more are unreadable than may be."""
     findings = Findings(Rendering.of(files.file))
-    return Content(Counter(files.splits), _rows(files, channels, resolution, processes, findings), findings)
+    factors = None
+    if files.factors:
+        known = numpy.array([record.factors for record in files.records], numpy.float64)
+        factors = Factors([record.id for record in files.records], files.factors, known)
+    return Content(Counter(files.splits), _rows(files, channels, resolution, processes, findings), findings, factors)
 
 
 def _rows(files: ImageFiles, channels: int, resolution: int, processes: int, findings: Findings) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""Fetch pinned files with programs that users have: pip, apt-get, and Kaggle's client. Nothing is installed.
+"""Fetch pinned files with programs that users have: pip, apt-get, npm, and Kaggle's client. Nothing is installed.
 
 Kaggle's client, https://github.com/Kaggle/kaggle-api, is asked for when a dataset needs it. It knows the user's
 credentials, retries, and continues an interrupted file. Public files may come without credentials.
@@ -27,6 +27,7 @@ from stylex.progress import progress
 INTERVAL = 1.0  # seconds between two looks at how much has come
 INSTALL = "pip install kaggle six"  # six: kaggle 2.2.5 imports it and does not require it
 PIP = f"{sys.executable} -m pip"
+NPM_OPTIONS = "--loglevel=error --no-update-notifier --ignore-scripts --pack-destination=."
 PIP_OPTIONS = "--quiet --disable-pip-version-check --no-input --no-deps --only-binary=:all: --dest ."
 logger = logging.getLogger("stylex")
 
@@ -74,6 +75,28 @@ def _apt_download(package: str, workspace: Path, archive: PinnedFile) -> None:
         logger.warning("%s; trying `apt-get update` once", error)
         _run(["apt-get", "update", "--quiet"], workspace, "check the machine's network and apt configuration")
         _run(command, workspace, remedy, archive)
+
+
+def fetch_npm(source: Source, folder: Path) -> None:
+    """Bring the files of `source` to `folder`: npm packages as they are published, <name>-<version>.tgz.
+
+    npm's own configuration of registries applies. Raises as `fetch_package`.
+    """
+    remedy = "check the network and npm's configuration with `npm config list`"
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        for package, file in zip(source.npm, source.files, strict=True):
+            if is_present(folder / file.name, file) or from_cache(file, folder / file.name):
+                continue
+            if shutil.which("npm") is None:
+                raise DownloadError(f"{source.label} needs npm: install Node.js, which has it")
+            with tempfile.TemporaryDirectory(dir=folder, prefix=".package-") as name:
+                came = Path(name, file.name)
+                _run(["npm", "pack", *NPM_OPTIONS.split(), package], came.parent, remedy, file)
+                if not came.is_file():
+                    raise DownloadError(f"{source.label}: expected {file.name}, got {_names(came.parent)}")
+                verify(came, file, source.label)
+                _move(came, file, folder)
 
 
 def fetch_kaggle(source: Source, folder: Path) -> None:
@@ -153,7 +176,7 @@ def _run(command: list[str], workspace: Path, remedy: str, file: PinnedFile | No
             for stream in (errors, output):
                 stream.seek(0)
             said, full = (errors.read(), output.read()), os.strerror(errno.ENOSPC)
-            if any(full in text for text in said):
+            if any(full.lower() in text.lower() for text in said):  # npm writes it small
                 raise StorageError(f"cannot write {workspace.parent}: {full}; free some space")
             reason = _reason(said[0]) or _reason(said[1]) or f"exit code {client.returncode}"
             raise DownloadError(f"{failure}: {reason}; {remedy}")
@@ -161,6 +184,8 @@ def _run(command: list[str], workspace: Path, remedy: str, file: PinnedFile | No
 
 def _reason(text: str) -> str:
     """Return the line that says why a program failed: its first error, or the last line of a traceback."""
-    warnings = ("Warning", "WARNING", "W: ")
-    lines = [line.strip() for line in text.splitlines() if line.strip() and not line.startswith(warnings)]
+    codes = ("npm error code", "npm error errno", "npm error syscall")  # npm gives the reason below these
+    skipped = ("Warning", "WARNING", "W: ", "npm warn", *codes)
+    lines = [line.strip() for line in text.replace("npm ERR!", "npm error").splitlines()]
+    lines = [line for line in lines if line and not line.startswith(skipped)]
     return lines[-1 if lines[0].startswith("Traceback") else 0] if lines else ""

@@ -38,6 +38,7 @@ class PinnedFile:
     sha256: str | None = None
     md5: str | None = None  # against damage, not for security
     mirrors: tuple[str, ...] = ()  # addresses of folders, of a file that the rest of its source does not have
+    members: tuple[str, ...] = ()  # of an archive, that are unpacked: patterns of fnmatch; none: all
     __pydantic_config__ = FORBID
 
     @property

@@ -171,6 +171,7 @@ def test_a_backbone_can_learn_the_halves_of_all_factors(with_leaves):
     [
         ({"label_smoothing": 0.1}, load_regressor_config, r"smoothing = 0\.1: a regressor has no labels to smooth"),
         ({"dataset": "mnist"}, train_regressor, "dataset 'mnist' has no known factors"),
+        ({"dataset": "emoji"}, train_regressor, "dataset 'emoji' is not drawn; choose one that is"),
     ],
 )
 def test_a_regressor_that_cannot_be_trained_is_one_line(root, changes, load, message):

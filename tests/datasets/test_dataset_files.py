@@ -39,6 +39,9 @@ def test_a_file_is_a_dataset(root):
         Source("the authors' server", (pin,), mirrors=("https://example.org/pets/",)),
         Source("Kaggle", (pin,), kaggle="owner/pets"),
     )
+    write(root, sources=[{"label": "npm", "npm": ["@owner/pets@1.0.0"], "files": [FILES[0] | {"members": ["*.png"]}]}])
+    packed = PinnedFile("pets.zip", 10, md5="0" * 32, members=("*.png",))
+    assert dataset_spec(root, "pets").sources == (Source("npm", (packed,), npm=("@owner/pets@1.0.0",)),)
     write(root, sources=[FORM | {"files": FILES}])
     assert dataset_spec(root, "pets").sources == (Source(**FORM, files=(pin,)),)
     write(root, sources=None, folder="/photos")
@@ -66,7 +69,9 @@ def test_two_datasets_share_their_downloads(root):
         ({"folder": "photos"}, "exactly one of sources, raw, folder and csv"),
         ({"sources": None}, "exactly one of sources, raw, folder and csv"),
         ({"sources": None, "csv": "a.csv"}, "csv needs layout: table"),
-        ({"sources": [{**MIRRORS, "kaggle": "a/b"}]}, "one of mirrors, kaggle and page"),
+        ({"sources": [{**MIRRORS, "kaggle": "a/b"}]}, "one of mirrors, kaggle, npm and page"),
+        ({"sources": [{"label": "npm", "npm": ["a@1", "b@1"], "files": FILES}]}, "one package for each file that"),
+        ({"sources": [{"label": "npm", "npm": ["pets"], "files": FILES}]}, r"npm\.0 = 'pets'"),
         ({"sources": [{"label": "a form", "page": "https://example.org", "files": FILES}]}, "page and steps belong"),
         ({"sources": [{**MIRRORS, "mirors": []}]}, r"sources\.0\.mirors = \[\]: .*did you mean 'mirrors'"),
         ({"sources": [{**MIRRORS, "mirrors": ["https://example.org"]}]}, "is not of the form https"),

@@ -158,6 +158,14 @@ def test_full_disk_leaves_nothing(tmp_path, small_disk):
     assert list(small_disk.iterdir()) == []
 
 
+def test_only_the_members_that_are_asked_for_are_written(tmp_path):
+    archive = tmp_path / "set.tgz"
+    archive.write_bytes(tar(*(regular(name, content) for name, content in FILES.items())))
+    extract(archive, tmp_path / "set", members=["*/b.jpg", "set/*.txt"])
+    files = sorted(path.name for path in (tmp_path / "set").rglob("*") if path.is_file())
+    assert files == ["b.jpg", "empty.txt"]
+
+
 def unpack(archive, folder, barrier, results):
     barrier.wait()
     try:

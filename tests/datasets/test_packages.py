@@ -1,11 +1,14 @@
-"""Programs that fetch: pip, apt-get with a real package, and Kaggle's client or a stand-in that says the same."""
+"""Programs that fetch: pip, npm, apt-get with a real package, and Kaggle's client or a stand-in that says the same."""
 
+import hashlib
+import io
 import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from dataclasses import replace
 
@@ -14,7 +17,7 @@ import pytest
 from stylex.artifacts import read_json
 from stylex.datasets.catalog import DatasetSpec, Source
 from stylex.datasets.download import download_from_sources
-from stylex.datasets.packages import fetch_package
+from stylex.datasets.packages import fetch_npm, fetch_package
 from stylex.errors import ChecksumError, DownloadError, StorageError
 
 BODY = b"fundus" * 1000
@@ -137,6 +140,90 @@ def test_machine_without_apt(tmp_path, debian, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
     with pytest.raises(DownloadError, match="apt-get is not on this machine"):
         fetch_package(debian, tmp_path / "raw")
+
+
+@pytest.fixture
+def npm(tmp_path, server, reply, pin, monkeypatch):
+    """Two packages on a loopback server that npm's configuration names as its registry."""
+    if shutil.which("npm") is None:
+        pytest.skip("no npm on this machine")
+    pins = []
+    for name in ("toy-a", "toy-b"):
+        body = tgz({"package/package.json": json.dumps({"name": name, "version": "1.0.0"}).encode(), "package/t": BODY})
+        dist = {"tarball": f"{server.url}{name}.tgz", "shasum": hashlib.sha1(body).hexdigest()}
+        versions = {"1.0.0": {"name": name, "version": "1.0.0", "dist": dist}}
+        about = {"name": name, "dist-tags": {"latest": "1.0.0"}, "versions": versions}
+        server.replies[f"/{name}"] = reply(json.dumps(about).encode())
+        server.replies[f"/{name}.tgz"] = reply(body)
+        pins.append(pin(f"{name}-1.0.0.tgz", body))
+    for key, value in {"registry": server.url, "cache": tmp_path / "cache", "fetch_retries": 0}.items():
+        monkeypatch.setenv(f"npm_config_{key}", str(value))
+    return Source("npm packages toy-a and toy-b", tuple(pins), npm=("toy-a@1.0.0", "toy-b@1.0.0"))
+
+
+def tgz(members):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, body in members.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(body)
+            archive.addfile(info, io.BytesIO(body))
+    return stream.getvalue()
+
+
+def test_npm_brings_each_package_and_only_what_is_missing(npm, server, tmp_path):
+    folder = tmp_path / "raw"
+    spec = DatasetSpec("toy", "Toy", ("0", "1"), 3, "MIT", "images", (npm,))
+    download_from_sources(spec, folder)
+    assert sorted(path.name for path in folder.iterdir()) == ["source.json", "toy-a-1.0.0.tgz", "toy-b-1.0.0.tgz"]
+    (folder / "toy-b-1.0.0.tgz").unlink()
+    server.requests.clear()
+    download_from_sources(spec, folder)
+    assert "/toy-a" not in {path for path, _ in server.requests}
+    assert read_json(folder / "source.json")["files"]["toy-b-1.0.0.tgz"]["sha256"] == npm.files[1].sha256
+
+
+def test_npm_package_that_is_not_the_pinned_one(npm, tmp_path):
+    other = replace(npm.files[1], sha256="0" * 64)
+    with pytest.raises(ChecksumError, match=r"toy-b-1.0.0.tgz from npm packages .* has sha256 .*, expected 0{64}:"):
+        fetch_npm(replace(npm, files=(npm.files[0], other)), tmp_path / "raw")
+    assert [path.name for path in (tmp_path / "raw").iterdir()] == ["toy-a-1.0.0.tgz"]
+
+
+@pytest.mark.parametrize(
+    ("package", "reason"),
+    [("toy-c@1.0.0", "404 Not Found"), ("toy-a@2.0.0", "No matching version found for toy-a@2.0.0")],
+)
+def test_npm_package_that_is_refused(npm, tmp_path, package, reason):
+    with pytest.raises(DownloadError) as caught:
+        fetch_npm(replace(npm, npm=(package, "toy-b@1.0.0")), tmp_path / "raw")
+    line = str(caught.value)
+    assert f"{package}` failed: npm error" in line and reason in line and "\n" not in line
+    assert line.endswith("; check the network and npm's configuration with `npm config list`")
+    assert list((tmp_path / "raw").iterdir()) == []
+
+
+def test_registry_that_does_not_answer(npm, tmp_path, monkeypatch):
+    monkeypatch.setenv("npm_config_registry", "http://127.0.0.1:9/")
+    with pytest.raises(DownloadError, match="failed: npm error FetchError: .*ECONNREFUSED .*`npm config list`"):
+        fetch_npm(npm, tmp_path / "raw")
+
+
+def test_npm_on_a_full_disk(npm, small_disk):
+    (small_disk / "filler").write_bytes(b"x" * 65536)
+    with pytest.raises(StorageError, match="No space left on device"):
+        fetch_npm(npm, small_disk)
+
+
+def test_machine_without_npm(tmp_path, pin, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    source = Source("npm package toy", (pin("toy-1.tgz", BODY),), npm=("toy@1",))
+    spec = DatasetSpec("toy", "Toy", ("0", "1"), 3, "MIT", "images", (source,))
+    with pytest.raises(DownloadError) as caught:
+        download_from_sources(spec, tmp_path / "raw")
+    line = str(caught.value)
+    assert "npm package toy needs npm: install Node.js, which has it" in line and "\n" not in line
+    assert "or put the files into" in line
 
 
 def test_package_on_a_full_disk(wheel, small_disk):

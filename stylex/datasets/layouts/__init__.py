@@ -15,10 +15,12 @@ from stylex.datasets.layouts.records import Listing
 
 PUBLISHED, OWN = "stylex.datasets.layouts.published", "stylex.datasets.layouts.own"
 LAYOUTS = {
+    "emoji": "stylex.datasets.layouts.emoji",
     **dict.fromkeys(("afhq", "celeba", "cub", "ffhq", "messidor2"), PUBLISHED),
     "plantvillage": "stylex.datasets.layouts.plantvillage",
     **dict.fromkeys(("folders", "table"), OWN),
 }
+FACTORS = {"emoji": ("woman", "google", "dark", "active")}  # what a layout knows of every image, besides its class
 
 
 def load_layout(name: str) -> Callable[[Path, str | None, tuple[str, ...] | None], Listing]:

@@ -34,6 +34,7 @@ class ImageRecord(NamedTuple):
     part: Part | None = None  # of an official split; None: split by the dataset's shares
     identity: str | None = None  # images of one identity (a person, an animal, an eye's patient) share a split
     box: Box | None = None  # None: central square
+    factors: tuple[float, ...] = ()  # in [0, 1], of a layout that FACTORS names
 
     @classmethod
     def below(
