@@ -13,7 +13,7 @@ import yaml
 from stylex.config.base import KID_FOLDS
 from stylex.report import comparisons, evidence, factors
 from stylex.report.published import SOURCES
-from stylex.report.rules import LEVEL, RULES, Finding, Verdict
+from stylex.report.rules import LEVEL, RULES, Finding, Verdict, over_trainings
 from stylex.report.run import Run
 
 UNTESTED, MIXED = "not tested by this run", "mixed"
@@ -31,7 +31,8 @@ class Measure:
 
     def find(self, run: Run) -> list[Finding]:
         """Return what the numbers of a run say; nothing where the run does not have them."""
-        return list(_called(RULES.__getitem__, self.rule, run.experiments, _called(_evidence, self.evidence, run)))
+        found = _called(RULES.__getitem__, self.rule, run.experiments, _called(_evidence, self.evidence, run))
+        return list(found if self.rule["name"] == "seeds" else over_trainings(run.experiments, found))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -111,6 +112,29 @@ def _over_seeds(group: Mapping[int, Evidence], single: str | None) -> Finding:
         f" Student interval {points(low)} to {points(high)})."
     )
     return first.judged(beyond(low, high, 0), sentence)
+
+
+def over_trainings(experiments: Experiments, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Make one finding of those about experiments that differ by their seed alone: what all of them say, or nothing.
+
+    The order is that of the first of each; a finding that is not about an experiment stays as it is.
+    """
+    groups: dict[tuple[str, int], list[Finding]] = {}
+    seen: Counter[str] = Counter()
+    for finding in findings:
+        known = experiments.get(finding.where)
+        key = repetition(known, experiments) if known else finding.where
+        groups.setdefault((key, seen[finding.where]), []).append(finding)
+        seen[finding.where] += 1
+    for group in groups.values():
+        verdicts, seeds = Counter(finding.verdict for finding in group), len(group)
+        if seeds == 1:
+            yield group[0]
+            continue
+        verdict = group[0].verdict if len(verdicts) == 1 else Verdict.UNDECIDED
+        counted = ", ".join(f"{each.value}: {number} of {seeds}" for each, number in verdicts.most_common())
+        said = " ".join(f"Seed {experiments[each.where].seed}: {each.sentence}" for each in group)
+        yield Finding(group[0].where, verdict, f"{seeds} trainings ({counted}). {said}", group[0].anchor)
 
 
 RULES: dict[str, Rule] = {"interval": interval, "test": test, "count": count, "seeds": seeds}
