@@ -2,6 +2,10 @@
 
 import csv
 import json
+import os
+import re
+import subprocess
+import sys
 from base64 import urlsafe_b64decode
 from pathlib import Path
 
@@ -15,6 +19,7 @@ pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).parents[2]
 PIPELINE = yaml.safe_load((ROOT / "dvc.yaml").read_text())
+PUBLISHED = yaml.safe_load((ROOT / "results/cpu/dvc.yaml").read_text())
 SUFFICIENCY = ExperimentPaths(Path(), "mnist").sufficiency
 
 
@@ -39,15 +44,25 @@ def covered(path, known):
     return any(path == each or path.startswith(f"{each}/") for each in known)
 
 
-def test_the_stage_data_keeps_what_belongs_to_no_single_experiment(standing_in):
+@pytest.mark.parametrize("suite", [PIPELINE["vars"][0]["suite"], "cpu"])
+def test_the_stage_data_keeps_what_belongs_to_no_single_experiment(standing_in, suite):
     """Of what Snakemake makes for the suite, all that is not below results/experiments or the suite's own folder."""
-    suite = PIPELINE["vars"][0]["suite"]
     summary = standing_in.done("snakemake", "--summary", "--config", f"suite={suite}").splitlines()
     made = {line.split("\t")[0] for line in summary[summary[0].startswith("output_file") :]}
     shared = {path for path in made if not path.startswith(("results/experiments/", f"results/{suite}/"))}
-    kept = {path for out in PIPELINE["stages"]["data"]["outs"] for path in out if not path.startswith(".snakemake/")}
+    stages = [each["stages"]["data"] for each in ((PIPELINE, PUBLISHED) if suite == "cpu" else (PIPELINE,))]
+    kept = {path for stage in stages for out in stage["outs"] for path in out if not path.startswith(".snakemake/")}
     assert {path for path in shared if not covered(path, kept)} == set()
     assert {path for path in kept if not any(covered(each, {path}) for each in shared)} == set()
+
+
+def test_the_pipeline_of_the_committed_results_has_every_run_of_its_suite():
+    command = [sys.executable, "-m", "dvc", "stage", "list", "results/cpu/dvc.yaml"]
+    wide = os.environ | {"COLUMNS": "1000"}  # else long lines are cut off
+    listed = subprocess.run(command, cwd=ROOT, env=wide, capture_output=True, check=True, text=True).stdout
+    suite = load_project(ROOT, "cpu").suite
+    assert set(re.findall(r"results/experiments/([^,\s]+)", listed)) == set(suite.runs)
+    assert PUBLISHED["stages"]["experiment"]["matrix"]["seed"][1:] == [f"-seed{seed}" for seed in range(1, suite.seeds)]
 
 
 def test_plots_are_of_the_experiments_of_the_suite():
