@@ -12,7 +12,8 @@ Counts = dict[tuple[str, str], int]
 LOADING = {
     "networks/model.py:stylex_of", "classifiers/frozen.py:load_classifier", "classifiers/frozen.py:load_backbone",
     "classifiers/frozen.py:load_oracle", "classifiers/frozen.py:load_regressor", "training/state.py:initial_state",
-    "training/state.py:FlatWeights.__init__", "attfind/effects.py:Measurement.__init__", "attfind/explanations.py:Explainer.__init__",
+    "training/state.py:FlatWeights.__init__", "attfind/effects.py:Measurement.__init__",
+    "attfind/explanations.py:Explainer.__init__",
     "classifiers/training.py:train_network", "training/metrics.py:Validation.__init__",
     "training/sampler.py:BatchSampler.__init__",
 }  # fmt: skip
