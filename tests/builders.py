@@ -65,9 +65,12 @@ def random_classifier(names: Any, resolution: int) -> Classifier:
     return random_network(Classifier, "classifier", names, resolution)
 
 
-def save_random_network(path: Path, role: Role, names: Any, channels: int = 1, seed: int = 0) -> None:
+def save_random_network(
+    path: Path, role: Role, names: Any, channels: int = 1, seed: int = 0, resolution: int = 32
+) -> None:
     torch.manual_seed(seed)
-    save_network(path, build_network("resnet18", channels, len(names), 0.125), describe(role, names, channels), {})
+    description = describe(role, names, channels, resolution)
+    save_network(path, build_network("resnet18", channels, len(names), 0.125), description, {})
 
 
 def balance(paths: ExperimentPaths) -> None:

@@ -105,7 +105,8 @@ def _state(config: ExperimentConfig, channels: int, classes: int, share: int) ->
     update = {"acceleration": acceleration, "precision": precision, "mixed_conditions": 0.0}
     update |= {"batch_size": share, "autoencoder_images": 0}
     stylex = config.stylex.model_copy(update={"training": training.model_copy(update=update)})
-    return initial_state(stylex, config.dataset.resolution, channels, classes, config.seed, META)
+    with torch.device(META):  # the networks are built there, too
+        return initial_state(stylex, config.dataset.resolution, channels, classes, config.seed, META)
 
 
 def _frozen(root: Path, config: ExperimentConfig, channels: int, names: tuple[str, ...]) -> FrozenNetworks:

@@ -11,11 +11,20 @@ from stylex.artifacts import sha256, write_json
 from stylex.attfind import selection
 from stylex.attfind.effects import compute_effects
 from stylex.attfind.explanations import explain_analysed
-from stylex.attfind.records import write_attributes
-from stylex.config import DatasetPaths, backbone_paths, experiment_paths, load_experiment, oracle_paths
+from stylex.attfind.records import Attribute, Direction, write_attributes
+from stylex.config import (
+    DatasetPaths,
+    backbone_paths,
+    experiment_paths,
+    load_experiment,
+    oracle_paths,
+    regressor_paths,
+)
+from stylex.datasets import download, leaves, prepare
 from stylex.diagnosis import write_diagnosis
 from stylex.errors import AttributesNotFoundError
 from stylex.evaluation.baselines import ganalyze
+from stylex.evaluation.factors import factors
 from stylex.evaluation.frechet import frechet
 from stylex.evaluation.maps import maps
 from stylex.evaluation.quality import counterfactuals
@@ -25,7 +34,7 @@ from stylex.latents.encode import encode
 from tests.builders import NARROW, balance, save_random_network, save_random_stylex
 from tests.conftest import REPOSITORY
 
-TINY = "tiny"
+TINY, DRAWN = "tiny", "drawn"
 DIGITS = tuple("0123456789")
 EXPERIMENT = {
     "extends": "mnist",
@@ -47,6 +56,14 @@ EXPERIMENT = {
         "baselines": {"latent_steps": 4, "pixel_levels": 3, "ganalyze_steps": 3},
     },
 }  # fmt: skip
+# Of images whose factors are known, for the stage that asks for them.
+EXPERIMENT_DRAWN = {
+    "extends": "leaves-32",
+    "title": "drawn",
+    "attfind": {"images": 12, "precision": "float32"},
+    "stylex": {"networks": NARROW},
+    "evaluation": {"batch_size": 10, "random_moves": 2},
+}
 # In the order in which they run: what writes the files, and which attributes of ExperimentPaths they are.
 STAGES = {
     "encode": (encode, ["latents"]),
@@ -60,7 +77,12 @@ STAGES = {
     "maps": (maps, ["maps", "map_numbers"]),
     "counterfactuals": (counterfactuals, ["counterfactuals", "counterfactual_images"]),
     "diagnosis": (write_diagnosis, ["diagnosis"]),
+    "factors": (factors, ["factors", "factor_fit"]),
 }
+
+
+def experiment_of(stage):
+    return DRAWN if stage == "factors" else TINY
 
 
 def write_split(root):
@@ -82,6 +104,26 @@ def write_split(root):
     write_json(manifest, {"class_names": list(DIGITS), "channels": 1, "resolution": 32, "shards": shards})
 
 
+def write_drawn(root):
+    """Draw leaves, and write what the experiment on them needs for its factors: random networks, and an attribute."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leaves, "COUNT", 80)
+        download(root, "leaves")
+        prepare(root, "leaves", 32)
+    (root / f"config/experiments/{DRAWN}.yaml").write_text(yaml.safe_dump(EXPERIMENT_DRAWN))
+    paths, regressor = experiment_paths(root, DRAWN), regressor_paths(root, "leaves-32")
+    save_random_stylex(root, DRAWN, channels=3)
+    save_random_network(paths.classifier.model, "classifier", leaves.CLASSES, 3, seed=3)
+    save_random_network(backbone_paths(root, "leaves-32").model, "backbone", ("a", "b"), 3, seed=4)
+    save_random_network(regressor.model, "regressor", leaves.FACTORS, 3, seed=5)
+    write_json(regressor.metrics, {key: dict.fromkeys(leaves.FACTORS, 0.5) for key in ("mean", "sd")})
+    encode(root, DRAWN, "cpu")
+    balance(paths)
+    encode(root, DRAWN, "cpu")
+    found = [Attribute(name, 1, 5, 0, 5, Direction.TO_MAX, 1.0, 1) for name in leaves.CLASSES]
+    write_attributes(paths.attributes, found, {})
+
+
 @pytest.fixture(scope="session")
 def analysed(tmp_path_factory):
     """The project. Tests must not change it."""
@@ -96,8 +138,9 @@ def analysed(tmp_path_factory):
     save_random_network(oracle_paths(root, "mnist-32").model, "oracle", DIGITS, seed=2)
     encode(root, TINY, "cpu")
     balance(paths)
+    write_drawn(root)
     for stage, (run, _) in STAGES.items():
-        run(root, TINY, "cpu")
+        run(root, experiment_of(stage), "cpu")
         if stage == "effects":
             try:
                 selection.select(root, TINY, load_experiment(root, TINY).attfind.protocol)

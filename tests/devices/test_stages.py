@@ -20,7 +20,7 @@ from stylex.networks.stylespace import StyleVector
 from stylex.networks.synthesis import Synthesis
 from tests.builders import configure
 from tests.conftest import REPOSITORY
-from tests.devices.conftest import EXPERIMENT, STAGES, TINY
+from tests.devices.conftest import EXPERIMENT, STAGES, TINY, experiment_of
 from tests.devices.simulated import NAME, MixedDevicesError, simulated_device
 from tests.devices.waits import STAGES as WAITS
 from tests.devices.waits import beyond
@@ -54,18 +54,19 @@ def contents(paths, files):
 )
 def test_a_stage_writes_what_it_writes_on_a_cpu_and_waits_as_often_as_stated(project, stage):
     base, attfind = VARIANTS.get(stage, (stage, None))
-    (run, files), paths = STAGES[base], experiment_paths(project, TINY)
+    (run, files), name = STAGES[base], experiment_of(base)
+    paths = experiment_paths(project, name)
     if attfind is not None:
         configure(project, TINY, **EXPERIMENT | {"attfind": attfind})
-        run(project, TINY, "cpu")
+        run(project, name, "cpu")
     expected = contents(paths, files)
     with simulated_device() as device:
-        run(project, TINY, NAME)
+        run(project, name, NAME)
     for ours, theirs in zip(contents(paths, files), expected, strict=True):
         if isinstance(ours, dict):
             assert ours.keys() == theirs.keys()
-            for name, value in theirs.items():
-                assert ours[name] == pytest.approx(value, rel=1e-4, abs=1e-5)
+            for key, value in theirs.items():
+                assert ours[key] == pytest.approx(value, rel=1e-4, abs=1e-5)
         else:
             pandas.testing.assert_frame_equal(ours, theirs, rtol=1e-3, atol=2e-4)  # a pixel may round to another level
     assert not beyond(device.counts(), WAITS[stage])
@@ -115,7 +116,7 @@ def test_a_tensor_that_is_made_on_the_cpu_is_caught_in_each_stage(project, monke
     finish = Synthesis.finish
     monkeypatch.setattr(Synthesis, "finish", lambda *given: finish(*given) + torch.zeros(1))
     with simulated_device(), pytest.raises(MixedDevicesError):
-        STAGES[stage][0](project, TINY, NAME)
+        STAGES[stage][0](project, experiment_of(stage), NAME)
 
 
 @pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in SLOW])
@@ -123,7 +124,7 @@ def test_a_wait_more_is_caught_in_each_stage(project, monkeypatch, stage):
     finish = Synthesis.finish
     monkeypatch.setattr(Synthesis, "finish", lambda *given: finish(*given) + 0 * finish(*given).detach().sum().item())
     with simulated_device() as device:
-        STAGES[stage][0](project, TINY, NAME)
+        STAGES[stage][0](project, experiment_of(stage), NAME)
     assert {kind for _, kind in beyond(device.counts(), WAITS[stage])} == {"number"}
 
 

@@ -11,8 +11,9 @@ Counts = dict[tuple[str, str], int]
 # Weights and what else is sent once, at the start of a stage.
 LOADING = {
     "networks/model.py:stylex_of", "classifiers/frozen.py:load_classifier", "classifiers/frozen.py:load_backbone",
-    "classifiers/frozen.py:load_oracle", "training/state.py:initial_state", "training/state.py:FlatWeights.__init__",
-    "attfind/effects.py:Measurement.__init__", "attfind/explanations.py:Explainer.__init__",
+    "classifiers/frozen.py:load_oracle", "classifiers/frozen.py:load_regressor", "training/state.py:initial_state",
+    "training/state.py:FlatWeights.__init__", "attfind/effects.py:Measurement.__init__",
+    "attfind/explanations.py:Explainer.__init__",
     "classifiers/training.py:train_network", "training/metrics.py:Validation.__init__",
     "training/sampler.py:BatchSampler.__init__",
 }  # fmt: skip
@@ -136,6 +137,12 @@ STAGES: dict[str, Counts] = {
         ("networks/stylespace.py:StyleVector.select", "written"): 12,
     },
     "diagnosis": DIAGNOSIS,
+    "factors": {  # of 8 batches: 12 images, and some of them for each of 6 moves
+        STYLES: 16,
+        ("evaluation/factors.py:estimated.<listcomp>", "read"): 16,
+        ("evaluation/factors.py:factors.<listcomp>", "written"): 2,
+        ("evaluation/factors.py:factors.<listcomp>", "read"): 2,
+    },
 }
 
 # Why, by function; the tables above name no other, nor does the code of HOT call .cpu(), .item() or .numpy() elsewhere.
@@ -159,8 +166,8 @@ REASONS = {
     "evaluation/baselines.py:ganalyze": "latents are sent, once",
     "evaluation/baselines.py:learn_direction": "a scale before the first step, two errors a batch after the last",
     "evaluation/counterfactuals.py:Run.images": "images that are kept are kept on the CPU",
-    "evaluation/factors.py:estimated": "factors are compared on the CPU",
-    "evaluation/factors.py:factors": "factors are compared on the CPU",
+    "evaluation/factors.py:estimated": "images and their factors are compared on the CPU, a batch at a time",
+    "evaluation/factors.py:factors": "images are sent, and their factors compared on the CPU, a batch at a time",
     "evaluation/factors.py:overlap": "intervals are numpy's",
     "evaluation/frechet.py:BackboneFeatures.features": "sums over all images are float64, on the CPU",
     "evaluation/frechet.py:InceptionFeatures.features": "sums over all images are float64, on the CPU",

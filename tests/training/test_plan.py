@@ -4,11 +4,14 @@ import re
 from pathlib import Path
 
 import pytest
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from stylex.cli import main
 from stylex.config import load_experiment
 from stylex.training.footprint import Footprint
-from stylex.training.plan import META, PEAKS, SHARE, plan
+from stylex.training.plan import PEAKS, SHARE, plan
 from stylex.training.state import initial_state
 
 ROOT = Path(__file__).parents[2]
@@ -92,5 +95,25 @@ def test_released_models_have_nothing_to_plan(capsys, monkeypatch):
     assert "trains nothing" in capsys.readouterr().err
 
 
+class Allocated(TorchDispatchMode):
+    """Notes the largest storage (bytes) that an operation returns elsewhere than on `meta`, and how many are there."""
+
+    def __init__(self):
+        super().__init__()
+        self.largest, self.on_meta = 0, 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        returned = func(*args, **(kwargs or {}))
+        for each in tree_leaves(returned):
+            if isinstance(each, Tensor):
+                self.on_meta += each.is_meta
+                self.largest = max(self.largest, 0 if each.is_meta else each.untyped_storage().nbytes())
+        return returned
+
+
 def test_nothing_is_allocated():
-    assert initial_state(load_experiment(ROOT, "mnist").stylex.model_copy(), 32, 1, 2, 0, META).path_length_mean.is_meta
+    """But numbers by the sample or the layer: the smallest network has more weights, and so has a batch of images."""
+    with Allocated() as seen:
+        found = plan(ROOT, load_experiment(ROOT, "ffhq-age-256"), 1, "h100")
+    assert seen.on_meta > 10_000 and found.state > 1 << 30
+    assert seen.largest <= 1024
