@@ -357,16 +357,18 @@ def of_all_experiments(artifacts):
 
 def table_inputs(paths):
     """What the tables and the report read of one experiment: its numbers, and the headers that say where they come from."""
-    experiment = PROJECT.experiments[paths.name]
+    experiment, named = PROJECT.experiments[paths.name], {*PROJECT.suite.tables}
     tables = [*paths.attribute_lists(experiment.method).values(), paths.sufficiency, paths.flips, paths.random_flips]
     if experiment.gives("frechet"):
         tables.append(paths.frechet)
     if not experiment.released:
-        tables += [paths.independent, paths.subset, paths.study_key, paths.observer]
-        tables += [paths.samples] if "samples" in PROJECT.suite.tables else []
-        if {"counterfactuals", "counterfactual_seeds"} & {*PROJECT.suite.tables}:
+        tables += [paths.independent, paths.subset] if "subset" in named else []
+        tables += [paths.study_key, paths.observer] if "user_study" in named else []
+        tables += [paths.samples] if "samples" in named else []
+        tables += [paths.diagnosis] if "counterfactual_seeds" in named else []
+        if {"counterfactuals", "counterfactual_seeds"} & named:
             tables += [paths.counterfactuals, paths.counterfactual_images]
-        if "factors" in PROJECT.suite.tables and experiment.gives("factors"):
+        if "factors" in named and experiment.gives("factors"):
             tables += [paths.factors, paths.factor_fit]
     numbers = [path for table in tables for path in with_provenance(table)]
     classifier = paths.classifier.model if experiment.released else paths.classifier.metrics
@@ -375,10 +377,10 @@ def table_inputs(paths):
 
 def report_inputs(paths):
     """What the report alone reads of one experiment."""
-    maps = with_provenance(paths.map_numbers)
-    if PROJECT.experiments[paths.name].released:
-        return maps
-    return [*maps, paths.stylex_history, paths.independent, paths.subset, *with_provenance(paths.diagnosis)]
+    tables = [paths.map_numbers]
+    if not PROJECT.experiments[paths.name].released:
+        tables += [paths.stylex_history, paths.independent, paths.subset, paths.diagnosis]
+    return [path for table in tables for path in with_provenance(table)]
 
 
 def results_of(paths):

@@ -28,7 +28,9 @@ rule frames:
 rule gallery:
     input:
         frames=[GALLERY.frames(name) for name in PROJECT.suite.experiments],
-        numbers=[file for each in map(paths_of, PROJECT.suite.experiments) for file in (each.sufficiency, each.stylex_model)],
+        numbers=[
+            file for each in map(paths_of, PROJECT.suite.experiments) for file in (each.sufficiency, each.stylex_model)
+        ],
         names=names_of_people(),
     output:
         GALLERY.page,
