@@ -154,6 +154,7 @@ class SuitePaths:
     name: str
 
     report = At("index.html")  # the page, which refers to the figures beside it
+    claims = At("claims.csv")  # the verdicts that the page shows
     bundle = At("report.html")  # the same in one file, where asked for; no output of a rule
 
     @property

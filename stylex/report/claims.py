@@ -8,6 +8,7 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+import pandas
 import yaml
 
 from stylex.config.base import KID_FOLDS
@@ -129,3 +130,20 @@ def judge(run: Run, of: Iterable[Claim] | None = None) -> list[Judged]:
         )
         for claim in (claims() if of is None else of)
     ]
+
+
+def verdicts(judged: Iterable[Judged]) -> pandas.DataFrame:
+    """Return a row for each finding, and one for each measure of a claim that this run does not have."""
+    rows = [
+        (each.claim.id, measure.name, finding.where, str(finding.verdict), finding.sentence)
+        for each in judged
+        for measure, findings in each.findings
+        for finding in findings
+    ]
+    rows += [
+        (each.claim.id, measure.name, "", UNTESTED, "")
+        for each in judged
+        for measure, findings in each.findings
+        if not findings
+    ]
+    return pandas.DataFrame(rows, columns=["claim", "measure", "experiment", "verdict", "sentence"])

@@ -15,12 +15,12 @@ from markdown_it import MarkdownIt
 from markupsafe import Markup, escape
 
 import stylex
-from stylex.artifacts import write_text
+from stylex.artifacts import write_table, write_text
 from stylex.config import ExperimentConfig, SuitePaths, load_dataset_file
 from stylex.report.answer import AGREED, answer, asked_of
 from stylex.report.attributes import attributes_of
 from stylex.report.captions import text
-from stylex.report.claims import judge
+from stylex.report.claims import judge, verdicts
 from stylex.report.experiment import experiment_part
 from stylex.report.links import Links
 from stylex.report.pictures import Album
@@ -61,6 +61,7 @@ def render(root: Path, suite: str, embedded: bool = False) -> None:
         for name in run.experiments
     ]
     parts = [part for part in every if part.name in config.experiments]
+    judged = judge(run.with_tables(tables))
     sections = ["claims.j2", "experiments.j2", "tables.j2", "methods.j2", "provenance.j2"]
     if own := _own(root, run.experiments):
         sections[:2] = reversed(sections[:2])
@@ -82,12 +83,14 @@ def render(root: Path, suite: str, embedded: bool = False) -> None:
         links=links,
         measured=[part for part in parts if part.confusion],  # classifiers
         tables=[_part(paths, table, list(run.experiments)) for table in tables],
-        claims=judge(run.with_tables(tables)),
+        claims=judged,
         comparable=[name for name, experiment in run.experiments.items() if experiment.published_domain],
         notes=method_notes(root),
         settings=settings(run.experiments),
     )  # fmt: skip
     write_text(paths.bundle if embedded else paths.report, page)
+    if not embedded:
+        write_table(paths.claims, verdicts(judged), {"suite": suite})
 
 
 def _own(root: Path, experiments: Mapping[str, ExperimentConfig]) -> bool:

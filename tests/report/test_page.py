@@ -27,13 +27,14 @@ from stylex.report import render, tables
 from stylex.report.attributes import how_found
 from stylex.report.basic_tables import class_list
 from stylex.report.captions import caption
-from stylex.report.claims import judge
+from stylex.report.claims import UNTESTED, judge
 from stylex.report.experiment import Confusion, ExperimentPart
 from stylex.report.links import HOLDS, Links
 from stylex.report.page import NOTES, environment, method_notes, settings
 from stylex.report.pictures import Image as Shown
 from stylex.report.pictures import Picture
 from stylex.report.published import SOURCES as PAPERS
+from stylex.report.rules import Verdict
 from stylex.report.run import ARTIFACTS, OPTIONAL, Run, anchor
 from stylex.report.table import Block
 
@@ -216,6 +217,17 @@ def test_a_verdict_that_wants_a_second_seed_is_shown_and_counted_as_undecided(fi
     assert re.findall(r'<td class="number">(\d+)</td>', row) == ["0", "0", "2"]  # for, against, undecided
 
 
+def test_every_verdict_stands_in_a_table_beside_the_page(finished: Path):
+    text, rows = read(finished), read_table(SuitePaths(finished, "demo").claims, ("claim", "sentence"))
+    section = text.split('<section id="claims"')[1].split("</section>")[0]
+    assert 'href="claims.csv"' in section
+    for claim, part in rows.groupby("claim"):
+        article = section.split(f'<article class="claim" id="claim-{claim}"')[1].split("</article>")[0]
+        for verdict in (*Verdict, UNTESTED):
+            assert article.count(f"</span> {verdict}</span>") == (part["verdict"] == verdict).sum(), claim
+    assert len(set(rows["claim"])) == 19 and set(rows.loc[rows["verdict"] == "supports", "experiment"]) > {"mnist"}
+
+
 def test_provenance_stands_beside_the_numbers(page: Page, finished: Path):
     origin = json.loads(ExperimentPaths(finished, "mnist").sufficiency.with_suffix(".provenance.json").read_text())
     for key in ("config_digest", "commit", "uncommitted", "python", "version_torch"):
@@ -317,7 +329,14 @@ def test_whatever_experiments_are_called_each_place_of_the_page_has_its_own_id()
     names = ["mnist", *(f"mnist-{each}" for each in (*KNOWN, "title", "attributes", "subset-title")), "title"]
     parts = [part_of(name) for name in dict.fromkeys([*names, "experiments", "of", "s-title", "claims"])]
     values = {"sections": ["claims.j2", "experiments.j2"], "links": Links([]), "own": False}
-    values |= {"parts": parts, "claims": judge(Run(REPOSITORY, {})), "papers": PAPERS, "tables": [], "measured": []}
+    values |= {
+        "parts": parts,
+        "every": parts,
+        "claims": judge(Run(REPOSITORY, {})),
+        "papers": PAPERS,
+        "tables": [],
+        "measured": [],
+    }
     templates = [f"{name}.j2" for name in ("contents", "claims", "experiments", "tables", "provenance")]
     texts = [environment().get_template(name).render(**values, version="0", digest="0") for name in templates]
     page = Page("".join(texts))

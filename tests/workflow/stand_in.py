@@ -89,12 +89,12 @@ def outputs(verb: str, first: str, rest: list[str]) -> list[Path]:
             return [GalleryPaths(ROOT, first).page]
         case "tables":
             content = load_suite(first)
-            metrics = [suite.metrics(name) for name in content.experiments]
+            metrics = [suite.metrics(name) for name in content.runs]
             numbers = with_provenance(*(suite.table(name, "csv") for name in content.tables))
             shown = [suite.table(name, suffix) for name in content.tables for suffix in ("md", "tex")]
             return metrics + numbers + shown
         case "report":
-            return [suite.report]
+            return [suite.report, *with_provenance(suite.claims)]
     raise SystemExit(f"no such verb: {verb}")
 
 
@@ -122,7 +122,7 @@ def text(verb: str, first: str, rest: list[str]) -> str:
     if verb in ("train", "convert-released"):
         return json.dumps(load_experiment(first).stylex.model_dump(mode="json"))
     if verb in OF_SUITES:
-        names = load_suite(first).experiments
+        names = load_suite(first).runs
     elif verb in OF_SECOND:
         names = rest[:1]
     else:

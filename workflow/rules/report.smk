@@ -83,6 +83,7 @@ rule report:
         notes=list(map(str, Path("docs").glob("method-notes.md"))),
     output:
         SUITE_PATHS.report,
+        with_provenance(SUITE_PATHS.claims),
     log:
         f"results/logs/suites/{SUITE}/report.log",
     localrule: True
