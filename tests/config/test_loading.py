@@ -8,13 +8,12 @@ import pytest
 import yaml
 
 from stylex.cli import main
-from stylex.config import load_experiment, load_suite
+from stylex.config import load_experiment, load_pipeline, load_suite
 from stylex.config.loading import (
     OVERRIDES,
     UniqueKeys,
     load_backbone_config,
     load_dataset_file,
-    load_pipeline,
     load_regressor_config,
     parse_overrides,
 )

@@ -318,6 +318,35 @@ def test_the_interval_over_seeds_decides(fractions, verdict):
     assert finding.verdict == verdict
 
 
+def flips_of(*fractions):
+    """Rows of sufficiency of one training of leaves a seed: so many of 250 images flip."""
+    return {
+        "sufficiency": [
+            {
+                "experiment": f"leaves-seed{seed}" if seed else "leaves", "method": "stylex", "protocol": "held_out",
+                "target_class": "*", "k": 10, "n": 250, "flipped": round(250 * fraction), "fraction": fraction,
+                "low": fraction - 0.05, "high": fraction + 0.05, "shift": 1.0, "seed": seed,
+            }
+            for seed, fraction in enumerate(fractions)
+        ]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fractions", "verdict", "counted"),
+    [
+        ((0.9, 0.8, 0.7), YES, "3 trainings (supports: 3 of 3). Seed 0: "),
+        ((0.1, 0.2, 0.3), NO, "3 trainings (contradicts: 3 of 3). Seed 0: "),
+        ((0.9, 0.8, 0.2), OPEN, "3 trainings (supports: 2 of 3, contradicts: 1 of 3). Seed 0: "),
+        ((0.9, 0.52), OPEN, "2 trainings (supports: 1 of 2, does not decide: 1 of 2). Seed 0: "),
+    ],
+)
+def test_trainings_that_differ_by_their_seed_are_one_finding(fractions, verdict, counted):
+    (finding,) = found("sufficient", flips_of(*fractions), LEAVES)
+    assert (finding.where, finding.verdict) == ("leaves", verdict)
+    assert finding.sentence.startswith(counted) and " Seed 1: " in finding.sentence
+
+
 def test_other_protocols_targets_and_crossed_twins_are_no_repetition():
     other = [pair(99, 1, protocol="same_images"), pair(99, 1) | {"target_class": "sick"}]
     assert trained(*other) == [] and len(trained(*other, pair(90, 80))) == 1
@@ -661,32 +690,3 @@ def test_stagnation_is_the_share_of_the_first_error_that_is_left(config, last, v
     assert [finding.verdict for finding in findings] == ([] if verdict is None else [verdict])
     text = f"from 0.400 after 2,000 images shown to {last:.3f}"
     assert all(text in finding.sentence for finding in findings)
-
-
-def flips_of(*fractions):
-    """Rows of sufficiency of one training of leaves a seed: so many of 250 images flip."""
-    return {
-        "sufficiency": [
-            {
-                "experiment": f"leaves-seed{seed}" if seed else "leaves", "method": "stylex", "protocol": "held_out",
-                "target_class": "*", "k": 10, "n": 250, "flipped": round(250 * fraction), "fraction": fraction,
-                "low": fraction - 0.05, "high": fraction + 0.05, "shift": 1.0, "seed": seed,
-            }
-            for seed, fraction in enumerate(fractions)
-        ]
-    }  # fmt: skip
-
-
-@pytest.mark.parametrize(
-    ("fractions", "verdict", "counted"),
-    [
-        ((0.9, 0.8, 0.7), YES, "3 trainings (supports: 3 of 3). Seed 0: "),
-        ((0.1, 0.2, 0.3), NO, "3 trainings (contradicts: 3 of 3). Seed 0: "),
-        ((0.9, 0.8, 0.2), OPEN, "3 trainings (supports: 2 of 3, contradicts: 1 of 3). Seed 0: "),
-        ((0.9, 0.52), OPEN, "2 trainings (supports: 1 of 2, does not decide: 1 of 2). Seed 0: "),
-    ],
-)
-def test_trainings_that_differ_by_their_seed_are_one_finding(fractions, verdict, counted):
-    (finding,) = found("sufficient", flips_of(*fractions), LEAVES)
-    assert (finding.where, finding.verdict) == ("leaves", verdict)
-    assert finding.sentence.startswith(counted) and " Seed 1: " in finding.sentence

@@ -215,7 +215,7 @@ def test_a_released_model_beside_trained_experiments_is_built_as_far_as_it_goes(
     suite = {
         "title": "Mixed",
         "experiments": ["mnist", "released-age"],
-        "tables": ["samples", "sufficiency", "frechet"],
+        "tables": ["samples", "sufficiency", "frechet", "user_study"],
     }
     virgin.write_config("suites/mixed", suite)
     virgin.compute("--config", "suite=mixed")
