@@ -78,7 +78,7 @@ def validate(
 
     root = Path()
     project = load_project(root, suite)
-    check_names(project.suite_name, project.suite.experiments)
+    check_names(project.suite_name, project.suite.pictured)
     if project.suite.next:
         load_suite(root, project.suite.next)
     names = available(root, "experiments")

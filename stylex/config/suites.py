@@ -12,7 +12,7 @@ from stylex.config.base import NAME, Name, Section
 from stylex.config.experiments import TableName
 from stylex.config.loading import named_file
 from stylex.config.paths import SHARED
-from stylex.config.reading import load_file
+from stylex.config.reading import load_file, unknown_name
 from stylex.errors import ConfigError
 
 
@@ -23,13 +23,21 @@ class SuiteConfig(Section):
     experiments: list[Name] = Field(min_length=1, description="Files of config/experiments.")
     seeds: Annotated[int, Field(ge=1)] = Field(
         1,
-        description="Each experiment is also run with the seeds 1 to this number minus 1, as NAME-seed1 and so on. The"
-        " tables hold all of them, figures and gallery show those of the list.",
+        description="Each experiment is also run with the seeds 1 to this number minus 1, as NAME-seed1 and so on:"
+        " tables hold them all.",
+    )
+    shown: list[Name] | None = Field(
+        None, description="Those of the list that figures, gallery and the report's first screen show; without it: all."
     )
     tables: list[TableName] = Field(
         min_length=1, description="Tables of the report; docs/own-experiment.md says what each holds."
     )
     next: Name | None = Field(None, description="The suite to try after it, which `stylex summary` names.")
+
+    @property
+    def pictured(self) -> list[str]:
+        """Names of the experiments that figures and gallery show."""
+        return self.experiments if self.shown is None else self.shown
 
     @property
     def runs(self) -> list[str]:
@@ -60,6 +68,8 @@ def load_suite(root: Path, name: str) -> SuiteConfig:
     suite = load_file(SuiteConfig, path)
     for experiment in suite.experiments:
         named_file(root, "experiments", experiment, f"{path}: experiments: ")
+    if unknown := [each for each in suite.pictured if each not in suite.experiments]:
+        raise ConfigError(f"{path}: shown: {unknown_name('experiment', unknown[0], suite.experiments)} (of the list)")
     if again := {each for each in suite.runs if suite.runs.count(each) > 1}:
         raise ConfigError(f"{path}: experiments: '{min(again)}' stands there twice (seeds: {suite.seeds}); remove one")
     return suite

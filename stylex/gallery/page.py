@@ -21,9 +21,9 @@ def gallery(root: Path, suite: str) -> None:
     """Write results/<suite>/gallery/index.html; raise `ArtifactError` when the frames of an experiment are missing."""
     config, run = load_run(root, suite)
     paths = GalleryPaths(root, suite)
-    for name in config.experiments:
+    for name in config.pictured:
         require(paths.frames(name))
-    experiments = [about(run, name) for name in config.experiments]
+    experiments = [about(run, name) for name in config.pictured]
     text = _environment().get_template("index.html.j2").render(
         title=config.title,
         experiments=experiments,

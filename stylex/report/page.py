@@ -57,10 +57,10 @@ def render(root: Path, suite: str, embedded: bool = False) -> None:
     album, of_moves = Album(paths, embedded), "counterfactuals" in config.tables
     attributes = {name: attributes_of(run, name) for name in run.experiments}
     every = [
-        experiment_part(run, name, album if name in config.experiments else None, attributes[name], links, of_moves)
+        experiment_part(run, name, album if name in config.pictured else None, attributes[name], links, of_moves)
         for name in run.experiments
     ]
-    parts = [part for part in every if part.name in config.experiments]
+    parts = [part for part in every if part.name in config.pictured]
     judged = judge(run.with_tables(tables))
     sections = ["claims.j2", "experiments.j2", "tables.j2", "methods.j2", "provenance.j2"]
     if own := _own(root, run.experiments):

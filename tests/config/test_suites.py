@@ -81,6 +81,12 @@ def test_each_experiment_of_a_suite_with_its_seeds(root):
     write_suite(root, content | {"experiments": ["mnist-pair", "mnist-pair-seed1"]})
     line = refusal(load_project, root, "mixed")
     assert line.endswith("'mnist-pair-seed1' stands there twice (seeds: 3); remove one")
+    write_suite(root, content | {"shown": ["mnist-pair"]})
+    suite = load_project(root, "mixed").suite
+    assert suite.pictured == ["mnist-pair"] and len(suite.runs) == 6
+    write_suite(root, content | {"shown": ["mnist-pair-seed1"]})
+    line = refusal(load_project, root, "mixed")
+    assert "mixed.yaml: shown: unknown experiment 'mnist-pair-seed1'; did you mean 'mnist-pair'? (of the list)" in line
     write_suite(root, content | {"experiments": ["mnist-pairs"]})
     assert "unknown experiment 'mnist-pairs'; did you mean 'mnist-pair'?" in refusal(load_project, root, "mixed")
 

@@ -91,7 +91,7 @@ if unknown := sorted(set(config) - {"suite", "experiment"}):
 if config.get("experiment") is not None:
     os.environ[OVERRIDES] = checked(overrides)  # for the verbs, too
 PROJECT = checked(lambda: load_project(Path(), str([config["suite"], *written("suite")][-1]).strip("'\"")))
-checked(lambda: check_names(PROJECT.suite_name, PROJECT.suite.experiments))
+checked(lambda: check_names(PROJECT.suite_name, PROJECT.suite.pictured))
 
 SUITE = PROJECT.suite_name
 SUITE_PATHS = SuitePaths(Path(), SUITE)
@@ -336,7 +336,7 @@ def figures_of(experiment, names):
 
 
 def suite_figures():
-    experiments = {name: PROJECT.experiments[name] for name in PROJECT.suite.experiments}
+    experiments = {name: PROJECT.experiments[name] for name in PROJECT.suite.pictured}
     return [path for name, each in experiments.items() for path in figures_of(name, figure_names(each))]
 
 
@@ -385,7 +385,7 @@ def report_inputs(paths):
 
 def results_of(paths):
     """All that a suite needs of one experiment."""
-    drawn = paths.name in PROJECT.suite.experiments and not PROJECT.experiments[paths.name].released
+    drawn = paths.name in PROJECT.suite.pictured and not PROJECT.experiments[paths.name].released
     return [*table_inputs(paths), *report_inputs(paths), *([paths.ganalyze] if drawn else [])]
 
 

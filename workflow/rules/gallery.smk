@@ -27,9 +27,9 @@ rule frames:
 
 rule gallery:
     input:
-        frames=[GALLERY.frames(name) for name in PROJECT.suite.experiments],
+        frames=[GALLERY.frames(name) for name in PROJECT.suite.pictured],
         numbers=[
-            file for each in map(paths_of, PROJECT.suite.experiments) for file in (each.sufficiency, each.stylex_model)
+            file for each in map(paths_of, PROJECT.suite.pictured) for file in (each.sufficiency, each.stylex_model)
         ],
         names=names_of_people(),
     output:
