@@ -35,10 +35,10 @@ NAMED = 3  # of the files that are changed, how many a provenance names
 PACKAGES = ("stylex", "torch", "torchvision", "numpy", "pyarrow", "pandas")
 # Columns of names and words, in whatever table: a class may be called 3 or NA.
 TEXT = frozenset((
-    "answer", "architecture", "block", "class_name", "classes", "classifier", "dataset", "direction", "domain",
+    "answer", "architecture", "block", "claim", "class_name", "classes", "classifier", "dataset", "direction", "domain",
     "experiment", "experiment_a", "experiment_b", "experiments", "extractor", "factor", "finding", "id", "measure",
     "method", "method_a", "method_b", "model", "note", "observer_extractor", "oracle", "participant", "protocol",
-    "question", "remedy", "selection", "source", "study", "target_class", "verdict", "word",
+    "question", "remedy", "selection", "sentence", "source", "study", "target_class", "verdict", "word",
 ))  # fmt: skip
 REMAKE = "delete it and run its stage again"  # of what a stage has made
 VERSIONED = "mend it, or take it back from git"  # of what the project came with

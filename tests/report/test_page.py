@@ -218,7 +218,7 @@ def test_a_verdict_that_wants_a_second_seed_is_shown_and_counted_as_undecided(fi
 
 
 def test_every_verdict_stands_in_a_table_beside_the_page(finished: Path):
-    text, rows = read(finished), read_table(SuitePaths(finished, "demo").claims, ("claim", "sentence"))
+    text, rows = read(finished), read_table(SuitePaths(finished, "demo").claims)
     section = text.split('<section id="claims"')[1].split("</section>")[0]
     assert 'href="claims.csv"' in section
     for claim, part in rows.groupby("claim"):

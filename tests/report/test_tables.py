@@ -12,12 +12,11 @@ import yaml
 from stylex.artifacts import TEXT, read_json, read_table, write_json, write_table
 from stylex.attfind.explanations import COLUMNS as STEP_COLUMNS
 from stylex.config import ExperimentPaths, SuitePaths, load_experiment, load_suite, recomputed_user_study
-from stylex.errors import ArtifactError, ConfigError
+from stylex.errors import ArtifactError
 from stylex.evaluation.factors import OVERLAP
 from stylex.evaluation.intervals import mcnemar, wilson_interval
 from stylex.evaluation.sufficiency import COLUMNS as SUFFICIENCY
 from stylex.figures.curves import methods_of_classifier
-from stylex.project import load_project
 from stylex.report import factors, tables
 from stylex.report.basic_tables import classifier_row, fractions
 from stylex.report.comparisons import PAIRED, compared
@@ -544,13 +543,6 @@ def test_scripts_get_every_move_and_readers_every_format(factor_table):
     assert list(factor_table.data)[-3:] == ["change_curl", "change_size", "change_spots"]
     assert set(factor_table.data["seed"]) == {0, 1} and set(factor_table.data["threshold"]) == {0.5}
     assert "spots +1.00 (80)" in to_markdown(factor_table) and r"\toprule" in to_latex(factor_table)
-
-
-def test_every_experiment_of_the_table_needs_a_regressor(root):
-    suite = root / "config/suites/demo.yaml"
-    suite.write_text(suite.read_text() + "  - factors\n")
-    with pytest.raises(ConfigError, match=r"demo\.yaml: tables: factors needs evaluation\.factor_regressor"):
-        load_project(root, "demo")
 
 
 # The user study: printed, recomputed, people and machine each in a column of its own

@@ -82,7 +82,7 @@ ASKED |= {"stylex.datasets.catalog", "stylex.datasets.download"}
 SAID = {f"stylex/diagnosis/{name}.py" for name in ("__init__", "verdicts")} | {"stylex/classifiers/metrics.py"}
 # How many images are in a batch changes no more than roundings; of which a suite or its latents consist, inputs say.
 UNTOLD = {"experiments:attfind.batch_size", "experiments:evaluation.batch_size"}
-UNTOLD |= {"suites:experiments", "experiments:attfind.encode_shards"}
+UNTOLD |= {"suites:experiments", "suites:seeds", "suites:shown", "experiments:attfind.encode_shards"}
 # A regressor's file is told as a whole, as a classifier's with classes; to merge is told what it is to encode.
 UNREAD = {
     "regressor": {"regressors:balance", "regressors:label_smoothing"},
