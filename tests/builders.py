@@ -1,5 +1,7 @@
 """What the tests of several folders build: small random networks, latents, experiments, and a server of files."""
 
+import io
+import tarfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -141,3 +143,14 @@ def write_factors(root: Path, name: str, moves: list[tuple]) -> None:
     fit = [measured | {"factor": factor, "cause": factor in CAUSES} for factor in ("spots", "curl", "size")]
     write_table(ExperimentPaths(root, name).factors, pandas.DataFrame(rows), {})
     write_table(ExperimentPaths(root, name).factor_fit, pandas.DataFrame(fit), {})
+
+
+def tgz(members: dict[str, bytes]) -> bytes:
+    """Return a gzipped tar archive of members by their names."""
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        for name, content in members.items():
+            member = tarfile.TarInfo(name)
+            member.size = len(content)
+            archive.addfile(member, io.BytesIO(content))
+    return stream.getvalue()

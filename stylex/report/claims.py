@@ -134,16 +134,10 @@ def judge(run: Run, of: Iterable[Claim] | None = None) -> list[Judged]:
 
 def verdicts(judged: Iterable[Judged]) -> pandas.DataFrame:
     """Return a row for each finding, and one for each measure of a claim that this run does not have."""
-    rows = [
-        (each.claim.id, measure.name, finding.where, str(finding.verdict), finding.sentence)
-        for each in judged
-        for measure, findings in each.findings
-        for finding in findings
-    ]
-    rows += [
-        (each.claim.id, measure.name, "", UNTESTED, "")
-        for each in judged
-        for measure, findings in each.findings
-        if not findings
-    ]
+    rows: list[tuple[str, ...]] = []
+    for each in judged:
+        for measure, findings in each.findings:
+            about = each.claim.id, measure.name
+            said = [(*about, finding.where, str(finding.verdict), finding.sentence) for finding in findings]
+            rows += said or [(*about, "", UNTESTED, "")]
     return pandas.DataFrame(rows, columns=["claim", "measure", "experiment", "verdict", "sentence"])

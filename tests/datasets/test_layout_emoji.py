@@ -2,7 +2,6 @@
 
 import io
 import json
-import tarfile
 from collections import defaultdict
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from stylex.datasets.factors import by_halves, read_factors
 from stylex.datasets.image_files import list_files
 from stylex.datasets.layouts import FACTORS, load_layout
 from stylex.errors import DatasetError
+from tests.builders import tgz
 
 REPOSITORY = Path(__file__).parents[2]
 PEOPLE = {
@@ -59,16 +59,6 @@ def packages(entries: list[dict]) -> dict[str, dict[str, bytes]]:
         members |= {"package/emoji.json": json.dumps(entries).encode(), f"package/img/{vendor}/sheets/32.png": b"sheet"}
         found[f"emoji-datasource-{vendor}-16.0.0.tgz"] = members
     return found
-
-
-def tgz(members: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, body in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(body)
-            archive.addfile(info, io.BytesIO(body))
-    return stream.getvalue()
 
 
 @pytest.fixture

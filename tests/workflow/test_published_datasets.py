@@ -19,7 +19,7 @@ from PIL import Image
 
 from stylex.config import DatasetPaths, ExperimentPaths
 from stylex.datasets import load_all_classes
-from tests.builders import serving
+from tests.builders import serving, tgz
 
 ROOT = Path(__file__).parents[2]
 COUNT = 10  # images of a class and part
@@ -49,16 +49,6 @@ def zipped(files: dict[str, bytes]) -> bytes:
     with zipfile.ZipFile(stream, "w") as archive:
         for name, content in files.items():
             archive.writestr(name, content)
-    return stream.getvalue()
-
-
-def tgz(files: dict[str, bytes]) -> bytes:
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, content in files.items():
-            member = tarfile.TarInfo(name)
-            member.size = len(content)
-            archive.addfile(member, io.BytesIO(content))
     return stream.getvalue()
 
 
