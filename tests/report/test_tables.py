@@ -634,7 +634,7 @@ def test_metrics_of_the_largest_k_that_was_measured(measured: Path, change, expe
 @pytest.fixture
 def suite(root):
     """The root of a project with a suite of one experiment, and a function that writes its counterfactuals."""
-    content = {"title": "One", "experiments": ["mnist"], "tables": ["counterfactuals"], "next": "seeds"}
+    content = {"title": "One", "experiments": ["mnist"], "tables": ["counterfactuals"], "next": "cpu"}
     (root / "config/suites/one.yaml").write_text(yaml.safe_dump(content))
     common = {"method": "stylex", "protocol": "held_out", "target_class": "*", "images": 124, "validity": 0.992}
     common |= {"agreement": 0.968, "frechet_ratio": 1.61}
@@ -658,7 +658,7 @@ def test_the_summary_is_the_row_of_all_directions_by_the_main_protocol(suite):
         " Fréchet distance to the other class 1.6 times that of reconstructions"
     )
     assert page == f"The report: {root}/results/one/index.html"
-    assert following.startswith("Next, ") and following.endswith(": make demo SUITE=seeds")
+    assert following.startswith("Next, ") and following.endswith(": make demo SUITE=cpu")
     (root / "config/suites/one.yaml").write_text("title: One\nexperiments: [mnist]\ntables: [classifiers]\n")
     assert summary(root, "one") == [f"The report: {root}/results/one/index.html"]
 
