@@ -6,6 +6,8 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +116,20 @@ class Browser:
             clip = {"clip": box | {"scale": 1}, "captureBeyondViewport": True}
         taken = self.call("Page.captureScreenshot", **clip)["data"]
         return Image.open(io.BytesIO(base64.b64decode(taken))).convert("RGB")
+
+    @contextmanager
+    def offline(self) -> Iterator[None]:
+        """Cut the network off, and keep what the pages ask for: `asked`."""
+        self.call("Network.enable")
+        cut = {"offline": True, "latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        self.call("Network.emulateNetworkConditions", **cut)
+        yield
+        self.call("Network.disable")
+
+    def asked(self) -> list[str]:
+        """The addresses that the page has asked for since it was opened, `offline`."""
+        asked = [event for event in self.events if event.get("method") == "Network.requestWillBeSent"]
+        return [event["params"]["request"]["url"] for event in asked]
 
     def complaints(self) -> list[dict[str, Any]]:
         """Errors and warnings on the console, and exceptions, since the page was opened."""

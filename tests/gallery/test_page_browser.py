@@ -315,19 +315,11 @@ def test_what_is_no_file_of_names_changes_nothing(browser: Browser, page: Path, 
 
 def test_nothing_is_fetched_and_a_missing_file_is_said(browser: Browser, own: Path):
     page = GalleryPaths(own, SUITE).page
-    browser.call("Network.enable")
-    browser.call(
-        "Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1
-    )
-    show(browser, page, "experiment=mnist&view=images&at=1")
-    asked = [
-        event["params"]["request"]["url"]
-        for event in browser.events
-        if event.get("method") == "Network.requestWillBeSent"
-    ]
+    with browser.offline():
+        show(browser, page, "experiment=mnist&view=images&at=1")
+        asked = browser.asked()
     folder = page.parent.as_uri()
     assert asked and all(url.startswith((f"{folder}/", "data:")) for url in asked)
-    browser.call("Network.disable")
     GalleryPaths(own, SUITE).frames("mnist").unlink()
     browser.open(f"{page.as_uri()}#experiment=mnist", DESK)
     browser.wait("document.getElementById('status').textContent !== ''")

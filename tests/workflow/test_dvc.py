@@ -57,12 +57,21 @@ def test_the_stage_data_keeps_what_belongs_to_no_single_experiment(standing_in, 
 
 
 def test_the_pipeline_of_the_committed_results_has_every_run_of_its_suite():
-    command = [sys.executable, "-m", "dvc", "stage", "list", "results/cpu/dvc.yaml"]
-    wide = os.environ | {"COLUMNS": "1000"}  # else long lines are cut off
-    listed = subprocess.run(command, cwd=ROOT, env=wide, capture_output=True, check=True, text=True).stdout
+    listed = stage_list("results/cpu/dvc.yaml")
     suite = load_project(ROOT, "cpu").suite
     assert set(re.findall(r"results/experiments/([^,\s]+)", listed)) == set(suite.runs)
     assert PUBLISHED["stages"]["experiment"]["matrix"]["seed"][1:] == [f"-seed{seed}" for seed in range(1, suite.seeds)]
+
+
+def test_a_plain_push_or_pull_does_not_ask_for_the_committed_results():
+    listed = stage_list("--all")
+    assert "experiment@mnist" in listed and "results/cpu" not in listed
+
+
+def stage_list(*which: str) -> str:
+    command = [sys.executable, "-m", "dvc", "stage", "list", *which]
+    wide = os.environ | {"COLUMNS": "1000"}  # else long lines are cut off
+    return subprocess.run(command, cwd=ROOT, env=wide, capture_output=True, check=True, text=True).stdout
 
 
 def test_plots_are_of_the_experiments_of_the_suite():
