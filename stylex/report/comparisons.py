@@ -154,7 +154,7 @@ def counterfactual_seeds_table(run: Run) -> Table:
         found = [{row["measure"]: row["value"] for row in run.rows(name, "diagnosis")} for name in names]
         of_model = common | {"method": first.method, "protocol": first.attfind.protocol, "target_class": POOLED}
         rows += [of_model | {"measure": name, **spread(each.get(name) for each in found)} for name in OF_MODEL]
-    data = pandas.DataFrame(rows, columns=list(MEASURED))
+    data = pandas.DataFrame(rows, columns=list(MEASURED)).astype({"n": "Int64"})  # measures of the model have none
     lines = groups(data.loc[data["target_class"] == POOLED], ("experiments", "method", "protocol"), "measure")
 
     def measured(name: str, digits: int = 1, scale: float = 100) -> Cell:

@@ -432,6 +432,7 @@ def test_counterfactuals_over_seeds(measured: Path):
     assert (row.loc["own_nearest", "mean"], row.loc["own_nearest", "seeds"]) == (pytest.approx(own), 3)
     text = read(measured, "counterfactual_seeds")
     assert "70.0 ± 28.3 (-184.1 to 324.1)" in text and "2.0 ± 2.0 (-3.0 to 7.0)" in text
+    assert f"| 3 | {row.loc['agreement', 'n']:.0f} |" in text  # images are counted in whole numbers
 
 
 def test_images_of_another_dataset_are_named_and_not_compared(measured: Path):
