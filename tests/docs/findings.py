@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Iterable
+from functools import cache
 from pathlib import Path
 
 import pandas
@@ -132,7 +133,7 @@ def _title(name: str) -> str:
 
 def _cells(name: str, method: str = "stylex", protocol: Protocol = Protocol.HELD_OUT) -> Callable[..., str]:
     """Return what writes a measure of an experiment and its seeds: mean ± standard deviation, times a scale."""
-    table = read_table(PATHS.table("counterfactual_seeds", "csv"))
+    table = _over_seeds()
     about = {"method": method, "protocol": protocol, "target_class": POOLED}
     chosen = (table["experiments"].str.split().str[0] == name) & (table[[*about]] == pandas.Series(about)).all(axis=1)
     measured = table[chosen].set_index("measure")
@@ -143,6 +144,11 @@ def _cells(name: str, method: str = "stylex", protocol: Protocol = Protocol.HELD
         return f"{scale * measured.loc[measure, 'mean']:.1f} ± {scale * measured.loc[measure, 'sd']:.1f}"
 
     return cell
+
+
+@cache
+def _over_seeds() -> pandas.DataFrame:
+    return read_table(PATHS.table("counterfactual_seeds", "csv"))
 
 
 def _markdown(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
