@@ -14,7 +14,7 @@ import yaml
 from stylex.config.base import KID_FOLDS
 from stylex.report import comparisons, evidence, factors
 from stylex.report.published import SOURCES
-from stylex.report.rules import LEVEL, RULES, Finding, Verdict, over_trainings
+from stylex.report.rules import LEVEL, OPPOSITE, RULES, Finding, Verdict, over_trainings
 from stylex.report.run import Run
 
 UNTESTED, MIXED = "not tested by this run", "mixed"
@@ -74,6 +74,13 @@ class Judged:
         if len(decided) == 2:
             return MIXED
         return decided[0].value if decided else Verdict.UNDECIDED.value
+
+    @property
+    def share(self) -> str:
+        """Say of how many findings the summary speaks, where others decide nothing."""
+        if self.summary not in OPPOSITE or not self.undecided:
+            return ""
+        return f" in {self.count(self.summary)} of {self.count(self.summary) + self.undecided}"
 
     @property
     def papers(self) -> list[str]:

@@ -60,13 +60,17 @@ def to_markdown(table: Table) -> str:
     """Return GitHub-flavoured tables, each under its caption."""
     parts = [f"# {table.title.translate(MARKDOWN)}"]
     for block in table.blocks:
-        header = [str(name) for name in block.frame.columns]
-        rule = ["---:" if name in block.numeric else ":---" for name in header]
-        rows = [[str(cell).translate(MARKDOWN) for cell in row] for row in block.frame.itertuples(index=False)]
-        grid = [[name.translate(MARKDOWN) for name in header], rule, *rows]
-        lines = "\n".join("| " + " | ".join(row) + " |" for row in grid)
-        parts += [block.caption.translate(MARKDOWN), lines]
+        parts += [block.caption.translate(MARKDOWN), markdown_lines(block)]
     return "\n\n".join(parts) + "\n"
+
+
+def markdown_lines(block: Block) -> str:
+    """Return the grid of a block as lines of GitHub's Markdown, without its caption."""
+    header = [str(name) for name in block.frame.columns]
+    rule = ["---:" if name in block.numeric else ":---" for name in header]
+    rows = [[str(cell).translate(MARKDOWN) for cell in row] for row in block.frame.itertuples(index=False)]
+    lines = [[name.translate(MARKDOWN) for name in header], rule, *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def to_latex(table: Table) -> str:

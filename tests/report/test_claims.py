@@ -71,17 +71,18 @@ def test_parameters_stand_in_the_text_of_their_rule():
 
 
 @pytest.mark.parametrize(
-    ("verdicts", "summary"),
+    ("verdicts", "summary", "share"),
     [
-        ("", "not tested by this run"), ("s", "supports"), ("su", "supports"), ("c", "contradicts"),
-        ("u", "does not decide"), ("sc", "mixed"), ("1", "does not decide"), ("s1", "supports"),
+        ("", "not tested by this run", ""), ("s", "supports", ""), ("su", "supports", " in 1 of 2"),
+        ("c", "contradicts", ""), ("ccu1", "contradicts", " in 2 of 4"), ("u", "does not decide", ""),
+        ("sc", "mixed", ""), ("scu", "mixed", ""), ("1", "does not decide", ""), ("s1", "supports", " in 1 of 2"),
     ],
 )  # fmt: skip
-def test_the_summary_follows_from_the_findings(verdicts, summary):
+def test_the_summary_follows_from_the_findings(verdicts, summary, share):
     kinds = {"s": YES, "c": NO, "u": OPEN, "1": ONE}
     findings = [Finding("mnist", kinds[letter], "A sentence.", "anchor") for letter in verdicts]
     judged = Judged(Claim("id", "Title", "A.", [], []), [], [(Measure("Measure", {}, {}, "Rule.", "a"), findings)])
-    assert judged.summary == summary and judged.count("supports") == verdicts.count("s")
+    assert (judged.summary, judged.share) == (summary, share) and judged.count("supports") == verdicts.count("s")
     assert judged.undecided == sum(letter in "u1" for letter in verdicts)
 
 
