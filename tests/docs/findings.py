@@ -38,6 +38,7 @@ WRITTEN = {Protocol.HELD_OUT: "held out", Protocol.SAME_IMAGES: "same images"}
 WITHOUT = ("without_cst", "wu_2021")  # methods that explain the twin without classifier-specific training
 OTHERS = {
     "latent": "gradient descent in W", "ganalyze": "GANalyze", "pixel": "adversarial pixels", "random": "random moves",
+    "condition": "condition exchanged",
 }  # fmt: skip
 
 
