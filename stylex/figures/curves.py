@@ -66,10 +66,10 @@ def history_figure(experiment: AnalysedExperiment) -> Figure:
 
 
 def methods_of_classifier(root: Path, suite: str, name: str) -> pandas.DataFrame:
-    """Return the rows of sufficiency.csv of all of the suite that explain the same classifier on the same images."""
+    """Return the rows of sufficiency.csv of all runs of the suite that explain the same classifier on the same images."""
     explained, dataset = experiment_paths(root, name).classifier, load_experiment(root, name).dataset
     parts = []
-    for each in load_suite(root, suite).experiments:
+    for each in dict.fromkeys([*load_suite(root, suite).runs, name]):
         config, paths = load_experiment(root, each), experiment_paths(root, each)
         if config.dataset == dataset and paths.classifier == explained:
             parts.append(_of_main_protocol(paths.sufficiency, config))

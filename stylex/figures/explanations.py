@@ -223,7 +223,7 @@ def render_teaser(experiment: AnalysedExperiment) -> tuple[str, list[Tile]] | No
 
 
 def choose_teaser(attributes: Sequence[Attribute], effects: Effects, latents: Latents, target: int) -> int | None:
-    """Return the row of the image on which the weakest of the attributes raises P(y) the most, by AttFind's records.
+    """Return the row of the image on which the attributes raise P(y) the most on average, by AttFind's records.
 
     Among the faithful reconstructions that are not classified y; None: no attribute, or no such image. A move that a
     screened search did not measure counts as no change.
@@ -238,9 +238,9 @@ def choose_teaser(attributes: Sequence[Attribute], effects: Effects, latents: La
     base = effects.base_logits
     moved = base[:, None] + effects.effect[:, directions, index]  # [N, attributes, classes]
     change = moved.softmax(dim=2)[:, :, target] - base.softmax(dim=1)[:, None, target]
-    weakest = torch.full((len(latents.ids),), -torch.inf)
-    weakest[rows] = change.nan_to_num(0.0).amin(dim=1)
-    return int(weakest.masked_fill(~faithful(latents, candidates), -torch.inf).argmax())
+    mean = torch.full((len(latents.ids),), -torch.inf)
+    mean[rows] = change.nan_to_num(0.0).mean(dim=1)
+    return int(mean.masked_fill(~faithful(latents, candidates), -torch.inf).argmax())
 
 
 @styled()

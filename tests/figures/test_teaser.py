@@ -24,15 +24,17 @@ def settled(experiment, decided, errors=None):
     return latents, effects
 
 
-def test_the_weakest_attribute_decides(experiment):
+def test_the_mean_over_attributes_decides(experiment):
     latents, effects = settled(experiment, [0] * 6 + [1] * 6)
     attributes = experiment.attributes["bright"][:2]
     first, second = ((one.direction, one.style_index) for one in attributes)
     effects.effect[1, first[0], first[1], 1] = 9.0  # one attribute alone does much on image 1
+    effects.effect[5, first[0], first[1], 1] = 9.0
+    effects.effect[5, second[0], second[1], 1] = 4.5
     for attribute in (first, second):
-        effects.effect[3, attribute[0], attribute[1], 1] = 2.0  # both do something on image 3
+        effects.effect[3, attribute[0], attribute[1], 1] = 5.0  # no attribute does as little on image 3
         effects.effect[8, attribute[0], attribute[1], 1] = 9.0  # image 8 is of the class already
-    assert choose_teaser(attributes, effects, latents, 1) == 3
+    assert choose_teaser(attributes, effects, latents, 1) == 5
 
 
 def test_faithful_images_come_first_and_what_was_not_measured_counts_as_no_change(experiment):

@@ -452,6 +452,8 @@ def test_images_of_another_dataset_are_named_and_not_compared(measured: Path):
     }
     assert len(methods_of_classifier(measured, "demo", "other")) == rows["other"]
     assert len(methods_of_classifier(measured, "demo", "mnist")) == rows["mnist"] + rows["mnist-without-cst"]
+    path.write_text(yaml.safe_dump(suite))  # the figure of an experiment that the suite does not name is its own
+    assert len(methods_of_classifier(measured, "demo", "other")) == rows["other"]
 
 
 # Known factors: coverage and chance by hand, means over seeds
