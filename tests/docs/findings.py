@@ -6,7 +6,6 @@ Where the suite has run, `python -m tests.docs.findings durations` also writes t
 
 from __future__ import annotations
 
-import json
 import re
 import sys
 from collections.abc import Callable, Iterable
@@ -20,15 +19,11 @@ from stylex.config import SuitePaths, load_experiment, load_suite
 from stylex.config.base import POOLED, Protocol
 from stylex.report.claims import UNTESTED
 from stylex.report.claims import claims as read_claims
-from stylex.report.repeated import spread
 from stylex.report.rules import Verdict
 from stylex.report.table import Block, markdown_lines
 
 ROOT = Path(__file__).parents[2]
 PATHS = SuitePaths(ROOT, "cpu")
-ABLATED = SuitePaths(ROOT, "ablations")
-STAGNATION = "Reconstruction error"  # a measure of claims.yaml
-STAGNATES = {Verdict.SUPPORTS: "yes", Verdict.CONTRADICTS: "no", Verdict.UNDECIDED: "undecided"}
 DURATIONS, MEASURED = PATHS.folder / "durations.csv", ROOT / "results/benchmarks/rules"
 PAGES = ("README.md", "docs/findings.md")
 MARKED = re.compile(r"(?<=<!-- findings: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -106,44 +101,6 @@ def claims() -> str:
     return _markdown(["claim", "measure", "supports", "contradicts", "does not decide"], rows)
 
 
-def ablations() -> str:
-    """A row for each option of the preset that is changed: means over seeds, and the differences to the preset's."""
-    names = load_suite(ROOT, "ablations").experiments
-    table = read_table(ABLATED.table("counterfactuals", "csv"))
-    held_out = table[(table["protocol"] == Protocol.HELD_OUT) & (table["target_class"] == POOLED)]
-    found = read_table(ABLATED.claims, ("claim", "sentence"))
-    stagnates = found[found["measure"] == STAGNATION].set_index("experiment")["verdict"].map(STAGNATES)
-
-    def measured(name: str, seed: int) -> dict[str, float]:
-        run = f"{name}-seed{seed}" if seed else name
-        method = load_experiment(ROOT, run).method
-        row = held_out[(held_out["experiment"] == run) & (held_out["method"] == method)].iloc[0]
-        metrics = json.loads(ABLATED.metrics(run).read_text())
-        return {**row[["validity", "agreement", "frechet_ratio"]], **metrics}
-
-    runs = {name: [measured(name, seed) for seed in range(SUITE.seeds)] for name in names}
-
-    def cells(name: str, measure: str, scale: float, digits: int = 1) -> list[str]:
-        of_name, of_preset = ([scale * one[measure] for one in runs[each]] for each in (name, names[0]))
-        value, apart = spread(of_name), spread(a - b for a, b in zip(of_name, of_preset, strict=True))
-        if value["seeds"] < SUITE.seeds:
-            return ["–", "–"]  # too few flip in some training
-        difference = f"{apart['mean']:+.{digits}f} ({apart['low']:+.{digits}f} to {apart['high']:+.{digits}f})"
-        return [f"{value['mean']:.{digits}f} ± {value['sd']:.{digits}f}", "" if name == names[0] else difference]
-
-    rows = [
-        [
-            _title(name).removeprefix(f"{_title(names[0])}, "), cells(name, "validity", 100)[0],
-            *cells(name, "agreement", 100), *cells(name, "frechet_ratio", 1), *cells(name, "reconstruction_l1", 1000),
-            cells(name, "class_kept", 100)[0], stagnates[name],
-        ]
-        for name in names
-    ]  # fmt: skip
-    rows[0][0] = "the preset"
-    heads = ["", "flipped, %", "agreed, %", "difference", "distance", "difference", "L1 × 1000", "difference"]
-    return _markdown([*heads, "class kept, %", "stagnates"], rows)
-
-
 def durations() -> str:
     """A row a stage: how often it ran, and what it took of processors and memory."""
     table = pandas.read_csv(DURATIONS)
@@ -168,7 +125,7 @@ def collect() -> None:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    one.__name__: one for one in (readme, overview, methods, training, ablations, claims, durations)
+    one.__name__: one for one in (readme, overview, methods, training, claims, durations)
 }  # fmt: skip
 
 
