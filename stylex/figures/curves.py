@@ -66,7 +66,7 @@ def history_figure(experiment: AnalysedExperiment) -> Figure:
 
 
 def methods_of_classifier(root: Path, suite: str, name: str) -> pandas.DataFrame:
-    """Return the rows of sufficiency.csv of all runs of the suite that explain the same classifier on the same images."""
+    """Return the rows of sufficiency.csv of all of the suite that explain the same classifier on the same images."""
     explained, dataset = experiment_paths(root, name).classifier, load_experiment(root, name).dataset
     parts = []
     for each in dict.fromkeys([*load_suite(root, suite).runs, name]):
