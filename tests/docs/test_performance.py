@@ -30,6 +30,12 @@ def test_the_page_carries_the_measured_table():
     assert row["after_passes"] and not row["before_passes"]
 
 
+def test_the_page_carries_the_tables_of_scaling():
+    measured = json.loads((ROOT / "results/benchmarks/scaling.json").read_text())
+    assert not measured["machine"]["quick"]
+    assert bench_scaling.table(measured) in (ROOT / "docs/performance.md").read_text()
+
+
 def test_what_is_trained_is_what_the_page_says(root):
     bench_training.write_experiments(root)
     quality.write_experiments(root)
