@@ -6,9 +6,10 @@ Where the suite has run, `python -m tests.docs.findings durations` also writes t
 
 from __future__ import annotations
 
+import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -19,11 +20,15 @@ from stylex.config import SuitePaths, load_experiment, load_suite
 from stylex.config.base import POOLED, Protocol
 from stylex.report.claims import UNTESTED
 from stylex.report.claims import claims as read_claims
+from stylex.report.repeated import spread
 from stylex.report.rules import Verdict
 from stylex.report.table import Block, markdown_lines
 
 ROOT = Path(__file__).parents[2]
 PATHS = SuitePaths(ROOT, "cpu")
+ABLATED = SuitePaths(ROOT, "ablations")
+STAGNATION = "Reconstruction error"  # a measure of claims.yaml
+STAGNATES = {Verdict.SUPPORTS: "yes", Verdict.CONTRADICTS: "no", Verdict.UNDECIDED: "undecided"}
 DURATIONS, MEASURED = PATHS.folder / "durations.csv", ROOT / "results/benchmarks/rules"
 PAGES = ("README.md", "docs/findings.md")
 MARKED = re.compile(r"(?<=<!-- findings: )(\w+)( -->\n).*?(?=<!-- end -->)", re.DOTALL)
@@ -101,6 +106,40 @@ def claims() -> str:
     return _markdown(["claim", "measure", "supports", "contradicts", "does not decide"], rows)
 
 
+def ablations() -> str:
+    """A row for each option of the preset that is changed: means over seeds, and the differences to the preset's."""
+    names = load_suite(ROOT, "ablations").experiments
+    table = read_table(ABLATED.table("counterfactuals", "csv"))
+    held_out = table[(table["protocol"] == Protocol.HELD_OUT) & (table["target_class"] == POOLED)]
+    found = read_table(ABLATED.claims, ("claim", "sentence"))
+    stagnates = found[found["measure"] == STAGNATION].set_index("experiment")["verdict"].map(STAGNATES)
+
+    def measured(name: str, seed: int) -> dict[str, float]:
+        run = f"{name}-seed{seed}" if seed else name
+        row = held_out[(held_out["experiment"] == run) & (held_out["method"] == load_experiment(ROOT, run).method)]
+        error = json.loads(ABLATED.metrics(run).read_text())["reconstruction_l1"]
+        return {**row.iloc[0][["agreement", "frechet_ratio"]], "reconstruction_l1": error}
+
+    runs = {name: [measured(name, seed) for seed in range(SUITE.seeds)] for name in names}
+
+    def difference(name: str, measure: str, scale: float = 1) -> str:
+        pairs = zip(runs[name], runs[names[0]], strict=True)
+        apart = spread(scale * (changed[measure] - preset[measure]) for changed, preset in pairs)
+        return "" if name == names[0] else f"{apart['mean']:+.1f} ({apart['low']:+.1f} to {apart['high']:+.1f})"
+
+    def row(name: str) -> Iterator[str]:
+        cell = _cells(name, load_experiment(ROOT, name).method, paths=ABLATED)
+        yield _title(name).removeprefix(f"{_title(names[0])}, ") if name != names[0] else "the preset"
+        yield from (cell("validity"), cell("agreement"), difference(name, "agreement", 100))
+        yield from (cell("frechet_ratio", 1), difference(name, "frechet_ratio"))
+        error = spread(1000 * run["reconstruction_l1"] for run in runs[name])
+        yield from (f"{error['mean']:.0f} ± {error['sd']:.0f}", difference(name, "reconstruction_l1", 1000))
+        yield from (cell("own_nearest"), stagnates[name])
+
+    heads = ["", "flipped, %", "agreed, %", "difference", "distance", "difference", "L1 × 1000", "difference"]
+    return _markdown([*heads, "own nearest, %", "stagnates"], map(row, names))
+
+
 def durations() -> str:
     """A row a stage: how often it ran, and what it took of processors and memory."""
     table = pandas.read_csv(DURATIONS)
@@ -125,7 +164,7 @@ def collect() -> None:
 
 
 TABLES: dict[str, Callable[[], str]] = {
-    one.__name__: one for one in (readme, overview, methods, training, claims, durations)
+    one.__name__: one for one in (readme, overview, methods, training, ablations, claims, durations)
 }  # fmt: skip
 
 
@@ -133,9 +172,11 @@ def _title(name: str) -> str:
     return load_experiment(ROOT, name).title
 
 
-def _cells(name: str, method: str = "stylex", protocol: Protocol = Protocol.HELD_OUT) -> Callable[..., str]:
+def _cells(
+    name: str, method: str = "stylex", protocol: Protocol = Protocol.HELD_OUT, paths: SuitePaths = PATHS
+) -> Callable[..., str]:
     """Return what writes a measure of an experiment and its seeds: mean ± standard deviation, times a scale."""
-    table = _over_seeds()
+    table = _over_seeds(paths)
     about = {"method": method, "protocol": protocol, "target_class": POOLED}
     chosen = (table["experiments"].str.split().str[0] == name) & (table[[*about]] == pandas.Series(about)).all(axis=1)
     measured = table[chosen].set_index("measure")
@@ -149,8 +190,8 @@ def _cells(name: str, method: str = "stylex", protocol: Protocol = Protocol.HELD
 
 
 @cache
-def _over_seeds() -> pandas.DataFrame:
-    return read_table(PATHS.table("counterfactual_seeds", "csv"))
+def _over_seeds(paths: SuitePaths) -> pandas.DataFrame:
+    return read_table(paths.table("counterfactual_seeds", "csv"))
 
 
 def _markdown(heads: list[str], rows: Iterable[Iterable[str]]) -> str:
