@@ -1,4 +1,4 @@
-"""The tables that pages take from the committed results of the suite cpu: `python -m tests.docs.findings` writes them.
+"""The tables that pages take from the committed results of two suites: `python -m tests.docs.findings` writes them.
 
 A table stands between `<!-- findings: NAME -->` and `<!-- end -->`. Cells are mean ± standard deviation over seeds.
 Where the suite has run, `python -m tests.docs.findings durations` also writes the table of what its stages took.

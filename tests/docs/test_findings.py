@@ -1,4 +1,4 @@
-"""What the pages say of the suite cpu is what its committed tables hold."""
+"""What the pages say of the suites cpu and ablations is what their committed tables hold."""
 
 from pathlib import Path
 
